@@ -1,0 +1,99 @@
+"""What kiosk and backend say to each other over HTTP. Pure: no I/O, no clock.
+
+`POST /v1/visits` with `Authorization: Bearer <device token>` asks for one conversation; the answer
+is a `Grant`. The writer sends one shape; the reader also accepts what existing token routes answer,
+so that a kiosk works with anybody's backend.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+VISITS_PATH = "/v1/visits"
+REQUEST_ID_HEADER = "X-Request-Id"
+
+# The conversation must be started within this time of minting (ElevenLabs, "Signed URL
+# expiration"); used only when a foreign backend does not say `expires_in`.
+SIGNED_URL_LIFE_S = 900.0
+# The same for WebRTC conversation tokens.
+CONVERSATION_TOKEN_LIFE_S = 600.0
+MAX_LIFE_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Permission for one conversation: an opaque credential and how long it may still be started.
+
+    Exactly one of `signed_url` and `conversation_token` is set. `life_s` counts from the moment
+    the request was sent, so that a slow answer never makes a credential look younger than it is.
+    `single_use` is true when the credential names its conversation and opens it only once.
+    """
+
+    life_s: float
+    signed_url: str | None = None
+    conversation_token: str | None = None
+    conversation_id: str | None = None
+    single_use: bool = False
+
+    def __repr__(self) -> str:
+        kind = "signed_url" if self.signed_url is not None else "conversation_token"
+        return f"Grant({kind}=***, life_s={self.life_s}, conversation_id={self.conversation_id!r})"
+
+
+class GrantError(ValueError):
+    """The backend's answer is not a grant; the message names what is missing, never a value."""
+
+
+def write_grant(grant: Grant) -> dict[str, str | float | bool]:
+    """The one shape our backend answers with; absent fields are left out."""
+    body: dict[str, str | float | bool] = {"expires_in": grant.life_s}
+    if grant.signed_url is not None:
+        body["signed_url"] = grant.signed_url
+    if grant.conversation_token is not None:
+        body["conversation_token"] = grant.conversation_token
+    if grant.conversation_id is not None:
+        body["conversation_id"] = grant.conversation_id
+    if grant.single_use:
+        body["single_use"] = True
+    return body
+
+
+def read_grant(body: object) -> Grant:
+    """Read our own shape, `{"signed_url"}`, `{"signedUrl"}` or
+    `{"conversation_token", "conversation_id", "expires_in"}`; raises GrantError."""
+    if not isinstance(body, Mapping):
+        raise GrantError("the backend's answer is not a JSON object")
+    signed_url = _text(body, "signed_url", "signedUrl")
+    token = _text(body, "conversation_token", "conversationToken", "token")
+    if signed_url is None and token is None:
+        raise GrantError("the backend's answer has neither signed_url nor conversation_token")
+    if signed_url is not None and not signed_url.startswith(("wss://", "ws://")):
+        raise GrantError("the backend's signed_url does not begin with wss:// or ws://")
+    life_s = _life(body, SIGNED_URL_LIFE_S if signed_url else CONVERSATION_TOKEN_LIFE_S)
+    single_use = body.get("single_use")
+    if not isinstance(single_use, bool):
+        # A URL minted with include_conversation_id=true names its conversation and opens it once.
+        single_use = signed_url is None or "conversation_id=" in signed_url
+    return Grant(
+        life_s=life_s,
+        signed_url=signed_url,
+        conversation_token=None if signed_url else token,
+        conversation_id=_text(body, "conversation_id", "conversationId"),
+        single_use=single_use,
+    )
+
+
+def _text(body: Mapping[object, object], *names: str) -> str | None:
+    for name in names:
+        value = body.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _life(body: Mapping[object, object], default_s: float) -> float:
+    for name in ("expires_in", "expiresIn"):
+        value = body.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            # Nobody grants more; and JSON as Python reads it may say Infinity or 10**400.
+            return float(min(value, MAX_LIFE_S))
+    return default_s

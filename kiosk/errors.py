@@ -1,0 +1,37 @@
+"""The exceptions of this project. Pure: no imports, no I/O.
+
+An operator's mistake becomes one of these with a message that names the key, the line or the
+device, and the next step; the command line prints the message and exits with `exit_code`. What a
+visit can expect to go wrong (network lost, agent out of quota) is not an exception: it is an
+ending, see `kiosk.convai.endings`.
+"""
+
+
+class KioskError(Exception):
+    """An expected failure, worded for the operator."""
+
+    exit_code = 1
+
+
+class ConfigError(KioskError):
+    """The configuration cannot be used. Restarting does not help (sysexits: EX_CONFIG)."""
+
+    exit_code = 78
+
+
+class UnavailableError(KioskError):
+    """Something this command needs is absent or does not answer (sysexits: EX_UNAVAILABLE)."""
+
+    exit_code = 69
+
+
+class DeviceError(UnavailableError):
+    """A microphone, loudspeaker, button or LED cannot be opened or has stopped working."""
+
+
+class CredentialError(UnavailableError):
+    """No signed URL could be had. `retryable` tells whether asking again can help."""
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
