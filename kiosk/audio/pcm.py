@@ -1,0 +1,176 @@
+"""PCM formats of the wire and of files. Pure: no I/O, no clock.
+
+The seven wire formats are those of the ConvAI contract (`asr_input_format`, `tts_output_format`):
+signed 16-bit little-endian mono at six rates, and G.711 mu-law at 8 kHz.
+"""
+
+import io
+import wave
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Samples: TypeAlias = npt.NDArray[np.int16]
+
+INTERNAL_RATE_HZ = 16_000
+CHUNK_MS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PcmFormat:
+    """How samples of one direction travel on the wire."""
+
+    encoding: Literal["pcm", "ulaw"]
+    rate_hz: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.encoding}_{self.rate_hz}"
+
+    def decode(self, data: bytes) -> Samples:
+        """Wire bytes to samples; a trailing half sample is dropped, as no sample is in it."""
+        if self.encoding == "ulaw":
+            decoded: Samples = _ulaw_decode_table()[np.frombuffer(data, dtype=np.uint8)]
+            return decoded
+        return samples_from_bytes(data)
+
+    def encode(self, samples: Samples) -> bytes:
+        if self.encoding == "ulaw":
+            return _ulaw_encode(samples)
+        return samples_to_bytes(samples)
+
+
+FORMATS: dict[str, PcmFormat] = {
+    format_.name: format_
+    for format_ in (
+        *(PcmFormat("pcm", rate_hz) for rate_hz in (8000, 16_000, 22_050, 24_000, 44_100, 48_000)),
+        PcmFormat("ulaw", 8000),
+    )
+}
+PCM_16000 = FORMATS["pcm_16000"]
+
+
+def samples_from_bytes(data: bytes) -> Samples:
+    """S16_LE bytes to samples; a trailing odd byte is dropped."""
+    samples: Samples = np.frombuffer(data[: len(data) & ~1], dtype="<i2").astype(np.int16)
+    return samples
+
+
+def samples_to_bytes(samples: Samples) -> bytes:
+    data: bytes = samples.astype("<i2", copy=False).tobytes()
+    return data
+
+
+def to_int16(values: npt.NDArray[np.floating]) -> Samples:
+    """Round and clip float samples on the int16 scale."""
+    samples: Samples = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+    return samples
+
+
+def silence(count: int) -> Samples:
+    return np.zeros(count, dtype=np.int16)
+
+
+def ms_to_samples(duration_ms: float, rate_hz: int) -> int:
+    return round(duration_ms * rate_hz / 1000)
+
+
+def downmix(data: bytes, channels: int) -> Samples:
+    """Interleaved S16_LE bytes to mono by the mean of the channels."""
+    samples = samples_from_bytes(data)
+    if channels == 1:
+        return samples
+    frames = samples[: len(samples) // channels * channels].reshape(-1, channels)
+    return to_int16(frames.mean(axis=1))
+
+
+def upmix(samples: Samples, channels: int) -> bytes:
+    """Mono to interleaved S16_LE bytes with the same signal on every channel."""
+    return samples_to_bytes(samples if channels == 1 else np.repeat(samples, channels))
+
+
+class Rechunker:
+    """Cuts a stream of arbitrary pieces into chunks of exactly `size` samples; loses none."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._rest = silence(0)
+
+    def push(self, samples: Samples) -> list[Samples]:
+        joined = np.concatenate((self._rest, samples)) if len(self._rest) else samples
+        whole = len(joined) // self._size * self._size
+        self._rest = joined[whole:].copy()
+        return [joined[at : at + self._size] for at in range(0, whole, self._size)]
+
+    @property
+    def held(self) -> int:
+        """How many samples wait for their chunk to fill."""
+        return len(self._rest)
+
+
+class WavError(ValueError):
+    """The bytes are not a WAV file this project reads; the message says what is wrong."""
+
+
+def read_wav(data: bytes) -> tuple[Samples, int]:
+    """A WAV file's samples, mixed down to mono, and its rate in hertz; 8 to 32 bit PCM."""
+    try:
+        with wave.open(io.BytesIO(data)) as file:
+            width, channels, rate_hz = file.getsampwidth(), file.getnchannels(), file.getframerate()
+            # Streamed WAV (espeak-ng --stdout) claims 2 GiB of frames: take what is there.
+            frames = file.readframes(min(file.getnframes(), len(data)))
+    except (wave.Error, EOFError) as error:
+        raise WavError(f"not a PCM WAV file ({error})") from error
+    if rate_hz < 4000 or not 1 <= width <= 4 or channels < 1:
+        raise WavError(f"unusable WAV: {rate_hz} Hz, {channels} channels, {8 * width} bit")
+    return downmix(_to_s16(frames, width), channels), rate_hz
+
+
+def write_wav(samples: Samples, rate_hz: int) -> bytes:
+    """A mono 16-bit WAV file."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(samples_to_bytes(samples))
+    return buffer.getvalue()
+
+
+def _to_s16(frames: bytes, width: int) -> bytes:
+    if width == 2:
+        return frames
+    if width == 1:  # 8-bit WAV is unsigned
+        centred = np.frombuffer(frames, dtype=np.uint8).astype(np.int16) - 128
+        return samples_to_bytes((centred << 8).astype(np.int16))
+    octets = np.frombuffer(frames[: len(frames) // width * width], dtype=np.uint8)
+    return octets.reshape(-1, width)[:, -2:].tobytes()  # the two most significant octets
+
+
+# G.711 mu-law, by the segment arithmetic of ITU-T G.711 section 4.
+
+_ULAW_BIAS = 0x84
+_ULAW_CLIP = 32635
+
+
+@cache
+def _ulaw_decode_table() -> Samples:
+    code = ~np.arange(256, dtype=np.uint8)
+    magnitude = ((((code & 0x0F).astype(np.int32) << 3) + _ULAW_BIAS) << ((code >> 4) & 7)) - (
+        _ULAW_BIAS
+    )
+    return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
+
+
+def _ulaw_encode(samples: Samples) -> bytes:
+    wide = samples.astype(np.int32)
+    magnitude = np.minimum(np.abs(wide), _ULAW_CLIP) + _ULAW_BIAS
+    # The segment is the position of the leading bit, counted from bit 7.
+    segment = np.floor(np.log2(magnitude)).astype(np.int32) - 7
+    mantissa = (magnitude >> (segment + 3)) & 0x0F
+    sign = np.where(wide < 0, 0x80, 0)
+    codes: npt.NDArray[np.uint8] = (~(sign | segment << 4 | mantissa)).astype(np.uint8)
+    return codes.tobytes()

@@ -1,0 +1,91 @@
+"""Streaming sample-rate conversion with a small, constant delay. Pure: no I/O, no clock.
+
+A polyphase windowed-sinc filter: every input sample yields its share of output at once, so the
+delay never varies (libraries built for files answer in bursts, up to 40 ms late). The filter is
+flat to 7/8 of the lower rate's band and 88 dB down where aliases would fall into it.
+"""
+
+from fractions import Fraction
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from kiosk.audio.pcm import Samples, silence, to_int16
+
+# 39 samples of the lower rate on each side of the centre: 2.44 ms at 16 kHz. With a Kaiser window
+# of beta 8.9 that is a transition of 0.073 of the lower rate (7.0 to 8.2 kHz at 16 kHz).
+_HALF_LENGTH = 39
+_KAISER_BETA = 8.9
+_CUTOFF = 0.475  # centre of the transition, as a part of the lower rate
+
+
+class Resampler:
+    """Converts one mono stream from `from_hz` to `to_hz`, piece by piece.
+
+    Feeding a stream in pieces gives exactly the samples of feeding it whole. `delay_s` is how much
+    later than its input a sample leaves.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        ratio = Fraction(to_hz, from_hz)
+        self._up, self._down = ratio.numerator, ratio.denominator
+        self._bank = _filter_bank(self._up, self._down)
+        taps = self._bank.shape[1]
+        self.delay_s = 0.0 if self._up == self._down else taps / 2 / from_hz
+        self._history = np.zeros(taps - 1, dtype=np.float32)
+        self._position = (
+            0  # of the next output, in input samples times `up`, from the history's end
+        )
+
+    def push(self, samples: Samples) -> Samples:
+        """The output that these input samples complete."""
+        if self._up == self._down:
+            return samples
+        stream = np.concatenate((self._history, samples.astype(np.float32)))
+        end = len(samples) * self._up
+        positions = np.arange(self._position, end, self._down)
+        self._position += len(positions) * self._down - end
+        taps = self._bank.shape[1]
+        self._history = stream[len(stream) - (taps - 1) :].copy()
+        if not len(positions):
+            return silence(0)
+        windows = np.lib.stride_tricks.sliding_window_view(stream, taps)
+        if self._up == 1:
+            return to_int16(windows[positions] @ self._bank[0])
+        chosen = windows[positions // self._up]
+        return to_int16(np.einsum("nk,nk->n", chosen, self._bank[positions % self._up]))
+
+    def flush(self) -> Samples:
+        """The tail that still stands in the filter; afterwards the resampler is as new."""
+        if self._up == self._down:
+            return silence(0)
+        tail = self.push(silence(self._bank.shape[1] // 2))
+        self._history[:] = 0
+        self._position = 0
+        return tail
+
+
+def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
+    """Convert a whole recording: the filter's delay taken out, the length exact to a sample."""
+    if from_hz == to_hz:
+        return samples
+    resampler = Resampler(from_hz, to_hz)
+    converted = np.concatenate((resampler.push(samples), resampler.flush()))
+    lead = round(resampler.delay_s * to_hz)
+    return converted[lead : lead + round(len(samples) * to_hz / from_hz)]
+
+
+@cache
+def _filter_bank(up: int, down: int) -> npt.NDArray[np.float32]:
+    """One row of taps for each of the `up` phases, in the order a window of input is laid out."""
+    lower = 1 / max(up, down)  # of the rate at which the prototype is sampled
+    half = _HALF_LENGTH / lower
+    taps = 2 * int(np.ceil(half / up))
+    time = (np.arange(taps * up) - (taps * up) / 2) * lower
+    cutoff = 2 * _CUTOFF
+    prototype = cutoff * np.sinc(cutoff * time) * np.kaiser(taps * up, _KAISER_BETA)
+    prototype *= up / prototype.sum()
+    # Tap k of phase p weighs the input sample k places back from the newest.
+    bank: npt.NDArray[np.float32] = prototype.reshape(taps, up).T[:, ::-1].astype(np.float32)
+    return bank
