@@ -1,0 +1,143 @@
+"""Why a conversation ended, classified. Pure: a table and a lookup.
+
+The reason's text decides before the code: 1002 is said of an exhausted quota, a broken agent and a
+silent visitor alike. Meanings and texts are those of the published contract
+(`WebSocketCloseCode`, `ErrorType`) and of public reports.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What happened, in the operator's words."""
+
+    HUNG_UP = "hung_up"  # the visitor, or an operator, ended it
+    AGENT_ENDED = "agent_ended"
+    MAX_DURATION = "max_duration"
+    TIME_UP = "time_up"  # the kiosk's own limit
+    ABANDONED = "abandoned"
+    NO_ANSWER = "no_answer"
+    STOPPED = "stopped"  # the daemon is stopping
+    NETWORK_LOST = "network_lost"
+    UNREACHABLE = "unreachable"
+    NO_CREDENTIAL = "no_credential"
+    QUOTA = "quota"
+    BUSY = "busy"
+    AGENT_MISCONFIGURED = "agent_misconfigured"
+    REFUSED = "refused"
+    PROTOCOL = "protocol"
+    AGENT_FAILED = "agent_failed"
+    INTERNAL = "internal"
+    MICROPHONE_LOST = "microphone_lost"
+    SPEAKER_LOST = "speaker_lost"
+
+
+class Farewell(StrEnum):
+    """How the kiosk leaves the visitor: what of the agent's audio is still heard."""
+
+    FINISH = "finish"  # what the agent said is heard to its end
+    CUT = "cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What follows from a kind. `sentence` is a key of the kiosk's sentences, None for silence."""
+
+    retry: bool
+    sentence: str | None
+    severity: int  # syslog priority: 3 error, 4 warning, 5 notice, 6 info
+    farewell: Farewell = Farewell.CUT
+
+
+RULES: dict[Kind, Rule] = {
+    Kind.HUNG_UP: Rule(False, None, 6),
+    Kind.AGENT_ENDED: Rule(False, None, 6, Farewell.FINISH),
+    Kind.MAX_DURATION: Rule(False, "time_up", 5, Farewell.FINISH),
+    Kind.TIME_UP: Rule(False, "time_up", 5),
+    Kind.ABANDONED: Rule(False, "goodbye", 6),
+    Kind.NO_ANSWER: Rule(False, "no_answer", 4),
+    Kind.STOPPED: Rule(False, None, 6),
+    Kind.NETWORK_LOST: Rule(True, "connection_lost", 4),
+    Kind.UNREACHABLE: Rule(True, "cannot_reach", 4),
+    Kind.NO_CREDENTIAL: Rule(False, "cannot_reach", 3),
+    Kind.QUOTA: Rule(False, "not_today", 3),
+    Kind.BUSY: Rule(False, "busy", 4),
+    Kind.AGENT_MISCONFIGURED: Rule(False, "out_of_order", 3),
+    Kind.REFUSED: Rule(False, "out_of_order", 3),
+    Kind.PROTOCOL: Rule(False, "out_of_order", 3),
+    Kind.AGENT_FAILED: Rule(True, "connection_lost", 4),
+    Kind.INTERNAL: Rule(True, "connection_lost", 4),
+    Kind.MICROPHONE_LOST: Rule(False, "no_microphone", 3),
+    Kind.SPEAKER_LOST: Rule(False, None, 3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one conversation ended. `detail` is for the log: a reason text, never the visitor's."""
+
+    kind: Kind
+    code: int | None = None
+    detail: str = ""
+
+    @property
+    def rule(self) -> Rule:
+        return RULES[self.kind]
+
+
+# Looked for in order, in the close reason, the error's type and its message, lower-cased.
+_TEXTS: tuple[tuple[str, Kind], ...] = (
+    ("quota", Kind.QUOTA),
+    ("daily call limit", Kind.QUOTA),
+    ("concurrent", Kind.BUSY),
+    ("queue", Kind.BUSY),
+    ("override", Kind.AGENT_MISCONFIGURED),
+    ("dynamic variable", Kind.AGENT_MISCONFIGURED),
+    ("missing_dynamic_variable", Kind.AGENT_MISCONFIGURED),
+    ("misconfigured", Kind.AGENT_MISCONFIGURED),
+    ("does not exist", Kind.AGENT_MISCONFIGURED),
+    ("not allowed to connect", Kind.AGENT_MISCONFIGURED),
+    ("could not authorize", Kind.REFUSED),
+    ("maximum duration", Kind.MAX_DURATION),
+    ("max_duration_exceeded", Kind.MAX_DURATION),
+    ("invalid message", Kind.PROTOCOL),
+    ("invalid_message", Kind.PROTOCOL),
+)
+
+_CODES: dict[int, Kind] = {
+    1000: Kind.AGENT_ENDED,
+    1001: Kind.NETWORK_LOST,
+    1002: Kind.AGENT_FAILED,
+    1005: Kind.NETWORK_LOST,
+    1006: Kind.NETWORK_LOST,
+    1008: Kind.REFUSED,
+    1009: Kind.PROTOCOL,
+    1011: Kind.INTERNAL,
+    3000: Kind.REFUSED,
+    3008: Kind.BUSY,
+    4300: Kind.BUSY,
+}
+
+
+def classify_close(code: int | None, reason: str, error: str = "") -> Ending:
+    """The server closed with `code` (None: no close frame), maybe after an error event whose type
+    and message are `error`."""
+    said = f"{reason} {error}".lower()
+    detail = (reason or error)[:200]
+    for text, kind in _TEXTS:
+        if text in said:
+            return Ending(kind, code, detail)
+    return Ending(_CODES.get(1006 if code is None else code, Kind.INTERNAL), code, detail)
+
+
+def classify_handshake(status: int) -> Ending:
+    """The WebSocket was refused with an HTTP status (a proxy, a portal, a used-up signature)."""
+    detail = f"HTTP {status} instead of a WebSocket"
+    if status in (401, 403):
+        return Ending(Kind.REFUSED, status, detail)
+    if status in (404, 422):
+        return Ending(Kind.AGENT_MISCONFIGURED, status, detail)
+    if status == 429:
+        return Ending(Kind.BUSY, status, detail)
+    return Ending(Kind.UNREACHABLE, status, detail)

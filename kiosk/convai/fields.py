@@ -1,0 +1,57 @@
+"""Reading single fields out of untrusted JSON. Pure: no I/O; never raises."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import TypeAlias
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+JsonObject: TypeAlias = Mapping[str, Json]
+
+
+def text(body: JsonObject, *names: str) -> str | None:
+    """The first of these fields that is a string."""
+    for name in names:
+        value = body.get(name)
+        if isinstance(value, str):
+            return value
+    return None
+
+
+def whole_number(body: JsonObject, name: str) -> int | None:
+    """An integer, or a string that spells one: the guides send ids as strings."""
+    value = body.get(name)
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and len(value) <= 18 and value.isascii() and value.isdigit():
+        return int(value)
+    return None
+
+
+def echoed_id(body: JsonObject, name: str) -> int | str | None:
+    """An id exactly as it came, to be sent back with the same JSON type."""
+    value = body.get(name)
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def flag(body: JsonObject, name: str, *, default: bool) -> bool:
+    value = body.get(name)
+    return value if isinstance(value, bool) else default
+
+
+def table(body: JsonObject, name: str) -> dict[str, Json]:
+    """A nested object; an empty one if the field is absent or something else."""
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def base64_bytes(body: JsonObject, *names: str) -> bytes | None:
+    encoded = text(body, *names)
+    if encoded is None:
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return None
