@@ -1,0 +1,123 @@
+"""Threads and their way to the event loop: the only Thread and the only call_soon_threadsafe."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from kiosk.errors import DeviceError
+
+T = TypeVar("T")
+
+REOPEN_INTERVAL_S = 1.0
+# Between a wake-up and the card's next period: under half a period, so that a flush or a stop
+# is seen at once and a full or empty buffer is never waited out.
+POLL_S = 0.008
+STALL_S = 2.0
+
+
+class Outbox(Generic[T]):
+    """Hands items from a thread to a handler in the loop, in order.
+
+    Bounded: when the loop stands still, the oldest items are dropped and counted in `dropped`.
+    One wake-up is under way at most, so a stalled loop does not pile up callbacks.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, handler: Callable[[T], None], limit: int
+    ) -> None:
+        self.dropped = 0
+        self._loop = loop
+        self._handler = handler
+        self._items: deque[T] = deque(maxlen=limit)
+        self._scheduled = False
+
+    def put(self, item: T) -> None:
+        """Callable from any thread."""
+        if len(self._items) == self._items.maxlen:
+            self.dropped += 1
+        self._items.append(item)
+        if not self._scheduled:
+            self._scheduled = True
+            # A device may report while the loop is already closed: nobody is left to listen.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._scheduled = False
+        while self._items:
+            self._handler(self._items.popleft())
+
+
+class Closable(Protocol):
+    """What a device thread opens."""
+
+    def close(self) -> None: ...
+
+
+P = TypeVar("P", bound=Closable)
+
+
+class DeviceThread(ABC, Generic[P]):
+    """A thread that owns one device: opens it, serves it, closes it, and opens it again when lost.
+
+    Nobody else touches the device. `close` asks the thread to stop and joins it in plain code:
+    an awaited join could be cut short by cancellation and leave the card open.
+    """
+
+    def __init__(self, name: str, open_device: Callable[[], P]) -> None:
+        self._open_device = open_device
+        self._wake = threading.Event()
+        self._stopping = False
+        # Daemonic, so that a driver that hangs for ever cannot keep the process alive.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def open(self) -> None:
+        """Start the thread; the outcome is reported, never raised."""
+        self._thread.start()
+
+    def close(self, timeout_s: float = 1.0) -> bool:
+        """Stop and join; False if the thread did not end in time."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                device = self._open_device()
+            except DeviceError as error:
+                self._report_lost(error)
+            else:
+                self._report_opened(device)
+                try:
+                    self._serve(device)
+                except DeviceError as error:
+                    self._report_lost(error)
+                finally:
+                    device.close()
+            if not self._stopping:
+                self._pause(REOPEN_INTERVAL_S)
+
+    def _pause(self, duration_s: float) -> None:
+        """Wait out the interval; only stopping shortens it."""
+        until_s = time.monotonic() + duration_s
+        while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
+            self._wake.clear()
+            self._wake.wait(left_s)
+
+    @abstractmethod
+    def _serve(self, device: P) -> None:
+        """Work until `_stopping`; raises DeviceError when the device is gone."""
+
+    @abstractmethod
+    def _report_opened(self, device: P) -> None: ...
+
+    @abstractmethod
+    def _report_lost(self, error: DeviceError) -> None: ...

@@ -1,0 +1,111 @@
+"""Which driver stands behind each port, by the configuration."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kiosk.audio.pcm import Samples, WavError, read_wav
+from kiosk.audio.resample import resample
+from kiosk.config import Settings
+from kiosk.devices.alsa import AlsaCapture, AlsaPlayback, CardSettings
+from kiosk.devices.ports import Button, ButtonEdge, CapturePcm, Indicator, PlaybackPcm
+from kiosk.devices.virtual import (
+    Room,
+    VirtualButton,
+    VirtualCapture,
+    VirtualIndicator,
+    VirtualPlayback,
+)
+from kiosk.errors import ConfigError
+
+ButtonHandler = Callable[[ButtonEdge], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """How each device is opened. The sound cards are opened by their own threads."""
+
+    open_capture: Callable[[], CapturePcm]
+    open_playback: Callable[[], PlaybackPcm]
+    open_button: Callable[[ButtonHandler, asyncio.AbstractEventLoop], Button]
+    open_indicator: Callable[[asyncio.AbstractEventLoop], Indicator]
+
+
+def configured_hardware(settings: Settings) -> Hardware:
+    """The hardware the settings name; raises ConfigError for a recording that cannot be read."""
+    room = Room()
+    return Hardware(
+        _capture(settings, room), _playback(settings, room), _button(settings), _indicator(settings)
+    )
+
+
+def _capture(settings: Settings, room: Room) -> Callable[[], CapturePcm]:
+    capture = settings.capture
+    if capture.driver == "virtual":
+        recording = _recording(settings, room.rate_hz)
+        return lambda: VirtualCapture(room, recording=recording)
+    card = CardSettings(capture.device, capture.rate_hz, capture.channels, capture.period_ms)
+    return lambda: AlsaCapture(card)
+
+
+def _playback(settings: Settings, room: Room) -> Callable[[], PlaybackPcm]:
+    playback = settings.playback
+    if playback.driver == "virtual":
+        return lambda: VirtualPlayback(room, buffer_ms=playback.buffer_ms)
+    card = CardSettings(
+        playback.device,
+        playback.rate_hz,
+        playback.channels,
+        playback.period_ms,
+        playback.buffer_ms,
+    )
+    return lambda: AlsaPlayback(card)
+
+
+def _button(
+    settings: Settings,
+) -> Callable[[ButtonHandler, asyncio.AbstractEventLoop], Button]:
+    button = settings.button
+
+    def gpio(handler: ButtonHandler, loop: asyncio.AbstractEventLoop) -> Button:
+        from kiosk.devices.gpio import GpioButton
+
+        return GpioButton(
+            button.pin,
+            pull_up=button.pull_up,
+            debounce_s=button.debounce_ms / 1000,
+            handler=handler,
+            loop=loop,
+        )
+
+    def keyboard(handler: ButtonHandler, loop: asyncio.AbstractEventLoop) -> Button:
+        from kiosk.devices.keyboard import KeyboardButton
+
+        return KeyboardButton(handler, loop)
+
+    def none(handler: ButtonHandler, _: asyncio.AbstractEventLoop) -> Button:
+        return VirtualButton(handler)
+
+    return {"gpio": gpio, "keyboard": keyboard, "none": none}[button.driver]
+
+
+def _indicator(settings: Settings) -> Callable[[asyncio.AbstractEventLoop], Indicator]:
+    indicator = settings.indicator
+
+    def gpio(loop: asyncio.AbstractEventLoop) -> Indicator:
+        from kiosk.devices.gpio import GpioIndicator
+
+        return GpioIndicator(indicator.pin, indicator.recording_pin, loop)
+
+    return gpio if indicator.driver == "gpio" else lambda _: VirtualIndicator()
+
+
+def _recording(settings: Settings, rate_hz: int) -> Samples | None:
+    path = settings.capture.file
+    if path is None:
+        return None
+    try:
+        samples, file_rate_hz = read_wav(path.read_bytes())
+    except (OSError, WavError) as error:
+        raise ConfigError(f"capture.file: {path}: {error}") from error
+    return resample(samples, file_rate_hz, rate_hz)

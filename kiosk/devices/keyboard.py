@@ -1,0 +1,33 @@
+"""Enter on the terminal as the button: for trying a kiosk on a machine without GPIO."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+
+from kiosk.devices.ports import ButtonEdge
+from kiosk.errors import DeviceError
+
+
+class KeyboardButton:
+    """Each line typed is a press and its release."""
+
+    def __init__(
+        self, handler: Callable[[ButtonEdge], None], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._handler = handler
+        self._loop = loop
+        try:
+            loop.add_reader(sys.stdin.fileno(), self._on_line)
+        except (OSError, ValueError) as error:
+            raise DeviceError('button.driver = "keyboard" needs a terminal on stdin') from error
+
+    def close(self) -> None:
+        self._loop.remove_reader(sys.stdin.fileno())
+
+    def _on_line(self) -> None:
+        if not sys.stdin.readline():  # end of input: there will be no more presses
+            self.close()
+            return
+        for pressed in (True, False):
+            self._handler(ButtonEdge(pressed, time.monotonic()))

@@ -1,0 +1,182 @@
+"""What the rest of the kiosk asks of a device, and what devices report. No I/O, no threads.
+
+Two floors: `CapturePcm` and `PlaybackPcm` are what a sound driver is (ALSA, virtual, scripted);
+`Microphone` and `Speaker` are what the visit uses, the same threads over any driver.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from kiosk.audio.capture import CapturedChunk
+from kiosk.audio.pcm import Samples
+from kiosk.errors import DeviceError
+
+# --- sound drivers: used only by the thread that opened them ------------------------------------
+
+
+class CapturePcm(Protocol):
+    """A capture stream of interleaved S16_LE: opened and prepared, running from the first read."""
+
+    rate_hz: int
+    channels: int
+
+    def read(self) -> bytes:
+        """What has been captured since the last read, b"" if nothing yet; never blocks.
+
+        Raises DeviceError when the card is gone."""
+        ...
+
+    def available(self) -> int:
+        """Frames captured and not yet read."""
+        ...
+
+    def drop(self) -> None:
+        """Stop capturing; the next read starts it again."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class PlaybackPcm(Protocol):
+    """A playback stream of interleaved S16_LE: running from the first write."""
+
+    rate_hz: int
+    channels: int
+    buffer_frames: int
+
+    def write(self, data: bytes) -> int:
+        """Frames accepted, 0 when the card's buffer is full; never blocks.
+
+        Raises DeviceError when the card is gone."""
+        ...
+
+    def queued(self) -> int:
+        """Frames accepted and not yet heard."""
+        ...
+
+    def drop(self) -> None:
+        """Silence now: what is queued is not heard; the next write starts it again."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# --- what devices report, in the event loop -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The device can be used (again)."""
+
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The device cannot be used; it is tried again until it can."""
+
+    error: DeviceError
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The microphone's card started or stopped: what the recording lamp shows."""
+
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The first sample of a clip is heard at `heard_at_s` (monotonic)."""
+
+    clip: "Clip"
+    heard_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """The last sample of the first `clips` clips ever given was heard, and nothing else waits."""
+
+    clips: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """What was asked to be flushed is silent since `at_s`."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonEdge:
+    """The button went down or up, debounced."""
+
+    pressed: bool
+    at_s: float
+
+
+MicrophoneEvent: TypeAlias = CapturedChunk | Running | Opened | Lost
+SpeakerEvent: TypeAlias = Began | Drained | Flushed | Opened | Lost
+
+
+# --- what the visit uses ------------------------------------------------------------------------
+
+
+class Source(StrEnum):
+    """Whose sound a clip is; flushing is by source."""
+
+    AGENT = "agent"
+    SPEECH = "speech"  # the kiosk's own sentences
+    EARCON = "earcon"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """Mono sound to play. Clips of one source and rate join without a seam."""
+
+    samples: Samples
+    rate_hz: int
+    source: Source
+    received_at_s: float = 0.0
+
+
+class Microphone(Protocol):
+    """Between `start` and `stop` every 20 ms chunk is reported."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Speaker(Protocol):
+    """Plays clips in order; each is reported when its first sample is heard."""
+
+    def play(self, clip: Clip) -> int:
+        """Queue a clip; returns how many clips were ever given, this one included."""
+        ...
+
+    def flush(self, *sources: Source) -> None:
+        """Drop what waits from these sources (none named: all) and silence it if it sounds."""
+        ...
+
+
+# A lamp's pattern: (lit, seconds) steps that repeat; a single step is steady.
+Pattern: TypeAlias = tuple[tuple[bool, float], ...]
+
+
+class Indicator(Protocol):
+    """The lamps: one tells the state, one is lit exactly while the microphone runs."""
+
+    def show(self, pattern: Pattern) -> None: ...
+
+    def recording(self, *, on: bool) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Button(Protocol):
+    """Reports its edges until closed."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,251 @@
+"""Devices for a machine that has none: a room in which sound travels, paced by the real clock.
+
+`Room` is the shared air: what the virtual loudspeaker plays and what visitors say, on one time axis
+of monotonic seconds. `VirtualCapture` and `VirtualPlayback` are sound drivers with a clock, a
+buffer and a `drop` that cuts, served by the same threads as a real card's.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kiosk.audio.pcm import Samples, downmix, silence, to_int16, upmix
+from kiosk.devices.ports import ButtonEdge, Pattern
+
+
+class Track:
+    """Mono sound along a time axis of samples; at least the newest `keep_s` seconds are kept."""
+
+    def __init__(self, rate_hz: int, keep_s: float) -> None:
+        self.rate_hz = rate_hz
+        self._keep = round(keep_s * rate_hz)
+        self._start = 0
+        self._length = 0
+        self._buffer = silence(rate_hz)
+
+    def put(self, at: int, samples: Samples) -> None:
+        """Place sound at a sample index; a gap before it is silence, what was there is replaced."""
+        self._make_room(at - self._start + len(samples))
+        offset = max(0, at - self._start)
+        samples = samples[max(0, self._start - at) :]
+        self._buffer[self._length : offset] = 0
+        self._buffer[offset : offset + len(samples)] = samples
+        self._length = max(self._length, offset + len(samples))
+
+    def cut(self, at: int) -> None:
+        """Forget everything from a sample index on."""
+        self._length = min(self._length, max(0, at - self._start))
+
+    def get(self, start: int, count: int) -> Samples:
+        """`count` samples from `start` on; silence where nothing was put or nothing is kept."""
+        result = silence(count)
+        low, high = max(start, self._start), min(start + count, self._start + self._length)
+        if low < high:
+            result[low - start : high - start] = self._buffer[
+                low - self._start : high - self._start
+            ]
+        return result
+
+    def _make_room(self, needed: int) -> None:
+        if needed <= len(self._buffer):
+            return
+        gone = max(0, min(self._length, needed - self._keep)) if needed > 2 * self._keep else 0
+        kept = self._buffer[gone : self._length]
+        self._start += gone
+        self._length -= gone
+        self._buffer = silence(max(2 * (needed - gone), len(kept)))
+        self._buffer[: len(kept)] = kept
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """How the loudspeaker reaches the microphone."""
+
+    delay_s: float = 0.06
+    gain_db: float = -20.0
+
+
+class Room:
+    """The air between loudspeaker, visitors and microphone. Callable from any thread.
+
+    `echo` None keeps the loudspeaker out of the microphone. `noise_dbfs` is a white noise floor.
+    """
+
+    def __init__(
+        self,
+        rate_hz: int = 48_000,
+        *,
+        echo: Echo | None = None,
+        noise_dbfs: float | None = -75.0,
+        keep_s: float = 30.0,
+        record: bool = False,
+    ) -> None:
+        self.rate_hz = rate_hz
+        self._echo = echo
+        self._noise_peak = 0.0 if noise_dbfs is None else 32768 * 10 ** (noise_dbfs / 20)
+        self._noise = np.random.default_rng(1)
+        self._lock = threading.Lock()
+        self._epoch_s = time.monotonic()
+        keep_s = 3600.0 if record else keep_s
+        self._loudspeaker = Track(rate_hz, keep_s)
+        self._visitor = Track(rate_hz, keep_s)
+        self._microphone = Track(rate_hz, keep_s)
+
+    def index(self, at_s: float) -> int:
+        """Monotonic seconds to a sample index on the room's axis."""
+        return round((at_s - self._epoch_s) * self.rate_hz)
+
+    def seconds(self, index: int) -> float:
+        return self._epoch_s + index / self.rate_hz
+
+    def say(self, samples: Samples, at_s: float) -> None:
+        """A visitor speaks: mono at the room's rate, from `at_s` on."""
+        with self._lock:
+            self._visitor.put(self.index(at_s), samples)
+
+    def play(self, at: int, samples: Samples) -> None:
+        with self._lock:
+            self._loudspeaker.put(at, samples)
+
+    def silence_loudspeaker(self, at: int) -> None:
+        with self._lock:
+            self._loudspeaker.cut(at)
+
+    def capture(self, start: int, count: int) -> Samples:
+        """What the microphone hears; remembered for `microphone`."""
+        with self._lock:
+            mix = self._visitor.get(start, count).astype(np.float32)
+            if self._echo is not None:
+                delay = round(self._echo.delay_s * self.rate_hz)
+                played = self._loudspeaker.get(start - delay, count)
+                mix += played * np.float32(10 ** (self._echo.gain_db / 20))
+            if self._noise_peak:
+                mix += self._noise.normal(0, self._noise_peak, count).astype(np.float32)
+            heard = to_int16(mix)
+            self._microphone.put(start, heard)
+        return heard
+
+    def loudspeaker(self, from_s: float, to_s: float) -> Samples:
+        """What the loudspeaker played between two moments."""
+        with self._lock:
+            return self._loudspeaker.get(self.index(from_s), self.index(to_s) - self.index(from_s))
+
+    def microphone(self, from_s: float, to_s: float) -> Samples:
+        """What the microphone delivered between two moments; silence while it did not run."""
+        with self._lock:
+            return self._microphone.get(self.index(from_s), self.index(to_s) - self.index(from_s))
+
+
+class VirtualCapture:
+    """A `CapturePcm` in a room. `recording`, if given, is said anew whenever capture starts."""
+
+    def __init__(self, room: Room, channels: int = 1, recording: Samples | None = None) -> None:
+        self.rate_hz = room.rate_hz
+        self.channels = channels
+        self._room = room
+        self._recording = recording
+        self._next: int | None = None
+
+    def read(self) -> bytes:
+        now_s = time.monotonic()
+        if self._next is None:
+            self._next = self._room.index(now_s)
+            if self._recording is not None:
+                self._room.say(self._recording, self._room.seconds(self._next))
+            return b""
+        count = self._room.index(now_s) - self._next
+        if count < self.rate_hz // 100:  # a period of 10 ms
+            return b""
+        samples = self._room.capture(self._next, count)
+        self._next += count
+        return upmix(samples, self.channels)
+
+    def available(self) -> int:
+        return 0
+
+    def drop(self) -> None:
+        self._next = None
+
+    def close(self) -> None:
+        self._next = None
+
+
+class VirtualPlayback:
+    """A `PlaybackPcm` in a room."""
+
+    def __init__(self, room: Room, channels: int = 1, buffer_ms: int = 80) -> None:
+        self.rate_hz = room.rate_hz
+        self.channels = channels
+        self.buffer_frames = buffer_ms * room.rate_hz // 1000
+        self.underruns = 0
+        self._room = room
+        self._end: int | None = None  # of what was written, on the room's axis
+
+    def write(self, data: bytes) -> int:
+        now = self._room.index(time.monotonic())
+        if self._end is None or self._end < now:
+            self.underruns += self._end is not None
+            self._end = now
+        room_frames = self.buffer_frames - (self._end - now)
+        samples = downmix(data, self.channels)[: max(0, room_frames)]
+        self._room.play(self._end, samples)
+        self._end += len(samples)
+        return len(samples)
+
+    def queued(self) -> int:
+        if self._end is None:
+            return 0
+        return max(0, self._end - self._room.index(time.monotonic()))
+
+    def drop(self) -> None:
+        if self._end is not None:
+            self._room.silence_loudspeaker(self._room.index(time.monotonic()))
+        self._end = None
+
+    def close(self) -> None:
+        self.drop()
+
+
+class VirtualButton:
+    """A button that a program presses, in the event loop."""
+
+    def __init__(self, handler: Callable[[ButtonEdge], None]) -> None:
+        self._handler = handler
+
+    def press(self) -> float:
+        """Push it down; returns when (monotonic seconds)."""
+        return self._edge(pressed=True)
+
+    def release(self) -> float:
+        return self._edge(pressed=False)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _edge(self, *, pressed: bool) -> float:
+        at_s = time.monotonic()
+        self._handler(ButtonEdge(pressed, at_s))
+        return at_s
+
+
+class VirtualIndicator:
+    """Lamps that only remember, newest last: (monotonic seconds, what they show)."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        self.shown: list[tuple[float, Pattern]] = []
+        self.recorded: list[tuple[float, bool]] = []
+        self._limit = limit
+
+    def show(self, pattern: Pattern) -> None:
+        self.shown.append((time.monotonic(), pattern))
+        del self.shown[: -self._limit]
+
+    def recording(self, *, on: bool) -> None:
+        self.recorded.append((time.monotonic(), on))
+        del self.recorded[: -self._limit]
+
+    def close(self) -> None:
+        """Nothing to close."""
