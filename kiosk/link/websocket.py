@@ -1,0 +1,115 @@
+"""The WebSocket transport of one conversation, on the `websockets` library.
+
+The socket's own pings (RFC 6455) notice a dead peer; the wire's ping and pong are messages and
+belong to the conversation.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kiosk.errors import KioskError
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+# A dead peer is noticed within their sum.
+PING_INTERVAL_S = 3.0
+PING_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.0
+# Long audio and full tool results exceed the library's default of 1 MiB.
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """How the socket closed; `code` None means without a close frame."""
+
+    code: int | None
+    reason: str = ""
+
+
+class SocketClosedError(KioskError):
+    """The connection is over."""
+
+    def __init__(self, close: Close) -> None:
+        super().__init__(f"closed: {close.code} {close.reason}".strip())
+        self.close = close
+
+
+class HandshakeRefusedError(KioskError):
+    """The far side answered, but not with a WebSocket."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+
+
+class ConnectError(KioskError):
+    """No connection: no route, no name, no TLS, nobody listening."""
+
+
+class Socket:
+    """An open WebSocket that carries text frames."""
+
+    def __init__(self, connection: "ClientConnection") -> None:
+        self._connection = connection
+
+    async def send(self, frame: str) -> None:
+        """Raises SocketClosedError."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            await self._connection.send(frame)
+        except ConnectionClosed as error:
+            raise SocketClosedError(self._close()) from error
+
+    async def receive(self) -> str | bytes:
+        """The next frame; raises SocketClosedError. Cancelling it loses nothing."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as error:
+            raise SocketClosedError(self._close()) from error
+
+    async def close(self) -> None:
+        """Close with 1000, waiting at most `CLOSE_TIMEOUT_S` for the answer."""
+        await self._connection.close(1000)
+
+    def _close(self) -> Close:
+        code = self._connection.close_code
+        return Close(None if code in (None, 1006) else code, self._connection.close_reason or "")
+
+
+async def connect(url: str) -> Socket:
+    """Open a WebSocket; the caller sets the deadline.
+
+    Raises ConnectError and HandshakeRefusedError. The URL holds a credential, so no message quotes
+    it.
+    """
+    from websockets.asyncio.client import connect as websocket_connect
+    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+
+    try:
+        connection = await websocket_connect(
+            url,
+            max_size=MAX_MESSAGE_BYTES,
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PING_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            open_timeout=None,
+            # Base64 of sound hardly shrinks, and a Pi's processor has better things to do.
+            compression=None,
+        )
+    except InvalidStatus as error:
+        raise HandshakeRefusedError(error.response.status_code) from error
+    except InvalidURI as error:
+        raise ConnectError("the address is not a WebSocket URL") from error
+    except (OSError, InvalidHandshake, TimeoutError, EOFError) as error:
+        raise ConnectError(f"{type(error).__name__}: {_reason(error)}") from error
+    return Socket(connection)
+
+
+def _reason(error: BaseException) -> str:
+    """The system's words for what went wrong, without addresses from the URL."""
+    return (error.strerror if isinstance(error, OSError) else None) or "no WebSocket there"
