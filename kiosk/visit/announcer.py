@@ -1,0 +1,56 @@
+"""What the kiosk says itself, while it is being said: sentences and earcons on the loudspeaker."""
+
+import asyncio
+
+from kiosk.audio.earcons import Earcon
+from kiosk.devices.ports import Began, Drained, Flushed, Source, Speaker
+from kiosk.visit.feedback import POLITE
+from kiosk.visit.speech import Voice, earcon_clip
+from kiosk.visit.timeline import Moment, Observer, What
+
+_HEARD: dict[Source, What] = {
+    Source.EARCON: What.EARCON_HEARD,
+    Source.SPEECH: What.SENTENCE_HEARD,
+}
+
+
+class Announcer:
+    """Plays the kiosk's own sounds in order, behind whatever the loudspeaker already has."""
+
+    def __init__(self, speaker: Speaker, voice: Voice, observe: Observer) -> None:
+        self._speaker = speaker
+        self._voice = voice
+        self._observe = observe
+        self._given = 0
+        self._silent = asyncio.Event()
+        self._silent.set()
+
+    @property
+    def busy(self) -> bool:
+        return not self._silent.is_set()
+
+    def earcon(self, earcon: Earcon) -> None:
+        if self.busy and earcon in POLITE:
+            return
+        self._silent.clear()
+        self._given = self._speaker.play(earcon_clip(earcon))
+
+    def say(self, key: str) -> None:
+        """Say a sentence; one that could not be rendered is left out."""
+        clip = self._voice.sentence(key)
+        if clip is not None:
+            self._silent.clear()
+            self._given = self._speaker.play(clip)
+
+    async def finished(self) -> None:
+        """Wait until everything said so far was heard."""
+        await self._silent.wait()
+
+    def on_speaker(self, event: Began | Drained | Flushed) -> None:
+        match event:
+            case Began(clip, heard_at_s) if clip.source in _HEARD:
+                self._observe(Moment(_HEARD[clip.source], heard_at_s))
+            case Drained(clips) if clips >= self._given:
+                self._silent.set()
+            case _:
+                pass

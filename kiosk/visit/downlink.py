@@ -1,0 +1,147 @@
+"""Wire -> speaker: the agent's turns, from the first sample heard to the last.
+
+A turn *began* when its first sample is heard. It is *drained* when the last one was heard and the
+server said it was the last, or sent nothing more for 600 ms.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from kiosk.audio.pcm import PCM_16000, PcmFormat
+from kiosk.convai.messages import AgentAudio
+from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
+from kiosk.visit.states import Event
+from kiosk.visit.timeline import Measures, Moment, Observer, What
+
+SETTLE_S = 0.6
+
+
+class Downlink:
+    """The agent's side of what the loudspeaker plays. Used in one event loop."""
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        post: Callable[[Event], None],
+        measures: Measures,
+        observe: Observer,
+    ) -> None:
+        self._speaker = speaker
+        self._post = post
+        self._measures = measures
+        self._observe = observe
+        self._drained = asyncio.Event()
+        self._settling: asyncio.TimerHandle | None = None
+        self._heard_clips = 0  # the speaker's count when it last fell silent
+        self.begin(PCM_16000)
+
+    def begin(self, format_: PcmFormat) -> None:
+        """A new conversation, whose audio comes in this format."""
+        self._format = format_
+        self._sounding = False
+        self._way_was_free = True
+        self._muted = False
+        self._final = True
+        self._given = 0  # the speaker's count at our last clip
+        self._void_s = 0.0  # clips received up to then were silenced
+        self._last_audio_s = 0.0
+        self._forget_settling()
+        self._drained.set()
+
+    def audio(self, message: AgentAudio, received_at_s: float) -> None:
+        """Queue what the agent says, unless the visitor cut this turn."""
+        new_turn = self._final
+        self._final = message.is_final
+        if self._muted:
+            self._muted = not message.is_final
+            return
+        samples = self._format.decode(message.audio)
+        if not len(samples):
+            return
+        if new_turn or self._drained.is_set():
+            self._observe(Moment(What.AUDIO_RECEIVED, received_at_s))
+        self._last_audio_s = received_at_s
+        self._forget_settling()
+        clip = Clip(samples, self._format.rate_hz, Source.AGENT, received_at_s)
+        self._given = self._speaker.play(clip)
+        if self._drained.is_set():
+            self._drained.clear()
+            self._way_was_free = self._heard_clips == self._given - 1
+
+    def next_turn(self) -> None:
+        """The server went on to another turn: what comes now is not what the visitor cut."""
+        self._muted = False
+
+    def interrupt(self) -> None:
+        """The visitor spoke over the agent: silence, and what waits is void."""
+        self._observe(Moment(What.INTERRUPTED, time.monotonic()))
+        self._silence()
+        self._post(Event.INTERRUPTED)
+
+    def cut(self) -> None:
+        """The visitor's button: silence, and the rest of this turn is dropped as it comes."""
+        self._muted = not self._final
+        self._silence()
+
+    def stop(self) -> None:
+        """The conversation is over: silence."""
+        self._silence()
+
+    async def drained(self) -> None:
+        """Wait until everything the agent said was heard."""
+        await self._drained.wait()
+
+    def on_speaker(self, event: Began | Drained | Flushed) -> None:
+        match event:
+            case Began():
+                self._on_began(event)
+            case Drained():
+                self._heard_clips = event.clips
+                if not self._drained.is_set() and event.clips >= self._given:
+                    self._settle(event.at_s)
+            case Flushed():
+                self._observe(Moment(What.SILENT, event.at_s))
+
+    def _on_began(self, began: Began) -> None:
+        clip = began.clip
+        if clip.source is not Source.AGENT or clip.received_at_s <= self._void_s:
+            return
+        if not self._sounding:
+            self._sounding = True
+            # A latency only where nothing else had to be heard first.
+            if self._way_was_free:
+                self._measures.wire_to_speaker.add((began.heard_at_s - clip.received_at_s) * 1000)
+            self._observe(Moment(What.AGENT_HEARD, began.heard_at_s))
+            self._post(Event.AGENT_STARTED)
+
+    def _settle(self, at_s: float) -> None:
+        """Everything given was heard; more may still come."""
+        left_s = 0.0 if self._final else self._last_audio_s + SETTLE_S - time.monotonic()
+        if left_s > 0:
+            self._forget_settling()
+            loop = asyncio.get_running_loop()
+            self._settling = loop.call_later(left_s, self._settled, at_s)
+        else:
+            self._settled(at_s)
+
+    def _settled(self, at_s: float) -> None:
+        self._settling = None
+        self._final = True
+        self._drained.set()
+        if self._sounding:
+            self._sounding = False
+            self._observe(Moment(What.DRAINED, at_s))
+            self._post(Event.DRAINED)
+
+    def _silence(self) -> None:
+        self._speaker.flush(Source.AGENT)
+        self._void_s = time.monotonic()
+        self._sounding = False
+        self._forget_settling()
+        self._drained.set()
+
+    def _forget_settling(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None

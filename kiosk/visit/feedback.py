@@ -1,0 +1,55 @@
+"""What the visitor sees and hears without words: tables from state and event. Pure data."""
+
+from enum import StrEnum
+
+from kiosk.audio.earcons import Earcon
+from kiosk.devices.ports import Pattern
+from kiosk.visit.states import Event, State
+
+STEADY: Pattern = ((True, 60.0),)
+DARK: Pattern = ((False, 60.0),)
+QUICK: Pattern = ((True, 0.12), (False, 0.12))
+BLINK: Pattern = ((True, 0.5), (False, 0.5))
+DOUBLE: Pattern = ((True, 0.12), (False, 0.12), (True, 0.12), (False, 0.84))
+BEACON: Pattern = ((True, 0.06), (False, 2.94))
+
+# A lit lamp invites: ready to be pressed, or ready to be spoken to.
+LAMPS: dict[State, Pattern] = {
+    State.IDLE: STEADY,
+    State.OPENING: QUICK,
+    State.LISTENING: STEADY,
+    State.THINKING: DOUBLE,
+    State.SPEAKING: BLINK,
+    State.CLOSING: QUICK,
+}
+# In IDLE, while a visit cannot be held.
+UNFIT_LAMP: Pattern = BEACON
+
+EARCONS: dict[tuple[State, Event], Earcon] = {
+    (State.IDLE, Event.PRESS): Earcon.PRESSED,
+    (State.IDLE, Event.PRESS_UNFIT): Earcon.SORRY,
+    (State.OPENING, Event.CONNECTED): Earcon.READY,
+    (State.OPENING, Event.PRESS): Earcon.HANG_UP,
+    (State.LISTENING, Event.PRESS): Earcon.HANG_UP,
+    (State.THINKING, Event.PRESS): Earcon.HANG_UP,
+    (State.SPEAKING, Event.PRESS): Earcon.HANG_UP,
+}
+
+
+# Left out while the kiosk is saying something: a chime after the sentence would come too late.
+POLITE = frozenset({Earcon.READY})
+
+
+class Deadline(StrEnum):
+    """A limit on how long a state may last, in the words of the settings."""
+
+    CONNECT = "connect_s"
+    IDLE = "idle_s"
+    ANSWER = "answer_s"
+
+
+DEADLINES: dict[State, Deadline] = {
+    State.OPENING: Deadline.CONNECT,
+    State.LISTENING: Deadline.IDLE,
+    State.THINKING: Deadline.ANSWER,
+}

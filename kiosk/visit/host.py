@@ -1,0 +1,400 @@
+"""The host: the one task that owns the state of the visit and follows its table.
+
+Everybody else posts events; the host looks each up, changes the state and does the actions. What a
+state shows and how long it may last comes from the tables in `feedback`.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from kiosk.audio.capture import CapturedChunk
+from kiosk.audio.gate import Edge
+from kiosk.convai.endings import Ending, Farewell, Kind
+from kiosk.convai.messages import Initiation
+from kiosk.devices.ports import (
+    ButtonEdge,
+    Indicator,
+    Lost,
+    Microphone,
+    MicrophoneEvent,
+    Opened,
+    Running,
+    Speaker,
+    SpeakerEvent,
+)
+from kiosk.link.credentials import Credentials, Standing
+from kiosk.visit.announcer import Announcer
+from kiosk.visit.conversation import Conversation, Parts
+from kiosk.visit.downlink import Downlink
+from kiosk.visit.feedback import DEADLINES, EARCONS, LAMPS, UNFIT_LAMP, Deadline
+from kiosk.visit.fitness import Cause, Condition
+from kiosk.visit.speech import Voice
+from kiosk.visit.states import Action, Event, State, Transitions, step
+from kiosk.visit.timeline import FieldValue, Measures, Moment, Observer, What
+from kiosk.visit.timers import Timers
+from kiosk.visit.uplink import Uplink
+
+log = logging.getLogger(__name__)
+
+# A press this soon after the one that did something is a nervous second press.
+NERVOUS_S = 1.0
+ONE_MOMENT_S = 4.0
+FAREWELL_LIMIT_S = 60.0
+_FIRST_BACKOFF_S = 1.0
+_INBOX_LIMIT = 1000
+
+_EDGES: dict[Edge, tuple[Event, What]] = {
+    Edge.SPEECH_STARTED: (Event.SPEECH_STARTED, What.SPEECH_STARTED),
+    Edge.SPEECH_ENDED: (Event.SPEECH_ENDED, What.SPEECH_ENDED),
+}
+# The endings that events mean which carry none.
+_ENDINGS: dict[Event, Kind] = {
+    Event.PRESS: Kind.HUNG_UP,
+    Event.HANG_UP: Kind.HUNG_UP,
+    Event.TIME_UP: Kind.TIME_UP,
+    Event.ABANDONED: Kind.ABANDONED,
+    Event.NO_ANSWER: Kind.NO_ANSWER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the configuration says about visits; times in seconds."""
+
+    table: Transitions
+    initiation: Initiation
+    max_s: float
+    warning_s: float
+    idle_s: float
+    answer_s: float
+    connect_s: float
+    reconnects: int
+    preroll_ms: int
+    disclosure: bool
+    held_button: bool
+
+
+@dataclass(slots=True)
+class _Visit:
+    """The visit under way."""
+
+    press_id: str
+    reconnected: int = 0
+    asked: bool = False  # whether the visitor is still there
+    ending: Ending | None = None
+    conversation: Conversation | None = None
+
+
+class Host:
+    """Holds one visit at a time. `run` is its task; the `on_` methods are called in the loop."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        microphone: Microphone,
+        speaker: Speaker,
+        indicator: Indicator,
+        voice: Voice,
+        credentials: Credentials,
+        observe: Observer,
+    ) -> None:
+        self.state = State.IDLE
+        self.condition = Condition()
+        self.visits = 0
+        self.measures = Measures()
+        self._plan = plan
+        self._microphone = microphone
+        self._indicator = indicator
+        self._credentials = credentials
+        self._observe = observe
+        self._uplink = Uplink(plan.preroll_ms, self.measures.mic_to_wire)
+        self._downlink = Downlink(speaker, self.post, self.measures, observe)
+        self._announcer = Announcer(speaker, voice, observe)
+        self._parts = Parts(
+            credentials, plan.initiation, self._uplink, self._downlink, observe, self.post
+        )
+        self._inbox: asyncio.Queue[tuple[Event, Ending | None]] = asyncio.Queue(_INBOX_LIMIT)
+        self._timers = Timers()
+        self._visit: _Visit | None = None
+        self._acted_s = float("-inf")
+        self._press_remembered = False
+        self._last_cause: Cause | None = None
+        self._actions: dict[Action, Callable[[Ending | None], None]] = {
+            Action.START_CAPTURE: self._start_capture,
+            Action.OPEN: self._open,
+            Action.REOPEN: self._reopen,
+            Action.SAY_CAUSE: self._say_cause,
+            Action.CUT_TURN: lambda _: self._downlink.cut(),
+            Action.OPEN_TALK: lambda _: self._talk(allowed=True),
+            Action.CLOSE_TALK: lambda _: self._talk(allowed=False),
+            Action.CLOSE: self._close,
+            Action.REMEMBER_PRESS: self._remember_press,
+        }
+
+    # --- events in ------------------------------------------------------------------------------
+
+    def post(self, event: Event, ending: Ending | None = None) -> None:
+        """Tell the host; it acts in its own task."""
+        try:
+            self._inbox.put_nowait((event, ending))
+        except asyncio.QueueFull:
+            log.warning("the host does not keep up; %s is dropped", event)
+
+    def on_button(self, edge: ButtonEdge) -> None:
+        if edge.pressed:
+            self.press(edge.at_s)
+        elif self._plan.held_button:
+            self.post(Event.RELEASE)
+
+    def press(self, at_s: float) -> None:
+        """The button, or an operator in its place."""
+        if not self._plan.held_button:
+            if at_s - self._acted_s < NERVOUS_S:
+                return
+            self._acted_s = at_s
+        self._observe(Moment(What.PRESSED, at_s))
+        unfit = self.state is State.IDLE and self.condition.cause() is not None
+        self.post(Event.PRESS_UNFIT if unfit else Event.PRESS)
+
+    def on_microphone(self, event: MicrophoneEvent) -> None:
+        match event:
+            case CapturedChunk():
+                self._on_chunk(event)
+            case Running(running):
+                self._indicator.recording(on=running)
+                self._observe(Moment(What.MICROPHONE, time.monotonic(), {"running": int(running)}))
+            case Opened() | Lost():
+                self.condition.microphone = self._device("microphone", event)
+                if isinstance(event, Lost):
+                    self.post(Event.ENDED, Ending(Kind.MICROPHONE_LOST, None, str(event.error)))
+                self._refit()
+
+    def on_speaker(self, event: SpeakerEvent) -> None:
+        match event:
+            case Opened() | Lost():
+                self.condition.speaker = self._device("speaker", event)
+                if isinstance(event, Lost):
+                    self.post(Event.ENDED, Ending(Kind.SPEAKER_LOST, None, str(event.error)))
+                self._refit()
+            case _:
+                self._downlink.on_speaker(event)
+                self._announcer.on_speaker(event)
+
+    def on_standing(self, standing: Standing) -> None:
+        """The credentials changed."""
+        self.condition.credential = standing.ready
+        self.condition.refused = standing.refused
+        self._refit()
+
+    def status(self) -> dict[str, FieldValue]:
+        """For operators: where it stands, without anything a visitor said."""
+        conversation = self._visit.conversation if self._visit else None
+        return {
+            "state": self.state,
+            "unfit": self.condition.cause(),
+            "visits": self.visits,
+            "press_id": self._visit.press_id if self._visit else None,
+            "conversation_id": conversation.conversation_id if conversation else None,
+        }
+
+    # --- the task -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow the table until cancelled."""
+        self._refit()
+        self._indicator.show(self._lamp())
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            while True:
+                self._handle(*await self._inbox.get())
+
+    def _handle(self, event: Event, ending: Ending | None) -> None:
+        before = self.state
+        self.state, actions = step(self._plan.table, before, event)
+        if (earcon := EARCONS.get((before, event))) is not None:
+            self._announcer.earcon(earcon)
+        if ending is None and event in _ENDINGS:
+            ending = Ending(_ENDINGS[event])
+        for action in actions:
+            self._actions[action](ending)
+        if self._visit is not None and event in (Event.SPEECH_STARTED, Event.AGENT_STARTED):
+            self._visit.asked = False
+        if self.state is not before:
+            self._entered()
+        elif event is Event.SPEECH_STARTED:
+            self._timers.cancel(Deadline.IDLE)
+        elif event is Event.SPEECH_ENDED:
+            self._arm()
+
+    def _entered(self) -> None:
+        """What follows from the new state alone."""
+        self._observe(Moment(What.STATE, time.monotonic(), {"state": self.state}))
+        self._indicator.show(self._lamp())
+        self._timers.cancel(*Deadline, "one moment")
+        self._arm()
+        if self.state is State.IDLE:
+            self._visit = None
+            if self._press_remembered:
+                self._press_remembered = False
+                self.press(time.monotonic())
+
+    def _arm(self) -> None:
+        """Start the clock of this state."""
+        match DEADLINES.get(self.state):
+            case Deadline.CONNECT:
+                self._timers.set(Deadline.CONNECT, self._plan.connect_s, self._unconnected)
+                self._timers.set("one moment", ONE_MOMENT_S, lambda: self._say("one_moment"))
+            case Deadline.IDLE:
+                self._timers.set(Deadline.IDLE, self._plan.idle_s, self._idle)
+            case Deadline.ANSWER:
+                self._timers.set(
+                    Deadline.ANSWER, self._plan.answer_s, lambda: self.post(Event.NO_ANSWER)
+                )
+            case None:
+                pass
+
+    def _idle(self) -> None:
+        assert self._visit is not None
+        if self._visit.asked:
+            self.post(Event.ABANDONED)
+        else:
+            self._visit.asked = True
+            self._say("still_there")
+            self._arm()
+
+    def _unconnected(self) -> None:
+        detail = f"no conversation in {self._plan.connect_s:g} s"
+        self.post(Event.ENDED, Ending(Kind.UNREACHABLE, None, detail))
+
+    # --- actions --------------------------------------------------------------------------------
+
+    def _start_capture(self, _: Ending | None) -> None:
+        self._uplink.reset()
+        self._microphone.start()
+
+    def _open(self, _: Ending | None) -> None:
+        self.visits += 1
+        self._visit = _Visit(self._credentials.next_press_id())
+        started = {"press_id": self._visit.press_id}
+        self._observe(Moment(What.VISIT_STARTED, time.monotonic(), started))
+        if self._plan.disclosure:
+            self._say("disclosure")
+        warning_after_s = self._plan.max_s - self._plan.warning_s
+        self._timers.set("warning", warning_after_s, lambda: self._say("warning"))
+        self._timers.set("time up", self._plan.max_s, lambda: self.post(Event.TIME_UP))
+        self._converse()
+
+    def _reopen(self, ending: Ending | None) -> None:
+        assert self._visit is not None
+        assert ending is not None
+        self._downlink.stop()
+        # Full jitter, so that a room full of kiosks does not come back at once.
+        delay_s = random.uniform(0, _FIRST_BACKOFF_S * 2**self._visit.reconnected)
+        self._visit.reconnected += 1
+        lost: dict[str, FieldValue] = {
+            "kind": ending.kind,
+            "code": ending.code,
+            "detail": ending.detail,
+            "attempt": self._visit.reconnected,
+            "delay_ms": round(delay_s * 1000),
+        }
+        self._observe(Moment(What.LOST, time.monotonic(), lost))
+        self._timers.set("reopen", delay_s, self._converse)
+
+    def _converse(self) -> None:
+        assert self._visit is not None
+        visit = self._visit
+        visit.conversation = Conversation(self._parts, visit.press_id, self._tasks)
+        self._tasks.create_task(self._hold(visit, visit.conversation), name="conversation")
+
+    async def _hold(self, visit: _Visit, conversation: Conversation) -> None:
+        ending = await conversation.run()
+        if visit.ending is not None:
+            return  # the kiosk ended it
+        again = ending.rule.retry and visit.reconnected < self._plan.reconnects
+        self.post(Event.LOST if again else Event.ENDED, ending)
+
+    def _say_cause(self, _: Ending | None) -> None:
+        cause = self.condition.cause()
+        self._credentials.hurry()
+        if cause is not None:
+            self._say(cause)
+
+    def _talk(self, *, allowed: bool) -> None:
+        self._uplink.talk_open = allowed
+
+    def _remember_press(self, _: Ending | None) -> None:
+        self._press_remembered = True
+
+    def _close(self, ending: Ending | None) -> None:
+        assert self._visit is not None
+        assert ending is not None
+        self._visit.ending = ending
+        self._timers.clear()
+        self._microphone.stop()
+        self._uplink.disconnect()
+        self._tasks.create_task(self._take_leave(self._visit, ending), name="closing")
+
+    async def _take_leave(self, visit: _Visit, ending: Ending) -> None:
+        """What the ending leaves to be heard, then the goodbye, while the socket closes."""
+        rule = ending.rule
+        if rule.farewell is Farewell.FINISH:
+            await _at_most(FAREWELL_LIMIT_S, self._downlink.drained())
+        self._downlink.stop()
+        if rule.sentence is not None:
+            self._say(rule.sentence)
+        if visit.conversation is not None:
+            await visit.conversation.close()
+        await _at_most(FAREWELL_LIMIT_S, self._announcer.finished())
+        ended: dict[str, FieldValue] = {
+            "kind": ending.kind,
+            "code": ending.code,
+            "detail": ending.detail,
+            "severity": rule.severity,
+        }
+        self._observe(Moment(What.VISIT_ENDED, time.monotonic(), ended))
+        self.post(Event.CLOSED)
+
+    # --- feedback -------------------------------------------------------------------------------
+
+    def _say(self, key: str) -> None:
+        self._announcer.say(key)
+
+    def _lamp(self) -> tuple[tuple[bool, float], ...]:
+        unfit = self.state is State.IDLE and self.condition.cause() is not None
+        return UNFIT_LAMP if unfit else LAMPS[self.state]
+
+    def _device(self, name: str, event: Opened | Lost) -> bool:
+        what = What.DEVICE_OPENED if isinstance(event, Opened) else What.DEVICE_LOST
+        detail = event.description if isinstance(event, Opened) else str(event.error)
+        self._observe(Moment(what, time.monotonic(), {"device": name, "detail": detail}))
+        return isinstance(event, Opened)
+
+    def _refit(self) -> None:
+        """An input of the fitness changed."""
+        cause = self.condition.cause()
+        if cause is not self._last_cause:
+            self._last_cause = cause
+            self._observe(Moment(What.FITNESS, time.monotonic(), {"cause": cause}))
+        self._indicator.show(self._lamp())
+
+    def _on_chunk(self, chunk: CapturedChunk) -> None:
+        if self._visit is None or self._visit.ending is not None:
+            return
+        self._uplink.push(chunk)
+        if chunk.verdict.edge is not None and self._uplink.talk_open:
+            event, what = _EDGES[chunk.verdict.edge]
+            self._observe(Moment(what, chunk.captured_at_s))
+            self.post(event)
+
+
+async def _at_most(limit_s: float, waited: Coroutine[None, None, None]) -> None:
+    try:
+        async with asyncio.timeout(limit_s):
+            await waited
+    except TimeoutError:
+        log.warning("playback did not end in %g s; going on", limit_s)

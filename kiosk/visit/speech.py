@@ -1,0 +1,136 @@
+"""The kiosk's own voice: its sentences, rendered ahead of time, and its earcons.
+
+Sentences come from the table of the kiosk's language. A WAV file named after the key replaces the
+synthetic voice; otherwise espeak-ng renders each sentence once and the result is cached, so that an
+apology needs neither network nor a second of computing.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+from kiosk.audio.earcons import RATE_HZ, Earcon, earcon_samples
+from kiosk.audio.pcm import WavError, read_wav
+from kiosk.audio.synthesis import espeak_command
+from kiosk.devices.ports import Clip, Source
+from kiosk.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_RENDER_TIMEOUT_S = 20.0
+
+
+def load_sentences(language: str) -> dict[str, str]:
+    """Key to text, from the language's table in this package."""
+    table = resources.files("kiosk.visit") / "sentences" / f"{language}.toml"
+    return {key: str(text) for key, text in tomllib.loads(table.read_text("utf-8")).items()}
+
+
+def default_cache_dir() -> Path:
+    """Where rendered sentences are kept: the service's cache directory, or the user's."""
+    if directory := os.environ.get("CACHE_DIRECTORY"):
+        return Path(directory)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "kiosk"
+
+
+class Voice:
+    """Clips of everything the kiosk says itself; `clip` is None for what could not be rendered."""
+
+    def __init__(
+        self,
+        language: str,
+        voice: str,
+        words_per_minute: int,
+        messages_dir: Path | None,
+        cache_dir: Path | None,
+    ) -> None:
+        self._sentences = load_sentences(language)
+        self._command = espeak_command(voice, words_per_minute)
+        self._messages_dir = messages_dir
+        self._cache_dir = cache_dir
+        self._clips: dict[str, Clip] = {}
+
+    async def prepare(self) -> None:
+        """Load or render every sentence; raises ConfigError for an unusable replacement file."""
+        for key, text in self._sentences.items():
+            recording = self._replacement(key) or await self._rendered(key, text)
+            if recording is not None:
+                self._clips[key] = _clip(recording)
+
+    def sentence(self, key: str) -> Clip | None:
+        return self._clips.get(key)
+
+    def _replacement(self, key: str) -> bytes | None:
+        if self._messages_dir is None:
+            return None
+        path = self._messages_dir / f"{key}.wav"
+        if not path.exists():
+            return None
+        try:
+            data = path.read_bytes()
+            read_wav(data)
+        except (OSError, WavError) as error:
+            raise ConfigError(f"visit.messages_dir: {path}: {error}") from error
+        return data
+
+    async def _rendered(self, key: str, text: str) -> bytes | None:
+        digest = hashlib.sha256("\0".join((*self._command, text)).encode()).hexdigest()[:16]
+        cached = None if self._cache_dir is None else self._cache_dir / f"{key}-{digest}.wav"
+        if cached is not None:
+            with contextlib.suppress(OSError, WavError):
+                data = cached.read_bytes()
+                read_wav(data)
+                return data
+        rendered = await _synthesise(self._command, text)
+        if rendered is None:
+            log.warning("the sentence %r stays silent; install espeak-ng or give a WAV file", key)
+            return None
+        if cached is not None:
+            # A read-only file system costs the rendering at every start, nothing else.
+            with contextlib.suppress(OSError):
+                cached.parent.mkdir(parents=True, exist_ok=True)
+                part = cached.with_suffix(f".{os.getpid()}.part")
+                part.write_bytes(rendered)
+                part.replace(cached)
+        return rendered
+
+
+def earcon_clip(earcon: Earcon) -> Clip:
+    return Clip(earcon_samples(earcon), RATE_HZ, Source.EARCON)
+
+
+async def _synthesise(command: list[str], text: str) -> bytes | None:
+    """What espeak-ng makes of a text, as WAV; None if it is absent or fails."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
+    try:
+        async with asyncio.timeout(_RENDER_TIMEOUT_S):
+            data, _ = await process.communicate(text.encode())
+    except TimeoutError:
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    with contextlib.suppress(WavError):
+        read_wav(data)
+        return data
+    return None
+
+
+def _clip(recording: bytes) -> Clip:
+    samples, rate_hz = read_wav(recording)
+    return Clip(samples, rate_hz, Source.SPEECH)

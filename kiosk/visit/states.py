@@ -1,0 +1,167 @@
+"""The visit as a table. Pure: `step` is a lookup; no asyncio, no clock, no I/O.
+
+One task, the host, owns the state; everybody else posts events. An event that has no cell in a
+state changes nothing there. What follows from a state alone (lamp, deadline) or from an event alone
+(earcon) is in `feedback`, not here.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeAlias
+
+
+class State(StrEnum):
+    """Where a visit stands; the README's table is generated from here."""
+
+    IDLE = "idle"
+    OPENING = "opening"
+    LISTENING = "listening"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+    CLOSING = "closing"
+
+
+class Event(StrEnum):
+    """What can happen to it."""
+
+    PRESS = "press"
+    PRESS_UNFIT = "press_unfit"  # a press while a visit cannot be held
+    RELEASE = "release"
+    CONNECTED = "connected"
+    SPEECH_STARTED = "speech_started"
+    SPEECH_ENDED = "speech_ended"
+    AGENT_STARTED = "agent_started"
+    INTERRUPTED = "interrupted"
+    DRAINED = "drained"
+    LOST = "lost"  # the connection, while another may be tried
+    ENDED = "ended"  # an ending with nothing left to try
+    HANG_UP = "hang_up"  # by an operator
+    TIME_UP = "time_up"
+    ABANDONED = "abandoned"
+    NO_ANSWER = "no_answer"
+    CLOSED = "closed"
+
+
+class Action(StrEnum):
+    """What the host does on the way."""
+
+    START_CAPTURE = "start_capture"
+    OPEN = "open"
+    REOPEN = "reopen"
+    SAY_CAUSE = "say_cause"
+    CUT_TURN = "cut_turn"
+    OPEN_TALK = "open_talk"
+    CLOSE_TALK = "close_talk"
+    CLOSE = "close"
+    REMEMBER_PRESS = "remember_press"
+
+
+Cell: TypeAlias = tuple[State, tuple[Action, ...]]
+Transitions: TypeAlias = Mapping[State, Mapping[Event, Cell]]
+
+_CLOSE: Cell = (State.CLOSING, (Action.CLOSE,))
+_LIVE_ENDINGS: dict[Event, Cell] = {
+    Event.ENDED: _CLOSE,
+    Event.HANG_UP: _CLOSE,
+    Event.TIME_UP: _CLOSE,
+    Event.LOST: (State.OPENING, (Action.REOPEN,)),
+}
+_CLOSING: dict[Event, Cell] = {
+    Event.PRESS: (State.CLOSING, (Action.REMEMBER_PRESS,)),
+    Event.CLOSED: (State.IDLE, ()),
+}
+
+# The button starts a visit and, pressed again, ends it.
+TOGGLE: Transitions = MappingProxyType(
+    {
+        State.IDLE: {
+            Event.PRESS: (State.OPENING, (Action.START_CAPTURE, Action.OPEN)),
+            Event.PRESS_UNFIT: (State.IDLE, (Action.SAY_CAUSE,)),
+        },
+        State.OPENING: {
+            **_LIVE_ENDINGS,
+            Event.PRESS: _CLOSE,
+            Event.CONNECTED: (State.LISTENING, ()),
+        },
+        State.LISTENING: {
+            **_LIVE_ENDINGS,
+            Event.PRESS: _CLOSE,
+            Event.SPEECH_ENDED: (State.THINKING, ()),
+            Event.AGENT_STARTED: (State.SPEAKING, ()),
+            Event.ABANDONED: _CLOSE,
+        },
+        State.THINKING: {
+            **_LIVE_ENDINGS,
+            Event.PRESS: _CLOSE,
+            Event.SPEECH_STARTED: (State.LISTENING, ()),
+            Event.AGENT_STARTED: (State.SPEAKING, ()),
+            Event.NO_ANSWER: _CLOSE,
+        },
+        State.SPEAKING: {
+            **_LIVE_ENDINGS,
+            Event.PRESS: _CLOSE,
+            Event.INTERRUPTED: (State.LISTENING, ()),
+            Event.DRAINED: (State.LISTENING, ()),
+        },
+        State.CLOSING: _CLOSING,
+    }
+)
+
+
+def _with(table: Transitions, changes: Mapping[State, Mapping[Event, Cell]]) -> Transitions:
+    return MappingProxyType(
+        {state: {**cells, **changes.get(state, {})} for state, cells in table.items()}
+    )
+
+
+# The same, but a press while the agent speaks cuts its turn and gives the visitor the word.
+TOGGLE_CUTTING: Transitions = _with(
+    TOGGLE, {State.SPEAKING: {Event.PRESS: (State.LISTENING, (Action.CUT_TURN,))}}
+)
+
+_TALK: Cell = (State.LISTENING, (Action.OPEN_TALK,))
+_LISTEN_ON: dict[Event, Cell] = {
+    Event.PRESS: _TALK,
+    Event.RELEASE: (State.THINKING, (Action.CLOSE_TALK,)),
+}
+
+# Speak while the button is held, as on an intercom. A visit ends by the agent or by the clock.
+HOLD: Transitions = _with(
+    TOGGLE,
+    {
+        State.IDLE: {
+            Event.PRESS: (
+                State.OPENING,
+                (Action.START_CAPTURE, Action.OPEN_TALK, Action.OPEN),
+            )
+        },
+        State.OPENING: {
+            Event.PRESS: (State.OPENING, (Action.OPEN_TALK,)),
+            Event.RELEASE: (State.OPENING, (Action.CLOSE_TALK,)),
+        },
+        State.LISTENING: {
+            **_LISTEN_ON,
+            # Between words of a held button the turn is not over.
+            Event.SPEECH_ENDED: (State.LISTENING, ()),
+        },
+        # A tap without a word needs no answer.
+        State.THINKING: {Event.PRESS: _TALK, Event.NO_ANSWER: (State.LISTENING, ())},
+        State.SPEAKING: {
+            Event.PRESS: (State.LISTENING, (Action.CUT_TURN, Action.OPEN_TALK)),
+            Event.RELEASE: (State.SPEAKING, (Action.CLOSE_TALK,)),
+        },
+    },
+)
+
+
+def table_for(mode: str, while_speaking: str) -> Transitions:
+    """The table of `button.mode` and `button.while_speaking`."""
+    if mode == "hold":
+        return HOLD
+    return TOGGLE_CUTTING if while_speaking == "cut_turn" else TOGGLE
+
+
+def step(table: Transitions, state: State, event: Event) -> Cell:
+    """The next state and what to do on the way; no cell means nothing happens."""
+    return table[state].get(event, (state, ()))

@@ -1,0 +1,88 @@
+"""What happened when: the moments of a visit, and the latencies measured on the way.
+
+Whoever wires the kiosk observes: the journal, the demo, a screen. `words` is what visitor or agent
+said; it is apart from `fields` so that a log, which must never hold it, need only not look.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class What(StrEnum):
+    """The kinds of moments."""
+
+    STATE = "state"
+    FITNESS = "fitness"
+    PRESSED = "pressed"
+    VISIT_STARTED = "visit_started"
+    VISIT_ENDED = "visit_ended"
+    MICROPHONE = "microphone"
+    CONNECTED = "connected"
+    LOST = "lost"
+    SPEECH_STARTED = "speech_started"
+    SPEECH_ENDED = "speech_ended"
+    FIRST_CHUNK_SENT = "first_chunk_sent"
+    TRANSCRIPT = "transcript"
+    RESPONSE = "response"
+    CORRECTION = "correction"
+    AUDIO_RECEIVED = "audio_received"
+    AGENT_HEARD = "agent_heard"
+    EARCON_HEARD = "earcon_heard"
+    SENTENCE_HEARD = "sentence_heard"
+    INTERRUPTED = "interrupted"
+    SILENT = "silent"
+    DRAINED = "drained"
+    AGENT_HANGS_UP = "agent_hangs_up"
+    MALFORMED = "malformed"
+    DEVICE_OPENED = "device_opened"
+    DEVICE_LOST = "device_lost"
+
+
+FieldValue: TypeAlias = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened, in monotonic seconds."""
+
+    what: What
+    at_s: float
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    words: str | None = None
+
+
+Observer: TypeAlias = Callable[[Moment], None]
+
+
+class Latencies:
+    """The newest samples of one latency in milliseconds; bounded."""
+
+    def __init__(self, limit: int = 5000) -> None:
+        self._samples: deque[float] = deque(maxlen=limit)
+
+    def add(self, value_ms: float) -> None:
+        self._samples.append(value_ms)
+
+    def percentile(self, percent: float) -> float | None:
+        """The nearest-rank percentile; None before the first sample."""
+        if not self._samples:
+            return None
+        ordered = sorted(self._samples)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+    def summary(self) -> dict[str, float | None]:
+        return {
+            name: None if value is None else round(value, 1)
+            for name, value in (("p50", self.percentile(50)), ("p99", self.percentile(99)))
+        }
+
+
+@dataclass(slots=True)
+class Measures:
+    """What a kiosk measures of itself all the time."""
+
+    mic_to_wire: Latencies = field(default_factory=Latencies)
+    wire_to_speaker: Latencies = field(default_factory=Latencies)

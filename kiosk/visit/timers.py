@@ -1,0 +1,24 @@
+"""Named timers on the loop's clock: setting one again replaces it."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class Timers:
+    """The timers of one owner."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, asyncio.TimerHandle] = {}
+
+    def set(self, name: str, after_s: float, callback: Callable[[], None]) -> None:
+        self.cancel(name)
+        loop = asyncio.get_running_loop()
+        self._handles[name] = loop.call_later(after_s, callback)
+
+    def cancel(self, *names: str) -> None:
+        for name in names:
+            if (handle := self._handles.pop(name, None)) is not None:
+                handle.cancel()
+
+    def clear(self) -> None:
+        self.cancel(*tuple(self._handles))

@@ -1,0 +1,113 @@
+"""Microphone -> wire: gapless, in order, and nothing of what was said lost.
+
+From the press on, chunks are kept; once the conversation is connected they go out at once, first
+what was said while connecting. A chunk the gate calls not-speech goes out as digital silence, never
+as nothing; when speech begins, its pre-roll follows it out at once. Both put the stream ahead of
+real time: that *debt* is repaid by leaving out as many silent chunks later.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
+from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, PcmFormat, Samples, silence
+from kiosk.audio.resample import Resampler
+from kiosk.convai.messages import UserAudio, serialize
+from kiosk.visit.timeline import Latencies
+
+# What is said while the socket opens, or while the network stalls: the newest is kept.
+BACKLOG_MS = 3000
+
+_SILENCE = silence(CHUNK_SAMPLES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    samples: Samples
+    captured_at_s: float
+    in_debt: bool
+
+
+class Uplink:
+    """One visit's microphone stream. `push` and `run` are used in the same event loop."""
+
+    def __init__(self, preroll_ms: int, mic_to_wire: Latencies) -> None:
+        self._mic_to_wire = mic_to_wire
+        self._outgoing: deque[_Outgoing] = deque(maxlen=BACKLOG_MS // CHUNK_MS)
+        self._preroll: deque[CapturedChunk] = deque(maxlen=max(1, preroll_ms // CHUNK_MS))
+        self._ready = asyncio.Event()
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a visit: nothing said yet, not connected."""
+        self.talk_open = True
+        self.dropped_chunks = 0
+        self._connected = False
+        self._debt = 0  # in chunks
+        self._outgoing.clear()
+        self._preroll.clear()
+
+    @property
+    def debt_ms(self) -> int:
+        """How far what was sent is ahead of real time."""
+        return self._debt * CHUNK_MS
+
+    def connect(self) -> None:
+        """From now on chunks go out; what was kept counts as debt."""
+        self._connected = True
+        self._debt = len(self._outgoing)
+        self._ready.set()
+
+    def disconnect(self) -> None:
+        """From now on chunks are kept again."""
+        self._connected = False
+        self._preroll.clear()
+
+    def push(self, chunk: CapturedChunk) -> None:
+        """The next chunk of the microphone, in order."""
+        if not self._connected:
+            self._queue(chunk.samples if self.talk_open else _SILENCE, chunk.captured_at_s, True)
+            return
+        self._debt -= 1  # real time went on by one chunk
+        if self.talk_open and chunk.verdict.passes:
+            self._send_preroll()
+            self._send(chunk.samples, chunk.captured_at_s)
+            return
+        if self.talk_open:
+            self._preroll.append(chunk)
+        else:
+            self._preroll.clear()  # nothing said before the button was held goes out
+        if self._debt < 0:
+            self._send(_SILENCE, chunk.captured_at_s)
+
+    async def run(self, send: Callable[[str], Awaitable[None]], format_: PcmFormat) -> None:
+        """Send until cancelled, or until `send` raises because the connection is gone."""
+        resampler = Resampler(INTERNAL_RATE_HZ, format_.rate_hz)
+        while True:
+            while self._connected and self._outgoing:
+                item = self._outgoing.popleft()
+                audio = format_.encode(resampler.push(item.samples))
+                await send(serialize(UserAudio(audio)))
+                if not item.in_debt:
+                    self._mic_to_wire.add((time.monotonic() - item.captured_at_s) * 1000)
+            self._ready.clear()
+            await self._ready.wait()
+
+    def _send_preroll(self) -> None:
+        # Silence already stood in for these; now they follow with their own sound.
+        while self._preroll:
+            chunk = self._preroll.popleft()
+            self._send(chunk.samples, chunk.captured_at_s)
+
+    def _send(self, samples: Samples, captured_at_s: float) -> None:
+        self._debt += 1
+        self._queue(samples, captured_at_s, self._debt > 0)
+
+    def _queue(self, samples: Samples, captured_at_s: float, in_debt: bool) -> None:
+        if len(self._outgoing) == self._outgoing.maxlen:
+            self.dropped_chunks += 1
+        self._outgoing.append(_Outgoing(samples, captured_at_s, in_debt))
+        self._ready.set()
