@@ -1,0 +1,262 @@
+"""The daemon: wires the rooms together, and owns the task group, the signals and the threads' end.
+
+Nothing here knows how a visit goes or what a frame means.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+
+from kiosk import __version__
+from kiosk.audio.gate import Gate, GateSettings, webrtc_detector
+from kiosk.config import Settings, device_token
+from kiosk.convai.messages import Initiation
+from kiosk.devices.hardware import Hardware, configured_hardware
+from kiosk.devices.microphone import MicrophoneThread
+from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent
+from kiosk.devices.speaker import SpeakerThread
+from kiosk.link.backend import BackendClient
+from kiosk.link.credentials import CredentialKeeper, Credentials, PublicAgent
+from kiosk.ops import control, journal, systemd
+from kiosk.visit.host import Host, Plan
+from kiosk.visit.speech import Voice, default_cache_dir
+from kiosk.visit.states import Event, table_for
+from kiosk.visit.timeline import Moment, Observer, What
+
+log = logging.getLogger(__name__)
+
+# READY does not wait longer than this for the cards to say whether they could be opened.
+_DEVICES_TIMEOUT_S = 3.0
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT and return 0; raises KioskError for what an operator can mend."""
+    # The one place where a cancellation ends: a signal asked for it.
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(_run_until_signalled(Daemon(settings, configured_hardware(settings))))
+    return 0
+
+
+async def _run_until_signalled(daemon: "Daemon") -> None:
+    main = asyncio.current_task()
+    assert main is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, main.cancel)
+    await daemon.run()
+
+
+class Daemon:
+    """One kiosk. `run` it once; `ready` is set when a press can be answered."""
+
+    def __init__(
+        self, settings: Settings, hardware: Hardware, observer: Observer | None = None
+    ) -> None:
+        self.ready = asyncio.Event()
+        self._settings = settings
+        self._hardware = hardware
+        self._observer = observer
+        self._journal = journal.Journal(settings.kiosk.name, settings.kiosk.site, __version__)
+        self._reported = {"microphone": asyncio.Event(), "speaker": asyncio.Event()}
+        self._held = False
+
+    @property
+    def host(self) -> Host:
+        """Exists once `ready` is set."""
+        return self._host
+
+    async def run(self) -> None:
+        """Serve visits until cancelled; devices are closed and joined whatever happens."""
+        loop = asyncio.get_running_loop()
+        async with contextlib.AsyncExitStack() as stack:
+            failed = stack.enter_context(_failures(loop))
+            voice = await self._prepared_voice()
+            credentials = await self._opened_credentials(stack)
+            microphone, speaker = self._sound(loop)
+            indicator = self._hardware.open_indicator(loop)
+            stack.callback(indicator.close)
+            self._host = Host(
+                self._plan(), microphone, speaker, indicator, voice, credentials, self._observe
+            )
+            button = self._hardware.open_button(self._host.on_button, loop)
+            stack.callback(button.close)
+            socket = self._settings.control.socket
+            await stack.enter_async_context(control.serve(socket, self._commands()))
+            for thread in (microphone, speaker):
+                thread.open()
+                stack.callback(_close, thread)
+            stack.callback(self._say_stopping)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_raise(failed), name="failures")
+                tasks.create_task(self._host.run(), name="host")
+                tasks.create_task(credentials.run(self._host.on_standing), name="credentials")
+                tasks.create_task(systemd.feed_watchdog(), name="watchdog")
+                await self._devices_reported()
+                systemd.notify("READY=1", f"STATUS={self._status()}")
+                self._journal.record("ready", {})
+                self.ready.set()
+
+    # --- making the parts -----------------------------------------------------------------------
+
+    async def _prepared_voice(self) -> Voice:
+        visit = self._settings.visit
+        voice = Voice(
+            self._settings.kiosk.language,
+            visit.voice,
+            visit.words_per_minute,
+            visit.messages_dir,
+            default_cache_dir(),
+        )
+        await voice.prepare()
+        return voice
+
+    async def _opened_credentials(self, stack: contextlib.AsyncExitStack) -> Credentials:
+        credentials, agent = self._settings.credentials, self._settings.agent
+        if credentials.mode == "public":
+            return PublicAgent(agent.url, agent.id)
+        client = BackendClient(credentials.backend_url, device_token(self._settings))
+        await stack.enter_async_context(client)
+        return CredentialKeeper(client.fetch, credentials.policy)
+
+    def _sound(self, loop: asyncio.AbstractEventLoop) -> tuple[MicrophoneThread, SpeakerThread]:
+        gate = self._settings.gate
+        settings = GateSettings(
+            onset_ms=gate.onset_ms,
+            hangover_ms=gate.hangover_ms,
+            room_tone_ms=gate.room_tone_ms,
+            zero_non_speech=gate.mode == "vad",
+        )
+
+        def new_gate() -> Gate:
+            return Gate(settings, webrtc_detector(gate.aggressiveness))
+
+        microphone = MicrophoneThread(
+            self._hardware.open_capture, new_gate, self._on_microphone, loop
+        )
+        return microphone, SpeakerThread(self._hardware.open_playback, self._on_speaker, loop)
+
+    def _plan(self) -> Plan:
+        visit, button, agent = self._settings.visit, self._settings.button, self._settings.agent
+        initiation = Initiation(
+            overrides=agent.overrides,
+            dynamic_variables=agent.variables,
+            user_id=self._settings.kiosk.name,
+            source="unknown",  # the contract's word for a client that is none of its SDKs
+            version=__version__,
+        )
+        return Plan(
+            table=table_for(button.mode, button.while_speaking),
+            initiation=initiation,
+            max_s=visit.max_s,
+            warning_s=visit.warning_s,
+            idle_s=visit.idle_s,
+            answer_s=visit.answer_s,
+            connect_s=visit.connect_s,
+            reconnects=visit.reconnects,
+            preroll_ms=self._settings.gate.preroll_ms,
+            disclosure=visit.disclosure,
+            held_button=button.mode == "hold",
+        )
+
+    def _commands(self) -> Mapping[str, control.Command]:
+        return {"status": self._host.status, "press": self._press, "end": self._end}
+
+    # --- what devices and operators report ------------------------------------------------------
+
+    def _on_microphone(self, event: MicrophoneEvent) -> None:
+        if isinstance(event, Opened | Lost):
+            self._reported["microphone"].set()
+        self._host.on_microphone(event)
+
+    def _on_speaker(self, event: SpeakerEvent) -> None:
+        if isinstance(event, Opened | Lost):
+            self._reported["speaker"].set()
+        self._host.on_speaker(event)
+
+    async def _devices_reported(self) -> None:
+        try:
+            async with asyncio.timeout(_DEVICES_TIMEOUT_S):
+                for reported in self._reported.values():
+                    await reported.wait()
+        except TimeoutError:
+            log.warning("a sound device has neither opened nor failed; going on without it")
+
+    def _press(self) -> Mapping[str, object]:
+        # Where the button is held, one press holds it and the next lets go.
+        self._held = self._settings.button.mode == "hold" and not self._held
+        pressed = self._held or self._settings.button.mode == "toggle"
+        self._host.on_button(ButtonEdge(pressed, time.monotonic()))
+        return {}
+
+    def _end(self) -> Mapping[str, object]:
+        self._host.post(Event.HANG_UP)
+        return {}
+
+    def _observe(self, moment: Moment) -> None:
+        fields = dict(moment.fields)
+        severity = fields.pop("severity", None)
+        match moment.what:
+            case What.STATE:
+                self._journal.remember("KIOSK_STATE", str(fields["state"]))
+            case What.VISIT_STARTED:
+                self._journal.remember("PRESS_ID", str(fields["press_id"]))
+            case What.CONNECTED:
+                self._journal.remember("CONVERSATION_ID", str(fields["conversation_id"]))
+        self._journal.record(moment.what, fields, severity if isinstance(severity, int) else None)
+        if moment.what is What.VISIT_ENDED:
+            self._journal.remember("PRESS_ID", None)
+            self._journal.remember("CONVERSATION_ID", None)
+        if moment.what in (What.STATE, What.FITNESS) and self.ready.is_set():
+            systemd.notify(f"STATUS={self._status()}")
+        if self._observer is not None:
+            self._observer(moment)
+
+    def _status(self) -> str:
+        cause = self._host.condition.cause()
+        return f"{self._host.state}, {self._host.visits} visits" + (f", {cause}" if cause else "")
+
+    def _say_stopping(self) -> None:
+        systemd.notify("STOPPING=1")
+        self._journal.record("stopping", {})
+
+
+def _close(thread: MicrophoneThread | SpeakerThread) -> None:
+    if not thread.close():
+        log.error("a sound thread did not end; its driver hangs")
+
+
+@contextlib.contextmanager
+def _failures(loop: asyncio.AbstractEventLoop) -> Iterator["asyncio.Future[None]"]:
+    """A future that fails with the first bug in a device thread or in a callback of the loop."""
+    failed: asyncio.Future[None] = loop.create_future()
+
+    def fail(error: BaseException) -> None:
+        if not failed.done():
+            failed.set_exception(error)
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        error = args.exc_value or RuntimeError(f"{args.exc_type.__name__} in a thread")
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
+            loop.call_soon_threadsafe(fail, error)
+
+    def in_callback(_: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:
+        error = context.get("exception")
+        fail(error if isinstance(error, BaseException) else RuntimeError(context.get("message")))
+
+    previous = threading.excepthook
+    threading.excepthook = in_thread
+    loop.set_exception_handler(in_callback)
+    try:
+        yield failed
+    finally:
+        threading.excepthook = previous
+        loop.set_exception_handler(None)
+        failed.cancel()
+
+
+async def _raise(failed: "asyncio.Future[None]") -> None:
+    await failed

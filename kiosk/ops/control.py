@@ -1,0 +1,132 @@
+"""The control socket: JSON lines over a Unix socket, for operators and integrators.
+
+A request is `{"command": NAME}`, the answer `{"ok": true, ...}` or `{"ok": false, "error": TEXT}`.
+The socket is readable and writable by its owner and group (0660), and by nobody else.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+from kiosk.errors import ConfigError, UnavailableError
+
+Command = Callable[[], Mapping[str, object]]
+
+_LINE_LIMIT_BYTES = 4096
+_CLIENT_LIMIT = 16
+_TIMEOUT_S = 5.0
+
+
+@contextlib.asynccontextmanager
+async def serve(path: Path, commands: Mapping[str, Command]) -> AsyncIterator[None]:
+    """Answer requests while the context lasts; raises ConfigError if the socket cannot be."""
+    clients: set[asyncio.StreamWriter] = set()
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clients.add(writer)
+        try:
+            if len(clients) <= _CLIENT_LIMIT:
+                await _answer_all(reader, writer, commands)
+        except (ConnectionError, asyncio.CancelledError):
+            return  # it went away, or the kiosk stops
+        finally:
+            clients.discard(writer)
+            writer.close()
+
+    listening = _bind(path)
+    server = await asyncio.start_unix_server(client, sock=listening, limit=_LINE_LIMIT_BYTES)
+    try:
+        yield
+    finally:
+        server.close()
+        for writer in tuple(clients):
+            writer.close()
+        _remove(path)
+
+
+def request(path: Path, command: str) -> dict[str, object]:
+    """Ask a running daemon; raises UnavailableError. Blocking: for the command line."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_TIMEOUT_S)
+            connection.connect(str(path))
+            connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+            with connection.makefile("rb") as lines:
+                answer = json.loads(lines.readline())
+    except (OSError, ValueError) as error:
+        raise UnavailableError(
+            f"no kiosk answers on {path} ({error}); is the daemon running (`systemctl status "
+            "kiosk`), and are you in its group?"
+        ) from error
+    if not isinstance(answer, dict):
+        raise UnavailableError(f"{path}: not a kiosk's answer")
+    return answer
+
+
+async def _answer_all(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, commands: Mapping[str, Command]
+) -> None:
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:  # longer than the limit: there is no telling where the next one starts
+            line, answer = b"", _error("a request is one short line of JSON")
+            writer.write(json.dumps(answer).encode() + b"\n")
+        if not line:
+            return
+        writer.write(json.dumps(_answer(line, commands)).encode() + b"\n")
+        await writer.drain()
+
+
+def _answer(line: bytes, commands: Mapping[str, Command]) -> Mapping[str, object]:
+    try:
+        body = json.loads(line)
+    except ValueError:
+        return _error("not JSON")
+    name = body.get("command") if isinstance(body, dict) else None
+    command = commands.get(name) if isinstance(name, str) else None
+    if command is None:
+        return _error(f"commands: {', '.join(sorted(commands))}")
+    return {"ok": True, **command()}
+
+
+def _error(text: str) -> dict[str, object]:
+    return {"ok": False, "error": text}
+
+
+def _bind(path: Path) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        if path.is_socket():
+            if _answers(path):
+                raise ConfigError(f"control.socket: another kiosk already answers on {path}")
+            path.unlink()  # left behind by one that was killed
+        listening.bind(str(path))
+        path.chmod(0o660)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"control.socket: cannot listen on {path}: {error.strerror or error}; "
+            "name a place where this user may write"
+        ) from error
+    except ConfigError:
+        listening.close()
+        raise
+    return listening
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0.5)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
