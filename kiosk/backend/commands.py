@@ -1,0 +1,130 @@
+"""The backend's commands, for the command line to hang in. Prints nothing; cheap to import.
+
+Whatever the `[backend]` extra brings is imported only when a command runs.
+"""
+
+import argparse
+import importlib.util
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from kiosk.errors import UnavailableError
+
+Say = Callable[[str], None]
+
+_EXTRA = ("aiosqlite", "alembic", "fastapi", "sqlalchemy", "uvicorn")
+# It stands in log lines and on the command line, so: no spaces, no surprises.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add `init`, `enroll`, `revoke` and `serve`; the choice is left in `backend_command`."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--database", metavar="URL", help="sqlite:///PATH of the database")
+    commands = parser.add_subparsers(dest="backend_command", metavar="COMMAND", required=True)
+
+    commands.add_parser("init", parents=[common], help="create or migrate the database")
+
+    enroll = commands.add_parser("enroll", parents=[common], help="let a kiosk in")
+    enroll.add_argument("name", metavar="NAME", type=_name, help="the kiosk's name")
+    enroll.add_argument("--site", type=_name, help="where it stands")
+    enroll.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="write the device token there (mode 0600) instead of saying it",
+    )
+
+    revoke = commands.add_parser("revoke", parents=[common], help="shut a kiosk out, at once")
+    revoke.add_argument("name", metavar="NAME", type=_name, help="the kiosk's name")
+
+    serve = commands.add_parser("serve", parents=[common], help="answer kiosks until stopped")
+    serve.add_argument("--host", help="address to listen on")
+    serve.add_argument("--port", help="TCP port to listen on; 0 takes a free one")
+    serve.add_argument("--provider-url", metavar="URL", help="where the ElevenLabs API is")
+    serve.add_argument("--agent-id", metavar="ID", help="the agent visitors talk with")
+
+
+def run(args: argparse.Namespace, say: Say) -> int:
+    """Run the chosen command, report by `say`, return the exit code; raises KioskError."""
+    _require_extra()
+    command: Callable[[argparse.Namespace, Say], None] = _COMMANDS[args.backend_command]
+    command(args, say)
+    return 0
+
+
+def _init(args: argparse.Namespace, say: Say) -> None:
+    from kiosk.backend import operations
+    from kiosk.backend.settings import load_settings
+
+    path = load_settings({"database": args.database}).database_path
+    changed = operations.init(path)
+    say(f"the database {path} is {'ready' if changed else 'up to date already'}")
+
+
+def _enroll(args: argparse.Namespace, say: Say) -> None:
+    from kiosk.backend import operations
+    from kiosk.backend.settings import load_settings
+
+    path = load_settings({"database": args.database}).database_path
+    token = operations.enroll(path, args.name, args.site or "", args.token_file)
+    if args.token_file is not None:
+        say(f"enrolled {args.name}; its device token is in {args.token_file}")
+        return
+    say(f"enrolled {args.name}; its device token, which is not shown again:")
+    say(token.reveal())  # alone on the last line, for scripts
+
+
+def _revoke(args: argparse.Namespace, say: Say) -> None:
+    from kiosk.backend import operations
+    from kiosk.backend.settings import load_settings
+
+    path = load_settings({"database": args.database}).database_path
+    operations.revoke(path, args.name)
+    say(f"revoked {args.name}; its device token opens nothing any more")
+
+
+def _serve(args: argparse.Namespace, say: Say) -> None:
+    import asyncio
+
+    from kiosk.backend import settings as of
+    from kiosk.backend.migrate import require_current
+    from kiosk.backend.operations import database_errors
+    from kiosk.backend.server import serve
+
+    names = ("database", "host", "port", "provider_url", "agent_id")
+    settings = of.load_settings({name: getattr(args, name) for name in names})
+    of.require_agent(settings)
+    key = of.read_api_key(settings)
+    with database_errors(settings.database_path):
+        require_current(settings.database_path)
+    _log_to_stderr()
+    asyncio.run(serve(settings, key, lambda url: say(f"listening on {url}")))
+
+
+_COMMANDS = {"init": _init, "enroll": _enroll, "revoke": _revoke, "serve": _serve}
+
+
+def _require_extra() -> None:
+    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnavailableError(
+            f"the backend needs {', '.join(missing)}: pip install 'voice-kiosk[backend]'"
+        )
+
+
+def _log_to_stderr() -> None:
+    # Only if nobody has set up logging; the HTTP client's lines name URLs with their queries.
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a name: up to 64 letters, digits, dots, dashes or underscores"
+        )
+    return text

@@ -1,0 +1,112 @@
+"""What goes wrong in a request, as RFC 9457 problem documents. No routes, no database.
+
+`type` is stable, for programs; `title` is for people. Nothing a provider or a database said is
+ever in the answer.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from kiosk.backend.provider import (
+    AgentUnknownError,
+    KeyRefusedError,
+    MalformedError,
+    ProviderError,
+    QuotaError,
+    UnreachableError,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row of the table; `retry_after_s` only where waiting can help."""
+
+    slug: str
+    status: int
+    title: str
+    retry_after_s: int | None = None
+
+    @property
+    def type(self) -> str:
+        """The stable identifier."""
+        return f"urn:kiosk:problem:{self.slug}"
+
+
+UNAUTHORIZED = Problem("unauthorized", 401, "The device token is missing, unknown or revoked")
+STORE = Problem("store-unavailable", 503, "The backend cannot use its database", 5)
+INTERNAL = Problem("internal", 500, "The backend failed")
+OF_PROVIDER: dict[type[ProviderError], Problem] = {
+    KeyRefusedError: Problem("provider-key-refused", 502, "The provider refuses the backend's key"),
+    AgentUnknownError: Problem("agent-unknown", 502, "The provider does not know the agent"),
+    # About as long as it takes until somebody else's conversation ends.
+    QuotaError: Problem("provider-quota", 429, "The provider allows no more for now", 30),
+    UnreachableError: Problem("provider-unreachable", 503, "The provider does not answer", 5),
+    MalformedError: Problem("provider-malformed", 502, "The provider's answer cannot be used"),
+}
+
+
+class UnauthorizedError(Exception):
+    """The request shows no device token that is good."""
+
+
+def add_problems(app: FastAPI) -> None:
+    """Answer every failure of `app` with a problem document."""
+    app.add_exception_handler(UnauthorizedError, _unauthorized)
+    app.add_exception_handler(ProviderError, _provider)
+    app.add_exception_handler(DBAPIError, _store)
+    app.add_exception_handler(PoolTimeoutError, _store)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(HTTPStatus.INTERNAL_SERVER_ERROR, _internal)
+
+
+def _answer(
+    request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    request.state.problem = problem.slug
+    body = {"type": problem.type, "title": problem.title, "status": problem.status}
+    sent = {"Cache-Control": "no-store", **(headers or {})}
+    if problem.retry_after_s is not None:
+        sent.setdefault("Retry-After", str(problem.retry_after_s))
+    return JSONResponse(body, problem.status, sent, media_type="application/problem+json")
+
+
+async def _unauthorized(request: Request, _error: Exception) -> JSONResponse:
+    return _answer(request, UNAUTHORIZED, {"WWW-Authenticate": 'Bearer realm="kiosk"'})
+
+
+async def _provider(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProviderError)
+    request.state.provider_code = error.code
+    wait = error.retry_after_s
+    headers = {"Retry-After": str(wait)} if wait is not None else None
+    return _answer(request, OF_PROVIDER[type(error)], headers)
+
+
+async def _store(request: Request, error: Exception) -> JSONResponse:
+    # SQLite's own words ("disk is full"); statement and parameters are not in them.
+    logger.error("database: %s", error.orig if isinstance(error, DBAPIError) else "no connection")
+    return _answer(request, STORE)
+
+
+async def _internal(request: Request, _error: Exception) -> JSONResponse:
+    return _answer(request, INTERNAL)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    request.state.problem = str(error.status_code)
+    title = HTTPStatus(error.status_code).phrase
+    body = {"type": "about:blank", "title": title, "status": error.status_code}
+    return JSONResponse(
+        body, error.status_code, error.headers, media_type="application/problem+json"
+    )

@@ -1,0 +1,72 @@
+"""Gives every request an id and one log line. Knows no route, reads no body, logs no path.
+
+The line holds the route's template, never what was asked for: a path or a query may carry a secret
+that somebody put in the wrong place.
+"""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kiosk.contract import REQUEST_ID_HEADER
+
+logger = logging.getLogger(__name__)
+
+_GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestLog:
+    """ASGI middleware; must be outermost, so that a crash is logged too.
+
+    Puts `request_id` into the request's state; logs `kiosk`, `problem` and `provider_code` if
+    somebody put them there.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began_s = time.monotonic()
+        request_id = _request_id(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            _log(scope, status, (time.monotonic() - began_s) * 1000)
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get(REQUEST_ID_HEADER, "")
+    return given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _log(scope: Scope, status: int, duration_ms: float) -> None:
+    state = scope["state"]
+    # A method is any word the client likes; one that matched a route is one of ours.
+    route = getattr(scope.get("route"), "path", None)
+    line = (
+        f"method={scope['method'] if route else '-'} route={route or '-'} "
+        f"status={status or '-'} duration_ms={duration_ms:.1f} "
+        f"request_id={state['request_id']} kiosk={state.get('kiosk', '-')}"
+    )
+    for key in ("problem", "provider_code"):
+        if state.get(key):
+            line += f" {key}={state[key]}"
+    logger.log(logging.WARNING if status >= 500 or not status else logging.INFO, "%s", line)

@@ -1,0 +1,103 @@
+"""Serves the backend over HTTP until a signal says stop. No routes, no SQL.
+
+It owns the listening socket and the signals: uvicorn would end the process by the signal itself,
+and an operator's `systemctl stop` is not a failure.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from pydantic import SecretStr
+
+from kiosk.backend.app import create_app
+from kiosk.backend.provider import AgentAccess, open_provider
+from kiosk.backend.settings import Settings
+from kiosk.backend.store import open_store
+from kiosk.errors import UnavailableError
+
+# What a request under way may still take after a signal; the rest of the two seconds is for
+# uvicorn, which looks every 0.1 s.
+_LAST_CALL_S = 0.5
+_SHUTDOWN_S = 1
+
+
+async def serve(settings: Settings, key: SecretStr, listening: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; calls `listening` with the URL once connections are accepted.
+
+    Must run in the main thread. Raises UnavailableError if the address cannot be had.
+    """
+    access = AgentAccess(settings.provider_url, settings.agent_id, settings.include_conversation_id)
+    async with open_store(settings.database_path) as store, open_provider(access, key) as provider:
+        with contextlib.closing(_listen(settings.host, settings.port)) as sock:
+            url = _url(sock)
+            config = uvicorn.Config(
+                create_app(store, provider),
+                access_log=False,  # it would log query strings
+                http="h11",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                loop="asyncio",
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=_SHUTDOWN_S,
+                ws="none",
+            )
+            server = _Server(config, lambda: listening(url))
+
+            def stop() -> None:
+                server.should_exit = True
+                provider.hurry(_LAST_CALL_S)
+
+            with _on_signals(stop):
+                await server.serve(sockets=[sock])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves the signals alone and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._listening()
+
+
+@contextlib.contextmanager
+def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        sock = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UnavailableError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+    # asyncio does this only for sockets made with an explicit protocol; without it every answer
+    # waits 40 ms for the client's delayed acknowledgement of its headers.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,117 @@
+"""The backend's settings: defaults <- environment <- command line. Opens no database, no socket.
+
+The API key is not a setting: it is read from a file when the server starts, and never stands in
+the environment, on a command line, in a log or in a repr.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kiosk.errors import ConfigError
+
+PREFIX = "KIOSK_BACKEND_"
+KEY_CREDENTIAL = "elevenlabs-api-key"
+_SQLITE = "sqlite:///"
+
+
+def _default_database() -> str:
+    # systemd joins several with colons; the first is the unit's own.
+    directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return _SQLITE + str(Path(directory) / "kiosk-backend.db")
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set; environment variables carry the prefix `KIOSK_BACKEND_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    database: str = Field(default_factory=_default_database)
+    provider_url: str = "https://api.elevenlabs.io"
+    agent_id: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,128}$")
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8080, ge=0, le=65535)
+    include_conversation_id: bool = True
+    api_key_file: Path | None = None
+
+    @field_validator("database")
+    @classmethod
+    def _is_sqlite(cls, url: str) -> str:
+        path = url.removeprefix(_SQLITE)
+        if path in (url, "", ":memory:"):
+            raise ValueError("must be sqlite:///PATH")
+        return url
+
+    @field_validator("provider_url")
+    @classmethod
+    def _is_base_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be http://HOST or https://HOST, with an optional path")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError("must have no query, no fragment and no user name")
+        return url.rstrip("/")
+
+    @property
+    def database_path(self) -> str:
+        """The SQLite file; relative paths start at the working directory."""
+        return self.database.removeprefix(_SQLITE)
+
+
+def load_settings(given: Mapping[str, object] | None = None) -> Settings:
+    """Settings with `given` (from the command line) on top; raises ConfigError naming the key."""
+    _refuse_unknown_variables()
+    chosen: dict[str, Any] = {k: v for k, v in (given or {}).items() if v is not None}
+    try:
+        return Settings(**chosen)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        key = str(first["loc"][0]) if first["loc"] else "settings"
+        where = f"--{key.replace('_', '-')}" if key in chosen else f"{PREFIX}{key.upper()}"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{where}: {reason}") from None
+
+
+def read_api_key(settings: Settings) -> SecretStr:
+    """The key from `api_key_file`, else from systemd's credentials; raises ConfigError."""
+    path = settings.api_key_file
+    if path is None:
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        path = Path(directory) / KEY_CREDENTIAL if directory else None
+    if path is None or (settings.api_key_file is None and not path.exists()):
+        raise ConfigError(
+            f"no ElevenLabs API key: give systemd the credential {KEY_CREDENTIAL} "
+            f"(LoadCredential=), or set {PREFIX}API_KEY_FILE to a file that holds it"
+        )
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(f"cannot read the API key from {path}: {error.strerror}") from None
+    # A header value is printable ASCII; anything else is the wrong file, and must not be quoted.
+    if not key or not all(0x21 <= byte <= 0x7E for byte in key):
+        raise ConfigError(f"{path} does not hold an API key: one line of printable ASCII")
+    return SecretStr(key.decode("ascii"))
+
+
+def require_agent(settings: Settings) -> None:
+    """Raises ConfigError unless an agent is set: the one thing without a sensible default."""
+    if not settings.agent_id:
+        raise ConfigError(f"no agent: set {PREFIX}AGENT_ID or give --agent-id")
+
+
+def _refuse_unknown_variables() -> None:
+    # pydantic-settings overlooks a misspelt variable; an operator would wonder for a long time.
+    for name in os.environ:
+        if (
+            name.startswith(PREFIX)
+            and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+        ):
+            known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+            raise ConfigError(f"{name} is not a setting; these are: {known}")

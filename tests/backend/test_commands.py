@@ -1,0 +1,260 @@
+import argparse
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+import uvicorn
+
+from kiosk.backend.commands import add_commands, run
+from kiosk.backend.server import _listen
+from kiosk.backend.tokens import parse_token
+from kiosk.errors import ConfigError, KioskError, UnavailableError
+
+from .conftest import AGENT_ID, API_KEY, FakeProvider
+
+MAIN = """
+import argparse, sys
+from kiosk.backend.commands import add_commands, run
+parser = argparse.ArgumentParser()
+add_commands(parser)
+sys.exit(run(parser.parse_args(), lambda line: print(line, flush=True)))
+"""
+
+
+def command(*words: str) -> list[str]:
+    """Run one command; returns what it said."""
+    parser = argparse.ArgumentParser()
+    add_commands(parser)
+    said: list[str] = []
+    assert run(parser.parse_args(words), said.append) == 0
+    return said
+
+
+def at(database: Path) -> str:
+    return f"--database=sqlite:///{database}"
+
+
+def test_importing_the_commands_imports_nothing_of_the_extra() -> None:
+    heavy = "{'aiosqlite','alembic','fastapi','httpx2','pydantic','sqlalchemy','uvicorn'}"
+    code = f"import sys, kiosk.backend.commands; print({heavy} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"
+
+
+def test_without_the_extra_the_pip_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    with pytest.raises(UnavailableError, match=r"alembic: pip install 'voice-kiosk\[backend\]'"):
+        command("init")
+
+
+def test_init_makes_a_database_and_may_be_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    assert command("init", at(path)) == [f"the database {path} is ready"]
+    assert command("init", at(path)) == [f"the database {path} is up to date already"]
+
+
+def test_enroll_says_the_token_once_alone_on_the_last_line(database: Path) -> None:
+    said = command("enroll", "lobby", "--site", "north", at(database))
+    assert parse_token(said[-1]) is not None
+    assert "lobby" in said[0]
+    assert said[-1] not in said[0]
+    with pytest.raises(KioskError, match="enrolled already"):
+        command("enroll", "lobby", at(database))
+
+
+def test_enroll_writes_the_token_to_a_file_that_only_its_owner_reads(
+    database: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    said = command("enroll", "lobby", "--token-file", str(file), at(database))
+    assert said == [f"enrolled lobby; its device token is in {file}"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    token = file.read_text()
+    assert parse_token(token.removesuffix("\n")) is not None
+    with pytest.raises(KioskError, match="enrolled already"):
+        command("enroll", "lobby", "--token-file", str(file), at(database))
+    assert file.read_text() == token
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_token_that_cannot_be_written_enrolls_nobody(database: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="cannot write"):
+        command("enroll", "lobby", "--token-file", str(tmp_path / "no" / "token"), at(database))
+    with pytest.raises(KioskError, match="no kiosk named lobby"):
+        command("revoke", "lobby", at(database))
+
+
+def test_revoke_shuts_out_and_enroll_lets_in_again(database: Path) -> None:
+    old = command("enroll", "lobby", at(database))[-1]
+    assert command("revoke", "lobby", at(database))[0].startswith("revoked lobby")
+    with pytest.raises(KioskError, match="revoked already"):
+        command("revoke", "lobby", at(database))
+    assert command("enroll", "lobby", at(database))[-1] != old
+
+
+@pytest.mark.parametrize("name", ["", "-x", "two words", "x" * 65, "a\nb", "ä"])
+def test_a_bad_name_is_a_usage_error(database: Path, name: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command("revoke", at(database), "--", name)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("words", [("enroll", "lobby"), ("revoke", "lobby")])
+def test_without_a_migrated_database_init_is_the_next_step(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError, match="kiosk backend init"):
+        command(*words, at(tmp_path / "absent.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "kiosk.db"
+    path.write_bytes(b"not a database, but long enough to be looked at" * 100)
+    with pytest.raises(UnavailableError, match=r"kiosk\.db: file is not a database"):
+        command("init", at(path))
+    with pytest.raises(UnavailableError, match="unable to open"):
+        command("init", at(tmp_path / "no" / "kiosk.db"))
+
+
+def test_serve_names_what_is_missing_before_it_listens(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="KIOSK_BACKEND_AGENT_ID"):
+        command("serve", at(database))
+    with pytest.raises(ConfigError, match="KIOSK_BACKEND_API_KEY_FILE"):
+        command("serve", at(database), "--agent-id", AGENT_ID)
+    (tmp_path / "key").write_text(API_KEY)
+    monkeypatch.setenv("KIOSK_BACKEND_API_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigError, match="kiosk backend init"):
+        command("serve", at(tmp_path / "absent.db"), "--agent-id", AGENT_ID)
+    with pytest.raises(ConfigError, match="--port"):
+        command("serve", at(database), "--agent-id", AGENT_ID, "--port", "70000")
+
+
+@contextmanager
+def provider_on_loopback(fake: FakeProvider) -> Iterator[str]:
+    """The fake provider on a real port, in a thread of its own."""
+    server = uvicorn.Server(
+        uvicorn.Config(fake.app(), port=0, lifespan="off", log_level="error", ws="none")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def served(database: Path, provider_url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`serve` as a process of its own, and the URL it says it listens on."""
+    key = database.parent / "elevenlabs-api-key"
+    key.write_text(API_KEY)
+    options = ["serve", at(database), "--port=0", f"--provider-url={provider_url}"]
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", MAIN, *options, "--agent-id", AGENT_ID],
+        env={**os.environ, "CREDENTIALS_DIRECTORY": str(database.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said.startswith("listening on "), said
+        yield process, said.removeprefix("listening on ").strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_real_server_grants_a_visit_and_stops_cleanly(
+    database: Path, fake: FakeProvider, number: signal.Signals
+) -> None:
+    token = command("enroll", "lobby", at(database))[-1]
+    with (
+        provider_on_loopback(fake) as provider_url,
+        served(database, provider_url) as (
+            process,
+            url,
+        ),
+    ):
+        # The connection stays open over the signal, as a kiosk's would.
+        with httpx2.Client(base_url=url) as client:
+            assert client.get("/healthz").json() == {"status": "ok"}
+            answer = client.post("/v1/visits", headers={"Authorization": f"Bearer {token}"})
+            assert "server" not in answer.headers
+            assert answer.json()["signed_url"] == fake.minted[0]
+            began_s = time.monotonic()
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=5)
+        assert time.monotonic() - began_s < 2
+    assert process.returncode == 0
+    lines = stderr.splitlines()
+    assert [line.split()[:2] for line in lines] == [["INFO", "kiosk.backend.requests"]] * 2
+    assert token not in stderr
+    assert API_KEY not in stderr
+
+
+def test_a_stop_while_the_provider_is_silent_is_still_clean_and_answered(database: Path) -> None:
+    token = command("enroll", "lobby", at(database))[-1]
+    answers: list[httpx2.Response] = []
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,  # accepts, and says nothing
+        served(database, f"http://127.0.0.1:{mute.getsockname()[1]}") as (process, url),
+    ):
+        asking = threading.Thread(
+            target=lambda: answers.append(
+                httpx2.post(f"{url}/v1/visits", headers={"Authorization": f"Bearer {token}"})
+            )
+        )
+        asking.start()
+        connection, _ = mute.accept()
+        began_s = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=5)
+        took_s = time.monotonic() - began_s
+        asking.join()
+        connection.close()
+    assert process.returncode == 0
+    assert took_s < 2
+    assert answers[0].status_code == 503
+    assert json.loads(answers[0].text)["type"] == "urn:kiosk:problem:provider-unreachable"
+    assert "Traceback" not in stderr
+    assert "Cancel" not in stderr
+
+
+def test_a_port_that_is_taken_is_named(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (database.parent / "elevenlabs-api-key").write_text(API_KEY)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(database.parent))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UnavailableError, match=f"port {port}: Address already in use"):
+            command("serve", at(database), "--agent-id", AGENT_ID, "--port", str(port))
+
+
+def test_small_answers_leave_at_once() -> None:
+    # Nagle's algorithm would hold the body back until the headers are acknowledged: 40 ms.
+    with (
+        _listen("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
