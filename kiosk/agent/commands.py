@@ -1,0 +1,78 @@
+"""`kiosk agent`: the options, and running the server until a signal. It does not print: `say` does.
+
+Heavy imports (websockets, pocketsphinx) happen when the command runs.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from kiosk.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8090, help="0 takes any free port")
+    parser.add_argument("--guide", type=Path, help="TOML of questions and answers")
+    parser.add_argument("--agent-id", default="agent_local")
+    parser.add_argument("--api-key-file", type=Path, help="the key REST asks for")
+    parser.add_argument("--private", action="store_true", help="only signed URLs open it")
+    parser.add_argument("--signature-life", type=float, default=900.0, metavar="SECONDS")
+    parser.add_argument("--input-format", default="pcm_16000")
+    parser.add_argument("--output-format", default="pcm_16000")
+    parser.add_argument("--connect-delay-ms", type=float, default=0.0)
+    parser.add_argument("--json", action="store_true", help="one JSON line for each event")
+
+
+def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Serve until SIGTERM or SIGINT; raises KioskError."""
+    from kiosk.agent.guide import load_guide
+    from kiosk.agent.hearing import Recogniser
+    from kiosk.agent.server import DEFAULT_API_KEY, AgentSettings, LocalAgent
+    from kiosk.agent.talk import Manner
+    from kiosk.audio.pcm import FORMATS
+
+    for name in (args.input_format, args.output_format):
+        if name not in FORMATS:
+            raise ConfigError(f"unknown audio format {name!r}; known: {', '.join(FORMATS)}")
+    settings = AgentSettings(
+        host=args.host,
+        port=args.port,
+        agent_id=args.agent_id,
+        api_key=_key(args.api_key_file) or DEFAULT_API_KEY,
+        public=not args.private,
+        signature_life_s=args.signature_life,
+        connect_delay_s=args.connect_delay_ms / 1000,
+        manner=Manner(args.input_format, args.output_format),
+    )
+    guide = load_guide(args.guide)
+
+    def timeline(event: dict[str, object]) -> None:
+        if args.json:
+            say(json.dumps(event))
+
+    agent = LocalAgent(settings, guide, Recogniser(guide.jsgf()), timeline)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with agent.listening() as url:
+            say(f"listening on {url}")
+            await stop.wait()
+
+    asyncio.run(serve())
+    return 0
+
+
+def _key(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--api-key-file: cannot read {path}: {error}") from error

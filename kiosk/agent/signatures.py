@@ -1,0 +1,69 @@
+"""Signed URLs: made with a secret, checked, expiring. Pure: time comes in as an argument.
+
+A signature names the agent, the moment it expires and, when it was minted for one conversation,
+that conversation's id.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+CONVERSATION_PATH = "/v1/convai/conversation"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a signed URL says."""
+
+    agent_id: str
+    conversation_id: str | None
+    signed: bool
+
+
+class SignatureError(ValueError):
+    """The URL opens nothing; the message is the close reason the real service uses."""
+
+
+class Signer:
+    """Mints and checks the queries of signed URLs. `secret` never leaves it."""
+
+    def __init__(self, secret: bytes, life_s: float) -> None:
+        self._secret = secret
+        self.life_s = life_s
+        self._spent: dict[str, float] = {}  # single-use ids and when they expire
+
+    def query(self, agent_id: str, conversation_id: str | None, now_s: float) -> str:
+        """The query string of a signed URL."""
+        expires = f"{now_s + self.life_s:.3f}"
+        mac = self._mac(agent_id, conversation_id or "", expires)
+        fields = {"agent_id": agent_id, "conversation_signature": f"cvs_{expires}_{mac}"}
+        if conversation_id is not None:
+            fields["conversation_id"] = conversation_id
+        return urlencode(fields)
+
+    def check(self, path: str, now_s: float) -> Claim:
+        """Read a request's path and query; raises SignatureError."""
+        query = parse_qs(urlsplit(path).query)
+        agent_id = query.get("agent_id", [""])[0]
+        conversation_id = query.get("conversation_id", [None])[0]
+        signature = query.get("conversation_signature", [None])[0]
+        if signature is None:
+            return Claim(agent_id, None, signed=False)
+        _, _, rest = signature.partition("_")
+        expires, _, mac = rest.partition("_")
+        genuine = self._mac(agent_id, conversation_id or "", expires)
+        if not hmac.compare_digest(mac.encode(), genuine.encode()) or float(expires) < now_s:
+            raise SignatureError("Could not authorize the conversation.")
+        if conversation_id is not None:
+            self._spend(conversation_id, float(expires), now_s)
+        return Claim(agent_id, conversation_id, signed=True)
+
+    def _spend(self, conversation_id: str, expires_s: float, now_s: float) -> None:
+        self._spent = {spent: until for spent, until in self._spent.items() if until >= now_s}
+        if conversation_id in self._spent:
+            raise SignatureError("Could not authorize the conversation.")
+        self._spent[conversation_id] = expires_s
+
+    def _mac(self, *parts: str) -> str:
+        return hmac.new(self._secret, "\0".join(parts).encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,93 @@
+"""The local agent's voice: espeak-ng, one child process for each new sentence.
+
+It may not play anything, nor decide what is said. The WAV is read as espeak-ng streams it.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+
+from kiosk.audio.pcm import Samples, WavError, read_wav
+from kiosk.audio.resample import resample
+from kiosk.audio.synthesis import DEBIAN_PACKAGE, PROGRAM, espeak_command, trim_silence
+from kiosk.errors import ConfigError, UnavailableError
+
+# espeak-ng renders a minute of speech in about 0.15 s on a desktop core.
+_LONGEST_RENDER_S = 10.0
+# Sixteen sentences of 10 s at 48 kHz are 15 MB.
+_REMEMBERED = 16
+
+
+class Voice:
+    """Speaks text with one espeak-ng voice; for one event loop.
+
+    `voice` is what `espeak-ng --voices` lists, with an optional variant ("en-gb-x-rp+f2").
+    """
+
+    def __init__(
+        self, voice: str, words_per_minute: int = 165, *, longest_s: float = _LONGEST_RENDER_S
+    ) -> None:
+        self._voice = voice
+        self._command = espeak_command(voice, words_per_minute)
+        self._longest_s = longest_s
+        self._rendered: OrderedDict[tuple[str, int], Samples] = OrderedDict()
+
+    async def render(self, text: str, rate_hz: int) -> Samples:
+        """The text as mono int16 samples, with at most 50 ms of silence on either side.
+
+        The array may be shared with later callers and is read-only. Raises ConfigError for a voice
+        espeak-ng does not know, UnavailableError when it is absent, fails or takes too long.
+        """
+        asked = (text, rate_hz)
+        if asked in self._rendered:
+            self._rendered.move_to_end(asked)
+            return self._rendered[asked]
+        samples = self._samples(await self._speak(text), rate_hz)
+        self._rendered[asked] = samples
+        if len(self._rendered) > _REMEMBERED:
+            self._rendered.popitem(last=False)
+        return samples
+
+    def _samples(self, wav: bytes, rate_hz: int) -> Samples:
+        try:
+            spoken, spoken_hz = read_wav(wav)
+        except WavError as error:
+            raise UnavailableError(f"{PROGRAM} gave no sound: {error}") from error
+        # A copy: a trimmed view would keep the whole recording.
+        samples = resample(trim_silence(spoken, spoken_hz), spoken_hz, rate_hz).copy()
+        samples.flags.writeable = False
+        return samples
+
+    async def _speak(self, text: str) -> bytes:
+        """Run espeak-ng once and return its WAV; it never outlives the call."""
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=pipe, stdout=pipe, stderr=pipe
+            )
+        except FileNotFoundError as error:
+            raise UnavailableError(
+                f"{PROGRAM} is not installed: sudo apt install {DEBIAN_PACKAGE}"
+            ) from error
+        except OSError as error:
+            raise UnavailableError(f"cannot start {PROGRAM}: {error.strerror}") from error
+        try:
+            async with asyncio.timeout(self._longest_s):
+                wav, complaint = await process.communicate(text.encode())
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"{PROGRAM} did not finish {len(text)} characters in {self._longest_s:g} s"
+            ) from error
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            raise self._failure(complaint.decode(errors="replace").strip(), process.returncode)
+        return wav
+
+    def _failure(self, complaint: str, status: int | None) -> ConfigError | UnavailableError:
+        if "voice" in complaint.lower():
+            return ConfigError(f"{PROGRAM} cannot use the voice {self._voice!r}: {complaint}")
+        return UnavailableError(f"{PROGRAM} failed with status {status}: {complaint}")
