@@ -45,6 +45,9 @@ class AlsaCapture:
         )
         self.rate_hz: int = info["rate"]
         self.channels: int = info["channels"]
+        # Behind a sound server a prepared stream records already, and the first read would deliver
+        # what was said before the press. Dropped, it stays open and set up; a read starts it.
+        self.drop()
 
     def read(self) -> bytes:
         with _device_errors(self._alsa, self._settings.device):

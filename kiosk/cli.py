@@ -1,0 +1,176 @@
+"""The command line: the only place that prints, and the only one that catches everything.
+
+Exit codes: 0 ok, 1 failure, 2 usage, 69 unavailable, 78 configuration. Each command imports what it
+needs when it runs, so that `kiosk status` on a Pi answers quickly.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from kiosk import __version__
+from kiosk.errors import KioskError
+
+DEFAULT_CONFIG = Path("/etc/kiosk/config.toml")
+CONFIG_VARIABLE = "KIOSK_CONFIG"
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the process's exit code."""
+    args = _parser().parse_args(arguments)
+    handler: Handler = args.handler
+    try:
+        return handler(args)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output is gone; do not let the interpreter complain while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        expected = next(_operators_errors(error), None)
+        if expected is None:
+            logging.getLogger("kiosk").exception("unexpected error, this is a bug")
+            return 1
+        print(f"kiosk: {expected}", file=sys.stderr)
+        return expected.exit_code
+
+
+def _operators_errors(error: BaseException) -> Iterator[KioskError]:
+    """The KioskErrors in an error or in a group of nothing else."""
+    if isinstance(error, KioskError):
+        yield error
+    elif isinstance(error, ExceptionGroup):
+        inner = [list(_operators_errors(member)) for member in error.exceptions]
+        if all(inner):
+            yield from (found for each in inner for found in each)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from kiosk.agent import commands as agent
+    from kiosk.backend import commands as backend
+    from kiosk.demo import commands as demo
+
+    parser = argparse.ArgumentParser(
+        prog="kiosk", description="A voice kiosk for ElevenLabs ConvAI agents."
+    )
+    parser.add_argument("--version", action="version", version=f"kiosk {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(handler=handler)
+        return sub
+
+    def with_config(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument(
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help=f"TOML settings (default: ${CONFIG_VARIABLE}, else {DEFAULT_CONFIG} if it exists)",
+        )
+        return sub
+
+    with_config(command("run", _run, "run the kiosk daemon"))
+    demo.add_arguments(command("demo", _demo, "hold a whole conversation on this machine"))
+    with_config(command("check", _check, "check the configuration and print the effective one"))
+    command("devices", _devices, "list sound devices and GPIO chips, and how to select them")
+    status = with_config(command("status", _status, "ask the running daemon how it stands"))
+    status.add_argument("--json", action="store_true", help="print one JSON object")
+    for name, text in (
+        ("press", "press the running daemon's button"),
+        ("end", "end the visit under way"),
+    ):
+        with_config(command(name, _control, text)).set_defaults(control=name)
+    agent.add_arguments(command("agent", _agent, "run the local ConvAI agent"))
+    backend.add_commands(command("backend", _backend, "the backend that holds the API key"))
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _config_path(args: argparse.Namespace) -> Path | None:
+    if args.config is not None:
+        return Path(args.config)
+    if named := os.environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
+
+
+def _run(args: argparse.Namespace) -> int:
+    from kiosk import daemon
+    from kiosk.config import load_settings
+    from kiosk.ops import journal
+
+    settings = load_settings(_config_path(args))
+    journal.setup(settings.journal.level)
+    return daemon.run(settings)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from kiosk.demo import commands as demo
+
+    return demo.run(args, _say)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from kiosk.config import load_settings
+
+    path = _config_path(args)
+    settings = load_settings(path)
+    print(f"# {path or 'no file: the defaults'}")
+    print(json.dumps(settings.model_dump(mode="json"), indent=2))
+    return 0
+
+
+def _devices(_: argparse.Namespace) -> int:
+    from kiosk.devices.listing import list_devices
+
+    for line in list_devices():
+        print(line)
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from kiosk.config import load_settings
+    from kiosk.ops.control import request
+
+    answer = request(load_settings(_config_path(args)).control.socket, "status")
+    if args.json:
+        print(json.dumps(answer))
+    else:
+        for name, value in answer.items():
+            if name != "ok":
+                print(f"{name.replace('_', ' '):16} {'-' if value is None else value}")
+    return 0
+
+
+def _control(args: argparse.Namespace) -> int:
+    from kiosk.config import load_settings
+    from kiosk.ops.control import request
+
+    answer = request(load_settings(_config_path(args)).control.socket, args.control)
+    if answer.get("ok") is not True:
+        print(f"kiosk: {answer.get('error')}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _agent(args: argparse.Namespace) -> int:
+    from kiosk.agent import commands as agent
+
+    return agent.run(args, _say)
+
+
+def _backend(args: argparse.Namespace) -> int:
+    from kiosk.backend import commands as backend
+
+    return backend.run(args, _say)

@@ -1,0 +1,119 @@
+"""`kiosk demo`: its options, and one performance from curtain to summary. `show` prints."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kiosk.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from kiosk.demo.script import Line
+    from kiosk.demo.stage import Record
+
+Show = Callable[[str], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--voice",
+        type=Path,
+        action="append",
+        metavar="WAV",
+        help="say this recording instead of the questions (8 to 48 kHz, repeatable)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="keep microphone.wav, speaker.wav, timeline.json"
+    )
+    parser.add_argument("--json", action="store_true", help="print one object on the last line")
+
+
+def run(args: argparse.Namespace, show: Show) -> int:
+    """Exit code 0 if every line was heard right and answered; raises KioskError."""
+    try:
+        import rich  # noqa: F401
+    except ImportError as error:
+        raise UnavailableError(
+            'the demo needs the extras: pip install "voice-kiosk[agent,backend]"'
+        ) from error
+    return asyncio.run(_perform(args, show))
+
+
+async def _perform(args: argparse.Namespace, show: Show) -> int:
+    from kiosk.agent.guide import load_guide
+    from kiosk.demo.playbill import Playbill
+    from kiosk.demo.report import report
+    from kiosk.demo.servers import servers
+    from kiosk.demo.stage import Record, Stage, settings_for
+    from kiosk.devices.virtual import Room
+
+    playbill = Playbill(show, colour=sys.stdout.isatty())
+    room = Room(record=True)
+    lines = await _lines(args.voice or [], room.rate_hz)
+    record = Record(room)
+    stage = Stage(record, playbill.happened)
+    with tempfile.TemporaryDirectory(prefix="kiosk-demo-") as name:
+        directory = Path(name)
+        playbill.note("starting the local agent and the backend, each a process of its own")
+        async with servers(directory, [], stage.on_agent) as running:
+            settings = settings_for(directory, running.backend_url, running.device_token_file)
+            playbill.note("starting the kiosk on virtual devices; a visitor comes by")
+            await stage.play(settings, lines)
+    result = report(record, load_guide())
+    playbill.summary(result)
+    if args.out is not None:
+        _keep(args.out, record)
+        playbill.note(f"kept microphone.wav, speaker.wav and timeline.json in {args.out}")
+    if args.json:
+        show(json.dumps(result))
+    return 0 if result["ok"] else 1
+
+
+async def _lines(recordings: list[Path], rate_hz: int) -> "tuple[Line, ...]":
+    """The script with every line's sound at the room's rate."""
+    from kiosk.agent.voice import Voice
+    from kiosk.audio.pcm import WavError, read_wav
+    from kiosk.audio.resample import resample
+    from kiosk.demo.script import MUSEUM, VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE, recorded
+
+    lines = MUSEUM
+    if recordings:
+        sounds = []
+        for path in recordings:
+            try:
+                samples, file_rate_hz = read_wav(path.read_bytes())
+            except (OSError, WavError) as error:
+                raise UnavailableError(f"--voice {path}: {error}") from error
+            sounds.append((path.name, resample(samples, file_rate_hz, rate_hz)))
+        lines = recorded(sounds)
+    voice = Voice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE)
+    spoken = [
+        line
+        if line.samples is not None
+        else replace(line, samples=await voice.render(line.text or "", rate_hz))
+        for line in lines
+    ]
+    return tuple(spoken)
+
+
+def _keep(directory: Path, record: "Record") -> None:
+    from kiosk.audio.pcm import write_wav
+    from kiosk.demo.report import timeline
+
+    room, span = record.room, (record.pressed_s, record.ended_s)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, samples in (
+            ("microphone.wav", room.microphone(*span)),
+            ("speaker.wav", room.loudspeaker(*span)),
+        ):
+            (directory / name).write_bytes(write_wav(samples, room.rate_hz))
+        text = "[\n" + ",\n".join(map(json.dumps, timeline(record))) + "\n]\n"
+        (directory / "timeline.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UnavailableError(f"--out {directory}: {error.strerror}") from error

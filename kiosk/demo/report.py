@@ -1,0 +1,186 @@
+"""What the demo found: the record made into the object that `--json` prints, and a timeline."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from kiosk.agent.guide import Guide
+from kiosk.audio.levels import rms_dbfs
+from kiosk.demo.script import When
+from kiosk.demo.servers import AgentEvent
+from kiosk.demo.stage import Record, Spoken
+from kiosk.visit.timeline import Moment, What
+
+# A lamp and a chime within this time of the press feel immediate.
+_AUDIBLE_DBFS = -50.0
+_SILENCE_S = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One thing the visitor said: what the agent recognised and answered, and how long it took.
+
+    `own_share_ms` is the answer's latency less the time the agent itself took to think.
+    """
+
+    heard: str | None
+    said: str | None
+    response_latency_ms: float | None
+    own_share_ms: float | None
+
+
+def report(record: Record, guide: Guide) -> dict[str, Any]:
+    """The object that `--json` prints."""
+    turns = [_turn(record, index) for index in range(len(record.spoken))]
+    errors = list(record.errors)
+    for spoken, turn in zip(record.spoken, turns, strict=True):
+        errors += _misunderstanding(spoken, turn, guide)
+    ended = _first(record, What.VISIT_ENDED, record.pressed_s)
+    ending = None if ended is None else str(ended.fields["kind"])
+    if ending != "agent_ended":
+        errors.append(f"the visit should have ended by the agent's goodbye, not by {ending}")
+    connected = _first(record, What.CONNECTED, record.pressed_s)
+    barge_ins = any(spoken.line.when is When.OVER_ANSWER for spoken in record.spoken)
+    cut_ms = _interruption_to_silence_ms(record)
+    if barge_ins and cut_ms is None:
+        errors.append("the barge-in did not interrupt the agent")
+    return {
+        "ok": not errors,
+        "conversation_id": None if connected is None else connected.fields["conversation_id"],
+        "turns": [asdict(turn) for turn in turns],
+        "barge_in": {"interruption_to_silence_ms": cut_ms},
+        "press_to_light_ms": _since_press(record, _light_s(record)),
+        "press_to_earcon_ms": _since_press(record, _first_sound_s(record)),
+        "press_to_listening_ms": _since_press(record, _listening_s(record)),
+        "mic_to_wire_ms": record.measures.mic_to_wire.summary(),
+        "wire_to_speaker_ms": record.measures.wire_to_speaker.summary(),
+        "ending": ending,
+        "errors": errors,
+    }
+
+
+def timeline(record: Record) -> list[dict[str, Any]]:
+    """Everything that happened, in order, in seconds since the press."""
+    entries: list[dict[str, Any]] = [
+        {"at_s": moment.at_s, "who": "kiosk", "event": str(moment.what), **moment.fields}
+        | ({} if moment.words is None else {"words": moment.words})
+        for moment in record.moments
+    ]
+    entries += [{**event, "who": "agent"} for event in record.agent]
+    entries += [
+        {
+            "at_s": spoken.started_s,
+            "who": "visitor",
+            "event": "speaks",
+            "words": spoken.line.text,
+            "last_voiced_s": round(spoken.last_voiced_s - record.pressed_s, 4),
+        }
+        for spoken in record.spoken
+    ]
+    for entry in entries:
+        for name in ("at_s", "last_voiced_received_s"):
+            if isinstance(entry.get(name), float):
+                entry[name] = round(float(str(entry[name])) - record.pressed_s, 4)
+    return sorted(entries, key=lambda entry: float(str(entry["at_s"])))
+
+
+def _turn(record: Record, index: int) -> Turn:
+    spoken = record.spoken[index]
+    following = record.spoken[index + 1].started_s if index + 1 < len(record.spoken) else np.inf
+
+    def events(name: str) -> list[AgentEvent]:
+        return [
+            event
+            for event in record.agent
+            if event["event"] == name and spoken.started_s <= _voiced_s(event) < following
+        ]
+
+    # What the agent heard between this line's beginning and the next line's.
+    heard = [str(event["text"]) for event in events("heard") if event["text"] is not None]
+    answers = events("agent_started")
+    if not answers:
+        return Turn(heard[-1] if heard else None, None, None, None)
+    answer = answers[-1]
+    audible = _first(record, What.AGENT_HEARD, float(str(answer["at_s"])))
+    if audible is None:
+        return Turn(heard[-1] if heard else None, str(answer["text"]), None, None)
+    latency_s = audible.at_s - spoken.last_voiced_s
+    thinking_s = float(str(answer["at_s"])) - _voiced_s(answer)
+    return Turn(
+        heard[-1] if heard else None,
+        str(answer["text"]),
+        round(latency_s * 1000, 1),
+        round((latency_s - thinking_s) * 1000, 1),
+    )
+
+
+def _voiced_s(event: AgentEvent) -> float:
+    """When the last voiced sample that an agent's event is about had arrived there."""
+    value = event.get("last_voiced_received_s")
+    return float(value) if isinstance(value, float | int) else -1.0
+
+
+def _misunderstanding(spoken: Spoken, turn: Turn, guide: Guide) -> list[str]:
+    name = spoken.line.name
+    if turn.said is None:
+        return [f"{name}: no answer"]
+    if turn.heard is None:
+        return [f"{name}: the agent did not understand it and asked again"]
+    if spoken.line.text is None:
+        return []
+    asked, heard = guide.entry_for(spoken.line.text), guide.entry_for(turn.heard)
+    if asked is None or heard is None or asked.key != heard.key:
+        return [f"{name}: asked {spoken.line.text!r}, the agent heard {turn.heard!r}"]
+    return [] if turn.said == asked.say else [f"{name}: the answer was to something else"]
+
+
+def _first(record: Record, what: What, after_s: float) -> Moment | None:
+    found = (moment for moment in record.moments if moment.what is what)
+    return next((moment for moment in found if moment.at_s > after_s), None)
+
+
+def _since_press(record: Record, at_s: float | None) -> float | None:
+    return None if at_s is None else round((at_s - record.pressed_s) * 1000, 1)
+
+
+def _light_s(record: Record) -> float | None:
+    return next((at_s for at_s, _ in record.lamps if at_s >= record.pressed_s), None)
+
+
+def _listening_s(record: Record) -> float | None:
+    listening = (
+        moment.at_s
+        for moment in record.moments
+        if moment.what is What.STATE and moment.fields["state"] == "listening"
+    )
+    return next((at_s for at_s in listening if at_s >= record.pressed_s), None)
+
+
+def _first_sound_s(record: Record) -> float | None:
+    """When the loudspeaker first made a sound after the press."""
+    from_s = record.pressed_s
+    samples = record.room.loudspeaker(from_s, from_s + 2.0)
+    loud = np.flatnonzero(np.abs(samples) > 32768 * 10 ** (_AUDIBLE_DBFS / 20))
+    return from_s + int(loud[0]) / record.room.rate_hz if len(loud) else None
+
+
+def _interruption_to_silence_ms(record: Record) -> float | None:
+    """From the barge-in's interruption received to the loudspeaker's silence."""
+    barge_in = next((s for s in record.spoken if s.line.when is When.OVER_ANSWER), None)
+    if barge_in is None:
+        return None
+    interrupted = _first(record, What.INTERRUPTED, barge_in.started_s)
+    if interrupted is None:
+        return None
+    rate_hz, at_s = record.room.rate_hz, interrupted.at_s
+    # The agent may just have drawn breath, so what the kiosk did counts as well as what was heard.
+    dropped = _first(record, What.SILENT, at_s)
+    dropped_s = 0.0 if dropped is None else dropped.at_s - at_s
+    step = rate_hz // 1000
+    samples = record.room.loudspeaker(at_s, at_s + 3.0)
+    quiet = round(_SILENCE_S * rate_hz)
+    for start in range(0, len(samples) - quiet, step):
+        if rms_dbfs(samples[start : start + quiet]) < _AUDIBLE_DBFS:
+            return round(max(start / rate_hz, dropped_s) * 1000, 1)
+    return None

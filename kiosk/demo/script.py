@@ -1,0 +1,46 @@
+"""What the visitor of the demo says, and when. Pure data."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from kiosk.audio.pcm import Samples
+
+VISITOR_VOICE = "en-us+f2"
+VISITOR_WORDS_PER_MINUTE = 150
+
+
+class When(Enum):
+    """The moment at which a line is spoken."""
+
+    AT_PRESS = auto()  # the very moment of the press, long before there is a connection
+    AFTER_ANSWER = auto()  # when the kiosk has said its last and listens
+    OVER_ANSWER = auto()  # while it is speaking
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing the visitor says. `text` is None for a recording nobody knows the words of."""
+
+    name: str
+    when: When
+    text: str | None = None
+    samples: Samples | None = None  # at the room's rate
+
+
+MUSEUM: tuple[Line, ...] = (
+    Line("first question", When.AT_PRESS, "where are the dinosaurs please"),
+    Line("second question", When.AFTER_ANSWER, "how much does an adult ticket cost"),
+    Line("third question", When.AFTER_ANSWER, "tell me about the blue whale"),
+    Line("barge-in", When.OVER_ANSWER, "when does the museum close"),
+    Line("goodbye", When.AFTER_ANSWER, "thank you goodbye"),
+)
+GOODBYE = MUSEUM[-1]
+
+
+def recorded(recordings: list[tuple[str, Samples]]) -> tuple[Line, ...]:
+    """Recordings in place of the questions, asked one after the other; then the goodbye."""
+    lines = [
+        Line(name, When.AFTER_ANSWER if index else When.AT_PRESS, samples=samples)
+        for index, (name, samples) in enumerate(recordings)
+    ]
+    return (*lines, GOODBYE)

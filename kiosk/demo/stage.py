@@ -1,0 +1,191 @@
+"""Plays the script: the daemon on virtual devices, and a visitor who presses and speaks."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kiosk.audio.levels import voiced_span
+from kiosk.config import Settings
+from kiosk.daemon import Daemon
+from kiosk.demo.script import Line, When
+from kiosk.demo.servers import AgentEvent
+from kiosk.devices.hardware import ButtonHandler, Hardware
+from kiosk.devices.ports import Button, Pattern
+from kiosk.devices.virtual import (
+    Room,
+    VirtualButton,
+    VirtualCapture,
+    VirtualIndicator,
+    VirtualPlayback,
+)
+from kiosk.visit.timeline import Measures, Moment, What
+
+_READY_TIMEOUT_S = 20.0
+_ANSWER_TIMEOUT_S = 20.0
+_DRAIN_TIMEOUT_S = 60.0
+# A person breathes before asking on, and lets the agent speak before cutting in.
+_BREATH_S = 0.6
+_LISTEN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A line as it was said: monotonic seconds of its start and of its last voiced sample."""
+
+    line: Line
+    started_s: float
+    last_voiced_s: float
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything that happened, for the report."""
+
+    room: Room
+    moments: list[Moment] = field(default_factory=list)
+    agent: list[AgentEvent] = field(default_factory=list)
+    spoken: list[Spoken] = field(default_factory=list)
+    lamps: list[tuple[float, Pattern]] = field(default_factory=list)
+    measures: Measures = field(default_factory=Measures)
+    pressed_s: float = 0.0
+    ended_s: float = 0.0
+    errors: list[str] = field(default_factory=list)
+
+
+class Stage:
+    """One performance. `show` is told every moment as it happens."""
+
+    def __init__(
+        self, record: Record, show: Callable[[Moment | Spoken | AgentEvent], None]
+    ) -> None:
+        self._record = record
+        self._show = show
+        self._changed = asyncio.Event()
+        self._button: VirtualButton | None = None
+        self._indicator = VirtualIndicator()
+
+    def on_agent(self, event: AgentEvent) -> None:
+        self._record.agent.append(event)
+        self._show(event)
+        self._changed.set()
+
+    async def play(self, settings: Settings, lines: tuple[Line, ...]) -> None:
+        """Hold the visit; what does not happen in time is an error in the record."""
+        async with self._kiosk(settings) as daemon:
+            self._record.pressed_s = self._press()
+            for line in lines:
+                if not await self._perform(line):
+                    break
+            await self._wait_for(What.VISIT_ENDED, self._record.pressed_s, _DRAIN_TIMEOUT_S)
+            self._record.measures = daemon.host.measures
+            self._record.ended_s = time.monotonic()
+            self._record.lamps = self._indicator.shown
+
+    @contextlib.asynccontextmanager
+    async def _kiosk(self, settings: Settings) -> AsyncIterator[Daemon]:
+        daemon = Daemon(settings, self._hardware(), self._on_moment)
+        running = asyncio.create_task(daemon.run(), name="daemon")
+        ready = asyncio.create_task(self._fit(daemon), name="ready")
+        try:
+            await asyncio.wait(
+                (running, ready), timeout=_READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if running.done():
+                await running
+            if not ready.done():
+                self._record.errors.append("the kiosk did not become ready")
+            yield daemon
+        finally:
+            for task in (ready, running):
+                task.cancel()
+            await asyncio.wait((ready, running))
+
+    async def _fit(self, daemon: Daemon) -> None:
+        await daemon.ready.wait()
+        while daemon.host.condition.cause() is not None:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _hardware(self) -> Hardware:
+        room = self._record.room
+
+        def button(handler: ButtonHandler, _: asyncio.AbstractEventLoop) -> Button:
+            self._button = VirtualButton(handler)
+            return self._button
+
+        return Hardware(
+            lambda: VirtualCapture(room),
+            lambda: VirtualPlayback(room),
+            button,
+            lambda _: self._indicator,
+        )
+
+    def _on_moment(self, moment: Moment) -> None:
+        self._record.moments.append(moment)
+        self._show(moment)
+        self._changed.set()
+
+    def _press(self) -> float:
+        assert self._button is not None
+        return self._button.press()
+
+    async def _perform(self, line: Line) -> bool:
+        """Say a line at its moment and wait for the answer; False if none came."""
+        spoken = await self._say(line)
+        heard_s = await self._wait_for(What.AGENT_HEARD, spoken.last_voiced_s, _ANSWER_TIMEOUT_S)
+        return heard_s is not None
+
+    async def _say(self, line: Line) -> Spoken:
+        record = self._record
+        match line.when:
+            case When.AT_PRESS:
+                start_s = record.pressed_s
+            case When.AFTER_ANSWER:
+                since_s = record.spoken[-1].last_voiced_s
+                heard_s = await self._wait_for(What.AGENT_HEARD, since_s, _ANSWER_TIMEOUT_S)
+                await self._wait_for(What.DRAINED, heard_s or since_s, _DRAIN_TIMEOUT_S)
+                start_s = time.monotonic() + _BREATH_S
+            case When.OVER_ANSWER:
+                start_s = time.monotonic() + _LISTEN_S
+        assert line.samples is not None
+        _, end = voiced_span(line.samples, record.room.rate_hz)
+        spoken = Spoken(line, start_s, start_s + end / record.room.rate_hz)
+        record.room.say(line.samples, start_s)
+        record.spoken.append(spoken)
+        self._show(spoken)
+        return spoken
+
+    async def _wait_for(self, what: What, after_s: float, timeout_s: float) -> float | None:
+        """When this first happened after a moment; None, and an error, if it does not in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    self._changed.clear()
+                    for moment in self._record.moments:
+                        if moment.what is what and moment.at_s > after_s:
+                            return moment.at_s
+                    await self._changed.wait()
+        except TimeoutError:
+            self._record.errors.append(f"waited {timeout_s:g} s in vain for: {what}")
+            return None
+
+
+def settings_for(directory: Path, backend_url: str, device_token_file: Path) -> Settings:
+    """The daemon's configuration for the demo: everything default but where things are."""
+    return Settings.model_validate(
+        {
+            "kiosk": {"name": "demo"},
+            "credentials": {
+                "backend_url": backend_url,
+                "device_token_file": device_token_file,
+            },
+            "button": {"driver": "none"},
+            "indicator": {"driver": "none"},
+            "capture": {"driver": "virtual"},
+            "playback": {"driver": "virtual"},
+            "control": {"socket": directory / "control.sock"},
+        }
+    )
