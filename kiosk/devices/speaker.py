@@ -169,7 +169,8 @@ class _CardStream:
         self._resampler: Resampler | None = None
         self._key: tuple[int, Source] | None = None
         self._pending = bytearray()
-        self._progress = (0, 0.0)  # frames queued, and since when they are that many
+        # Frames queued, and since when they are that many with nothing more accepted.
+        self._progress = (0, 0.0)
 
     def room(self) -> int:
         """Frames that may still be appended without the card owning more than its buffer."""
@@ -202,6 +203,7 @@ class _CardStream:
             if not frames:
                 break
             del self._pending[: frames * self._frame_bytes]
+            self._progress = (-1, time.monotonic())
         self._watch()
 
     def left_ms(self) -> float:
