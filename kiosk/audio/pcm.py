@@ -122,8 +122,9 @@ def read_wav(data: bytes) -> tuple[Samples, int]:
             width, channels, rate_hz = file.getsampwidth(), file.getnchannels(), file.getframerate()
             # Streamed WAV (espeak-ng --stdout) claims 2 GiB of frames: take what is there.
             frames = file.readframes(min(file.getnframes(), len(data)))
-    except (wave.Error, EOFError) as error:
-        raise WavError(f"not a PCM WAV file ({error})") from error
+    except (wave.Error, EOFError, RuntimeError) as error:
+        # A chunk that claims to end beyond the file is a bare RuntimeError of the wave module.
+        raise WavError(f"not a PCM WAV file ({error or 'damaged'})") from error
     if rate_hz < 4000 or not 1 <= width <= 4 or channels < 1:
         raise WavError(f"unusable WAV: {rate_hz} Hz, {channels} channels, {8 * width} bit")
     return downmix(_to_s16(frames, width), channels), rate_hz

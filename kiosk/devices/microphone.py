@@ -51,11 +51,11 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
 
     def _capture(self, device: CapturePcm) -> None:
         """One run of the card, from its start to `stop`."""
+        data = device.read()  # this starts the card, so nothing may come before it
+        self._outbox.put(Running(running=True))
         chain = CaptureChain(device.rate_hz, device.channels, self._new_gate())
         frame_bytes = 2 * device.channels
         progress_s = time.monotonic()
-        data = device.read()  # this starts the card
-        self._outbox.put(Running(running=True))
         try:
             while self._wanted and not self._stopping:
                 now_s = time.monotonic()

@@ -29,8 +29,8 @@ class Announcer:
     def busy(self) -> bool:
         return not self._silent.is_set()
 
-    def earcon(self, earcon: Earcon) -> None:
-        if self.busy and earcon in POLITE:
+    def earcon(self, earcon: Earcon | None) -> None:
+        if earcon is None or (self.busy and earcon in POLITE):
             return
         self._silent.clear()
         self._given = self._speaker.play(earcon_clip(earcon))

@@ -25,17 +25,13 @@ LAMPS: dict[State, Pattern] = {
 # In IDLE, while a visit cannot be held.
 UNFIT_LAMP: Pattern = BEACON
 
-EARCONS: dict[tuple[State, Event], Earcon] = {
-    (State.IDLE, Event.PRESS): Earcon.PRESSED,
-    (State.IDLE, Event.PRESS_UNFIT): Earcon.SORRY,
-    (State.OPENING, Event.CONNECTED): Earcon.READY,
-    (State.OPENING, Event.PRESS): Earcon.HANG_UP,
-    (State.LISTENING, Event.PRESS): Earcon.HANG_UP,
-    (State.THINKING, Event.PRESS): Earcon.HANG_UP,
-    (State.SPEAKING, Event.PRESS): Earcon.HANG_UP,
+# By what happened and where it led: the same press begins a visit or ends one.
+EARCONS: dict[tuple[Event, State], Earcon] = {
+    (Event.PRESS, State.OPENING): Earcon.PRESSED,
+    (Event.PRESS_UNFIT, State.IDLE): Earcon.SORRY,
+    (Event.CONNECTED, State.LISTENING): Earcon.READY,
+    (Event.PRESS, State.CLOSING): Earcon.HANG_UP,
 }
-
-
 # Left out while the kiosk is saying something: a chime after the sentence would come too late.
 POLITE = frozenset({Earcon.READY})
 

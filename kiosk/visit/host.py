@@ -215,8 +215,8 @@ class Host:
     def _handle(self, event: Event, ending: Ending | None) -> None:
         before = self.state
         self.state, actions = step(self._plan.table, before, event)
-        if (earcon := EARCONS.get((before, event))) is not None:
-            self._announcer.earcon(earcon)
+        if self.state is not before or event is Event.PRESS_UNFIT:
+            self._announcer.earcon(EARCONS.get((event, self.state)))
         if ending is None and event in _ENDINGS:
             ending = Ending(_ENDINGS[event])
         for action in actions:

@@ -1,0 +1,100 @@
+"""A scripted ConvAI server: accepts, remembers what the client sent, sends what a test says."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from kiosk.audio.pcm import FORMATS, Samples
+from kiosk.convai.messages import (
+    ClientMessage,
+    Metadata,
+    ServerMessage,
+    UserAudio,
+    serialize,
+)
+from kiosk.convai.parsing import parse_client
+
+
+@dataclass
+class Connection:
+    """One client's connection, as the server sees it."""
+
+    socket: ServerConnection
+    input_format: str
+    messages: list[tuple[float, object]] = field(default_factory=list)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def audio(self) -> Samples:
+        """Everything the client's microphone sent so far."""
+        format_ = FORMATS[self.input_format]
+        chunks = [m.audio for _, m in self.messages if isinstance(m, UserAudio)]
+        return np.concatenate([format_.decode(chunk) for chunk in chunks] or [np.zeros(0, "i2")])
+
+    @property
+    def close_code(self) -> int | None:
+        return self.socket.close_code
+
+    def of_type(self, kind: type[ClientMessage]) -> list[object]:
+        return [message for _, message in self.messages if isinstance(message, kind)]
+
+    async def send(self, *messages: ServerMessage) -> None:
+        for message in messages:
+            await self.socket.send(serialize(message))
+
+    async def close(self, code: int, reason: str = "") -> None:
+        await self.socket.close(code, reason)
+
+
+@dataclass
+class ScriptedServer:
+    """Its address, and its connections in the order they came."""
+
+    metadata_delay_s: float = 0.0
+    input_format: str = "pcm_16000"
+    output_format: str = "pcm_16000"
+    url: str = ""
+    connections: list[Connection] = field(default_factory=list)
+    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def connection(self, number: int = 1) -> Connection:
+        """The `number`-th connection, once its metadata was sent."""
+        async with asyncio.timeout(20), self.arrived:
+            await self.arrived.wait_for(lambda: len(self.connections) >= number)
+        return self.connections[number - 1]
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        connection = Connection(socket, self.input_format)
+        try:
+            connection.messages.append((time.monotonic(), parse_client(await socket.recv())))
+            await asyncio.sleep(self.metadata_delay_s)
+            number = len(self.connections) + 1
+            await connection.send(
+                Metadata(f"conv_test{number}", self.output_format, self.input_format)
+            )
+            async with self.arrived:
+                self.connections.append(connection)
+                self.arrived.notify_all()
+            async for frame in socket:
+                connection.messages.append((time.monotonic(), parse_client(frame)))
+        except ConnectionClosed:
+            pass
+        finally:
+            connection.closed.set()
+
+
+@asynccontextmanager
+async def scripted_server(**settings: float | str) -> AsyncIterator[ScriptedServer]:
+    """Serve on a free loopback port while the context lasts."""
+    server = ScriptedServer(**settings)  # type: ignore[arg-type]
+    async with serve(server._converse, "127.0.0.1", 0, ping_interval=None) as listening:
+        port = next(iter(listening.sockets)).getsockname()[1]
+        server.url = f"ws://127.0.0.1:{port}"
+        with suppress(ConnectionClosed):
+            yield server

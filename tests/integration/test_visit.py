@@ -1,0 +1,349 @@
+"""Whole visits on virtual devices against a scripted server: what visitors can trust."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kiosk.audio.levels import rms_dbfs
+from kiosk.audio.pcm import Samples, samples_to_bytes
+from kiosk.convai.endings import Kind
+from kiosk.convai.messages import (
+    AgentAudio,
+    AgentToolResponse,
+    ErrorReport,
+    Initiation,
+    Interruption,
+    Ping,
+    Pong,
+)
+from kiosk.devices.virtual import Room
+from kiosk.visit.states import State
+from kiosk.visit.timeline import What
+from tests.convai_server import Connection, scripted_server
+from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
+
+RATE_HZ = 16_000
+
+
+def tone(hertz: float, seconds: float, amplitude: int = 6000) -> Samples:
+    time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    sound: Samples = np.round(amplitude * np.sin(2 * np.pi * hertz * time_s)).astype(np.int16)
+    return sound
+
+
+def words(seconds: float, seed: int = 1) -> Samples:
+    """Speech-like sound no two parts of which are alike: noise in syllables, through a formant."""
+    generator = np.random.default_rng(seed)
+    noise = generator.normal(0, 1, round(seconds * RATE_HZ))
+    time_s = np.arange(len(noise)) / RATE_HZ
+    voice = np.sign(np.sin(2 * np.pi * 140 * time_s)) * (1 + 0.3 * noise)
+    shaped = np.convolve(voice, np.hanning(12), mode="same")
+    syllables = 0.55 + 0.45 * np.sin(2 * np.pi * 4 * time_s)
+    scaled = shaped * syllables
+    speech: Samples = np.round(9000 * scaled / np.abs(scaled).max()).astype(np.int16)
+    return speech
+
+
+def audio(samples: Samples, event_id: int, *, final: bool = False) -> AgentAudio:
+    return AgentAudio(samples_to_bytes(samples), event_id, final)
+
+
+def quiet_room(**settings: object) -> Room:
+    """16 kHz and no noise, so that what is sent can be compared sample by sample."""
+    return Room(RATE_HZ, noise_dbfs=None, record=True, **settings)  # type: ignore[arg-type]
+
+
+async def connected(kiosk: VirtualKiosk, connection: Connection) -> Connection:
+    await kiosk.state(State.LISTENING)
+    return connection
+
+
+def level_dbfs(kiosk: VirtualKiosk, from_s: float, to_s: float) -> float:
+    return rms_dbfs(kiosk.room.loudspeaker(from_s, to_s))
+
+
+@pytest.mark.parametrize("delay_ms", [0, 300, 2000])
+async def test_the_first_word_arrives_whole_however_long_connecting_takes(
+    short_dir: Path, delay_ms: int
+) -> None:
+    speech = words(1.5)
+    async with (
+        scripted_server(metadata_delay_s=delay_ms / 1000) as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.room.say(speech, kiosk.button.press())
+        connection = await server.connection()
+        await kiosk.until(lambda: len(connection.audio) >= len(speech) + RATE_HZ // 2)
+        received = connection.audio
+    # Sound cannot be captured before the card runs: what came before its first sample is lost,
+    # and that may be 5 ms of the source; from there on every sample is the source's.
+    lost = next(
+        at for at in range(RATE_HZ // 200) if np.array_equal(received[:320], speech[at : at + 320])
+    )
+    assert np.array_equal(received[: len(speech) - lost], speech[lost:])
+
+
+async def test_light_and_capture_start_with_the_press_and_the_lamp_goes_with_the_card(
+    short_dir: Path,
+) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        assert kiosk.indicator.recorded == []
+        kiosk.button.press()
+        await kiosk.state(State.LISTENING)
+        assert [on for _, on in kiosk.indicator.recorded] == [True]
+        await asyncio.sleep(1.0)
+        kiosk.button.press()
+        await kiosk.state(State.IDLE)
+        await kiosk.until(lambda: [on for _, on in kiosk.indicator.recorded] == [True, False])
+
+
+async def test_the_first_frame_is_the_initiation_and_pings_are_answered(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await connection.send(Ping(7), Ping("8"))
+        await kiosk.until(lambda: len(connection.of_type(Pong)) == 2)
+    assert isinstance(connection.messages[0][1], Initiation)
+    assert connection.of_type(Pong) == [Pong(7), Pong("8")]
+
+
+async def test_an_interruption_silences_the_speaker_and_its_late_audio_is_dropped(
+    short_dir: Path,
+) -> None:
+    cut, following = tone(440, 3.0), tone(880, 0.6)
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await connection.send(audio(cut, 1, final=True))
+        await kiosk.state(State.SPEAKING)
+        await asyncio.sleep(0.5)
+        await connection.send(Interruption(1), audio(cut, 1))
+        interrupted = await kiosk.moment(What.INTERRUPTED)
+        await asyncio.sleep(0.4)
+        before = level_dbfs(kiosk, interrupted.at_s - 0.2, interrupted.at_s)
+        after = level_dbfs(kiosk, interrupted.at_s + 0.03, interrupted.at_s + 0.4)
+        assert kiosk.host.state is State.LISTENING
+        resumed_s = time.monotonic()
+        await connection.send(audio(following, 2, final=True))
+        await kiosk.moment(What.AGENT_HEARD, resumed_s)
+        await kiosk.moment(What.DRAINED, resumed_s)
+        played = kiosk.room.loudspeaker(resumed_s, time.monotonic())
+    assert before > -20
+    assert after == -96.0, "not one sample of the cut turn is left"
+    spectrum = np.abs(np.fft.rfft(played))
+    hertz = np.fft.rfftfreq(len(played), 1 / RATE_HZ)
+    assert abs(hertz[spectrum.argmax()] - 880) < 5
+
+
+async def test_the_goodbye_is_heard_to_its_end_and_then_the_socket_closes_with_1000(
+    short_dir: Path,
+) -> None:
+    goodbye = tone(440, 1.2)
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await kiosk.state(State.LISTENING)
+        await asyncio.sleep(0.6)  # the chime is over
+        sent_s = time.monotonic()
+        await connection.send(audio(goodbye, 1, final=True), AgentToolResponse("end_call"))
+        await asyncio.wait_for(connection.closed.wait(), 5)
+        closed_s = time.monotonic()
+        await kiosk.state(State.IDLE)
+        played = kiosk.room.loudspeaker(sent_s, closed_s)
+    heard_s = np.count_nonzero(np.abs(played) > 100) / RATE_HZ
+    assert connection.close_code == 1000
+    assert heard_s > 1.15
+    ended = await kiosk.moment(What.VISIT_ENDED)
+    assert ended.fields["kind"] == Kind.AGENT_ENDED
+
+
+async def test_pressing_again_hangs_up_with_1000(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await asyncio.sleep(1.05)
+        kiosk.button.press()
+        await kiosk.state(State.IDLE)
+        await asyncio.wait_for(connection.closed.wait(), 5)
+    assert connection.close_code == 1000
+
+
+async def test_a_nervous_second_press_does_nothing(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        kiosk.button.press()
+        await kiosk.state(State.LISTENING)
+        kiosk.button.press()
+        await asyncio.sleep(0.2)
+        assert kiosk.host.state is State.LISTENING
+        assert kiosk.host.visits == 1
+
+
+async def test_a_thousand_presses_never_make_two_visits_at_once(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        for _ in range(1000):
+            kiosk.button.press()
+            await asyncio.sleep(0.005)
+            open_now = [c for c in server.connections if not c.closed.is_set()]
+            assert len(open_now) <= 1
+        await asyncio.sleep(1.1)
+        if kiosk.host.state is not State.IDLE:
+            kiosk.button.press()
+        await kiosk.state(State.IDLE)
+        assert kiosk.host.visits == kiosk.count(What.VISIT_STARTED) == kiosk.count(What.VISIT_ENDED)
+        assert kiosk.host.visits >= 2
+
+
+async def test_a_press_can_cut_the_agents_turn_instead(short_dir: Path) -> None:
+    configured = {"while_speaking": "cut_turn"}
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url, button=configured), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await connection.send(audio(tone(440, 1.0), 1))
+        await kiosk.state(State.SPEAKING)
+        await asyncio.sleep(1.0)
+        kiosk.button.press()
+        await kiosk.state(State.LISTENING)
+        cut_s = time.monotonic()
+        await connection.send(audio(tone(440, 1.0), 1, final=True))
+        await asyncio.sleep(0.3)
+        assert level_dbfs(kiosk, cut_s + 0.05, cut_s + 0.3) == -96.0
+        await connection.send(audio(tone(880, 0.3), 2, final=True))
+        await kiosk.state(State.SPEAKING)
+
+
+async def test_a_held_button_sends_speech_only_while_it_is_held(short_dir: Path) -> None:
+    speech = words(4.0)
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(
+            settings(short_dir, server.url, button={"mode": "hold"}), quiet_room()
+        ) as kiosk,
+    ):
+        kiosk.room.say(speech, kiosk.button.press())
+        connection = await server.connection()
+        await asyncio.sleep(1.0)
+        kiosk.button.release()
+        released = len(connection.audio)
+        await kiosk.state(State.THINKING)
+        await kiosk.until(lambda: len(connection.audio) >= released + RATE_HZ)
+        after = connection.audio[released + RATE_HZ // 10 :]
+        assert rms_dbfs(connection.audio[:released]) > -30
+        assert not after.any()
+        kiosk.button.press()
+        await kiosk.state(State.LISTENING)
+        again = len(connection.audio)
+        await kiosk.until(lambda: connection.audio[again:].any())
+
+
+async def test_a_lost_connection_is_opened_again_within_the_visit(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        first = await server.connection()
+        await kiosk.state(State.LISTENING)
+        await first.close(1011, "internal error")
+        await server.connection(2)
+        await kiosk.state(State.LISTENING)
+        assert kiosk.host.visits == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (1002, "This request exceeds your quota limit.", Kind.QUOTA),
+        (1008, "Override for field 'first_message' is not allowed by config.", None),
+        (3000, "The AI agent you are trying to reach does not exist.", None),
+        (4300, "queue timed out", Kind.BUSY),
+    ],
+)
+async def test_what_retrying_cannot_mend_is_said_and_not_retried(
+    short_dir: Path, code: int, reason: str, kind: Kind | None
+) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await kiosk.state(State.LISTENING)
+        await connection.send(ErrorReport(code, reason))
+        await connection.close(code, reason)
+        await kiosk.state(State.CLOSING)
+        await kiosk.moment(What.SENTENCE_HEARD)
+        await kiosk.state(State.IDLE)
+        ended = await kiosk.moment(What.VISIT_ENDED)
+        assert ended.fields["kind"] == (kind or Kind.AGENT_MISCONFIGURED)
+        assert len(server.connections) == 1
+
+
+async def test_a_kiosk_that_reaches_nobody_says_so_and_is_ready_again(short_dir: Path) -> None:
+    visit = {"connect_s": 1.0, "reconnects": 1}
+    configured = settings(short_dir, "ws://127.0.0.1:9", visit=visit)
+    async with virtual_kiosk(configured, quiet_room()) as kiosk:
+        pressed_s = kiosk.button.press()
+        await kiosk.state(State.CLOSING)
+        await kiosk.moment(What.SENTENCE_HEARD, pressed_s)
+        await kiosk.state(State.IDLE)
+        assert kiosk.host.condition.cause() is None
+
+
+async def test_an_abandoned_visit_is_asked_once_and_ended(short_dir: Path) -> None:
+    configured = {"idle_s": 1.0}
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url, visit=configured), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        await kiosk.state(State.IDLE, timeout_s=1)
+        await kiosk.state(State.LISTENING)
+        await kiosk.state(State.IDLE)
+        ended = await kiosk.moment(What.VISIT_ENDED)
+        assert ended.fields["kind"] == Kind.ABANDONED
+        assert kiosk.count(What.SENTENCE_HEARD) == 2  # "still there?" and "goodbye"
+
+
+async def test_a_visit_is_warned_and_ended_when_its_time_is_up(short_dir: Path) -> None:
+    configured = {"max_s": 2.0, "warning_s": 1.0}
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url, visit=configured), quiet_room()) as kiosk,
+    ):
+        pressed_s = kiosk.button.press()
+        warned = await kiosk.moment(What.SENTENCE_HEARD)
+        connection = await server.connection()
+        await asyncio.wait_for(connection.closed.wait(), 5)
+        assert 0.9 < warned.at_s - pressed_s < 1.6
+        await kiosk.state(State.IDLE)
+        ended = await kiosk.moment(What.VISIT_ENDED)
+        assert ended.fields["kind"] == Kind.TIME_UP
+    assert connection.close_code == 1000

@@ -1,0 +1,117 @@
+"""The daemon in this process, on virtual devices in a room of the test's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kiosk.config import Settings
+from kiosk.daemon import Daemon
+from kiosk.devices.hardware import Hardware
+from kiosk.devices.virtual import (
+    Room,
+    VirtualButton,
+    VirtualCapture,
+    VirtualIndicator,
+    VirtualPlayback,
+)
+from kiosk.visit.host import Host
+from kiosk.visit.states import State
+from kiosk.visit.timeline import Moment, What
+
+
+@dataclass
+class VirtualKiosk:
+    """A running kiosk: press its button, watch its moments."""
+
+    room: Room
+    host: Host
+    button: VirtualButton
+    indicator: VirtualIndicator
+    moments: list[Moment]
+    changed: asyncio.Event
+
+    async def until(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+        """Wait until something holds; looks whenever a moment is observed, and every 10 ms."""
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                self.changed.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), 0.01)
+
+    async def state(self, *states: State, timeout_s: float = 10.0) -> None:
+        await self.until(lambda: self.host.state in states, timeout_s)
+
+    async def moment(self, what: What, after_s: float = 0.0, timeout_s: float = 10.0) -> Moment:
+        """The first such moment after a time."""
+
+        def found() -> list[Moment]:
+            return [m for m in self.moments if m.what is what and m.at_s > after_s]
+
+        await self.until(found, timeout_s)
+        return found()[0]
+
+    def count(self, what: What) -> int:
+        return sum(moment.what is what for moment in self.moments)
+
+
+def settings(directory: Path, agent_url: str, **tables: dict[str, Any]) -> Settings:
+    """A public agent at this address, virtual devices, and what the test changes."""
+    values: dict[str, dict[str, Any]] = {
+        "agent": {"id": "agent_local", "url": agent_url},
+        "credentials": {"mode": "public"},
+        "button": {"driver": "none"},
+        "indicator": {"driver": "none"},
+        "capture": {"driver": "virtual"},
+        "playback": {"driver": "virtual"},
+        "visit": {"disclosure": False},
+        "control": {"socket": directory / "control.sock"},
+    }
+    for name, table in tables.items():
+        values[name] = {**values.get(name, {}), **table}
+    return Settings.model_validate(values)
+
+
+@asynccontextmanager
+async def virtual_kiosk(its_settings: Settings, room: Room) -> AsyncIterator[VirtualKiosk]:
+    """Run the daemon until the block ends."""
+    moments: list[Moment] = []
+    buttons: list[VirtualButton] = []
+    indicator = VirtualIndicator()
+
+    def open_button(handler: Any, _: asyncio.AbstractEventLoop) -> VirtualButton:
+        buttons.append(VirtualButton(handler))
+        return buttons[0]
+
+    hardware = Hardware(
+        lambda: VirtualCapture(room),
+        lambda: VirtualPlayback(room),
+        open_button,
+        lambda _: indicator,
+    )
+    changed = asyncio.Event()
+
+    def observe(moment: Moment) -> None:
+        moments.append(moment)
+        changed.set()
+
+    daemon = Daemon(its_settings, hardware, observe)
+    running = asyncio.create_task(daemon.run(), name="daemon")
+    try:
+        await asyncio.wait(
+            (running, ready := asyncio.create_task(daemon.ready.wait())),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        ready.cancel()
+        if running.done():
+            await running
+        kiosk = VirtualKiosk(room, daemon.host, buttons[0], indicator, moments, changed)
+        await kiosk.until(lambda: daemon.host.condition.cause() is None)
+        yield kiosk
+    finally:
+        running.cancel()
+        await asyncio.wait((running,))
+        if not running.cancelled():
+            await running
