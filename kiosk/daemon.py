@@ -22,7 +22,8 @@ from kiosk.devices.speaker import SpeakerThread
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import CredentialKeeper, Credentials, PublicAgent
 from kiosk.ops import control, journal, systemd
-from kiosk.visit.host import Host, Plan
+from kiosk.visit.host import Host
+from kiosk.visit.plan import Plan
 from kiosk.visit.speech import Voice, default_cache_dir
 from kiosk.visit.states import Event, table_for
 from kiosk.visit.timeline import Moment, Observer, What
@@ -93,7 +94,7 @@ class Daemon:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_raise(failed), name="failures")
                 tasks.create_task(self._host.run(), name="host")
-                tasks.create_task(credentials.run(self._host.on_standing), name="credentials")
+                tasks.create_task(credentials.run(self._host.health.standing), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
                 await self._devices_reported()
                 systemd.notify("READY=1", f"STATUS={self._status()}")
@@ -216,7 +217,7 @@ class Daemon:
             self._observer(moment)
 
     def _status(self) -> str:
-        cause = self._host.condition.cause()
+        cause = self._host.health.cause
         return f"{self._host.state}, {self._host.visits} visits" + (f", {cause}" if cause else "")
 
     def _say_stopping(self) -> None:

@@ -54,12 +54,13 @@ class Connection:
 
 @dataclass
 class ScriptedServer:
-    """Its address, and its connections in the order they came."""
+    """Its address, its sockets, and the connections that got their metadata, as they came."""
 
     metadata_delay_s: float = 0.0
     input_format: str = "pcm_16000"
     output_format: str = "pcm_16000"
     url: str = ""
+    sockets: list[ServerConnection] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -70,6 +71,7 @@ class ScriptedServer:
         return self.connections[number - 1]
 
     async def _converse(self, socket: ServerConnection) -> None:
+        self.sockets.append(socket)
         connection = Connection(socket, self.input_format)
         try:
             connection.messages.append((time.monotonic(), parse_client(await socket.recv())))

@@ -108,7 +108,7 @@ async def virtual_kiosk(its_settings: Settings, room: Room) -> AsyncIterator[Vir
         if running.done():
             await running
         kiosk = VirtualKiosk(room, daemon.host, buttons[0], indicator, moments, changed)
-        await kiosk.until(lambda: daemon.host.condition.cause() is None)
+        await kiosk.until(lambda: daemon.host.health.cause is None)
         yield kiosk
     finally:
         running.cancel()

@@ -105,7 +105,7 @@ class Stage:
 
     async def _fit(self, daemon: Daemon) -> None:
         await daemon.ready.wait()
-        while daemon.host.condition.cause() is not None:
+        while daemon.host.health.cause is not None:
             self._changed.clear()
             await self._changed.wait()
 

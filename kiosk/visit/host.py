@@ -8,13 +8,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge
 from kiosk.convai.endings import Ending, Farewell, Kind
-from kiosk.convai.messages import Initiation
 from kiosk.devices.ports import (
     ButtonEdge,
     Indicator,
@@ -26,16 +25,17 @@ from kiosk.devices.ports import (
     Speaker,
     SpeakerEvent,
 )
-from kiosk.link.credentials import Credentials, Standing
+from kiosk.link.credentials import Credentials
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.feedback import DEADLINES, EARCONS, LAMPS, UNFIT_LAMP, Deadline
-from kiosk.visit.fitness import Cause, Condition
+from kiosk.visit.health import Health
+from kiosk.visit.plan import Plan
 from kiosk.visit.speech import Voice
-from kiosk.visit.states import Action, Event, State, Transitions, step
+from kiosk.visit.states import Action, Event, State, step
 from kiosk.visit.timeline import FieldValue, Measures, Moment, Observer, What
-from kiosk.visit.timers import Timers
+from kiosk.visit.timers import Timers, at_most
 from kiosk.visit.uplink import Uplink
 
 log = logging.getLogger(__name__)
@@ -59,23 +59,6 @@ _ENDINGS: dict[Event, Kind] = {
     Event.ABANDONED: Kind.ABANDONED,
     Event.NO_ANSWER: Kind.NO_ANSWER,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the configuration says about visits; times in seconds."""
-
-    table: Transitions
-    initiation: Initiation
-    max_s: float
-    warning_s: float
-    idle_s: float
-    answer_s: float
-    connect_s: float
-    reconnects: int
-    preroll_ms: int
-    disclosure: bool
-    held_button: bool
 
 
 @dataclass(slots=True)
@@ -103,7 +86,7 @@ class Host:
         observe: Observer,
     ) -> None:
         self.state = State.IDLE
-        self.condition = Condition()
+        self.health = Health(self.post, observe, self._show)
         self.visits = 0
         self.measures = Measures()
         self._plan = plan
@@ -122,7 +105,6 @@ class Host:
         self._visit: _Visit | None = None
         self._acted_s = float("-inf")
         self._press_remembered = False
-        self._last_cause: Cause | None = None
         self._actions: dict[Action, Callable[[Ending | None], None]] = {
             Action.START_CAPTURE: self._start_capture,
             Action.OPEN: self._open,
@@ -157,7 +139,7 @@ class Host:
                 return
             self._acted_s = at_s
         self._observe(Moment(What.PRESSED, at_s))
-        unfit = self.state is State.IDLE and self.condition.cause() is not None
+        unfit = self.state is State.IDLE and self.health.cause is not None
         self.post(Event.PRESS_UNFIT if unfit else Event.PRESS)
 
     def on_microphone(self, event: MicrophoneEvent) -> None:
@@ -168,34 +150,22 @@ class Host:
                 self._indicator.recording(on=running)
                 self._observe(Moment(What.MICROPHONE, time.monotonic(), {"running": int(running)}))
             case Opened() | Lost():
-                self.condition.microphone = self._device("microphone", event)
-                if isinstance(event, Lost):
-                    self.post(Event.ENDED, Ending(Kind.MICROPHONE_LOST, None, str(event.error)))
-                self._refit()
+                self.health.microphone(event)
 
     def on_speaker(self, event: SpeakerEvent) -> None:
         match event:
             case Opened() | Lost():
-                self.condition.speaker = self._device("speaker", event)
-                if isinstance(event, Lost):
-                    self.post(Event.ENDED, Ending(Kind.SPEAKER_LOST, None, str(event.error)))
-                self._refit()
+                self.health.speaker(event)
             case _:
                 self._downlink.on_speaker(event)
                 self._announcer.on_speaker(event)
-
-    def on_standing(self, standing: Standing) -> None:
-        """The credentials changed."""
-        self.condition.credential = standing.ready
-        self.condition.refused = standing.refused
-        self._refit()
 
     def status(self) -> dict[str, FieldValue]:
         """For operators: where it stands, without anything a visitor said."""
         conversation = self._visit.conversation if self._visit else None
         return {
             "state": self.state,
-            "unfit": self.condition.cause(),
+            "unfit": self.health.cause,
             "visits": self.visits,
             "press_id": self._visit.press_id if self._visit else None,
             "conversation_id": conversation.conversation_id if conversation else None,
@@ -205,8 +175,8 @@ class Host:
 
     async def run(self) -> None:
         """Follow the table until cancelled."""
-        self._refit()
-        self._indicator.show(self._lamp())
+        self.health.look()
+        self._show()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             while True:
@@ -233,7 +203,7 @@ class Host:
     def _entered(self) -> None:
         """What follows from the new state alone."""
         self._observe(Moment(What.STATE, time.monotonic(), {"state": self.state}))
-        self._indicator.show(self._lamp())
+        self._show()
         self._timers.cancel(*Deadline, "one moment")
         self._arm()
         if self.state is State.IDLE:
@@ -319,7 +289,7 @@ class Host:
         self.post(Event.LOST if again else Event.ENDED, ending)
 
     def _say_cause(self, _: Ending | None) -> None:
-        cause = self.condition.cause()
+        cause = self.health.cause
         self._credentials.hurry()
         if cause is not None:
             self._say(cause)
@@ -343,13 +313,13 @@ class Host:
         """What the ending leaves to be heard, then the goodbye, while the socket closes."""
         rule = ending.rule
         if rule.farewell is Farewell.FINISH:
-            await _at_most(FAREWELL_LIMIT_S, self._downlink.drained())
+            await at_most(FAREWELL_LIMIT_S, self._downlink.drained())
         self._downlink.stop()
         if rule.sentence is not None:
             self._say(rule.sentence)
         if visit.conversation is not None:
             await visit.conversation.close()
-        await _at_most(FAREWELL_LIMIT_S, self._announcer.finished())
+        await at_most(FAREWELL_LIMIT_S, self._announcer.finished())
         ended: dict[str, FieldValue] = {
             "kind": ending.kind,
             "code": ending.code,
@@ -364,23 +334,10 @@ class Host:
     def _say(self, key: str) -> None:
         self._announcer.say(key)
 
-    def _lamp(self) -> tuple[tuple[bool, float], ...]:
-        unfit = self.state is State.IDLE and self.condition.cause() is not None
-        return UNFIT_LAMP if unfit else LAMPS[self.state]
-
-    def _device(self, name: str, event: Opened | Lost) -> bool:
-        what = What.DEVICE_OPENED if isinstance(event, Opened) else What.DEVICE_LOST
-        detail = event.description if isinstance(event, Opened) else str(event.error)
-        self._observe(Moment(what, time.monotonic(), {"device": name, "detail": detail}))
-        return isinstance(event, Opened)
-
-    def _refit(self) -> None:
-        """An input of the fitness changed."""
-        cause = self.condition.cause()
-        if cause is not self._last_cause:
-            self._last_cause = cause
-            self._observe(Moment(What.FITNESS, time.monotonic(), {"cause": cause}))
-        self._indicator.show(self._lamp())
+    def _show(self) -> None:
+        """Light the lamp for what is now."""
+        unfit = self.state is State.IDLE and self.health.cause is not None
+        self._indicator.show(UNFIT_LAMP if unfit else LAMPS[self.state])
 
     def _on_chunk(self, chunk: CapturedChunk) -> None:
         if self._visit is None or self._visit.ending is not None:
@@ -390,11 +347,3 @@ class Host:
             event, what = _EDGES[chunk.verdict.edge]
             self._observe(Moment(what, chunk.captured_at_s))
             self.post(event)
-
-
-async def _at_most(limit_s: float, waited: Coroutine[None, None, None]) -> None:
-    try:
-        async with asyncio.timeout(limit_s):
-            await waited
-    except TimeoutError:
-        log.warning("playback did not end in %g s; going on", limit_s)

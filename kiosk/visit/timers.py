@@ -1,7 +1,10 @@
 """Named timers on the loop's clock: setting one again replaces it."""
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Coroutine
+
+log = logging.getLogger(__name__)
 
 
 class Timers:
@@ -22,3 +25,12 @@ class Timers:
 
     def clear(self) -> None:
         self.cancel(*tuple(self._handles))
+
+
+async def at_most(limit_s: float, waited: Coroutine[None, None, None]) -> None:
+    """Wait for something, but not for ever; being late is logged, not raised."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await waited
+    except TimeoutError:
+        log.warning("playback did not end in %g s; going on", limit_s)

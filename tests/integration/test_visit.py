@@ -314,7 +314,7 @@ async def test_a_kiosk_that_reaches_nobody_says_so_and_is_ready_again(short_dir:
         await kiosk.state(State.CLOSING)
         await kiosk.moment(What.SENTENCE_HEARD, pressed_s)
         await kiosk.state(State.IDLE)
-        assert kiosk.host.condition.cause() is None
+        assert kiosk.host.health.cause is None
 
 
 async def test_an_abandoned_visit_is_asked_once_and_ended(short_dir: Path) -> None:

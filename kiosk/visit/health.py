@@ -1,0 +1,63 @@
+"""What devices and credentials report, kept as the kiosk's fitness."""
+
+import time
+from collections.abc import Callable
+
+from kiosk.convai.endings import Ending, Kind
+from kiosk.devices.ports import Lost, Opened
+from kiosk.link.credentials import Standing
+from kiosk.visit.fitness import Cause, Condition
+from kiosk.visit.states import Event
+from kiosk.visit.timeline import Moment, Observer, What
+
+
+class Health:
+    """Keeps the condition up to date; a device lost during a visit ends the visit."""
+
+    def __init__(
+        self,
+        post: Callable[[Event, Ending | None], None],
+        observe: Observer,
+        changed: Callable[[], None],
+    ) -> None:
+        self._condition = Condition()
+        self._post = post
+        self._observe = observe
+        self._changed = changed
+        self._said: Cause | None = None
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why a visit cannot be held now; None means fit."""
+        return self._condition.cause()
+
+    def microphone(self, event: Opened | Lost) -> None:
+        self._condition.microphone = self._device("microphone", event, Kind.MICROPHONE_LOST)
+        self.look()
+
+    def speaker(self, event: Opened | Lost) -> None:
+        self._condition.speaker = self._device("speaker", event, Kind.SPEAKER_LOST)
+        self.look()
+
+    def standing(self, standing: Standing) -> None:
+        """The credentials changed."""
+        self._condition.credential = standing.ready
+        self._condition.refused = standing.refused
+        self.look()
+
+    def look(self) -> None:
+        """Say what changed, if it changed whether a visit can be held."""
+        cause = self.cause
+        if cause is not self._said:
+            self._said = cause
+            self._observe(Moment(What.FITNESS, time.monotonic(), {"cause": cause}))
+        self._changed()
+
+    def _device(self, name: str, event: Opened | Lost, kind: Kind) -> bool:
+        opened = isinstance(event, Opened)
+        what = What.DEVICE_OPENED if opened else What.DEVICE_LOST
+        detail = event.description if isinstance(event, Opened) else str(event.error)
+        self._observe(Moment(what, time.monotonic(), {"device": name, "detail": detail}))
+        if not opened:
+            self._post(Event.ENDED, Ending(kind, None, detail))
+        return opened
