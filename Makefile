@@ -1,0 +1,79 @@
+# make demo   set up what is missing and hold a whole conversation on this machine
+# make test   set up what is missing and run the tests
+# The set-up installs Debian packages (with sudo when not root, saying so) and fills .venv from the
+# hashed lock; done once, it costs nothing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# espeak-ng speaks; the rest builds the three libraries that have no wheels.
+PACKAGES := espeak-ng libasound2-dev libsystemd-dev pkg-config gcc swig python3-dev python3-venv
+# A virtual sound card for the tests, and where that would cost a desktop its sound server, none.
+RIG_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
+RIG_KEEPS := KEEP=pipewire-pulse KEEP=pipewire-alsa KEEP=pipewire-audio
+
+# lgpio builds from source only when told that it stands alone.
+export PYPI := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Nothing is asked of a kiosk's own environment.
+unexport KIOSK_CONFIG
+
+.PHONY: help demo test test-313 lint slow lock venv packages rig-packages clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+	@echo "make lint, make test-313, make slow, make lock, make clean"
+
+demo: venv
+	$(BIN)/kiosk demo
+
+test: venv rig-packages
+	$(BIN)/pytest -m "not slow"
+
+slow: venv rig-packages
+	$(BIN)/pytest -m slow
+
+# The tests that need neither sound server nor recogniser, on the other Python that we support.
+test-313: packages .venv-313/.filled
+	.venv-313/bin/pytest tests/unit
+
+lint: venv
+	@.ci/debian-packages shellcheck systemd
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	shellcheck .ci/run .ci/debian-packages .ci/verify-units .ci/python313
+	.ci/verify-units
+
+# After a change of dependencies in pyproject.toml. Hashes, no addresses.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-annotate --upgrade pyproject.toml
+lock:
+	$(LOCK) --output-file requirements.txt
+	$(LOCK) --all-extras --output-file requirements-dev.txt
+
+venv: packages $(VENV)/.filled
+
+packages:
+	@.ci/debian-packages $(PACKAGES)
+
+rig-packages:
+	@.ci/debian-packages $(RIG_PACKAGES) $(RIG_KEEPS)
+
+$(VENV)/.filled: requirements-dev.txt pyproject.toml
+	@echo "Filling $(VENV) from requirements-dev.txt"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+.venv-313/.filled: requirements-dev.txt pyproject.toml
+	@echo "Filling .venv-313 from requirements-dev.txt"
+	@python=$$(.ci/python313) && $$python -m venv .venv-313
+	@.venv-313/bin/pip install --quiet --require-hashes --requirement requirements-dev.txt
+	@.venv-313/bin/pip install --quiet --no-deps --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-313 .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

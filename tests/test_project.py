@@ -1,0 +1,47 @@
+"""What stands in files beside the code and must agree with it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kiosk.ops.messages import catalog
+from kiosk.visit.states import TOGGLE
+
+ROOT = Path(__file__).parent.parent
+
+
+def state_table() -> str:
+    """The README's table of states, from the code."""
+    rows = [
+        f"| {state} | {event} | {then} | {', '.join(actions).replace('_', ' ')} |"
+        for state, cells in TOGGLE.items()
+        for event, (then, actions) in cells.items()
+    ]
+    return "\n".join(rows)
+
+
+def test_the_readmes_table_of_states_is_the_codes() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"|---|---|---|---|\n{state_table()}\n<!-- end of the table -->" in readme, (
+        "paste this into README.md:\n" + state_table()
+    )
+
+
+def test_the_journal_catalog_is_made_from_the_table_of_messages() -> None:
+    assert (ROOT / "systemd" / "kiosk.catalog").read_text(encoding="utf-8") == catalog()
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_a_lock_has_hashes_and_no_addresses(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert "://" not in text
+    pinned = re.findall(r"^[a-z0-9-]+==.*(?:\n    .*)*", text, flags=re.MULTILINE)
+    assert len(pinned) > 10
+    assert all("--hash=sha256:" in requirement for requirement in pinned)
+
+
+def test_the_readme_shows_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "    make demo\n" in readme
+    assert "    make test " in readme
