@@ -1,0 +1,86 @@
+"""`kiosk demo` as a script uses it: with recordings, its object, its files."""
+
+import asyncio
+import json
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from kiosk.agent.voice import Voice
+from kiosk.audio.pcm import read_wav, samples_to_bytes
+
+
+async def demo(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `kiosk demo`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "kiosk",
+        "demo",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_stereo_recording_at_8_khz_is_said_and_what_was_heard_is_reported(
+    tmp_path: Path,
+) -> None:
+    speech = await Voice("en-us+f2", 150).render("where is the planetarium", 8000)
+    recording = tmp_path / "question.wav"
+    with wave.open(str(recording), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(samples_to_bytes(np.repeat(speech, 2)))
+    out = tmp_path / "out"
+    code, said, complaint = await demo("--voice", str(recording), "--out", str(out), "--json")
+    result = json.loads(said.splitlines()[-1])
+    assert (code, complaint) == (0, "")
+    assert result["ok"] is True
+    assert [turn["heard"] for turn in result["turns"]] == [
+        "where is the planetarium",
+        "thank you goodbye",
+    ]
+    assert all(turn["own_share_ms"] <= turn["response_latency_ms"] for turn in result["turns"])
+    assert result["ending"] == "agent_ended"
+    assert result["barge_in"] == {"interruption_to_silence_ms": None}
+    for name in ("microphone.wav", "speaker.wav"):
+        samples, rate_hz = read_wav((out / name).read_bytes())
+        assert rate_hz == 48_000
+        assert np.abs(samples).max() > 1000
+    events = json.loads((out / "timeline.json").read_text(encoding="utf-8"))
+    assert [event["at_s"] for event in events] == sorted(event["at_s"] for event in events)
+    assert {"visitor", "kiosk", "agent"} == {event["who"] for event in events}
+
+
+async def test_what_was_not_understood_is_reported_as_null(tmp_path: Path) -> None:
+    speech = await Voice("en-us+f2", 150).render("my uncle sells wooden boats in winter", 16_000)
+    recording = tmp_path / "other.wav"
+    with wave.open(str(recording), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(samples_to_bytes(speech))
+    code, said, _ = await demo("--voice", str(recording), "--json")
+    result = json.loads(said.splitlines()[-1])
+    assert code == 1
+    assert result["ok"] is False
+    assert result["turns"][0]["heard"] is None
+    assert any("other.wav" in error for error in result["errors"])
+
+
+async def test_a_recording_that_cannot_be_read_is_named_without_a_traceback(
+    tmp_path: Path,
+) -> None:
+    recording = tmp_path / "notes.txt"
+    recording.write_text("not a recording", encoding="utf-8")
+    code, _, complaint = await demo("--voice", str(recording))
+    assert code == 69
+    assert str(recording) in complaint
+    assert "Traceback" not in complaint
