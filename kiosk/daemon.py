@@ -46,8 +46,13 @@ async def _run_until_signalled(daemon: "Daemon") -> None:
     main = asyncio.current_task()
     assert main is not None
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        systemd.notify("STOPPING=1")
+        main.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, main.cancel)
+        loop.add_signal_handler(number, stop)
     await daemon.run()
 
 
@@ -90,7 +95,7 @@ class Daemon:
             for thread in (microphone, speaker):
                 thread.open()
                 stack.callback(_close, thread)
-            stack.callback(self._say_stopping)
+            stack.callback(self._journal.record, "stopping", {})
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_raise(failed), name="failures")
                 tasks.create_task(self._host.run(), name="host")
@@ -219,10 +224,6 @@ class Daemon:
     def _status(self) -> str:
         cause = self._host.health.cause
         return f"{self._host.state}, {self._host.visits} visits" + (f", {cause}" if cause else "")
-
-    def _say_stopping(self) -> None:
-        systemd.notify("STOPPING=1")
-        self._journal.record("stopping", {})
 
 
 def _close(thread: MicrophoneThread | SpeakerThread) -> None:

@@ -44,19 +44,22 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
         super().__init__("speaker", open_pcm)
         self._outbox = Outbox(loop, handler, _OUTBOX_LIMIT)
         self._drained = 0  # the last count reported
-        self._lock = threading.Lock()  # guards the five below, which two threads share
+        self._lock = threading.Lock()  # guards the six below, which two threads share
         self._clips: deque[Clip] = deque()
         self._position = 0  # in the first clip
         self._given = 0
+        self._serving = False
         self._flush_card = False
         self._sounding: Source | None = None  # whose sound went to the card last
 
     def play(self, clip: Clip) -> int:
         with self._lock:
-            if len(clip.samples) and self._waiting_s() < _MAX_WAITING_S:
+            if self._serving and len(clip.samples) and self._waiting_s() < _MAX_WAITING_S:
                 self._clips.append(clip)
             self._given += 1
-            given = self._given
+            given, lost = self._given, not self._serving
+        if lost:
+            self._report_drained(given)  # nobody may wait for what is never heard
         self._wake.set()
         return given
 
@@ -75,6 +78,8 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
 
     def _serve(self, device: PlaybackPcm) -> None:
         stream = _CardStream(device)
+        with self._lock:
+            self._serving = True
         while not self._stopping:
             self._wake.clear()
             with self._lock:
@@ -150,6 +155,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
 
     def _report_lost(self, error: DeviceError) -> None:
         with self._lock:
+            self._serving = False
             self._clips.clear()
             self._position = 0
             self._sounding = None

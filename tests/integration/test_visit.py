@@ -1,14 +1,18 @@
 """Whole visits on virtual devices against a scripted server: what visitors can trust."""
 
 import asyncio
+import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kiosk.audio.levels import rms_dbfs
-from kiosk.audio.pcm import Samples, samples_to_bytes
+from kiosk.audio.pcm import FORMATS, Samples, samples_to_bytes
+from kiosk.audio.resample import resample
 from kiosk.convai.endings import Kind
 from kiosk.convai.messages import (
     AgentAudio,
@@ -142,9 +146,7 @@ async def test_an_interruption_silences_the_speaker_and_its_late_audio_is_droppe
         played = kiosk.room.loudspeaker(resumed_s, time.monotonic())
     assert before > -20
     assert after == -96.0, "not one sample of the cut turn is left"
-    spectrum = np.abs(np.fft.rfft(played))
-    hertz = np.fft.rfftfreq(len(played), 1 / RATE_HZ)
-    assert abs(hertz[spectrum.argmax()] - 880) < 5
+    assert abs(pitch_hz(played, RATE_HZ) - 880) < 5
 
 
 async def test_the_goodbye_is_heard_to_its_end_and_then_the_socket_closes_with_1000(
@@ -347,3 +349,75 @@ async def test_a_visit_is_warned_and_ended_when_its_time_is_up(short_dir: Path) 
         ended = await kiosk.moment(What.VISIT_ENDED)
         assert ended.fields["kind"] == Kind.TIME_UP
     assert connection.close_code == 1000
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+async def test_every_format_of_the_wire_is_heard_and_sent_at_its_true_pitch(
+    short_dir: Path, name: str
+) -> None:
+    format_ = FORMATS[name]
+    async with (
+        scripted_server(input_format=name, output_format=name) as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.room.say(tone(700, 1.0), kiosk.button.press() + 0.2)
+        connection = await server.connection()
+        await kiosk.state(State.LISTENING)
+        await asyncio.sleep(0.5)
+        sent_s = time.monotonic()
+        answer = format_.encode(resample(tone(440, 0.6), RATE_HZ, format_.rate_hz))
+        await connection.send(AgentAudio(answer, 1, is_final=True))
+        await kiosk.moment(What.DRAINED, sent_s)
+        played = kiosk.room.loudspeaker(sent_s, time.monotonic())
+        await kiosk.until(lambda: len(connection.audio) > 1.1 * format_.rate_hz)
+        said = connection.audio
+    assert abs(pitch_hz(played, RATE_HZ) - 440) < 5
+    assert abs(pitch_hz(said, format_.rate_hz) - 700) < 5
+
+
+def pitch_hz(samples: Samples, rate_hz: int) -> float:
+    spectrum = np.abs(np.fft.rfft(samples))
+    return float(np.fft.rfftfreq(len(samples), 1 / rate_hz)[spectrum.argmax()])
+
+
+@asynccontextmanager
+async def token_route(answer: dict[str, object]) -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
+    """Somebody's own backend: one HTTP route; its address and the headers it was asked with."""
+    asked: list[dict[str, str]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
+        headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in head)
+        }
+        await reader.readexactly(int(headers.get("content-length", "0")))
+        asked.append(headers)
+        body = json.dumps(answer).encode()
+        length = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write(b"HTTP/1.1 200 OK\r\n" + length.encode() + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/token", asked
+
+
+async def test_the_press_id_is_the_request_id_of_the_backend_that_was_asked(
+    short_dir: Path,
+) -> None:
+    token_file = short_dir / "device-token"
+    token_file.write_text("kdk_1_secret\n", encoding="utf-8")
+    async with (
+        scripted_server() as server,
+        token_route({"signedUrl": f"{server.url}/?signature=s"}) as (url, asked),
+    ):
+        credentials = {"mode": "backend", "backend_url": url, "device_token_file": token_file}
+        configured = settings(short_dir, server.url, credentials=credentials)
+        async with virtual_kiosk(configured, quiet_room()) as kiosk:
+            assert len(asked) == 1, "the URL waits for the press"
+            kiosk.button.press()
+            await server.connection()
+            started = await kiosk.moment(What.VISIT_STARTED)
+    assert started.fields["press_id"] == asked[0]["x-request-id"]
+    assert asked[0]["authorization"] == "Bearer kdk_1_secret"
