@@ -70,8 +70,15 @@ class ScriptedServer:
             await self.arrived.wait_for(lambda: len(self.connections) >= number)
         return self.connections[number - 1]
 
+    async def accepted(self) -> None:
+        """Wait until a client has opened a socket."""
+        async with asyncio.timeout(20), self.arrived:
+            await self.arrived.wait_for(lambda: bool(self.sockets))
+
     async def _converse(self, socket: ServerConnection) -> None:
-        self.sockets.append(socket)
+        async with self.arrived:
+            self.sockets.append(socket)
+            self.arrived.notify_all()
         connection = Connection(socket, self.input_format)
         try:
             connection.messages.append((time.monotonic(), parse_client(await socket.recv())))

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from kiosk.audio.pcm import write_wav
 from kiosk.config import Settings
 from kiosk.daemon import Daemon
 from kiosk.devices.hardware import Hardware
@@ -18,8 +21,11 @@ from kiosk.devices.virtual import (
     VirtualPlayback,
 )
 from kiosk.visit.host import Host
+from kiosk.visit.speech import load_sentences
 from kiosk.visit.states import State
 from kiosk.visit.timeline import Moment, What
+
+_TONE = np.round(3000 * np.sin(np.arange(4800) * 2 * np.pi * 330 / 16_000)).astype(np.int16)
 
 
 @dataclass
@@ -58,7 +64,14 @@ class VirtualKiosk:
 
 
 def settings(directory: Path, agent_url: str, **tables: dict[str, Any]) -> Settings:
-    """A public agent at this address, virtual devices, and what the test changes."""
+    """A public agent at this address, virtual devices, and what the test changes.
+
+    The kiosk's sentences are replaced by short tones, so that nobody waits for them.
+    """
+    messages = directory / "messages"
+    messages.mkdir(exist_ok=True)
+    for key in load_sentences("en"):
+        (messages / f"{key}.wav").write_bytes(write_wav(_TONE, 16_000))
     values: dict[str, dict[str, Any]] = {
         "agent": {"id": "agent_local", "url": agent_url},
         "credentials": {"mode": "public"},
@@ -66,7 +79,7 @@ def settings(directory: Path, agent_url: str, **tables: dict[str, Any]) -> Setti
         "indicator": {"driver": "none"},
         "capture": {"driver": "virtual"},
         "playback": {"driver": "virtual"},
-        "visit": {"disclosure": False},
+        "visit": {"disclosure": False, "messages_dir": messages},
         "control": {"socket": directory / "control.sock"},
     }
     for name, table in tables.items():

@@ -9,6 +9,7 @@ What its documentation does not say and this module relies on (source read, and 
 
 import contextlib
 import logging
+import threading
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from kiosk.errors import DeviceError
 log = logging.getLogger(__name__)
 
 _EPIPE = -32
+_loading = threading.Lock()
 # Capture may buffer generously (it costs no delay): 320 ms of being kept from the processor.
 _CAPTURE_PERIODS = 16
 
@@ -119,7 +121,13 @@ def list_devices() -> list[tuple[str, str]]:
 
 def _load() -> ModuleType:
     try:
-        import alsaaudio
+        with _loading:
+            import alsaaudio
+
+            # pyalsaaudio leaves its types for Python to make ready at their first use. Two threads
+            # that open their cards at once can both be first, and one of them then finds a PCM
+            # without methods ("object has no attribute 'info'", seen once in fifty starts).
+            alsaaudio.PCM.info  # noqa: B018  looking at it makes the type ready
     except ImportError as error:
         raise DeviceError(f"pyalsaaudio is not usable here ({error}): run `make venv`") from error
     module: ModuleType = alsaaudio

@@ -78,8 +78,6 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
 
     def _serve(self, device: PlaybackPcm) -> None:
         stream = _CardStream(device)
-        with self._lock:
-            self._serving = True
         while not self._stopping:
             self._wake.clear()
             with self._lock:
@@ -151,6 +149,8 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
             self._outbox.put(Drained(given, time.monotonic()))
 
     def _report_opened(self, device: PlaybackPcm) -> None:
+        with self._lock:
+            self._serving = True
         self._outbox.put(Opened(f"{device.rate_hz} Hz, {device.channels} channel(s)"))
 
     def _report_lost(self, error: DeviceError) -> None:

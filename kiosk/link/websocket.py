@@ -4,6 +4,7 @@ The socket's own pings (RFC 6455) notice a dead peer; the wire's ping and pong a
 belong to the conversation.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,8 +86,26 @@ async def connect(url: str) -> Socket:
     """Open a WebSocket; the caller sets the deadline.
 
     Raises ConnectError and HandshakeRefusedError. The URL holds a credential, so no message quotes
-    it.
+    it. Cancelled in the middle of the handshake it still closes properly what was about to open,
+    within `CLOSE_TIMEOUT_S`: the far side would otherwise take it for a lost conversation.
     """
+    opening = asyncio.create_task(_open(url), name="handshake")
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await _close_late(opening)
+        raise
+
+
+async def _close_late(opening: "asyncio.Task[Socket]") -> None:
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await (await opening).close()
+    except (TimeoutError, ConnectError, HandshakeRefusedError):
+        opening.cancel()  # nothing had opened
+
+
+async def _open(url: str) -> Socket:
     from websockets.asyncio.client import connect as websocket_connect
     from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
@@ -103,8 +122,8 @@ async def connect(url: str) -> Socket:
         )
     except InvalidStatus as error:
         raise HandshakeRefusedError(error.response.status_code) from error
-    except InvalidURI as error:
-        raise ConnectError("the address is not a WebSocket URL") from error
+    except (InvalidURI, ValueError):
+        raise ConnectError("the address is not a WebSocket URL") from None
     except (OSError, InvalidHandshake, TimeoutError, EOFError) as error:
         raise ConnectError(f"{type(error).__name__}: {_reason(error)}") from error
     return Socket(connection)

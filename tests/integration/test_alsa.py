@@ -146,7 +146,7 @@ async def test_a_question_goes_in_and_the_whole_answer_comes_out(
     playback_hz: int,
 ) -> None:
     question = await Voice("en-us+f2", 150).render("where is the planetarium", RIG_HZ)
-    async with start_agent() as (url, events):
+    async with start_agent(replace(guide, greeting="Yes?")) as (url, events):
         config = CONFIG.format(
             url=url.replace("http", "ws"),
             capture_hz=capture_hz,
@@ -197,7 +197,7 @@ async def test_a_human_voice_is_understood_through_the_card(
     guide = load_guide(path)
     speech, rate_hz = read_wav((ALSA_SOUNDS / "Front_Center.wav").read_bytes())
     recogniser = Recogniser(guide.jsgf())
-    async with start_agent(replace(guide), recogniser) as (url, events):
+    async with start_agent(guide, recogniser) as (url, events):
         config = CONFIG.format(
             url=url.replace("http", "ws"),
             capture_hz=48_000,

@@ -47,6 +47,7 @@ async def bring_to(state: str, kiosk: RunningKiosk, server: ScriptedServer) -> N
         return
     await kiosk.ask("press")
     if state == "opening":
+        await server.accepted()
         await kiosk.wait_for_state("opening")
         return
     connection = await server.connection()
