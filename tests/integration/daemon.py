@@ -63,6 +63,7 @@ async def running_kiosk(
     process = await asyncio.create_subprocess_exec(
         *command,
         env=None if env is None else dict(env),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -1,0 +1,124 @@
+"""The daemon and its commands as operators use them, each a process of its own."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+from tests.convai_server import scripted_server
+from tests.integration.daemon import running_kiosk
+
+CONFIG = """
+[agent]
+id = "agent_local"
+url = "{url}"
+[credentials]
+mode = "public"
+[button]
+driver = "{button}"
+[indicator]
+driver = "none"
+[capture]
+driver = "virtual"
+[playback]
+driver = "virtual"
+"""
+
+
+async def kiosk(*arguments: str, config: Path) -> tuple[int, str, str]:
+    """Run one command as another shell would."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "kiosk",
+        *arguments,
+        env={**os.environ, "KIOSK_CONFIG": str(config)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_press_status_and_end_hold_a_visit_from_another_shell(short_dir: Path) -> None:
+    config = short_dir / "config.toml"
+    async with (
+        scripted_server() as server,
+        running_kiosk(short_dir, CONFIG.format(url=server.url, button="none")) as running,
+    ):
+        assert await kiosk("press", config=config) == (0, "", "")
+        await server.connection()
+        await running.wait_for_state("listening")
+        code, out, _ = await kiosk("status", "--json", config=config)
+        status = json.loads(out)
+        assert code == 0
+        assert (status["state"], status["conversation_id"]) == ("listening", "conv_test1")
+        assert await kiosk("end", config=config) == (0, "", "")
+        await running.wait_for_state("idle")
+    code, _, complaint = await kiosk("status", config=config)
+    assert code == 69
+    assert "no kiosk answers" in complaint
+
+
+async def test_enter_on_the_terminal_is_the_button(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        running_kiosk(short_dir, CONFIG.format(url=server.url, button="keyboard")) as running,
+    ):
+        assert running.process.stdin is not None
+        running.process.stdin.write(b"\n")
+        await running.process.stdin.drain()
+        await server.connection()
+        await running.wait_for_state("listening")
+
+
+async def test_systemd_is_told_ready_status_and_stopping(short_dir: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(short_dir / "notify"))
+        manager.settimeout(5)
+        env = {
+            **os.environ,
+            "NOTIFY_SOCKET": str(short_dir / "notify"),
+            "WATCHDOG_USEC": "400000",
+        }
+        async with (
+            scripted_server() as server,
+            running_kiosk(short_dir, CONFIG.format(url=server.url, button="none"), env) as running,
+        ):
+            await running.ask("press")
+            await running.wait_for_state("listening")
+            await asyncio.sleep(0.5)
+        manager.setblocking(False)
+        told = []
+        while True:
+            try:
+                told.append(manager.recv(4096).decode())
+            except BlockingIOError:
+                break
+    assert sum("READY=1" in said for said in told) == 1
+    assert any("STATUS=listening" in said for said in told)
+    assert sum("WATCHDOG=1" in said for said in told) >= 2
+    assert "STOPPING=1" in told[-1]
+
+
+async def test_nothing_that_was_said_and_no_address_is_in_the_log(short_dir: Path) -> None:
+    async with scripted_server() as server:
+        url = f"{server.url}/?conversation_signature=cvs_secret"
+        async with running_kiosk(short_dir, CONFIG.format(url=url, button="none"), None) as running:
+            await running.ask("press")
+            connection = await server.connection()
+            await running.wait_for_state("listening")
+            await connection.socket.send(
+                '{"type":"agent_response","agent_response_event":'
+                '{"agent_response":"the visitor likes marzipan"}}'
+            )
+            await connection.socket.send("marzipan")
+            await asyncio.sleep(0.2)
+    said = running.stderr.decode()
+    assert "a frame from the server makes no sense" in said
+    assert "marzipan" not in said
+    assert "cvs_secret" not in said
+    assert "127.0.0.1" not in said
