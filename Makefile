@@ -64,14 +64,14 @@ rig-packages:
 $(VENV)/.filled: requirements-dev.txt pyproject.toml
 	@echo "Filling $(VENV) from requirements-dev.txt"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/pip install --quiet --use-pep517 --require-hashes --requirement requirements-dev.txt
 	@$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@
 
 .venv-313/.filled: requirements-dev.txt pyproject.toml
 	@echo "Filling .venv-313 from requirements-dev.txt"
 	@python=$$(.ci/python313) && $$python -m venv .venv-313
-	@.venv-313/bin/pip install --quiet --require-hashes --requirement requirements-dev.txt
+	@.venv-313/bin/pip install --quiet --use-pep517 --require-hashes --requirement requirements-dev.txt
 	@.venv-313/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 

@@ -5,13 +5,19 @@ the key and the line of the file (or the environment variable); secrets are neve
 paths of the files that hold them.
 """
 
+import json
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from kiosk.errors import ConfigError
 
@@ -208,6 +214,8 @@ def load_settings(path: Path | None) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         raise ConfigError(_explain(error, text, path)) from error
+    except SettingsError as error:  # its text names only the table
+        raise ConfigError(_explain_environment()) from error
 
 
 def device_token(settings: Settings) -> str:
@@ -254,20 +262,37 @@ def _explain(error: ValidationError, text: str, path: Path | None) -> str:
     return "\n".join(lines)
 
 
+def _explain_environment() -> str:
+    """The variables that should hold a table as JSON and do not."""
+    tables = {f"{ENVIRONMENT_PREFIX}{name}".upper() for name in Settings.model_fields}
+    tables |= {f"{ENVIRONMENT_PREFIX}AGENT__{name}" for name in ("OVERRIDES", "VARIABLES")}
+    wrong = [name for name in os.environ if name.upper() in tables and not _is_json(name)]
+    return "\n".join(f"environment {name}: a whole table is written as JSON" for name in wrong)
+
+
+def _is_json(variable: str) -> bool:
+    try:
+        json.loads(os.environ[variable])
+    except ValueError:
+        return False
+    return True
+
+
 def _line_of(text: str, keys: list[str]) -> int | None:
     """The line on which a key stands, its table's heading if the key itself is not there."""
-    heading_line, table = None, ""
+    heading_line, table, wanted = None, "", ".".join(keys)
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
         if stripped.startswith("["):
             table = stripped.strip("[] ").split("#")[0].strip("[] ")
             if keys and table == keys[0]:
                 heading_line = number
-            if table == ".".join(keys):
+            if table == wanted:
                 return number
         elif "=" in stripped and not stripped.startswith("#"):
             key = stripped.split("=")[0].strip().strip('"')
             full = f"{table}.{key}" if table else key
-            if full == ".".join(keys) or (len(keys) > 2 and full == ".".join(keys[:2])):
+            # Inside a free table, such as agent.variables, the mistake is deeper than the key.
+            if wanted == full or ("." in full and wanted.startswith(f"{full}.")):
                 return number
     return heading_line

@@ -17,6 +17,7 @@ END_CALL = "end_call"
 
 _TOOLS = (END_CALL,)
 _MOST_SENTENCES = 500  # of one phrase; more is a slip of nesting, not a question
+_MOST_GROUPS = 20
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _TOKEN = re.compile(r"\s*([()\[\]|]|[a-z][a-z'.-]*)")
 
@@ -71,10 +72,14 @@ class PhraseError(ValueError):
 def expand_phrase(phrase: str) -> frozenset[str]:
     """Every sentence a phrase stands for: words, `(a | b)`, `[optional]`; raises PhraseError."""
     tokens = _tokens(phrase)
+    if tokens.count("(") + tokens.count("[") > _MOST_GROUPS:
+        raise PhraseError(f"it has more than {_MOST_GROUPS} groups")
     sentences, rest = _alternatives(tokens)
     if rest:
         raise PhraseError(f"{rest[0]!r} has no beginning")
-    return frozenset(filter(None, (" ".join(words) for words in sentences)))
+    if () in sentences:
+        raise PhraseError("it is optional as a whole")
+    return frozenset(" ".join(words) for words in sentences)
 
 
 _Sentences = set[tuple[str, ...]]
@@ -173,12 +178,9 @@ def _entry(source: str, number: int, raw: object) -> Entry:
     sentences: set[str] = set()
     for phrase in ask:
         try:
-            expanded = expand_phrase(phrase)
+            sentences |= expand_phrase(phrase)
         except PhraseError as error:
             table.fail("ask", f"in {phrase!r}: {error}")
-        if not expanded:
-            table.fail("ask", f"{phrase!r} is optional as a whole")
-        sentences |= expanded
     tool = table.text("tool") if "tool" in raw else None
     if tool is not None and tool not in _TOOLS:
         table.fail("tool", f"{tool!r} is not known; known: {', '.join(_TOOLS)}")

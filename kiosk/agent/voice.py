@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 
-from kiosk.audio.pcm import Samples, WavError, read_wav
+from kiosk.audio.pcm import Samples, WavError, read_wav, silence
 from kiosk.audio.resample import resample
 from kiosk.audio.synthesis import DEBIAN_PACKAGE, PROGRAM, espeak_command, trim_silence
 from kiosk.errors import ConfigError, UnavailableError
@@ -35,8 +35,9 @@ class Voice:
     async def render(self, text: str, rate_hz: int) -> Samples:
         """The text as mono int16 samples, with at most 50 ms of silence on either side.
 
-        The array may be shared with later callers and is read-only. Raises ConfigError for a voice
-        espeak-ng does not know, UnavailableError when it is absent, fails or takes too long.
+        Without a word in the text the array is empty. It may be shared with later callers and is
+        read-only. Raises ConfigError for a voice espeak-ng does not know, UnavailableError when
+        espeak-ng is absent, fails or takes too long.
         """
         asked = (text, rate_hz)
         if asked in self._rendered:
@@ -49,10 +50,12 @@ class Voice:
         return samples
 
     def _samples(self, wav: bytes, rate_hz: int) -> Samples:
+        if not wav:  # espeak-ng had nothing to speak: the text holds no word
+            return silence(0)
         try:
             spoken, spoken_hz = read_wav(wav)
         except WavError as error:
-            raise UnavailableError(f"{PROGRAM} gave no sound: {error}") from error
+            raise UnavailableError(f"{PROGRAM} gave no WAV: {error}") from error
         # A copy: a trimmed view would keep the whole recording.
         samples = resample(trim_silence(spoken, spoken_hz), spoken_hz, rate_hz).copy()
         samples.flags.writeable = False

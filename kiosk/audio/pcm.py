@@ -124,7 +124,7 @@ def read_wav(data: bytes) -> tuple[Samples, int]:
             frames = file.readframes(min(file.getnframes(), len(data)))
     except (wave.Error, EOFError, RuntimeError) as error:
         # A chunk that claims to end beyond the file is a bare RuntimeError of the wave module.
-        raise WavError(f"not a PCM WAV file ({error or 'damaged'})") from error
+        raise WavError(f"not a PCM WAV file ({str(error) or 'damaged'})") from error
     if rate_hz < 4000 or not 1 <= width <= 4 or channels < 1:
         raise WavError(f"unusable WAV: {rate_hz} Hz, {channels} channels, {8 * width} bit")
     return downmix(_to_s16(frames, width), channels), rate_hz

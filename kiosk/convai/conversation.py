@@ -91,7 +91,7 @@ class ClientConversation:
         self.unknown_frames = 0
         self._connected = False
         # Audio with an id up to the barrier belongs to a turn the visitor cut.
-        self._barrier = 0
+        self._barrier = -1
         self._highest_id = 0
         self._error = ""
 

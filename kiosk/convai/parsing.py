@@ -160,7 +160,11 @@ def _tool_call(body: JsonObject) -> ToolCall | None:
 
 
 def _agent_tool_response(body: JsonObject) -> AgentToolResponse | None:
-    event = fields.table(body, "agent_tool_response") or body
+    event = (
+        fields.table(body, "agent_tool_response")
+        or fields.table(body, "agent_tool_response_full_payload")
+        or body
+    )
     name = fields.text(event, "tool_name")
     if name is None:
         return None

@@ -108,9 +108,14 @@ class DeviceThread(ABC, Generic[P]):
     def _pause(self, duration_s: float) -> None:
         """Wait out the interval; only stopping shortens it."""
         until_s = time.monotonic() + duration_s
-        while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
-            self._wake.clear()
+        while self._awake() and (left_s := until_s - time.monotonic()) > 0:
             self._wake.wait(left_s)
+
+    def _awake(self) -> bool:
+        """False when it is time to stop. Forgets the wake-up before anything is looked at: one
+        that comes after the look still ends the next wait."""
+        self._wake.clear()
+        return not self._stopping
 
     @abstractmethod
     def _serve(self, device: P) -> None:

@@ -42,8 +42,7 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
         self._wake.set()
 
     def _serve(self, device: CapturePcm) -> None:
-        while not self._stopping:
-            self._wake.clear()
+        while self._awake():
             if self._wanted:
                 self._capture(device)
             else:

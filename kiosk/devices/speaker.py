@@ -78,8 +78,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
 
     def _serve(self, device: PlaybackPcm) -> None:
         stream = _CardStream(device)
-        while not self._stopping:
-            self._wake.clear()
+        while self._awake():
             with self._lock:
                 flush, self._flush_card = self._flush_card, False
                 if flush:

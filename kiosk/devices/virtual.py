@@ -52,11 +52,12 @@ class Track:
     def _make_room(self, needed: int) -> None:
         if needed <= len(self._buffer):
             return
-        gone = max(0, min(self._length, needed - self._keep)) if needed > 2 * self._keep else 0
-        kept = self._buffer[gone : self._length]
+        # After a long pause everything is gone, and most of the pause itself.
+        gone = needed - self._keep if needed > 2 * self._keep else 0
+        kept = self._buffer[min(gone, self._length) : self._length]
         self._start += gone
-        self._length -= gone
-        self._buffer = silence(max(2 * (needed - gone), len(kept)))
+        self._length = len(kept)
+        self._buffer = silence(2 * (needed - gone))
         self._buffer[: len(kept)] = kept
 
 

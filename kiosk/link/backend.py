@@ -64,5 +64,5 @@ class BackendClient:
             return read_grant(response.json())
         except GrantError as error:
             raise CredentialError(str(error)) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CredentialError("the backend's answer is not JSON") from None

@@ -123,12 +123,9 @@ class CredentialKeeper:
         return uuid.uuid4().hex if held is None or held.used else held.request_id
 
     async def take(self, press_id: str) -> Opening:
-        held = self._valid()
+        held = self._valid() if self._policy == "warm" else None
         if held is None:
-            await self._renew(press_id, None)
-            held = self._valid()
-        if held is None:
-            raise CredentialError("the backend's credential had expired when it arrived")
+            held = await self._renew(press_id, self._held)
         held.used = True
         if held.grant.single_use:
             self._held = None
@@ -145,11 +142,12 @@ class CredentialKeeper:
         if self._valid() is None:
             self._changed.set()
 
-    async def _renew(self, request_id: str, replacing: _Held | None) -> None:
-        """Fetch, unless somebody else just did."""
+    async def _renew(self, request_id: str, replacing: _Held | None) -> _Held:
+        """Fetch, unless somebody else just did; what is returned is valid."""
         async with self._in_flight:
-            if self._held is not None and self._held is not replacing and self._valid():
-                return
+            held = self._valid()
+            if held is not None and held is not replacing:
+                return held
             asked_s = _now_s()
             try:
                 grant = await self._fetch(request_id)
@@ -159,9 +157,12 @@ class CredentialKeeper:
             self._refused = False
             lead_s = renewal_lead_s(grant.life_s)
             expires_s = asked_s + grant.life_s
+            if _now_s() >= expires_s:
+                raise CredentialError("the backend's credential had expired when it arrived")
             # Jitter only ever renews earlier, so that a fleet's requests spread.
             renew_s = expires_s - lead_s * (1 + 0.2 * self._jitter())
             self._held = _Held(grant, request_id, expires_s, renew_s)
+            return self._held
 
     def _valid(self) -> _Held | None:
         held = self._held

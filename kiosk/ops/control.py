@@ -84,7 +84,7 @@ async def _answer_all(
 def _answer(line: bytes, commands: Mapping[str, Command]) -> Mapping[str, object]:
     try:
         body = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _error("not JSON")
     name = body.get("command") if isinstance(body, dict) else None
     command = commands.get(name) if isinstance(name, str) else None

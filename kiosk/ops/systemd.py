@@ -4,6 +4,7 @@ Without a service manager (no NOTIFY_SOCKET) everything here does nothing.
 """
 
 import asyncio
+import contextlib
 import os
 
 
@@ -12,7 +13,9 @@ def notify(*assignments: str) -> None:
     if "NOTIFY_SOCKET" in os.environ:
         from systemd import daemon
 
-        daemon.notify("\n".join(assignments))
+        # A manager that does not listen just now is no reason to stop.
+        with contextlib.suppress(OSError):
+            daemon.notify("\n".join(assignments))
 
 
 def watchdog_interval_s() -> float | None:
@@ -20,7 +23,7 @@ def watchdog_interval_s() -> float | None:
     usec, pid = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
     if usec is None or not usec.isdigit() or (pid is not None and pid != str(os.getpid())):
         return None
-    return int(usec) / 2_000_000
+    return int(usec) / 2_000_000 or None
 
 
 async def feed_watchdog() -> None:

@@ -74,7 +74,11 @@ class Downlink:
         self._muted = False
 
     def interrupt(self) -> None:
-        """The visitor spoke over the agent: silence, and what waits is void."""
+        """The visitor spoke over the agent: silence, and what waits is void.
+
+        What may still come of that turn is stale by its id and never gets here.
+        """
+        self._muted = False
         self._observe(Moment(What.INTERRUPTED, time.monotonic()))
         self._silence()
         self._post(Event.INTERRUPTED)

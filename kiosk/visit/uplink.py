@@ -109,5 +109,6 @@ class Uplink:
     def _queue(self, samples: Samples, captured_at_s: float, in_debt: bool) -> None:
         if len(self._outgoing) == self._outgoing.maxlen:
             self.dropped_chunks += 1
+            self._debt = max(0, self._debt - 1)  # what is dropped is ahead of nothing
         self._outgoing.append(_Outgoing(samples, captured_at_s, in_debt))
         self._ready.set()

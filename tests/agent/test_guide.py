@@ -1,0 +1,189 @@
+"""The guide: what ships is sound, and a mistake in another one is named."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kiosk.agent.guide import (
+    DEFAULT_GUIDE,
+    Guide,
+    PhraseError,
+    expand_phrase,
+    load_guide,
+    parse_guide,
+)
+from kiosk.agent.voice import Voice
+from kiosk.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def guide() -> Guide:
+    return load_guide()
+
+
+def table(**changes: Any) -> dict[str, Any]:
+    """A small valid guide; `entry` changes its only entry, None removes a key."""
+    entry = {"key": "exit", "ask": ["where is the exit"], "say": "There."}
+    entry = merged(entry, changes.pop("entry", {}))
+    base = {"language": "en", "voice": "en", "greeting": "Hello.", "ask_again": "Again?"}
+    return merged({**base, "entry": [entry]}, changes)
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in {**base, **changes}.items() if value is not None}
+
+
+def test_every_sentence_of_every_entry_leads_back_to_it(guide: Guide) -> None:
+    assert len(guide.entries) >= 20
+    for entry in guide.entries:
+        assert entry.sentences
+        for sentence in entry.sentences:
+            assert guide.entry_for(sentence) is entry
+
+
+def test_case_and_spacing_of_a_sentence_do_not_matter(guide: Guide) -> None:
+    entry = guide.entry_for("  Where is  the EXIT ")
+    assert entry is not None
+    assert entry.key == "exit"
+
+
+@pytest.mark.parametrize("sentence", ["", "where is the", "where is the exit exit", "exit"])
+def test_what_no_entry_asks_leads_nowhere(guide: Guide, sentence: str) -> None:
+    assert guide.entry_for(sentence) is None
+
+
+def test_goodbye_alone_ends_the_call_and_still_says_something(guide: Guide) -> None:
+    assert [entry.key for entry in guide.entries if entry.tool == "end_call"] == ["goodbye"]
+    assert all(entry.say for entry in guide.entries)
+
+
+async def test_one_answer_is_long_enough_to_be_interrupted(guide: Guide) -> None:
+    entry = guide.entry_for("tell me about the whale")
+    assert entry is not None
+    spoken = await Voice(guide.voice, guide.words_per_minute).render(entry.say, 16_000)
+    assert len(spoken) / 16_000 >= 8
+
+
+def test_the_grammar_has_one_rule_for_each_entry() -> None:
+    two = table()
+    two["entry"].append({"key": "bye", "ask": ["goodbye [now]", "bye"], "say": "Bye."})
+    assert parse_guide(two, "g.toml").jsgf() == (
+        "#JSGF V1.0;\n"
+        "grammar guide;\n"
+        "public <question> = <exit> | <bye>;\n"
+        "<exit> = where is the exit;\n"
+        "<bye> = goodbye [now] | bye;\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("phrase", "sentences"),
+    [
+        ("hello", {"hello"}),
+        ("(a|b) c", {"a c", "b c"}),
+        ("a | b", {"a", "b"}),
+        ("a [b | c]", {"a", "a b", "a c"}),
+        ("a (b [c] | d) e", {"a b e", "a b c e", "a d e"}),
+        ("what's up", {"what's up"}),
+    ],
+)
+def test_a_phrase_stands_for_its_sentences(phrase: str, sentences: set[str]) -> None:
+    assert expand_phrase(phrase) == sentences
+
+
+@pytest.mark.parametrize(
+    ("phrase", "problem"),
+    [
+        ("", "a word is missing at the end"),
+        ("a |", "a word is missing at the end"),
+        ("a () b", r"a word is missing before '\)'"),
+        ("(a | b", r"'\(' is not closed by '\)'"),
+        ("(a | b]", r"'\(' is not closed by '\)'"),
+        ("a ) b", r"'\)' has no beginning"),
+        ("Where", "cannot read 'Where'"),
+        ("[a] [b | c]", "optional as a whole"),
+        ("a <b>", "cannot read '<b>'"),
+        ("a; b", "cannot read '; b'"),
+        ("(a|b|c|d|e) " * 4, "more than 500 sentences"),
+        ("(" * 5000 + "a", "more than 20 groups"),
+    ],
+)
+def test_a_phrase_that_makes_no_sense_is_refused(phrase: str, problem: str) -> None:
+    with pytest.raises(PhraseError, match=problem):
+        expand_phrase(phrase)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"entry": {"ask": None}}, "g.toml: entry 1 'exit': ask: is missing"),
+        ({"entry": {"say": None}}, "g.toml: entry 1 'exit': say: is missing"),
+        ({"entry": {"key": None}}, "g.toml: entry 1: key: is missing"),
+        ({"entry": {"key": "The Exit"}}, "g.toml: entry 1 'The Exit': key: use lower-case"),
+        ({"entry": {"say": "  "}}, "g.toml: entry 1 'exit': say: a text is needed"),
+        ({"entry": {"ask": []}}, "g.toml: entry 1 'exit': ask: a list of texts is needed"),
+        (
+            {"entry": {"ask": ["[exit]"]}},
+            "g.toml: entry 1 'exit': ask: in '[exit]': it is optional",
+        ),
+        ({"entry": {"ask": ["(exit"]}}, "g.toml: entry 1 'exit': ask: in '(exit': '(' is not"),
+        ({"entry": {"tool": "dance"}}, "g.toml: entry 1 'exit': tool: 'dance' is not known"),
+        ({"entry": {"answer": "x"}}, "g.toml: entry 1 'exit': answer: unknown key; known: ask,"),
+        ({"greeting": None}, "g.toml: greeting: is missing"),
+        ({"ask_again": [1]}, "g.toml: ask_again: a list of texts is needed"),
+        ({"voice": 7}, "g.toml: voice: a text is needed"),
+        ({"words_per_minute": 9}, "g.toml: words_per_minute: a whole number from 80 to 450"),
+        ({"entrys": 1}, "g.toml: entrys: unknown key; known: ask_again,"),
+    ],
+)
+def test_a_mistake_is_named_with_its_file_and_key(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_guide(table(**changes), "g.toml")
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("entries", [[], {}, "exit", None])
+def test_a_guide_without_entries_is_refused(entries: object) -> None:
+    changed = table()
+    changed["entry"] = entries
+    with pytest.raises(ConfigError, match=r"g\.toml: entry: at least one"):
+        parse_guide(changed, "g.toml")
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"key": "exit", "ask": ["out"], "say": "There."}, "'exit': key: there are two"),
+        (
+            {"key": "out", "ask": ["where is the (exit | way)"], "say": "There."},
+            "'out': ask: 'where is the exit' is also asked by 'exit'",
+        ),
+    ],
+)
+def test_two_entries_may_not_claim_the_same(second: dict[str, Any], message: str) -> None:
+    changed = table()
+    changed["entry"].append(second)
+    with pytest.raises(ConfigError, match=message):
+        parse_guide(changed, "g.toml")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read the guide .*absent\.toml"):
+        load_guide(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize("content", [b"key = ", b"greeting = '\xff'"])
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"bad\.toml: "):
+        load_guide(path)
+
+
+def test_a_guide_elsewhere_is_read_as_the_one_that_ships(tmp_path: Path, guide: Guide) -> None:
+    copy = tmp_path / "guide.toml"
+    copy.write_bytes(DEFAULT_GUIDE.read_bytes())
+    assert load_guide(copy) == guide
+    assert parse_guide(tomllib.loads(copy.read_text()), "copy").entries == guide.entries

@@ -1,0 +1,212 @@
+import io
+import wave
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kiosk.audio.pcm import (
+    FORMATS,
+    Rechunker,
+    WavError,
+    downmix,
+    read_wav,
+    samples_from_bytes,
+    samples_to_bytes,
+    silence,
+    to_int16,
+    upmix,
+    write_wav,
+)
+
+EVERY_SAMPLE = np.arange(-32768, 32768).astype(np.int16)
+
+
+def test_there_are_the_seven_formats_of_the_contract() -> None:
+    assert set(FORMATS) == {
+        "pcm_8000",
+        "pcm_16000",
+        "pcm_22050",
+        "pcm_24000",
+        "pcm_44100",
+        "pcm_48000",
+        "ulaw_8000",
+    }
+    for name, format_ in FORMATS.items():
+        assert format_.name == name
+        assert name.endswith(f"_{format_.rate_hz}")
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name.startswith("pcm")])
+def test_pcm_round_trips_every_sample(name: str) -> None:
+    encoded = FORMATS[name].encode(EVERY_SAMPLE)
+    assert len(encoded) == 2 * len(EVERY_SAMPLE)
+    np.testing.assert_array_equal(FORMATS[name].decode(encoded), EVERY_SAMPLE)
+
+
+def test_pcm_is_little_endian() -> None:
+    assert FORMATS["pcm_16000"].encode(np.array([1, -2], dtype=np.int16)) == b"\x01\x00\xfe\xff"
+
+
+# ITU-T G.711 table 2a: quantised values y of the 14-bit scale, here times four.
+@pytest.mark.parametrize(
+    ("code", "value"),
+    [
+        (0x80, 8031 * 4),
+        (0x81, 7775 * 4),
+        (0x8F, 4191 * 4),
+        (0x90, 3999 * 4),
+        (0x9F, 2079 * 4),
+        (0xA0, 1983 * 4),
+        (0xAF, 1023 * 4),
+        (0xBF, 495 * 4),
+        (0xCF, 231 * 4),
+        (0xDF, 99 * 4),
+        (0xEF, 33 * 4),
+        (0xFE, 2 * 4),
+        (0xFF, 0),
+        (0x7F, 0),
+        (0x7E, -2 * 4),
+        (0x10, -3999 * 4),
+        (0x00, -8031 * 4),
+    ],
+)
+def test_mu_law_codes_have_the_values_of_g711(code: int, value: int) -> None:
+    assert FORMATS["ulaw_8000"].decode(bytes([code])).tolist() == [value]
+
+
+def test_every_mu_law_code_but_negative_zero_comes_back() -> None:
+    ulaw = FORMATS["ulaw_8000"]
+    codes = bytes(range(256))
+    assert ulaw.encode(ulaw.decode(codes)) == codes.replace(b"\x7f", b"\xff")
+
+
+def test_mu_law_is_off_by_half_a_step_at_most() -> None:
+    ulaw = FORMATS["ulaw_8000"]
+    back = ulaw.decode(ulaw.encode(EVERY_SAMPLE)).astype(int)
+    error = np.abs(back - EVERY_SAMPLE)
+    # A segment of magnitudes 2^k to 2^(k+1), bias included, has 16 steps.
+    assert (error <= (np.abs(EVERY_SAMPLE.astype(int)) + 132) / 32).all()
+    assert (np.diff(back) >= 0).all()
+
+
+@pytest.mark.parametrize("data", [b"", b"\x07"])
+def test_bytes_without_a_whole_sample_are_none(data: bytes) -> None:
+    assert len(FORMATS["pcm_16000"].decode(data)) == 0
+
+
+@given(st.binary(max_size=99))
+def test_an_odd_byte_at_the_end_is_dropped(data: bytes) -> None:
+    assert samples_to_bytes(samples_from_bytes(data)) == data[: len(data) // 2 * 2]
+
+
+def test_floats_are_rounded_and_clipped() -> None:
+    values = np.array([0.6, -0.6, 40000.0, -40000.0])
+    assert to_int16(values).tolist() == [1, -1, 32767, -32768]
+
+
+@given(st.lists(st.integers(-32768, 32767), max_size=50), st.integers(1, 8))
+def test_up_and_down_mixing_changes_nothing(values: list[int], channels: int) -> None:
+    samples = np.array(values, dtype=np.int16)
+    data = upmix(samples, channels)
+    assert len(data) == 2 * channels * len(samples)
+    np.testing.assert_array_equal(downmix(data, channels), samples)
+
+
+def test_down_mixing_is_the_mean_and_drops_a_partial_frame() -> None:
+    frames = np.array([100, 300, -32768, 32767, 5], dtype=np.int16)
+    assert downmix(frames.tobytes(), 2).tolist() == [200, 0]
+
+
+@given(st.lists(st.integers(0, 70), max_size=20), st.integers(1, 32))
+def test_rechunking_loses_no_sample_and_keeps_the_order(sizes: list[int], size: int) -> None:
+    stream = np.arange(sum(sizes)).astype(np.int16)
+    rechunker, chunks, at = Rechunker(size), [silence(0)], 0
+    for piece in sizes:
+        pushed = rechunker.push(stream[at : at + piece])
+        assert all(len(chunk) == size for chunk in pushed)
+        chunks += pushed
+        at += piece
+    out = np.concatenate(chunks)
+    assert len(out) + rechunker.held == len(stream)
+    assert rechunker.held < size
+    np.testing.assert_array_equal(out, stream[: len(out)])
+
+
+# --- WAV ----------------------------------------------------------------------------------------
+
+RAMP = np.array([0, 1 << 8, -(1 << 8), 100 << 8, -(128 << 8), 127 << 8], dtype=np.int16)
+
+
+def _wav(frames: bytes, width: int, channels: int, rate_hz: int = 16_000) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setsampwidth(width)
+        file.setnchannels(channels)
+        file.setframerate(rate_hz)
+        file.writeframes(frames)
+    return buffer.getvalue()
+
+
+def _frames(samples: np.ndarray, width: int) -> bytes:
+    wide = samples.astype(np.int64)
+    if width == 1:
+        return bytes(((wide >> 8) + 128).tolist())
+    return b"".join(int(v << 8 * (width - 2)).to_bytes(width, "little", signed=True) for v in wide)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_wav_files_of_every_width_are_read(width: int, channels: int) -> None:
+    data = _wav(_frames(np.repeat(RAMP, channels), width), width, channels, 22_050)
+    samples, rate_hz = read_wav(data)
+    assert rate_hz == 22_050
+    np.testing.assert_array_equal(samples, RAMP)
+
+
+def test_a_stereo_wav_is_mixed_down() -> None:
+    stereo = np.array([100, 300, 1000, -1000], dtype=np.int16)
+    assert read_wav(_wav(stereo.tobytes(), 2, 2))[0].tolist() == [200, 0]
+
+
+def test_a_written_wav_is_read_back() -> None:
+    samples, rate_hz = read_wav(write_wav(EVERY_SAMPLE, 48_000))
+    assert rate_hz == 48_000
+    np.testing.assert_array_equal(samples, EVERY_SAMPLE)
+
+
+def test_a_streamed_wav_that_claims_two_gigabytes_is_read() -> None:
+    data = bytearray(write_wav(RAMP, 22_050))
+    data[4:8] = (0x7FFFF000).to_bytes(4, "little")
+    data[40:44] = (0x7FFFF000).to_bytes(4, "little")
+    np.testing.assert_array_equal(read_wav(bytes(data))[0], RAMP)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"RIFF",
+        b"not a sound at all, just text, long enough to look at",
+        b"RIFF\x24\x00\x00\x00WAVEjunk",
+        write_wav(RAMP, 16_000)[:20],
+        write_wav(RAMP, 16_000)[:40],
+        write_wav(RAMP, 1000),
+        write_wav(RAMP, 16_000).replace(b"\x01\x00\x01\x00", b"\x55\x00\x01\x00"),  # MP3 inside
+    ],
+)
+def test_what_is_no_wav_file_is_refused(data: bytes) -> None:
+    with pytest.raises(WavError):
+        read_wav(data)
+
+
+@given(st.binary(max_size=60), st.integers(0, 44))
+def test_a_damaged_wav_is_read_or_refused(junk: bytes, at: int) -> None:
+    whole = write_wav(RAMP, 16_000)
+    try:
+        samples, _ = read_wav(whole[:at] + junk + whole[at + len(junk) :])
+    except WavError:
+        return
+    assert samples.dtype == np.int16
+    assert samples.ndim == 1

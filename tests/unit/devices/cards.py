@@ -1,0 +1,154 @@
+"""Sound cards with a clock that can be told to misbehave, and one who listens to the threads."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from kiosk.audio.pcm import Samples, downmix
+from kiosk.errors import DeviceError
+
+E = TypeVar("E")
+T = TypeVar("T")
+
+
+class PlaybackCard:
+    """A `PlaybackPcm` that takes at most `most` frames at a time and keeps what was heard."""
+
+    def __init__(self, rate_hz: int = 48_000, channels: int = 2, most: int = 10**9) -> None:
+        self.rate_hz = rate_hz
+        self.channels = channels
+        self.buffer_frames = rate_hz * 80 // 1000
+        self.lost = threading.Event()
+        self.stalled = threading.Event()
+        self.drops = 0
+        self.closed = False
+        self._most = most
+        self._queue = bytearray()
+        self._heard = bytearray()
+        self._since_s: float | None = None  # until when the queue was played
+
+    def write(self, data: bytes) -> int:
+        self._play()
+        room = self.buffer_frames - len(self._queue) // self._frame
+        frames = max(0, min(room, self._most, len(data) // self._frame))
+        self._queue += data[: frames * self._frame]
+        if frames and self._since_s is None:
+            self._since_s = time.monotonic()
+        return frames
+
+    def queued(self) -> int:
+        self._play()
+        return len(self._queue) // self._frame
+
+    def drop(self) -> None:
+        self._play()
+        self.drops += 1
+        self._queue.clear()
+        self._since_s = None
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def heard(self) -> Samples:
+        return downmix(bytes(self._heard), self.channels)
+
+    @property
+    def _frame(self) -> int:
+        return 2 * self.channels
+
+    def _play(self) -> None:
+        if self.lost.is_set():
+            raise DeviceError("unplugged")
+        now_s = time.monotonic()
+        if self._since_s is None:
+            return
+        if self.stalled.is_set():
+            self._since_s = now_s
+            return
+        frames = min(int((now_s - self._since_s) * self.rate_hz), len(self._queue) // self._frame)
+        self._heard += self._queue[: frames * self._frame]
+        del self._queue[: frames * self._frame]
+        self._since_s = self._since_s + frames / self.rate_hz if self._queue else None
+
+
+class CaptureCard:
+    """A `CapturePcm` that hears a ramp: sample n is n, wrapping round, on every channel."""
+
+    def __init__(self, rate_hz: int = 16_000, channels: int = 1) -> None:
+        self.rate_hz = rate_hz
+        self.channels = channels
+        self.lost = threading.Event()
+        self.stalled = threading.Event()
+        self.drops = 0
+        self.closed = False
+        self.began_s: float | None = None
+        self._read = 0
+
+    def read(self) -> bytes:
+        if self.lost.is_set():
+            raise DeviceError("unplugged")
+        now_s = time.monotonic()
+        if self.began_s is None:
+            self.began_s, self._read = now_s, 0
+        if self.stalled.is_set():
+            return b""
+        due = int((now_s - self.began_s) * self.rate_hz)
+        samples = np.arange(self._read, due).astype(np.int16)
+        self._read = due
+        return np.repeat(samples, self.channels).tobytes()
+
+    def available(self) -> int:
+        return 0
+
+    def drop(self) -> None:
+        self.drops += 1
+        self.began_s = None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Slot(Generic[E]):
+    """Where cards are plugged in: opening takes the next one, or fails while there is none."""
+
+    def __init__(self, *cards: E) -> None:
+        self.cards = list(cards)
+        self.opened = 0
+
+    def open(self) -> E:
+        if not self.cards:
+            raise DeviceError("no such card")
+        self.opened += 1
+        return self.cards.pop(0)
+
+
+class Ears(Generic[E]):
+    """Everything a thread reported, and when it came."""
+
+    def __init__(self) -> None:
+        self.events: list[E] = []
+        self._changed = asyncio.Event()
+
+    def hear(self, event: E) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+    def of(self, kind: type[T]) -> list[T]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def until(self, enough: Callable[[], object], timeout_s: float = 4.0) -> None:
+        """Wait for events until the condition holds."""
+        async with asyncio.timeout(timeout_s):
+            while not enough():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+def stand_still(seconds: float) -> None:
+    """Block the calling thread, as a busy event loop does."""
+    time.sleep(seconds)

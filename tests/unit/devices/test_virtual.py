@@ -1,0 +1,203 @@
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kiosk.audio.levels import rms_dbfs
+from kiosk.audio.pcm import Samples, samples_from_bytes, samples_to_bytes, upmix
+from kiosk.devices.ports import ButtonEdge
+from kiosk.devices.virtual import (
+    Echo,
+    Room,
+    Track,
+    VirtualButton,
+    VirtualCapture,
+    VirtualIndicator,
+    VirtualPlayback,
+)
+from tests.unit.sounds import tone
+
+RATE_HZ = 8000
+
+
+def ones(count: int, value: int = 1) -> Samples:
+    return np.full(count, value, dtype=np.int16)
+
+
+# --- the track ----------------------------------------------------------------------------------
+
+
+puts = st.tuples(st.just("put"), st.integers(0, 400), st.integers(0, 60))
+cuts = st.tuples(st.just("cut"), st.integers(0, 400), st.just(0))
+
+
+@given(st.lists(puts | cuts, max_size=20))
+def test_a_track_holds_what_was_put_last(steps: list[tuple[str, int, int]]) -> None:
+    track, model = Track(100, keep_s=60), np.zeros(1000, dtype=np.int16)
+    for number, (step, at, count) in enumerate(steps, start=1):
+        if step == "put":
+            track.put(at, ones(count, number))
+            model[at : at + count] = number
+        else:
+            track.cut(at)
+            model[at:] = 0
+    np.testing.assert_array_equal(track.get(0, 1000), model)
+    np.testing.assert_array_equal(track.get(-10, 30), np.concatenate((ones(10, 0), model[:20])))
+
+
+def test_a_track_keeps_its_newest_seconds_and_forgets_the_rest() -> None:
+    track = Track(100, keep_s=2)
+    for second in range(60):
+        track.put(second * 100, ones(100, second + 1))
+    np.testing.assert_array_equal(track.get(5800, 200), np.repeat([59, 60], 100))
+    assert not track.get(0, 100).any()
+
+
+def test_a_track_after_a_long_pause_holds_no_more_than_it_keeps() -> None:
+    track = Track(48_000, keep_s=1)
+    week = 7 * 86_400 * 48_000
+    track.put(0, ones(100))
+    track.put(week, ones(100, 2))
+    np.testing.assert_array_equal(track.get(week - 10, 20), [0] * 10 + [2] * 10)
+    track.put(week - 48_000, ones(10, 3))
+    assert track.get(week - 48_000, 20).sum() in (0, 30)
+    assert len(track._buffer) < 5 * 48_000
+
+
+def test_sound_from_before_what_is_kept_is_left_out() -> None:
+    track = Track(100, keep_s=1)
+    track.put(10_000, ones(10))
+    track.put(5, ones(3))
+    assert not track.get(0, 100).any()
+    np.testing.assert_array_equal(track.get(10_000, 10), ones(10))
+
+
+# --- the room -----------------------------------------------------------------------------------
+
+
+def test_what_a_visitor_says_is_captured_when_it_is_said() -> None:
+    room = Room(RATE_HZ, noise_dbfs=None)
+    room.say(ones(100, 500), room.seconds(1000))
+    heard = room.capture(950, 200)
+    np.testing.assert_array_equal(heard, [0] * 50 + [500] * 100 + [0] * 50)
+    np.testing.assert_array_equal(room.microphone(room.seconds(950), room.seconds(1150)), heard)
+
+
+def test_a_room_without_echo_keeps_the_loudspeaker_out() -> None:
+    room = Room(RATE_HZ, noise_dbfs=None)
+    room.play(0, ones(1000, 500))
+    assert not room.capture(0, 1000).any()
+
+
+def test_an_echo_is_late_and_soft() -> None:
+    room = Room(RATE_HZ, noise_dbfs=None, echo=Echo(delay_s=0.05, gain_db=-20))
+    room.play(0, ones(100, 1000))
+    heard = room.capture(0, 1000)
+    np.testing.assert_array_equal(np.flatnonzero(heard), np.arange(400, 500))
+    assert set(heard[400:500].tolist()) == {100}
+
+
+def test_a_quiet_room_has_its_noise() -> None:
+    assert rms_dbfs(Room(RATE_HZ, noise_dbfs=-60).capture(0, RATE_HZ)) == pytest.approx(-60, abs=1)
+
+
+def test_everything_at_once_clips_instead_of_wrapping_round() -> None:
+    room = Room(RATE_HZ, noise_dbfs=None, echo=Echo(delay_s=0, gain_db=0))
+    room.play(0, ones(10, 30_000))
+    room.say(ones(10, 30_000), room.seconds(0))
+    assert set(room.capture(0, 10).tolist()) == {32_767}
+
+
+def test_time_and_samples_are_one_axis() -> None:
+    room = Room(48_000)
+    now_s = time.monotonic()
+    assert room.seconds(room.index(now_s)) == pytest.approx(now_s, abs=1 / 48_000)
+    assert room.index(now_s + 1) - room.index(now_s) in (47_999, 48_000, 48_001)
+
+
+# --- the drivers --------------------------------------------------------------------------------
+
+
+def test_a_capture_starts_with_its_first_read_and_misses_nothing_after() -> None:
+    room = Room(RATE_HZ, noise_dbfs=-40)
+    capture, started_s = VirtualCapture(room, channels=2), time.monotonic()
+    pieces = [capture.read()]
+    assert pieces == [b""]
+    while time.monotonic() < started_s + 0.06:
+        pieces.append(capture.read())
+    stereo = samples_from_bytes(b"".join(pieces)).reshape(-1, 2)
+    np.testing.assert_array_equal(stereo[:, 0], stereo[:, 1])
+    heard = room.microphone(started_s - 0.01, started_s + 0.1)
+    first = int(np.flatnonzero(heard)[0])
+    np.testing.assert_array_equal(stereo[:, 0], heard[first : first + len(stereo)])
+
+
+def test_a_recording_is_said_anew_whenever_capture_starts() -> None:
+    room = Room(RATE_HZ, noise_dbfs=None)
+    capture = VirtualCapture(room, recording=ones(200, 700))
+    for _ in range(2):
+        capture.read()
+        data = b""
+        while len(data) < 400:
+            data += capture.read()
+        np.testing.assert_array_equal(samples_from_bytes(data)[:200], ones(200, 700))
+        capture.drop()
+    capture.close()
+
+
+def test_a_playback_takes_what_its_buffer_holds() -> None:
+    room = Room(RATE_HZ)
+    playback = VirtualPlayback(room, channels=2, buffer_ms=80)
+    assert playback.buffer_frames == 640
+    taken = playback.write(upmix(ones(1000), 2))
+    assert taken == 640
+    assert 500 < playback.queued() <= 640
+    assert playback.write(upmix(ones(1000), 2)) < 140
+    playback.drop()
+    assert playback.queued() == 0
+    playback.close()
+
+
+def test_what_is_dropped_is_not_heard() -> None:
+    room = Room(RATE_HZ)
+    playback, started_s = VirtualPlayback(room), time.monotonic()
+    playback.write(samples_to_bytes(ones(640, 9)))
+    playback.drop()
+    dropped_s = time.monotonic()
+    heard = room.loudspeaker(started_s, started_s + 0.1)
+    assert np.count_nonzero(heard) <= (dropped_s - started_s) * RATE_HZ + 1
+
+
+def test_a_playback_that_ran_dry_counts_it_and_starts_again() -> None:
+    room = Room(RATE_HZ)
+    playback = VirtualPlayback(room, buffer_ms=20)
+    sound = tone(440, 0.01, RATE_HZ)
+    playback.write(samples_to_bytes(sound))
+    while playback.queued():
+        time.sleep(0.002)
+    time.sleep(0.002)
+    playback.write(samples_to_bytes(sound))
+    assert playback.underruns == 1
+    assert playback.queued() > 0
+
+
+def test_a_virtual_button_has_edges() -> None:
+    edges: list[ButtonEdge] = []
+    button = VirtualButton(edges.append)
+    times = [button.press(), button.release()]
+    button.close()
+    assert edges == [ButtonEdge(True, times[0]), ButtonEdge(False, times[1])]
+
+
+def test_a_virtual_indicator_remembers_the_newest() -> None:
+    indicator = VirtualIndicator(limit=2)
+    for lit in (True, False, True):
+        indicator.recording(on=lit)
+        indicator.show(((lit, 1.0),))
+    indicator.close()
+    assert [on for _, on in indicator.recorded] == [False, True]
+    assert [pattern[0][0] for _, pattern in indicator.shown] == [False, True]
+    assert all(a <= b for (a, _), (b, _) in pairwise(indicator.shown))

@@ -1,0 +1,154 @@
+"""The backend's client against a real HTTP server on the loopback interface."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from kiosk.contract import Grant
+from kiosk.errors import CredentialError
+from kiosk.link.backend import BackendClient
+from tests.unit.link.test_websocket import free_port
+
+TOKEN = "kdk_s3cret"
+URL = "wss://agents.test/?conversation_signature=s3cret"
+
+
+@dataclass
+class Answering:
+    """A server that says the same to everybody, and remembers what it was asked."""
+
+    status: int = 200
+    body: bytes = json.dumps({"signed_url": URL, "expires_in": 60}).encode()
+    headers: str = ""
+    url: str = ""
+    asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+    async def client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                headers: dict[str, str] = {}
+                while (header := (await reader.readline()).decode().strip()) != "":
+                    name, _, value = header.partition(":")
+                    headers[name.lower()] = value.strip()
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                self.asked.append((line.decode().strip(), headers, body))
+                head = f"HTTP/1.1 {self.status} X\r\nContent-Length: {len(self.body)}\r\n"
+                writer.write(f"{head}{self.headers}\r\n".encode() + self.body)
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def answering(server: Answering) -> AsyncIterator[Answering]:
+    async with await asyncio.start_server(server.client, "127.0.0.1", 0) as listening:
+        server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        yield server
+
+
+async def test_a_visit_is_asked_for_with_token_and_request_id() -> None:
+    async with answering(Answering()) as server, BackendClient(server.url, TOKEN) as client:
+        assert await client.fetch("press-1") == Grant(60, signed_url=URL)
+    [(line, headers, body)] = server.asked
+    assert line == "POST /v1/visits HTTP/1.1"
+    assert headers["authorization"] == f"Bearer {TOKEN}"
+    assert headers["x-request-id"] == "press-1"
+    assert json.loads(body) == {}
+
+
+async def test_a_connection_is_kept_between_requests() -> None:
+    async with answering(Answering()) as server, BackendClient(server.url, TOKEN) as client:
+        await client.fetch("one")
+        await client.fetch("two")
+    assert [headers["x-request-id"] for _, headers, _ in server.asked] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [("", "/v1/visits"), ("/", "/v1/visits"), ("/api/token?x=1", "/api/token?x=1")],
+)
+async def test_a_url_with_a_path_is_used_as_it_is(given: str, asked: str) -> None:
+    async with answering(Answering()) as server, BackendClient(server.url + given, TOKEN) as client:
+        await client.fetch("press")
+    assert server.asked[0][0] == f"POST {asked} HTTP/1.1"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_kiosk_that_is_not_accepted_is_told_how_to_mend_it(status: int) -> None:
+    server = Answering(status, b'{"detail": "s3cret"}')
+    async with answering(server), BackendClient(server.url, TOKEN) as client:
+        with pytest.raises(CredentialError, match="kiosk backend enroll") as caught:
+            await client.fetch("press")
+    assert not caught.value.retryable
+    _assert_secrets_are_kept(caught.value)
+
+
+@pytest.mark.parametrize("status", [404, 409, 429, 500, 503])
+async def test_other_refusals_may_pass(status: int) -> None:
+    server = Answering(status, b"s3cret")
+    async with answering(server), BackendClient(server.url, TOKEN) as client:
+        with pytest.raises(CredentialError, match=str(status)) as caught:
+            await client.fetch("press")
+    assert caught.value.retryable
+    _assert_secrets_are_kept(caught.value)
+
+
+async def test_a_redirect_is_not_followed_with_the_token() -> None:
+    elsewhere = Answering()
+    async with answering(elsewhere):
+        server = Answering(302, b"", f"Location: {elsewhere.url}/\r\n")
+        async with answering(server), BackendClient(server.url, TOKEN) as client:
+            with pytest.raises(CredentialError, match="302"):
+                await client.fetch("press")
+    assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>s3cret</html>",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"signed_url": 7}',
+        b'{"signed_url": "https://s3cret"}',
+        b"[" * 100_000,
+    ],
+    ids=lambda body: body.decode("latin-1")[:20],
+)
+async def test_an_answer_that_is_no_grant_is_a_failure(body: bytes) -> None:
+    server = Answering(200, body)
+    async with answering(server), BackendClient(server.url, TOKEN) as client:
+        with pytest.raises(CredentialError) as caught:
+            await client.fetch("press")
+    assert caught.value.retryable
+    _assert_secrets_are_kept(caught.value)
+
+
+async def test_a_backend_that_is_not_there_may_come_back() -> None:
+    async with BackendClient(f"http://127.0.0.1:{free_port()}", TOKEN) as client:
+        with pytest.raises(CredentialError, match="does not answer") as caught:
+            await client.fetch("press")
+        assert caught.value.retryable
+        _assert_secrets_are_kept(caught.value)
+
+
+async def test_a_backend_that_hangs_up_does_not_answer() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with BackendClient(f"http://127.0.0.1:{port}", TOKEN) as client:
+            with pytest.raises(CredentialError, match="does not answer"):
+                await client.fetch("press")
+
+
+def _assert_secrets_are_kept(error: BaseException) -> None:
+    assert "s3cret" not in str(error)
+    assert error.__cause__ is None

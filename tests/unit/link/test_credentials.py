@@ -1,0 +1,377 @@
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kiosk.contract import Grant
+from kiosk.errors import CredentialError
+from kiosk.link.credentials import (
+    CredentialKeeper,
+    Opening,
+    PublicAgent,
+    Standing,
+    renewal_lead_s,
+)
+from tests.virtual_time import run_in_virtual_time, virtual_time
+
+LIFE_S = 900.0
+
+
+@dataclass
+class Backend:
+    """Grants numbered URLs; may be slow, down, or not know this kiosk."""
+
+    life_s: float = LIFE_S
+    delay_s: float = 0.0
+    single_use: bool = False
+    trouble: CredentialError | None = None
+    asked: list[tuple[float, str]] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    async def fetch(self, request_id: str) -> Grant:
+        self.asked.append((now_s(), request_id))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(self.delay_s)
+        finally:
+            self.in_flight -= 1
+        if self.trouble is not None:
+            raise self.trouble
+        return Grant(
+            self.life_s, signed_url=f"wss://x/?n={len(self.asked)}", single_use=self.single_use
+        )
+
+
+@dataclass
+class Kept:
+    """A keeper at work, and what it told of its standing."""
+
+    keeper: CredentialKeeper
+    standings: list[Standing] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def keeping(backend: Backend, jitter: float = 0.0) -> AsyncIterator[Kept]:
+    kept = Kept(CredentialKeeper(backend.fetch, "warm", lambda: jitter))
+    task = asyncio.create_task(kept.keeper.run(kept.standings.append))
+    await asyncio.sleep(0.001 + backend.delay_s)
+    try:
+        yield kept
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+# --- when ---------------------------------------------------------------------------------------
+
+
+@given(st.floats(0.001, 86_400))
+def test_the_lead_is_two_minutes_or_15_percent_but_never_over_half(life_s: float) -> None:
+    lead_s = renewal_lead_s(life_s)
+    assert lead_s == min(max(120.0, 0.15 * life_s), 0.5 * life_s)
+    assert 0 < lead_s <= life_s / 2
+
+
+@virtual_time
+async def test_a_credential_is_renewed_ahead_of_its_expiry() -> None:
+    backend = Backend()
+    async with keeping(backend):
+        started_s = now_s()
+        await asyncio.sleep(3 * LIFE_S)
+        gaps = [at_s - started_s for at_s, _ in backend.asked]
+        assert gaps == pytest.approx([n * (LIFE_S - 135) for n in range(4)], abs=0.1)
+
+
+@virtual_time
+async def test_a_life_counts_from_the_request() -> None:
+    backend = Backend(delay_s=100)
+    async with keeping(backend):
+        await asyncio.sleep(LIFE_S)
+        (first_s, _), (second_s, _) = backend.asked
+        assert second_s - first_s == pytest.approx(LIFE_S - 135, abs=0.1)
+
+
+@given(st.floats(0, 1), st.floats(10, 86_400))
+def test_jitter_renews_earlier_and_never_later(jitter: float, life_s: float) -> None:
+    async def second_request() -> float:
+        backend = Backend(life_s)
+        async with keeping(backend, jitter):
+            await asyncio.sleep(life_s)
+            return backend.asked[1][0] - backend.asked[0][0]
+
+    lead_s = renewal_lead_s(life_s)
+    after_s = run_in_virtual_time(second_request())
+    assert life_s - 1.2 * lead_s - 0.01 <= after_s <= life_s - lead_s + 0.01
+
+
+@virtual_time
+async def test_a_year_s_jump_of_the_wall_clock_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = Backend()
+    async with keeping(backend) as kept:
+        year_s = 365 * 86_400.0
+        wall_s = time.time()
+        for jump_s in (year_s, -year_s):
+            monkeypatch.setattr(time, "time", lambda jump_s=jump_s: wall_s + jump_s)
+            await asyncio.sleep(10)
+            assert (await kept.keeper.take("press")).url == "wss://x/?n=1"
+        assert len(backend.asked) == 1
+        await asyncio.sleep(LIFE_S)
+        assert len(backend.asked) == 2
+
+
+# --- taking -------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_waiting_credential_is_taken_without_a_request() -> None:
+    backend = Backend(delay_s=5)
+    async with keeping(backend) as kept:
+        started_s = now_s()
+        assert (await kept.keeper.take("press")).url == "wss://x/?n=1"
+        assert now_s() == started_s
+        assert len(backend.asked) == 1
+
+
+@virtual_time
+async def test_the_press_has_the_id_its_credential_was_requested_with() -> None:
+    backend = Backend(single_use=True)
+    async with keeping(backend) as kept:
+        for _ in range(3):
+            press_id = kept.keeper.next_press_id()
+            assert press_id == backend.asked[-1][1]
+            assert (await kept.keeper.take(press_id)).request_id == press_id
+            await asyncio.sleep(1)
+
+
+@virtual_time
+async def test_a_press_without_a_waiting_credential_has_an_id_of_its_own() -> None:
+    backend = Backend(trouble=CredentialError("down"))
+    async with keeping(backend) as kept:
+        press_id = kept.keeper.next_press_id()
+        assert press_id not in [request_id for _, request_id in backend.asked]
+        assert press_id != kept.keeper.next_press_id()
+        backend.trouble = None
+        opening = await kept.keeper.take(press_id)
+        assert (opening.request_id, backend.asked[-1][1]) == (press_id, press_id)
+
+
+@virtual_time
+async def test_two_presses_never_share_an_id() -> None:
+    async with keeping(Backend()) as kept:
+        first = kept.keeper.next_press_id()
+        await kept.keeper.take(first)
+        assert kept.keeper.next_press_id() != first
+
+
+@virtual_time
+async def test_a_single_use_credential_is_given_once_and_another_is_fetched() -> None:
+    backend = Backend(single_use=True)
+    async with keeping(backend) as kept:
+        first = await kept.keeper.take("one")
+        await asyncio.sleep(1)
+        assert len(backend.asked) == 2
+        second = await kept.keeper.take("two")
+        assert first.url != second.url
+        assert len(backend.asked) == 2
+
+
+@virtual_time
+async def test_many_takers_at_once_make_one_request_at_a_time() -> None:
+    backend = Backend(delay_s=1)
+    keeper = CredentialKeeper(backend.fetch, "warm")
+    taken = await asyncio.gather(*(keeper.take(str(n)) for n in range(5)))
+    assert backend.most_in_flight == 1
+    assert len(backend.asked) == len({opening.url for opening in taken}) == 1
+
+
+@virtual_time
+async def test_many_takers_of_single_use_credentials_get_one_each() -> None:
+    backend = Backend(delay_s=1, single_use=True)
+    async with keeping(backend) as kept:
+        taken = await asyncio.gather(*(kept.keeper.take(str(n)) for n in range(5)))
+        assert len({opening.url for opening in taken}) == 5
+        assert backend.most_in_flight == 1
+
+
+@virtual_time
+async def test_a_taker_who_gives_up_blocks_nobody() -> None:
+    backend = Backend(delay_s=10)
+    keeper = CredentialKeeper(backend.fetch, "warm")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(keeper.take("one"), 1)
+    assert (await keeper.take("two")).request_id == "two"
+
+
+@virtual_time
+async def test_a_conversation_token_opens_no_websocket() -> None:
+    async def fetch(_: str) -> Grant:
+        return Grant(600, conversation_token="secret-token", conversation_id="conv_1")
+
+    with pytest.raises(CredentialError, match="WebRTC") as caught:
+        await CredentialKeeper(fetch, "warm").take("press")
+    assert not caught.value.retryable
+    assert "secret-token" not in str(caught.value)
+
+
+@virtual_time
+async def test_on_press_fetches_at_each_press_and_not_before() -> None:
+    backend = Backend()
+    keeper, standings = CredentialKeeper(backend.fetch, "on_press"), list[Standing]()
+    await asyncio.wait_for(keeper.run(standings.append), 1)
+    assert standings == [Standing(ready=True)]
+    assert backend.asked == []
+    for press in ("one", "two"):
+        assert (await keeper.take(press)).request_id == press
+    assert [request_id for _, request_id in backend.asked] == ["one", "two"]
+
+
+# --- outages ------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_an_outage_costs_nothing_while_the_credential_is_valid() -> None:
+    backend = Backend()
+    async with keeping(backend, jitter=0.5) as kept:
+        backend.trouble = CredentialError("down")
+        await asyncio.sleep(LIFE_S - 10)
+        assert len(backend.asked) > 1  # it tried
+        assert kept.standings[-1] == Standing(ready=True)
+        assert (await kept.keeper.take("press")).url == "wss://x/?n=1"
+
+
+@virtual_time
+async def test_a_backend_that_is_down_across_an_expiry_recovers() -> None:
+    backend = Backend()
+    async with keeping(backend, jitter=0.5) as kept:
+        backend.trouble = CredentialError("down")
+        await asyncio.sleep(LIFE_S + 120)
+        assert kept.standings[-1] == Standing(ready=False)
+        with pytest.raises(CredentialError, match="down"):
+            await kept.keeper.take("press")
+        backend.trouble = None
+        await asyncio.sleep(61)
+        assert kept.standings[-1] == Standing(ready=True)
+        assert (await kept.keeper.take("press")).url
+
+
+@virtual_time
+async def test_somebody_in_a_hurry_need_not_wait_out_the_retry() -> None:
+    backend = Backend(trouble=CredentialError("down"))
+    async with keeping(backend, jitter=1.0) as kept:
+        await asyncio.sleep(600)
+        asked = len(backend.asked)
+        kept.keeper.hurry()
+        await asyncio.sleep(0.01)
+        assert len(backend.asked) == asked + 1
+        backend.trouble = None
+        kept.keeper.hurry()
+        await asyncio.sleep(0.01)
+        assert kept.standings[-1] == Standing(ready=True)
+        kept.keeper.hurry()  # nothing is missing
+        await asyncio.sleep(0.01)
+        assert len(backend.asked) == asked + 2
+
+
+@virtual_time
+async def test_retries_back_off_to_a_minute() -> None:
+    backend = Backend(trouble=CredentialError("down"))
+    async with keeping(backend, jitter=1.0):
+        await asyncio.sleep(600)
+        times = [at_s for at_s, _ in backend.asked]
+        gaps = [round(b - a) for a, b in pairwise(times)]
+        assert gaps[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+@given(st.integers(0, 10**6))
+def test_retries_are_jittered_in_full_and_never_hammer(seed: int) -> None:
+    async def outage() -> list[float]:
+        backend = Backend(trouble=CredentialError("down"))
+        keeper = CredentialKeeper(backend.fetch, "warm", random.Random(seed).random)
+        task = asyncio.create_task(keeper.run(lambda _: None))
+        await asyncio.sleep(3600)
+        task.cancel()
+        return [at_s for at_s, _ in backend.asked]
+
+    times = run_in_virtual_time(outage())
+    gaps = [b - a for a, b in pairwise(times)]
+    for number, gap_s in enumerate(gaps):
+        assert 0.19 < gap_s <= min(60, 2**number) + 0.01
+    assert len(times) < 250
+
+
+@virtual_time
+async def test_a_refused_kiosk_asks_on_but_seldom() -> None:
+    backend = Backend(trouble=CredentialError("who?", retryable=False))
+    async with keeping(backend, jitter=1.0) as kept:
+        assert kept.standings == [Standing(ready=False, refused=True)]
+        await asyncio.sleep(3600)
+        assert len(backend.asked) == 13
+        backend.trouble = None
+        await asyncio.sleep(300)
+        assert kept.standings[-1] == Standing(ready=True)
+
+
+@virtual_time
+async def test_a_kiosk_refused_while_its_credential_is_valid_is_still_fit() -> None:
+    backend = Backend()
+    async with keeping(backend, jitter=1.0) as kept:
+        backend.trouble = CredentialError("who?", retryable=False)
+        await asyncio.sleep(LIFE_S - 1)
+        assert kept.standings[-1] == Standing(ready=True)
+        await asyncio.sleep(301)
+        assert kept.standings[-1] == Standing(ready=False, refused=True)
+
+
+@virtual_time
+async def test_a_credential_that_arrives_expired_is_a_failure_and_does_not_hammer() -> None:
+    backend = Backend(life_s=1, delay_s=2)
+    async with keeping(backend, jitter=1.0) as kept:
+        await asyncio.sleep(600)
+        assert kept.standings[-1] == Standing(ready=False)
+        assert len(backend.asked) < 20
+        with pytest.raises(CredentialError, match="expired"):
+            await kept.keeper.take("press")
+
+
+@virtual_time
+async def test_an_outage_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    backend = Backend(trouble=CredentialError("down"))
+    async with keeping(backend, jitter=1.0):
+        await asyncio.sleep(600)
+    assert [record.levelname for record in caplog.records if record.levelno >= 30] == ["WARNING"]
+
+
+# --- what is secret -----------------------------------------------------------------------------
+
+
+def test_an_opening_does_not_show_its_url() -> None:
+    shown = repr(Opening("wss://x/?conversation_signature=s3cret", "press"))
+    assert "s3cret" not in shown
+    assert "press" in shown
+
+
+@virtual_time
+async def test_a_public_agent_needs_no_server() -> None:
+    agent, standings = PublicAgent("wss://api.elevenlabs.io/", "agent_1"), list[Standing]()
+    await agent.run(standings.append)
+    agent.hurry()
+    press_id = agent.next_press_id()
+    opening = await agent.take(press_id)
+    assert standings == [Standing(ready=True)]
+    assert opening.url == "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=agent_1"
+    assert opening.request_id == press_id != agent.next_press_id()

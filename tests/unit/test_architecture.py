@@ -1,0 +1,263 @@
+"""The rooms of the package: who imports whom, what may be imported where, what is too long."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import kiosk
+
+ROOT = Path(kiosk.__file__).parent
+
+# Lower lines first. A room imports lower lines only; rooms on one line do not import each other.
+LINES: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("contract",),
+    ("convai", "audio"),
+    ("config",),
+    ("link", "devices"),
+    ("visit", "ops"),
+    ("daemon", "agent", "backend"),
+    ("demo",),
+    ("cli",),
+    ("__main__",),
+)
+LEVEL = {room: level for level, line in enumerate(LINES) for room in line}
+# Rooms that may import even less than lies below them.
+ONLY = {
+    "agent": {"convai", "audio", "errors"},
+    "backend": {"convai", "contract", "errors"},
+}
+
+PURE_ROOMS = {"convai", "audio", "contract", "errors"}
+PURE_MODULES = {"kiosk.visit.states"}
+IMPURE = {
+    "asyncio", "concurrent", "ctypes", "datetime", "fcntl", "http", "httpx2", "logging", "mmap",
+    "multiprocessing", "os", "pathlib", "queue", "random", "select", "selectors",
+    "shutil", "signal", "socket", "ssl", "subprocess", "sys", "tempfile", "threading", "time",
+    "urllib", "uuid", "websockets",
+}  # fmt: skip
+
+# Packages that need hardware or a service that may be absent, and where each may be imported.
+DRIVERS: dict[str, Callable[[str], bool]] = {
+    "alsaaudio": lambda module: module == "kiosk.devices.alsa",
+    "gpiozero": lambda module: module == "kiosk.devices.gpio",
+    "lgpio": lambda module: module == "kiosk.devices.gpio",
+    "systemd": lambda module: module.startswith("kiosk.ops."),
+    "webrtcvad": lambda module: module == "kiosk.audio.gate",
+    "pocketsphinx": lambda module: module.startswith("kiosk.agent."),
+}
+
+MAX_MODULE_LINES = 350
+MAX_FUNCTION_LINES = 59
+
+BY_NAME = "(computed)"  # an import whose target the source does not tell
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def _imports(module: str, tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
+    """Every module imported: (absolute name, line, whether inside a function)."""
+
+    def visit(node: ast.AST, inside: bool) -> Iterator[tuple[str, int, bool]]:
+        for child in ast.iter_child_nodes(node):
+            match child:
+                case ast.Import(names):
+                    yield from ((alias.name, child.lineno, inside) for alias in names)
+                case ast.ImportFrom(name, names, level):
+                    assert not level, f"{module}:{child.lineno}: imports are absolute"
+                    if name == "kiosk":  # its attributes are rooms, all but the version
+                        for alias in names:
+                            yield f"kiosk.{alias.name}", child.lineno, inside
+                    else:
+                        yield name or "", child.lineno, inside
+                case ast.Call(
+                    ast.Name("__import__") | ast.Attribute(attr="import_module"), arguments
+                ):
+                    yield _literal(arguments), child.lineno, inside
+            yield from visit(child, inside or isinstance(child, _FUNCTIONS))
+
+    return visit(tree, False)
+
+
+def _literal(arguments: list[ast.expr]) -> str:
+    match arguments:
+        case [ast.Constant(str(name)), *_]:
+            return name
+    return BY_NAME
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def arrows_up(module: str, tree: ast.Module) -> Iterator[str]:
+    room = _room(module)
+    for name, line, _ in _imports(module, tree):
+        if name == BY_NAME:
+            yield f"{line}: imports by name cannot be checked"
+        if not name.startswith("kiosk.") or name == "kiosk.__version__":
+            continue
+        target = _room(name)
+        if target == room:
+            continue
+        allowed = ONLY.get(room, {other for other, level in LEVEL.items() if level < LEVEL[room]})
+        if target not in allowed:
+            yield f"{line}: {room} imports {target}"
+
+
+def impure_imports(module: str, tree: ast.Module) -> Iterator[str]:
+    docstring = ast.get_docstring(tree) or ""
+    says_so = any(word in docstring for word in ("Pure:", "Pure.", "Pure data."))
+    if not says_so and _room(module) not in PURE_ROOMS and module not in PURE_MODULES:
+        return
+    for name, line, _ in _imports(module, tree):
+        if name.split(".")[0] in IMPURE and name != "urllib.parse":
+            yield f"{line}: {name} in a pure module"
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Name("open")):
+                yield f"{node.lineno}: open() in a pure module"
+
+
+def misplaced_drivers(module: str, tree: ast.Module) -> Iterator[str]:
+    for name, line, inside in _imports(module, tree):
+        driver = name.split(".")[0]
+        if driver in DRIVERS:
+            if not DRIVERS[driver](module):
+                yield f"{line}: {driver} is not imported here"
+            if not inside:
+                yield f"{line}: {driver} is imported inside a function only"
+
+
+def misplaced_threads(module: str, tree: ast.Module) -> Iterator[str]:
+    if _room(module) in {"devices", "daemon"}:
+        return
+    for name, line, _ in _imports(module, tree):
+        if name.split(".")[0] in {"threading", "_thread"}:
+            yield f"{line}: threads live in devices"
+
+
+def prints_and_catches(module: str, tree: ast.Module) -> Iterator[str]:
+    if module == "kiosk.cli":
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Name("print")):
+                yield f"{node.lineno}: print"
+            case ast.ExceptHandler(None):
+                yield f"{node.lineno}: bare except"
+            case ast.ExceptHandler(caught) if _names(caught) & {"Exception", "BaseException"}:
+                yield f"{node.lineno}: except Exception"
+            case ast.Call(ast.Name("suppress") | ast.Attribute(attr="suppress"), args):
+                if any(_names(argument) & {"Exception", "BaseException"} for argument in args):
+                    yield f"{node.lineno}: suppress(Exception)"
+
+
+def too_long(module: str, tree: ast.Module) -> Iterator[str]:
+    lines = max((node.end_lineno or 0 for node in tree.body), default=0)
+    if lines > MAX_MODULE_LINES:
+        yield f"{module} has {lines} lines"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            if length > MAX_FUNCTION_LINES:
+                yield f"{node.lineno}: {node.name} has {length} lines"
+
+
+def _names(expression: ast.expr | None) -> set[str]:
+    if expression is None:
+        return set()
+    return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
+
+
+Rule = Callable[[str, ast.Module], Iterator[str]]
+RULES: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        arrows_up,
+        impure_imports,
+        misplaced_drivers,
+        misplaced_threads,
+        prints_and_catches,
+        too_long,
+    )
+}
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        if parts == ("kiosk", "__init__"):
+            continue
+        yield ".".join(parts), ast.parse(path.read_text(encoding="utf-8"))
+
+
+MODULES = dict(_modules())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_package_keeps_the_rule(rule: str) -> None:
+    broken = [
+        f"{module}:{what}" for module, tree in MODULES.items() for what in RULES[rule](module, tree)
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_every_room_has_its_line() -> None:
+    assert {_room(module) for module in MODULES} <= set(LEVEL)
+    assert len(MODULES) > 50
+
+
+# What each rule must catch: (rule, module, source).
+_LONG_FUNCTION = "def f():\n" + "    x = 1\n" * 60
+PLANTED = [
+    ("arrows_up", "kiosk.devices.alsa", "from kiosk.visit import host"),
+    ("arrows_up", "kiosk.devices.alsa", "def f():\n    import kiosk.visit.host"),
+    ("arrows_up", "kiosk.devices.alsa", "from kiosk import daemon"),
+    ("arrows_up", "kiosk.devices.alsa", "from kiosk.link.websocket import Socket"),
+    ("arrows_up", "kiosk.audio.pcm", "from kiosk.convai import fields"),
+    ("arrows_up", "kiosk.errors", "import kiosk.contract"),
+    ("arrows_up", "kiosk.agent.talk", "from kiosk.config import Settings"),
+    ("arrows_up", "kiosk.backend.app", "from kiosk.audio.pcm import PCM_16000"),
+    ("arrows_up", "kiosk.visit.host", "importlib.import_module('kiosk.cli')"),
+    ("arrows_up", "kiosk.visit.host", "importlib.import_module(name)"),
+    ("impure_imports", "kiosk.audio.pcm", "def f():\n    import time"),
+    ("impure_imports", "kiosk.contract", "from os import environ"),
+    ("impure_imports", "kiosk.convai.messages", "open('x')"),
+    ("impure_imports", "kiosk.visit.states", "import asyncio"),
+    ("impure_imports", "kiosk.ops.messages", '"""Pure data."""\nfrom pathlib import Path'),
+    ("misplaced_drivers", "kiosk.devices.alsa", "import alsaaudio"),
+    ("misplaced_drivers", "kiosk.devices.speaker", "def f():\n    import alsaaudio"),
+    ("misplaced_drivers", "kiosk.visit.host", "def f():\n    from systemd import daemon"),
+    ("misplaced_drivers", "kiosk.devices.gpio", "class A:\n    import gpiozero"),
+    ("misplaced_threads", "kiosk.link.backend", "import threading"),
+    ("prints_and_catches", "kiosk.demo.report", "print('hello')"),
+    ("prints_and_catches", "kiosk.visit.host", "try:\n    f()\nexcept:\n    pass"),
+    ("prints_and_catches", "kiosk.visit.host", "try:\n    f()\nexcept (E, Exception):\n    pass"),
+    ("prints_and_catches", "kiosk.visit.host", "with contextlib.suppress(Exception):\n    f()"),
+    ("too_long", "kiosk.visit.host", "x = 1\n" * 351),
+    ("too_long", "kiosk.visit.host", _LONG_FUNCTION),
+]
+
+
+@pytest.mark.parametrize(("rule", "module", "source"), PLANTED)
+def test_a_planted_violation_is_caught(rule: str, module: str, source: str) -> None:
+    assert list(RULES[rule](module, ast.parse(source)))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("kiosk.visit.host", "from kiosk import __version__"),
+        ("kiosk.visit.host", "from kiosk.visit.states import State"),
+        ("kiosk.demo.stage", "from kiosk.agent import server\nfrom kiosk.daemon import Daemon"),
+        ("kiosk.devices.alsa", "def f():\n    import alsaaudio"),
+        ("kiosk.cli", "print('hello')"),
+        ("kiosk.audio.pcm", "import numpy as np"),
+    ],
+)
+def test_what_is_allowed_passes(module: str, source: str) -> None:
+    tree = ast.parse(source)
+    assert not [what for rule in RULES.values() for what in rule(module, tree)]

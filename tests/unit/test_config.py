@@ -1,0 +1,250 @@
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from kiosk.config import DEVICE_TOKEN_CREDENTIAL, Settings, device_token, load_settings
+from kiosk.errors import ConfigError
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+TABLES: dict[str, type[BaseModel]] = {
+    name: type(field.default) for name, field in Settings.model_fields.items()
+}
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine's own configuration reaches a test."""
+    for name in list(os.environ):
+        if name.upper().startswith("KIOSK_") or name == "CREDENTIALS_DIRECTORY":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def refusal(path: Path | None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    assert caught.value.exit_code == 78
+    return str(caught.value)
+
+
+# --- the example --------------------------------------------------------------------------------
+
+
+def test_the_example_is_the_defaults() -> None:
+    assert load_settings(EXAMPLE) == load_settings(None)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_example_has_every_setting(table: str) -> None:
+    sections = re.split(r"^\[(\w+)\]$", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
+    section = dict(zip(sections[1::2], sections[2::2], strict=True))[table]
+    set_, commented = (
+        set(re.findall(p, section, re.MULTILINE)) for p in (r"^(\w+) *=", r"^# (\w+) *=")
+    )
+    fields = TABLES[table].model_fields
+    assert set_ | commented == set(fields)
+    # A comment stands only for what TOML cannot say.
+    assert all(fields[name].default is None for name in commented)
+
+
+def test_the_example_has_every_table() -> None:
+    assert set(tomllib.loads(EXAMPLE.read_text("utf-8"))) == set(TABLES)
+
+
+# --- what is read -------------------------------------------------------------------------------
+
+
+def test_a_file_changes_the_defaults(config: Path) -> None:
+    config.write_text('[capture]\ndevice = "plughw:CARD=Mic"\n')
+    settings = load_settings(config)
+    assert settings.capture.device == "plughw:CARD=Mic"
+    assert settings.playback == load_settings(None).playback
+
+
+def test_the_environment_overrides_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text('[capture]\ndevice = "plughw:CARD=Mic"\nrate_hz = 44100\n')
+    monkeypatch.setenv("KIOSK_CAPTURE__DEVICE", "default")
+    capture = load_settings(config).capture
+    assert (capture.device, capture.rate_hz) == ("default", 44_100)
+
+
+def test_a_whole_table_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIOSK_AGENT__VARIABLES", '{"floor": 2}')
+    assert load_settings(None).agent.variables == {"floor": 2}
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load_settings(None)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.capture.device = "other"
+    with pytest.raises(ValueError, match="frozen"):
+        settings.capture = settings.capture
+
+
+# --- mistakes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "named"),
+    [
+        ("[capture]\nrate = 48000", 2, "capture.rate: no such setting"),
+        ("\n[captures]\nrate_hz = 48000", 2, "captures: no such setting"),
+        ("loose = 1", 1, "loose: no such setting"),
+        ("# a\n\n[capture]\n# rate_hz = 1\nrate_hz = 'fast'", 5, "capture.rate_hz:"),
+        ("[capture]\nrate_hz = 100", 2, "capture.rate_hz:"),
+        ("[capture]\nchannels = 0", 2, "capture.channels:"),
+        ("[playback]\n\nbuffer_ms = 500", 3, "playback.buffer_ms:"),
+        ("[kiosk]\nname = 7", 2, "kiosk.name:"),
+        ("[kiosk]\nname = 'a b'", 2, "kiosk.name:"),
+        ("[kiosk]\nlanguage = 'tlh'", 2, "kiosk.language:"),
+        ("[button]\nmode = 'shout'", 2, "button.mode:"),
+        ("[gate]\nroom_tone_ms = 300", 2, "gate.room_tone_ms:"),
+        ("[visit]\nidle_s = 0", 2, "visit.idle_s:"),
+        ("[visit]\nmax_s = nan", 2, "visit.max_s:"),
+        ("[visit]\nvoice = 'x; rm -rf /'", 2, "visit.voice:"),
+        ("[agent]\nurl = 'https://api.elevenlabs.io'", 2, "agent.url:"),
+        ("[agent]\nvariables = {a = [1]}", 2, "agent.variables.a"),
+        ("[agent]\n[agent.variables]\na = [1]", 3, "agent.variables.a"),
+        ("[credentials]\nbackend_url = 'ftp://x'", 2, "credentials.backend_url:"),
+        ("[credentials]\napi_key = 'x'", 2, "credentials.api_key: no such setting"),
+        ("capture.rate_hz = 1", 1, "capture.rate_hz:"),
+        ("[visit]\nmax_s = 20\nwarning_s = 20", 1, "warning_s must be less than max_s"),
+        ("\ncapture = 3", 2, "capture:"),
+    ],
+)
+def test_a_mistake_names_its_key_and_line(config: Path, text: str, line: int, named: str) -> None:
+    config.write_text(text)
+    told = refusal(config)
+    assert f"{config}, line {line}: " in told
+    assert named in told
+
+
+def test_every_mistake_is_told_at_once(config: Path) -> None:
+    config.write_text("[capture]\nrate = 1\nchannels = 0\n[gate]\nmode = 'shut'\n")
+    told = refusal(config).splitlines()
+    assert [re.search(r"line (\d)", line) is not None for line in told] == [True] * 3
+
+
+def test_bad_syntax_has_its_line(config: Path) -> None:
+    config.write_text("[kiosk]\nname = \n")
+    told = refusal(config)
+    assert str(config) in told
+    assert "line 2" in told
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("KIOSK_CAPTURE__RATE_HZ", "fast"),
+        ("KIOSK_CAPTURE__RATE_HZ", "1"),
+        ("KIOSK_CAPTURE__RATE", "48000"),
+        ("KIOSK_CAPTURE", "nonsense"),
+        ("KIOSK_CAPTURE", "[1]"),
+        ("KIOSK_AGENT__VARIABLES", "{floor"),
+        ("KIOSK_BUTTON__MODE", ""),
+    ],
+)
+def test_a_mistake_in_the_environment_names_its_variable(
+    config: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    config.write_text("[capture]\nrate_hz = 44100\n")
+    monkeypatch.setenv(variable, value)
+    assert f"environment {variable}: " in refusal(config)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    told = refusal(tmp_path / "nowhere.toml")
+    assert str(tmp_path / "nowhere.toml") in told
+    assert "No such file" in told
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    assert str(tmp_path) in refusal(tmp_path)
+
+
+def test_a_file_that_is_not_utf_8_is_refused(config: Path) -> None:
+    config.write_bytes(b"[kiosk]\nsite = 'caf\xe9'\n")
+    assert "not UTF-8" in refusal(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("[button]\npin = 27", ("button.pin", "indicator.pin", "27")),
+        ("[indicator]\npin = 22", ("indicator.pin", "indicator.recording_pin", "22")),
+        ("[button]\npin = 22", ("button.pin", "indicator.recording_pin", "22")),
+    ],
+)
+def test_two_settings_cannot_have_one_pin(config: Path, text: str, keys: tuple[str, ...]) -> None:
+    config.write_text(text)
+    told = refusal(config)
+    assert all(key in told for key in keys)
+
+
+def test_a_pin_nobody_uses_is_free(config: Path) -> None:
+    config.write_text("[button]\ndriver = 'none'\npin = 27\n")
+    assert load_settings(config).button.pin == 27
+
+
+def test_a_public_agent_needs_its_id(config: Path) -> None:
+    config.write_text("[credentials]\nmode = 'public'\n")
+    assert "agent.id" in refusal(config)
+    config.write_text("[credentials]\nmode = 'public'\n[agent]\nid = 'agent_1'\n")
+    assert load_settings(config).agent.id == "agent_1"
+
+
+def test_what_was_written_is_not_repeated(config: Path) -> None:
+    config.write_text("[credentials]\napi_key = 's3cret'\nmode = 's3cret'\n")
+    assert "s3cret" not in refusal(config)
+
+
+# --- the device token ---------------------------------------------------------------------------
+
+
+def with_token(tmp_path: Path, data: bytes) -> Settings:
+    (tmp_path / "token").write_bytes(data)
+    config = tmp_path / "config.toml"
+    config.write_text(f"[credentials]\ndevice_token_file = '{tmp_path / 'token'}'\n")
+    return load_settings(config)
+
+
+def test_the_token_is_read_from_the_named_file(tmp_path: Path) -> None:
+    assert device_token(with_token(tmp_path, b"kdk_1_abc\n")) == "kdk_1_abc"
+
+
+def test_without_a_file_it_is_the_systemd_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / DEVICE_TOKEN_CREDENTIAL).write_text("kdk_2_def")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert device_token(load_settings(None)) == "kdk_2_def"
+    assert device_token(with_token(tmp_path, b"kdk_1_abc")) == "kdk_1_abc"
+
+
+def test_without_either_the_next_step_is_told() -> None:
+    with pytest.raises(ConfigError, match="device_token_file") as caught:
+        device_token(load_settings(None))
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"two words", "tök".encode(), b"\xff\xfe"])
+def test_what_is_no_token_is_refused_and_not_shown(tmp_path: Path, data: bytes) -> None:
+    settings = with_token(tmp_path, data)
+    with pytest.raises(ConfigError, match=re.escape(str(tmp_path / "token"))) as caught:
+        device_token(settings)
+    assert "words" not in str(caught.value)
+
+
+def test_a_token_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    settings = with_token(tmp_path, b"x")
+    (tmp_path / "token").unlink()
+    with pytest.raises(ConfigError, match="cannot read"):
+        device_token(settings)

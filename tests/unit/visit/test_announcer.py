@@ -1,0 +1,117 @@
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kiosk.audio.earcons import Earcon, earcon_samples
+from kiosk.audio.pcm import write_wav
+from kiosk.devices.ports import Clip, Source
+from kiosk.visit.announcer import Announcer
+from kiosk.visit.speech import Voice, load_sentences
+from kiosk.visit.timeline import Moment, What
+from tests.unit.fakes import LoopSpeaker
+from tests.virtual_time import virtual_time
+
+SENTENCE_S = 2.0
+
+
+async def recorded_voice(directory: Path) -> Voice:
+    """A voice whose sentences are recordings of two seconds."""
+    recording = write_wav(np.ones(32_000, dtype=np.int16), 16_000)
+    for key in load_sentences("en"):
+        (directory / f"{key}.wav").write_bytes(recording)
+    voice = Voice("en", "en", 160, directory, None)
+    await voice.prepare()
+    return voice
+
+
+@dataclass
+class Kiosk:
+    """An announcer and what came out of its loudspeaker."""
+
+    voice: Voice
+    speaker: LoopSpeaker = field(default_factory=LoopSpeaker)
+    moments: list[Moment] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.announcer = Announcer(self.speaker, self.voice, self.moments.append)
+        self.speaker.tell(self.announcer.on_speaker)
+
+    @property
+    def heard(self) -> list[Source]:
+        return [clip.source for clip, _ in self.speaker.heard]
+
+
+@virtual_time
+async def test_sentences_are_said_in_order_and_to_their_end(tmp_path: Path) -> None:
+    kiosk = Kiosk(await recorded_voice(tmp_path))
+    loop = asyncio.get_running_loop()
+    started_s = loop.time()
+    kiosk.announcer.earcon(Earcon.PRESSED)
+    kiosk.announcer.say("disclosure")
+    kiosk.announcer.say("goodbye")
+    assert kiosk.announcer.busy
+    await kiosk.announcer.finished()
+    assert not kiosk.announcer.busy
+    assert kiosk.heard == [Source.EARCON, Source.SPEECH, Source.SPEECH]
+    earcon_s = len(earcon_samples(Earcon.PRESSED)) / 16_000
+    assert loop.time() - started_s == pytest.approx(earcon_s + 2 * SENTENCE_S, abs=0.01)
+
+
+@virtual_time
+async def test_what_is_heard_is_observed(tmp_path: Path) -> None:
+    kiosk = Kiosk(await recorded_voice(tmp_path))
+    kiosk.announcer.earcon(Earcon.PRESSED)
+    kiosk.announcer.say("goodbye")
+    await kiosk.announcer.finished()
+    assert [moment.what for moment in kiosk.moments] == [What.EARCON_HEARD, What.SENTENCE_HEARD]
+
+
+@virtual_time
+async def test_a_chime_after_the_sentence_is_left_out(tmp_path: Path) -> None:
+    kiosk = Kiosk(await recorded_voice(tmp_path))
+    kiosk.announcer.say("disclosure")
+    kiosk.announcer.earcon(Earcon.READY)
+    kiosk.announcer.earcon(Earcon.HANG_UP)  # this one is not
+    await kiosk.announcer.finished()
+    assert kiosk.heard == [Source.SPEECH, Source.EARCON]
+    kiosk.announcer.earcon(Earcon.READY)
+    await kiosk.announcer.finished()
+    assert kiosk.heard[-1] is Source.EARCON
+
+
+@virtual_time
+async def test_no_earcon_is_no_sound(tmp_path: Path) -> None:
+    kiosk = Kiosk(await recorded_voice(tmp_path))
+    kiosk.announcer.earcon(None)
+    assert not kiosk.announcer.busy
+
+
+@virtual_time
+async def test_a_sentence_nobody_could_render_is_left_out(tmp_path: Path) -> None:
+    kiosk = Kiosk(await recorded_voice(tmp_path))
+    kiosk.announcer.say("no such sentence")
+    await asyncio.wait_for(kiosk.announcer.finished(), 0.01)
+    assert kiosk.heard == []
+
+
+@virtual_time
+async def test_the_agents_sound_is_not_the_kiosks_own(tmp_path: Path) -> None:
+    kiosk = Kiosk(await recorded_voice(tmp_path))
+    kiosk.speaker.play(Clip(np.zeros(16_000, dtype=np.int16), 16_000, Source.AGENT))
+    assert not kiosk.announcer.busy
+    await asyncio.sleep(2)
+    assert kiosk.moments == []
+
+
+@virtual_time
+async def test_a_sentence_is_heard_when_it_was_not_cut_with_the_agent(tmp_path: Path) -> None:
+    kiosk = Kiosk(await recorded_voice(tmp_path))
+    kiosk.speaker.play(Clip(np.zeros(160_000, dtype=np.int16), 16_000, Source.AGENT))
+    kiosk.announcer.say("warning")
+    await asyncio.sleep(1)
+    kiosk.speaker.flush(Source.AGENT)
+    await kiosk.announcer.finished()
+    assert kiosk.speaker.seconds_of(Source.SPEECH) == pytest.approx(SENTENCE_S)

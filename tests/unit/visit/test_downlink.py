@@ -1,0 +1,279 @@
+"""What the visitor hears of the agent. The loudspeaker plays on the loop's clock; the moments at
+which audio arrives are given."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from kiosk.audio.pcm import FORMATS, PCM_16000
+from kiosk.convai.messages import AgentAudio
+from kiosk.devices.ports import Began, Clip, Source
+from kiosk.visit.downlink import SETTLE_S, Downlink
+from kiosk.visit.states import Event
+from kiosk.visit.timeline import Measures, Moment, What
+from tests.unit.fakes import LoopSpeaker
+from tests.virtual_time import virtual_time
+
+
+@dataclass
+class Side:
+    """The agent's side of a visit, with everything it reports."""
+
+    speaker: LoopSpeaker = field(default_factory=LoopSpeaker)
+    posted: list[Event] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
+    measures: Measures = field(default_factory=Measures)
+
+    def __post_init__(self) -> None:
+        self.downlink = Downlink(
+            self.speaker, self.posted.append, self.measures, self.moments.append
+        )
+        self.speaker.tell(self.downlink.on_speaker)
+
+    def agent(self, seconds: float, *, is_final: bool = False, ago_s: float = 0.0) -> None:
+        """The agent's audio, received this long ago."""
+        data = bytes(2 * round(seconds * 16_000))
+        self.downlink.audio(AgentAudio(data, None, is_final), time.monotonic() - ago_s)
+
+    @property
+    def observed(self) -> list[What]:
+        return [moment.what for moment in self.moments]
+
+    @property
+    def heard_s(self) -> float:
+        return self.speaker.seconds_of(Source.AGENT)
+
+
+@virtual_time
+async def test_a_turn_begins_when_it_is_heard_and_ends_with_its_last_sample() -> None:
+    side = Side()
+    side.agent(1)
+    side.agent(1, is_final=True)
+    assert side.posted == []  # received is not heard
+    await asyncio.sleep(0.1)
+    assert side.posted == [Event.AGENT_STARTED]
+    await asyncio.sleep(1.8)
+    assert side.posted == [Event.AGENT_STARTED]
+    await asyncio.sleep(0.2)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
+    assert side.observed == [What.AUDIO_RECEIVED, What.AGENT_HEARD, What.DRAINED]
+    assert side.heard_s == pytest.approx(2)
+
+
+@virtual_time
+async def test_without_the_word_that_it_was_the_last_600_ms_are_waited() -> None:
+    side = Side()
+    side.agent(1)
+    await asyncio.sleep(1.5)
+    assert side.posted == [Event.AGENT_STARTED]
+    await asyncio.sleep(0.2)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
+
+
+@virtual_time
+async def test_the_600_ms_count_from_the_last_audio_received() -> None:
+    side = Side()
+    side.agent(1, ago_s=SETTLE_S - 0.2)
+    await asyncio.sleep(1.1)
+    assert side.posted == [Event.AGENT_STARTED]
+    await asyncio.sleep(0.2)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
+
+
+@virtual_time
+async def test_a_gap_inside_a_turn_is_no_end() -> None:
+    side = Side()
+    side.agent(1)
+    await asyncio.sleep(1.3)
+    side.agent(1, is_final=True)
+    await asyncio.sleep(0.9)
+    assert side.posted == [Event.AGENT_STARTED]
+    await asyncio.sleep(0.2)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
+    assert side.observed.count(What.AGENT_HEARD) == 1
+
+
+@virtual_time
+async def test_two_turns_begin_and_end_each() -> None:
+    side = Side()
+    for _ in range(2):
+        side.agent(1, is_final=True)
+        await asyncio.sleep(2)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED] * 2
+
+
+@virtual_time
+async def test_an_empty_last_frame_ends_the_turn() -> None:
+    side = Side()
+    side.agent(1)
+    side.agent(0, is_final=True)
+    await asyncio.sleep(1.1)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
+
+
+@virtual_time
+async def test_an_interruption_silences_at_once() -> None:
+    side = Side()
+    side.agent(5, is_final=True)
+    await asyncio.sleep(1)
+    side.downlink.interrupt()
+    await asyncio.sleep(10)
+    assert side.heard_s == pytest.approx(1)
+    assert side.posted == [Event.AGENT_STARTED, Event.INTERRUPTED]
+    assert side.observed[-2:] == [What.INTERRUPTED, What.SILENT]
+
+
+@virtual_time
+async def test_the_late_report_of_a_silenced_clip_is_ignored() -> None:
+    side = Side()
+    silenced = Clip(np.zeros(160, dtype=np.int16), 16_000, Source.AGENT, time.monotonic())
+    side.agent(1)
+    side.downlink.interrupt()
+    side.downlink.on_speaker(Began(silenced, time.monotonic()))
+    await asyncio.sleep(5)
+    assert Event.AGENT_STARTED not in side.posted
+    side.agent(1, is_final=True)  # the next turn is heard again
+    await asyncio.sleep(2)
+    assert side.posted == [Event.INTERRUPTED, Event.AGENT_STARTED, Event.DRAINED]
+
+
+@virtual_time
+async def test_what_the_kiosk_says_itself_is_not_the_agent() -> None:
+    side = Side()
+    side.speaker.play(Clip(np.zeros(16_000, dtype=np.int16), 16_000, Source.SPEECH))
+    await asyncio.sleep(2)
+    assert side.posted == []
+    side.speaker.play(Clip(np.zeros(16_000, dtype=np.int16), 16_000, Source.SPEECH))
+    side.downlink.interrupt()
+    await asyncio.sleep(2)
+    assert side.speaker.seconds_of(Source.SPEECH) == pytest.approx(2)
+
+
+@virtual_time
+async def test_a_cut_turn_stays_silent_until_its_end() -> None:
+    side = Side()
+    side.agent(1)
+    await asyncio.sleep(0.5)
+    side.downlink.cut()
+    side.agent(1)
+    side.agent(1, is_final=True)
+    await asyncio.sleep(5)
+    assert side.heard_s == pytest.approx(0.5)
+    side.agent(1, is_final=True)  # another turn
+    await asyncio.sleep(5)
+    assert side.heard_s == pytest.approx(1.5)
+    assert side.posted == [Event.AGENT_STARTED, Event.AGENT_STARTED, Event.DRAINED]
+
+
+@virtual_time
+async def test_a_cut_turn_stays_silent_until_the_next_response() -> None:
+    side = Side()
+    side.agent(1)
+    side.downlink.cut()
+    side.agent(1)
+    side.downlink.next_turn()
+    side.agent(2, is_final=True)
+    await asyncio.sleep(5)
+    assert side.heard_s == pytest.approx(2)
+
+
+@virtual_time
+async def test_a_cut_turn_that_the_server_interrupts_mutes_nothing_more() -> None:
+    # A server may send neither is_final nor texts: what is stale then, its ids tell.
+    side = Side()
+    side.agent(1)
+    side.downlink.cut()
+    side.downlink.interrupt()
+    side.agent(2)
+    await asyncio.sleep(5)
+    assert side.heard_s == pytest.approx(2)
+
+
+@virtual_time
+async def test_cutting_a_turn_that_was_received_whole_mutes_nothing_more() -> None:
+    side = Side()
+    side.agent(3, is_final=True)
+    await asyncio.sleep(1)
+    side.downlink.cut()
+    side.agent(2, is_final=True)
+    await asyncio.sleep(5)
+    assert side.heard_s == pytest.approx(3)
+
+
+@virtual_time
+async def test_waiting_for_the_end_waits_for_the_last_sample() -> None:
+    side = Side()
+    loop = asyncio.get_running_loop()
+    side.agent(3, is_final=True)
+    started_s = loop.time()
+    await side.downlink.drained()
+    assert loop.time() - started_s == pytest.approx(3, abs=0.01)
+
+
+@virtual_time
+async def test_when_nothing_was_said_there_is_nothing_to_wait_for() -> None:
+    side = Side()
+    await asyncio.wait_for(side.downlink.drained(), 0.1)
+    side.agent(0, is_final=True)
+    await asyncio.wait_for(side.downlink.drained(), 0.1)
+    assert side.observed == []
+
+
+@pytest.mark.parametrize("silence", ["stop", "cut", "interrupt"])
+@virtual_time
+async def test_silencing_ends_the_wait_for_the_end(silence: str) -> None:
+    side = Side()
+    side.agent(30)
+    waiting = asyncio.create_task(side.downlink.drained())
+    await asyncio.sleep(1)
+    getattr(side.downlink, silence)()
+    await asyncio.wait_for(waiting, 0.1)
+
+
+@virtual_time
+async def test_stopping_forgets_that_an_end_was_awaited() -> None:
+    side = Side()
+    side.agent(1)
+    await asyncio.sleep(1.1)  # heard, and more may come
+    side.downlink.stop()
+    await asyncio.sleep(5)
+    assert side.posted == [Event.AGENT_STARTED]
+
+
+@virtual_time
+async def test_the_next_conversation_may_have_another_format() -> None:
+    side = Side()
+    side.downlink.begin(FORMATS["ulaw_8000"])
+    side.downlink.audio(AgentAudio(b"\xff" * 8000, 1, True), time.monotonic())
+    await asyncio.sleep(2)
+    assert side.heard_s == pytest.approx(1)
+    side.downlink.begin(PCM_16000)
+    side.agent(1, is_final=True)
+    await asyncio.sleep(2)
+    assert side.heard_s == pytest.approx(2)
+
+
+@virtual_time
+async def test_a_conversation_lost_in_a_cut_turn_does_not_mute_the_next() -> None:
+    side = Side()
+    side.agent(1)
+    side.downlink.cut()
+    side.downlink.begin(PCM_16000)
+    side.agent(1, is_final=True)
+    await asyncio.sleep(2)
+    assert side.heard_s == pytest.approx(1)
+
+
+@virtual_time
+async def test_latency_is_measured_only_where_the_way_was_free() -> None:
+    side = Side()
+    side.speaker.play(Clip(np.zeros(16_000, dtype=np.int16), 16_000, Source.SPEECH))
+    side.agent(1, is_final=True)  # has to wait for the kiosk's own sentence
+    await asyncio.sleep(3)
+    assert side.measures.wire_to_speaker.percentile(50) is None
+    side.agent(1, is_final=True)
+    await asyncio.sleep(2)
+    assert side.measures.wire_to_speaker.percentile(50) is not None

@@ -1,0 +1,344 @@
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
+from kiosk.audio.gate import Verdict
+from kiosk.audio.pcm import FORMATS, PCM_16000, PcmFormat, Samples
+from kiosk.visit.timeline import Latencies
+from kiosk.visit.uplink import BACKLOG_MS, Uplink
+from tests.unit.fakes import Wire
+from tests.unit.sounds import tone, tone_and_rest
+from tests.virtual_time import run_in_virtual_time, virtual_time
+
+PREROLL = 15  # chunks
+OPEN, SHUT = True, False
+
+
+class Line:
+    """An uplink, and who speaks into it. Chunk n is n in every sample."""
+
+    def __init__(self, preroll_ms: int = 300) -> None:
+        self.latencies = Latencies()
+        self.uplink = Uplink(preroll_ms, self.latencies)
+        self.wire = Wire()
+        self._number = 0
+
+    def speak(self, *gate: bool) -> None:
+        """One chunk for each of these: whether the gate lets it pass."""
+        for passes in gate:
+            self._number += 1
+            self.hear(np.full(CHUNK_SAMPLES, self._number, dtype=np.int16), passes)
+
+    def hear(self, samples: Samples, passes: bool) -> None:
+        self.uplink.push(CapturedChunk(samples, time.monotonic(), Verdict(passes, passes)))
+
+    @contextlib.asynccontextmanager
+    async def connected(self, format_: PcmFormat = PCM_16000) -> AsyncIterator[None]:
+        """A sender for as long as this lasts; everything queued is sent before it ends."""
+        sender = asyncio.create_task(self.uplink.run(self.wire.send, format_))
+        self.uplink.connect()
+        try:
+            yield
+            await settle()
+        finally:
+            self.uplink.disconnect()
+            sender.cancel()
+            await asyncio.wait([sender])
+
+    @property
+    def sent(self) -> list[int]:
+        """The numbers of the chunks sent; silence is 0."""
+        chunks = [PCM_16000.decode(data) for data in self.wire.sent]
+        assert all(len(set(chunk.tolist())) == 1 for chunk in chunks)
+        return [int(chunk[0]) for chunk in chunks]
+
+
+async def settle() -> None:
+    await asyncio.sleep(0.001)
+
+
+def numbers(first: int, last: int) -> list[int]:
+    return list(range(first, last + 1))
+
+
+@virtual_time
+async def test_what_was_said_while_connecting_goes_out_first_and_at_once() -> None:
+    line = Line()
+    line.speak(*[OPEN] * 20)
+    async with line.connected():
+        await settle()
+        assert line.sent == numbers(1, 20)
+        line.speak(*[OPEN] * 5)
+    assert line.sent == numbers(1, 25)
+
+
+@virtual_time
+async def test_nothing_is_sent_before_the_conversation_is_connected() -> None:
+    line = Line()
+    sender = asyncio.create_task(line.uplink.run(line.wire.send, PCM_16000))
+    line.speak(*[OPEN] * 20)
+    await settle()
+    assert line.sent == []
+    sender.cancel()
+
+
+@virtual_time
+async def test_the_newest_three_seconds_are_kept_while_connecting() -> None:
+    line = Line()
+    line.speak(*[OPEN] * 400)
+    async with line.connected():
+        pass
+    assert len(line.sent) == BACKLOG_MS // 20 == 150
+    assert line.sent == numbers(251, 400)
+    assert line.uplink.dropped_chunks == 250
+
+
+@virtual_time
+async def test_the_gate_cuts_nothing_while_connecting() -> None:
+    line = Line()
+    line.speak(SHUT, SHUT, OPEN)
+    async with line.connected():
+        pass
+    assert line.sent == [1, 2, 3]
+
+
+@virtual_time
+async def test_one_chunk_goes_out_for_each_that_comes_in() -> None:
+    line = Line(preroll_ms=0)
+    async with line.connected():
+        for count, passes in enumerate([OPEN] * 10 + [SHUT] * 30, start=1):
+            line.speak(passes)
+            await settle()
+            assert len(line.sent) == count
+    assert line.sent == numbers(1, 10) + [0] * 30
+
+
+@virtual_time
+async def test_the_preroll_follows_when_a_shut_gate_opens() -> None:
+    line = Line()
+    async with line.connected():
+        line.speak(*[SHUT] * 40, OPEN, OPEN)
+        await settle()
+        assert line.uplink.debt_ms == PREROLL * 20
+    assert line.sent == [0] * 40 + numbers(26, 42)
+
+
+@virtual_time
+async def test_a_debt_of_preroll_is_repaid_with_silence_left_out() -> None:
+    line = Line()
+    async with line.connected():
+        line.speak(*[SHUT] * 40, *[OPEN] * 20)
+        line.speak(*[SHUT] * 50)  # one second
+        await settle()
+        assert line.uplink.debt_ms <= 60
+        assert len(line.wire.sent) == 110  # as many as came in
+    assert line.sent[-35:] == [0] * 35
+
+
+@virtual_time
+async def test_a_backlog_is_a_debt_too() -> None:
+    line = Line()
+    line.speak(*[OPEN] * 150)
+    async with line.connected():
+        await settle()
+        assert line.uplink.debt_ms == 3000
+        line.speak(*[OPEN] * 100)
+        await settle()
+        assert line.uplink.debt_ms == 3000  # speech is never left out
+        line.speak(*[SHUT] * 200)
+        assert line.uplink.debt_ms == 0
+    assert line.sent == numbers(1, 250) + [0] * 50
+
+
+@given(st.lists(st.booleans(), max_size=120), st.integers(0, 30))
+def test_speech_is_sent_whole_in_order_and_in_step_with_time(
+    gate: list[bool], preroll: int
+) -> None:
+    async def visit() -> None:
+        line = Line(preroll_ms=preroll * 20)
+        async with line.connected():
+            for count, passes in enumerate(gate, start=1):
+                line.speak(passes)
+                await settle()
+                debt = line.uplink.debt_ms // 20
+                assert len(line.wire.sent) == count + debt
+                assert 0 <= debt <= max(1, preroll)
+        heard = [number for number in line.sent if number]
+        assert heard == sorted(set(heard))
+        assert {at for at, passes in enumerate(gate, start=1) if passes} <= set(heard)
+
+    run_in_virtual_time(visit())
+
+
+# --- a button that is held ----------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_closed_talk_button_sends_silence() -> None:
+    line = Line()
+    async with line.connected():
+        line.uplink.talk_open = False
+        line.speak(*[OPEN] * 10)
+    assert line.sent == [0] * 10
+
+
+@virtual_time
+async def test_nothing_said_before_the_press_goes_out() -> None:
+    line = Line()
+    async with line.connected():
+        line.speak(*[SHUT] * 20)
+        line.uplink.talk_open = False
+        line.speak(*[OPEN] * 10, *[SHUT] * 10)
+        line.uplink.talk_open = True
+        line.speak(*[OPEN] * 5)
+    assert line.sent == [0] * 40 + numbers(41, 45)
+
+
+@virtual_time
+async def test_the_preroll_of_a_held_button_begins_with_the_press() -> None:
+    line = Line()
+    async with line.connected():
+        line.uplink.talk_open = False
+        line.speak(*[OPEN] * 10)
+        line.uplink.talk_open = True
+        line.speak(SHUT, SHUT, OPEN)
+    assert line.sent == [0] * 12 + [11, 12, 13]
+
+
+@virtual_time
+async def test_what_is_said_while_connecting_with_the_button_up_is_silence() -> None:
+    line = Line()
+    line.speak(OPEN)
+    line.uplink.talk_open = False
+    line.speak(OPEN, OPEN)
+    async with line.connected():
+        pass
+    assert line.sent == [1, 0, 0]
+
+
+# --- stalls, losses, visits ---------------------------------------------------------------------
+
+
+@virtual_time
+async def test_when_the_sender_stalls_the_oldest_is_dropped() -> None:
+    line = Line()
+    async with line.connected():
+        line.speak(*[OPEN] * 5)
+        await settle()
+        line.wire.taking.clear()
+        line.speak(OPEN)
+        await settle()
+        line.speak(*[OPEN] * 299)
+        await settle()
+        line.wire.taking.set()
+    # The chunk that was being sent when it stalled, and the newest three seconds.
+    assert line.sent == [*numbers(1, 6), *numbers(156, 305)]
+    assert line.uplink.dropped_chunks == 149
+
+
+@virtual_time
+async def test_what_was_dropped_is_not_repaid() -> None:
+    line = Line()
+    line.wire.taking.clear()
+    line.speak(*[OPEN] * 150)
+    async with line.connected():
+        await settle()  # one is being sent
+        line.speak(*[OPEN] * 100)
+        assert line.uplink.dropped_chunks == 99
+        line.wire.taking.set()
+        await settle()
+        assert len(line.wire.sent) - 100 == line.uplink.debt_ms // 20 == 51
+        line.speak(*[SHUT] * 100)
+    assert line.sent == [1, *numbers(101, 250), *[0] * 49]
+
+
+@virtual_time
+async def test_what_is_said_between_two_conversations_opens_the_second() -> None:
+    line = Line()
+    async with line.connected():
+        line.speak(*[OPEN] * 3)
+    line.speak(*[OPEN] * 3)
+    async with line.connected():
+        line.speak(OPEN)
+    assert line.sent == numbers(1, 7)
+
+
+@virtual_time
+async def test_a_new_visit_knows_nothing_of_the_last() -> None:
+    line = Line()
+    async with line.connected():
+        line.uplink.talk_open = False
+        line.speak(*[SHUT] * 20)
+    line.speak(*[OPEN] * 200)
+    line.uplink.reset()
+    assert (line.uplink.debt_ms, line.uplink.dropped_chunks) == (0, 0)
+    sent = len(line.wire.sent)
+    async with line.connected():
+        line.speak(OPEN)
+    assert line.sent[sent:] == [221]
+
+
+@virtual_time
+async def test_a_lost_connection_ends_the_sender() -> None:
+    async def broken(_: str) -> None:
+        raise ConnectionError
+
+    line = Line()
+    line.speak(OPEN)
+    line.uplink.connect()
+    with pytest.raises(ConnectionError):
+        await line.uplink.run(broken, PCM_16000)
+
+
+@virtual_time
+async def test_latency_is_measured_on_chunks_without_debt_only() -> None:
+    line = Line()
+    line.speak(*[OPEN] * 10)
+    async with line.connected():
+        line.speak(*[OPEN] * 5)
+        await settle()
+        assert line.latencies.percentile(50) is None
+        line.speak(*[SHUT] * 12)
+        await settle()
+        measured = line.latencies.percentile(100)
+        assert measured is not None
+        assert 0 <= measured < 1000
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_carries_the_sound(name: str) -> None:
+    format_ = FORMATS[name]
+    sound = tone(440, 1, 16_000, 12_000)
+
+    async def visit() -> bytes:
+        line = Line()
+        async with line.connected(format_):
+            for at in range(0, len(sound), CHUNK_SAMPLES):
+                line.hear(sound[at : at + CHUNK_SAMPLES], OPEN)
+        return b"".join(line.wire.sent)
+
+    data = run_in_virtual_time(visit())
+    width = 1 if name.startswith("ulaw") else 2
+    assert len(data) == width * format_.rate_hz
+    middle = format_.decode(data)[format_.rate_hz // 10 : -format_.rate_hz // 10]
+    level, rest = tone_and_rest(middle, 440, format_.rate_hz)
+    assert level == pytest.approx(12_000 / 2**0.5, rel=0.03)
+    assert rest < level / 50
+
+
+def test_the_named_chunk_sizes_are_those_of_20_ms() -> None:
+    async def first(name: str) -> int:
+        line = Line()
+        async with line.connected(FORMATS[name]):
+            line.speak(OPEN)
+        return len(line.wire.sent[0])
+
+    sizes = {name: run_in_virtual_time(first(name)) for name in ("ulaw_8000", "pcm_48000")}
+    assert sizes == {"ulaw_8000": 160, "pcm_48000": 1920}
