@@ -43,7 +43,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now_s
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109  the runner calls it so
+    ) -> None:
         # Threads end in real time: a timeout of 3.13's runner would be over at once.
         await super().shutdown_default_executor()
 

@@ -38,9 +38,8 @@ _FloatSamples = npt.NDArray[np.float64]
 # Recorded people cost less than synthetic voices: -0.9 to 0.9 for the eight that the tests use.
 _WORST_WORD = 0.5
 _COST_LIMIT = 5.25
-# Free phones pass in 17.3 frames of 10 ms at the slowest in those sentences (one "hello", all
-# others in 10.5); in a steady hiss, which any sentence explains as well as they do, in 24 at the
-# fastest.
+# Free phones pass in 11.5 frames of 10 ms at the slowest in the guide's shortest sentences; in a
+# steady hiss, which any sentence explains as well as they do, in 27 at the fastest.
 _SLOWEST_PHONE_FRAMES = 18.0
 
 _SHORTEST_MS = 200

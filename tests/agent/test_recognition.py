@@ -99,15 +99,16 @@ def heard_key(guide: Guide, heard: Heard) -> str | None:
     return entry.key if entry is not None else None
 
 
-@pytest.mark.parametrize("voice", VOICES)
-def test_at_least_nine_of_ten_questions_are_heard_right_and_none_as_another(
-    guide: Guide, recogniser: Recogniser, voice: str
+def test_nine_of_ten_questions_are_heard_right_and_none_as_another(
+    guide: Guide, recogniser: Recogniser
 ) -> None:
     heard = {
-        text: heard_key(guide, recogniser.recognise(spoken(text, voice))) for text in QUESTIONS
+        (voice, text): heard_key(guide, recogniser.recognise(spoken(text, voice)))
+        for voice in VOICES
+        for text in QUESTIONS
     }
-    missed = {text: key for text, key in heard.items() if key != QUESTIONS[text]}
-    assert len(missed) <= len(QUESTIONS) // 10, missed
+    missed = {asked: key for asked, key in heard.items() if key != QUESTIONS[asked[1]]}
+    assert len(missed) <= len(heard) // 10, missed
     assert not any(missed.values()), missed
 
 
