@@ -94,6 +94,9 @@ def _life(body: Mapping[object, object], default_s: float) -> float:
     for name in ("expires_in", "expiresIn"):
         value = body.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            # Nobody grants more; and JSON as Python reads it may say Infinity or 10**400.
-            return float(min(value, MAX_LIFE_S))
+            # A moment in time taken for a duration, or JSON's Infinity: a credential that is
+            # believed to live longer than it does fails at the press.
+            if value > MAX_LIFE_S:
+                raise GrantError(f"the backend's {name} is not a number of seconds up to a day")
+            return float(value)
     return default_s

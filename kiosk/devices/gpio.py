@@ -40,9 +40,13 @@ class GpioButton:
         self._recheck: asyncio.TimerHandle | None = None
         self._outbox: Outbox[tuple[bool, float]] = Outbox(loop, self._on_edge, _OUTBOX_LIMIT)
         gpiozero = _load()
-        self._button = _claim(gpiozero, pin, gpiozero.Button, pull_up=pull_up, bounce_time=None)
-        self._button.when_pressed = lambda: self._outbox.put((True, time.monotonic()))
-        self._button.when_released = lambda: self._outbox.put((False, time.monotonic()))
+        # Not gpiozero.Button: its thread for held buttons wakes ten times a second, and keeps close
+        # waiting for a second while the button is down.
+        self._button = _claim(
+            gpiozero, pin, gpiozero.DigitalInputDevice, pull_up=pull_up, bounce_time=None
+        )
+        self._button.when_activated = lambda: self._outbox.put((True, time.monotonic()))
+        self._button.when_deactivated = lambda: self._outbox.put((False, time.monotonic()))
 
     def close(self) -> None:
         if self._recheck is not None:
@@ -60,8 +64,9 @@ class GpioButton:
 
     def _on_settled(self) -> None:
         self._recheck = None
-        if self._button.is_pressed != self._debouncer.pressed:
-            self._on_edge((bool(self._button.is_pressed), time.monotonic()))
+        pressed = bool(self._button.is_active)
+        if pressed != self._debouncer.pressed:
+            self._on_edge((pressed, time.monotonic()))
 
 
 class GpioIndicator:

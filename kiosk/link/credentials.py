@@ -72,6 +72,7 @@ def renewal_lead_s(life_s: float) -> float:
 @dataclass(slots=True)
 class _Held:
     grant: Grant
+    signed_url: str
     request_id: str
     expires_s: float
     renew_s: float
@@ -130,13 +131,7 @@ class CredentialKeeper:
         if held.grant.single_use:
             self._held = None
             self._changed.set()  # the next visit needs another
-        if held.grant.signed_url is None:
-            raise CredentialError(
-                "the backend answered with a conversation token, which opens WebRTC only; "
-                "this kiosk needs a signed URL",
-                retryable=False,
-            )
-        return Opening(held.grant.signed_url, held.request_id)
+        return Opening(held.signed_url, held.request_id)
 
     def hurry(self) -> None:
         if self._valid() is None:
@@ -151,6 +146,7 @@ class CredentialKeeper:
             asked_s = _now_s()
             try:
                 grant = await self._fetch(request_id)
+                signed_url = _signed_url(grant)
             except CredentialError as error:
                 self._refused = not error.retryable
                 raise
@@ -161,7 +157,7 @@ class CredentialKeeper:
                 raise CredentialError("the backend's credential had expired when it arrived")
             # Jitter only ever renews earlier, so that a fleet's requests spread.
             renew_s = expires_s - lead_s * (1 + 0.2 * self._jitter())
-            self._held = _Held(grant, request_id, expires_s, renew_s)
+            self._held = _Held(grant, signed_url, request_id, expires_s, renew_s)
             return self._held
 
     def _valid(self) -> _Held | None:
@@ -173,15 +169,26 @@ class CredentialKeeper:
         return held is None or _now_s() >= held.renew_s
 
     def _pause_s(self, failures: int) -> float:
+        held = self._valid()
         if failures:
             limit_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures - 1, 10))
             if self._refused:
                 limit_s = _REFUSED_RETRY_S
             # Full jitter, with a floor that keeps a refusing server from being hammered.
-            return max(0.2, self._jitter() * limit_s)
-        held = self._valid()
-        wait_s: float = 0.0 if held is None else held.renew_s - _now_s()
-        return max(0.2, wait_s)
+            wait_s: float = max(0.2, self._jitter() * limit_s)
+            # Whoever can no longer open a conversation says so when that begins.
+            return wait_s if held is None else min(wait_s, held.expires_s - _now_s())
+        return max(0.2, 0.0 if held is None else held.renew_s - _now_s())
+
+
+def _signed_url(grant: Grant) -> str:
+    if grant.signed_url is None:
+        raise CredentialError(
+            "the backend answers with conversation tokens, which open WebRTC only; "
+            "this kiosk needs signed URLs",
+            retryable=False,
+        )
+    return grant.signed_url
 
 
 class PublicAgent:

@@ -114,7 +114,8 @@ class Host:
             Action.OPEN_TALK: lambda _: self._talk(allowed=True),
             Action.CLOSE_TALK: lambda _: self._talk(allowed=False),
             Action.CLOSE: self._close,
-            Action.REMEMBER_PRESS: self._remember_press,
+            Action.REMEMBER_PRESS: lambda _: self._remember_press(remember=True),
+            Action.FORGET_PRESS: lambda _: self._remember_press(remember=False),
         }
 
     # --- events in ------------------------------------------------------------------------------
@@ -297,8 +298,8 @@ class Host:
     def _talk(self, *, allowed: bool) -> None:
         self._uplink.talk_open = allowed
 
-    def _remember_press(self, _: Ending | None) -> None:
-        self._press_remembered = True
+    def _remember_press(self, *, remember: bool) -> None:
+        self._press_remembered = remember
 
     def _close(self, ending: Ending | None) -> None:
         assert self._visit is not None

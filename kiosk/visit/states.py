@@ -55,6 +55,7 @@ class Action(StrEnum):
     CLOSE_TALK = "close_talk"
     CLOSE = "close"
     REMEMBER_PRESS = "remember_press"
+    FORGET_PRESS = "forget_press"
 
 
 Cell: TypeAlias = tuple[State, tuple[Action, ...]]
@@ -151,6 +152,8 @@ HOLD: Transitions = _with(
             Event.PRESS: (State.LISTENING, (Action.CUT_TURN, Action.OPEN_TALK)),
             Event.RELEASE: (State.SPEAKING, (Action.CLOSE_TALK,)),
         },
+        # Whoever has let go before the next visit could begin does not hold the button any more.
+        State.CLOSING: {Event.RELEASE: (State.CLOSING, (Action.FORGET_PRESS,))},
     },
 )
 

@@ -124,6 +124,15 @@ async def test_a_closed_button_reports_nothing_and_frees_its_pin(pins: Any) -> N
     Pressed(pins).button.close()
 
 
+async def test_closing_does_not_wait_for_the_visitor_to_let_go(pins: Any) -> None:
+    pressed = Pressed(pins)
+    pressed.down()
+    await asyncio.sleep(0)
+    started_s = time.monotonic()
+    pressed.button.close()
+    assert time.monotonic() - started_s < 0.05
+
+
 async def test_a_pin_that_is_taken_names_itself(pins: Any) -> None:
     first = Pressed(pins)
     with pytest.raises(DeviceError, match="GPIO 17"):

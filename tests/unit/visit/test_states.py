@@ -101,7 +101,7 @@ def test_what_ends_a_visit_ends_it_in_every_live_state(table: Transitions) -> No
 
 @every_table
 def test_what_comes_late_does_nothing(table: Transitions) -> None:
-    for event in set(Event) - {Event.PRESS, Event.CLOSED}:
+    for event in set(Event) - {Event.PRESS, Event.RELEASE, Event.CLOSED}:
         assert step(table, State.CLOSING, event) == (State.CLOSING, ())
     for event in set(Event) - {Event.PRESS, Event.PRESS_UNFIT}:
         assert step(table, State.IDLE, event) == (State.IDLE, ())
@@ -215,3 +215,10 @@ def _reachable(table: Transitions, start: State) -> set[State]:
                 found.add(following)
                 waiting.append(following)
     return found
+
+
+def test_a_held_button_let_go_while_closing_begins_no_visit_that_nobody_talks_in() -> None:
+    remembered = step(HOLD, State.CLOSING, Event.PRESS)
+    assert remembered == (State.CLOSING, (Action.REMEMBER_PRESS,))
+    assert step(HOLD, State.CLOSING, Event.RELEASE) == (State.CLOSING, (Action.FORGET_PRESS,))
+    assert step(TOGGLE, State.CLOSING, Event.RELEASE) == (State.CLOSING, ())
