@@ -62,10 +62,16 @@ class Journal:
             "MESSAGE_ID": message.id,
             "KIOSK_EVENT": name,
             "KIOSK_SEQ": str(self._sequence),
-            **{f"KIOSK_{key.upper()}": str(value) for key, value in fields.items()},
+            **{
+                f"KIOSK_{key.upper()}": str(value)
+                for key, value in fields.items()
+                if value is not None
+            },
         }
         level = _PRIORITIES[message.priority if priority is None else priority]
-        _events.log(level, message.text.format_map(fields), extra={"journal": typed})
+        shown = {key: "" if value is None else value for key, value in fields.items()}
+        text = " ".join(message.text.format_map(shown).split())
+        _events.log(level, text, extra={"journal": typed})
 
 
 class JournalHandler(logging.Handler):

@@ -66,7 +66,7 @@ MESSAGES: dict[str, Message] = {
         5,
         "visit ended: {kind} {code} {detail}",
         "A visit ended",
-        "ENDING tells why; its priority is that of the reason.",
+        "KIOSK_KIND tells why; the priority is that of the reason.",
     ),
     "interrupted": Message(
         "25bd6b1cc13f420a82ff5025c85734bf",
@@ -99,9 +99,9 @@ MESSAGES: dict[str, Message] = {
     "fitness": Message(
         "e7ab346138724de296414282c563e998",
         5,
-        "unfit: {cause}",
+        "fitness: {cause}",
         "Whether a visit can be held changed",
-        "`None` means it can; otherwise a press is answered with an apology that names the cause.",
+        "`fit` means it can; otherwise a press is answered with an apology that names the cause.",
     ),
     "state": Message(
         "88639633ebb949b99c10f65800057517",

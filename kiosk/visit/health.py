@@ -50,7 +50,7 @@ class Health:
         cause = self.cause
         if cause is not self._said:
             self._said = cause
-            self._observe(Moment(What.FITNESS, time.monotonic(), {"cause": cause}))
+            self._observe(Moment(What.FITNESS, time.monotonic(), {"cause": cause or "fit"}))
         self._changed()
 
     def _device(self, name: str, event: Opened | Lost, kind: Kind) -> bool:
