@@ -13,7 +13,7 @@ def text(body: JsonObject, *names: str) -> str | None:
     """The first of these fields that is a string."""
     for name in names:
         value = body.get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) and _is_text(value):
             return value
     return None
 
@@ -33,7 +33,9 @@ def whole_number(body: JsonObject, name: str) -> int | None:
 def echoed_id(body: JsonObject, name: str) -> int | str | None:
     """An id exactly as it came, to be sent back with the same JSON type."""
     value = body.get(name)
-    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+    if isinstance(value, str):
+        return value if _is_text(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def flag(body: JsonObject, name: str, *, default: bool) -> bool:
@@ -55,3 +57,12 @@ def base64_bytes(body: JsonObject, *names: str) -> bytes | None:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         return None
+
+
+def _is_text(value: str) -> bool:
+    """False for half a surrogate pair: JSON can spell it, but no log and no frame can carry it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -148,7 +148,7 @@ def _open(
             periodsize=settings.rate_hz * settings.period_ms // 1000,
             periods=periods,
         )
-    info = pcm.info()
+        info = pcm.info()
     if info["format"] != alsa.PCM_FORMAT_S16_LE:
         _close(alsa, pcm)
         raise DeviceError(

@@ -1,11 +1,12 @@
 """The kiosk's client of the backend: asks for one conversation. One request, one deadline."""
 
+import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from kiosk.contract import REQUEST_ID_HEADER, VISITS_PATH, Grant, GrantError, read_grant
-from kiosk.errors import CredentialError
+from kiosk.errors import ConfigError, CredentialError
 
 if TYPE_CHECKING:
     import httpx2
@@ -21,7 +22,10 @@ class BackendClient:
     """
 
     def __init__(self, backend_url: str, device_token: str) -> None:
-        path = urlsplit(backend_url).path
+        try:
+            path = urlsplit(backend_url).path
+        except ValueError as error:
+            raise ConfigError(f"credentials.backend_url: not an address: {error}") from None
         self._url = backend_url.rstrip("/") + VISITS_PATH if path in ("", "/") else backend_url
         self._authorization = f"Bearer {device_token}"
         self._client: httpx2.AsyncClient | None = None
@@ -45,12 +49,14 @@ class BackendClient:
         if self._client is None:
             self._client = httpx2.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
         try:
-            response = await self._client.post(
-                self._url,
-                json={},
-                headers={"Authorization": self._authorization, REQUEST_ID_HEADER: request_id},
-            )
-        except httpx2.HTTPError as error:
+            # The client's timeout is for each step; a backend that trickles must not hold us up.
+            async with asyncio.timeout(_TIMEOUT_S):
+                response = await self._client.post(
+                    self._url,
+                    json={},
+                    headers={"Authorization": self._authorization, REQUEST_ID_HEADER: request_id},
+                )
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise CredentialError(f"the backend does not answer ({type(error).__name__})") from None
         if response.status_code in (401, 403):
             raise CredentialError(

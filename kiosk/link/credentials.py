@@ -58,6 +58,10 @@ class Credentials(Protocol):
         """Somebody needs a credential: do not wait out a retry interval."""
         ...
 
+    def refused(self, opening: Opening) -> None:
+        """The agent did not accept it: it must not be used again."""
+        ...
+
     async def run(self, on_standing: Callable[[Standing], None]) -> None:
         """The task that keeps one at hand and tells how things stand."""
         ...
@@ -137,6 +141,11 @@ class CredentialKeeper:
         if self._valid() is None:
             self._changed.set()
 
+    def refused(self, opening: Opening) -> None:
+        if self._held is not None and self._held.signed_url == opening.url:
+            self._held = None
+            self._changed.set()
+
     async def _renew(self, request_id: str, replacing: _Held | None) -> _Held:
         """Fetch, unless somebody else just did; what is returned is valid."""
         async with self._in_flight:
@@ -205,6 +214,9 @@ class PublicAgent:
 
     def hurry(self) -> None:
         """Nothing is ever missing."""
+
+    def refused(self, opening: Opening) -> None:
+        """There is no other address to use next time."""
 
     async def run(self, on_standing: Callable[[Standing], None]) -> None:
         on_standing(Standing(ready=True))

@@ -56,13 +56,21 @@ class Socket:
         self._connection = connection
 
     async def send(self, frame: str) -> None:
-        """Raises SocketClosedError."""
+        """Raises SocketClosedError.
+
+        A peer that takes nothing for as long as a dead one may go unnoticed is a dead peer: the
+        library's own ping would wait behind what is not taken.
+        """
         from websockets.exceptions import ConnectionClosed
 
         try:
-            await self._connection.send(frame)
+            async with asyncio.timeout(PING_INTERVAL_S + PING_TIMEOUT_S):
+                await self._connection.send(frame)
         except ConnectionClosed as error:
             raise SocketClosedError(self._close()) from error
+        except TimeoutError as error:
+            self._connection.transport.abort()
+            raise SocketClosedError(Close(None)) from error
 
     async def receive(self) -> str | bytes:
         """The next frame; raises SocketClosedError. Cancelling it loses nothing."""
@@ -107,7 +115,7 @@ async def _close_late(opening: "asyncio.Task[Socket]") -> None:
 
 async def _open(url: str) -> Socket:
     from websockets.asyncio.client import connect as websocket_connect
-    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+    from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
     try:
         connection = await websocket_connect(
@@ -122,9 +130,13 @@ async def _open(url: str) -> Socket:
         )
     except InvalidStatus as error:
         raise HandshakeRefusedError(error.response.status_code) from error
+    except (OSError, TimeoutError, EOFError) as error:
+        # Before ValueError, which a certificate that does not verify is as well.
+        raise ConnectError(f"{type(error).__name__}: {_reason(error)}") from error
     except (InvalidURI, ValueError):
-        raise ConnectError("the address is not a WebSocket URL") from None
-    except (OSError, InvalidHandshake, TimeoutError, EOFError) as error:
+        raise ConnectError("the address, or where it leads, is not a WebSocket URL") from None
+    except (WebSocketException, ImportError) as error:
+        # ImportError: the environment names a SOCKS proxy, which needs one more library.
         raise ConnectError(f"{type(error).__name__}: {_reason(error)}") from error
     return Socket(connection)
 

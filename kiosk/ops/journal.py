@@ -90,7 +90,11 @@ class JournalHandler(logging.Handler):
             "CODE_FUNC": record.funcName or "",
             **getattr(record, "journal", {}),
         }
-        journal.sendv(f"MESSAGE={text}", *(f"{name}={value}" for name, value in fields.items()))
+        entry = {"MESSAGE": text, **fields}
+        # Whatever text comes by, the log takes it: half a surrogate pair would not be UTF-8.
+        journal.sendv(
+            *(f"{name}={value}".encode(errors="backslashreplace") for name, value in entry.items())
+        )
 
 
 def _stderr_handler() -> logging.Handler:

@@ -88,7 +88,10 @@ class Conversation:
             except CredentialError as error:
                 return Ending(Kind.NO_CREDENTIAL, None, str(error))
             opened = await self._open(opening)
-            return opened if isinstance(opened, Ending) else await self._hold(opened)
+            ending = opened if isinstance(opened, Ending) else await self._hold(opened)
+            if ending.kind is Kind.REFUSED:
+                self._parts.credentials.refused(opening)
+            return ending
         finally:
             self._finished.set()
 
@@ -101,6 +104,10 @@ class Conversation:
             await self._socket.close()
         else:
             self._task.cancel()
+        await self._finished.wait()
+
+    async def over(self) -> None:
+        """Wait until `run` is over."""
         await self._finished.wait()
 
     async def _open(self, opening: Opening) -> Socket | Ending:
@@ -124,6 +131,8 @@ class Conversation:
                 while self._ending is None:
                     frame = await socket.receive()
                     received_at_s = time.monotonic()
+                    if self._ending is not None:
+                        break  # hung up while it was on its way: nobody wants to hear it
                     for event in self._core.receive(frame):
                         if isinstance(event, Connected):
                             metadata_due.reschedule(None)

@@ -5,8 +5,9 @@ server said it was the last, or sent nothing more for 600 ms.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from kiosk.audio.pcm import PCM_16000, PcmFormat
 from kiosk.convai.messages import AgentAudio
@@ -15,6 +16,8 @@ from kiosk.visit.states import Event
 from kiosk.visit.timeline import Measures, Moment, Observer, What
 
 SETTLE_S = 0.6
+# An agent that hangs up before it says goodbye has this long to begin.
+LAST_WORDS_S = 1.0
 
 
 class Downlink:
@@ -91,6 +94,16 @@ class Downlink:
     def stop(self) -> None:
         """The conversation is over: silence."""
         self._silence()
+
+    async def heard_out(self, over: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Wait for the agent's last word, even where it follows the agent's hanging up.
+
+        `over` ends when the conversation is over, and nothing more can come.
+        """
+        if self._drained.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over(), LAST_WORDS_S)
+        await self.drained()
 
     async def drained(self) -> None:
         """Wait until everything the agent said was heard."""

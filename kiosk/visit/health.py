@@ -25,6 +25,7 @@ class Health:
         self._observe = observe
         self._changed = changed
         self._said: Cause | None = None
+        self._reported: dict[str, tuple[What, str]] = {}
 
     @property
     def cause(self) -> Cause | None:
@@ -57,7 +58,10 @@ class Health:
         opened = isinstance(event, Opened)
         what = What.DEVICE_OPENED if opened else What.DEVICE_LOST
         detail = event.description if isinstance(event, Opened) else str(event.error)
-        self._observe(Moment(what, time.monotonic(), {"device": name, "detail": detail}))
+        # A card that stays away is tried every second, and told of once.
+        if self._reported.get(name) != (what, detail):
+            self._reported[name] = (what, detail)
+            self._observe(Moment(what, time.monotonic(), {"device": name, "detail": detail}))
         if not opened:
             self._post(Event.ENDED, Ending(kind, None, detail))
         return opened

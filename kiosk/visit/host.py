@@ -97,6 +97,7 @@ class Host:
         self._uplink = Uplink(plan.preroll_ms, self.measures.mic_to_wire)
         self._downlink = Downlink(speaker, self.post, self.measures, observe)
         self._announcer = Announcer(speaker, voice, observe)
+        self._say = self._announcer.say
         self._parts = Parts(
             credentials, plan.initiation, self._uplink, self._downlink, observe, self.post
         )
@@ -111,8 +112,8 @@ class Host:
             Action.REOPEN: self._reopen,
             Action.SAY_CAUSE: self._say_cause,
             Action.CUT_TURN: lambda _: self._downlink.cut(),
-            Action.OPEN_TALK: lambda _: self._talk(allowed=True),
-            Action.CLOSE_TALK: lambda _: self._talk(allowed=False),
+            Action.OPEN_TALK: lambda _: self._uplink.allow_talk(allowed=True),
+            Action.CLOSE_TALK: lambda _: self._uplink.allow_talk(allowed=False),
             Action.CLOSE: self._close,
             Action.REMEMBER_PRESS: lambda _: self._remember_press(remember=True),
             Action.FORGET_PRESS: lambda _: self._remember_press(remember=False),
@@ -139,6 +140,9 @@ class Host:
             if at_s - self._acted_s < NERVOUS_S:
                 return
             self._acted_s = at_s
+        self._pressed(at_s)
+
+    def _pressed(self, at_s: float) -> None:
         self._observe(Moment(What.PRESSED, at_s))
         unfit = self.state is State.IDLE and self.health.cause is not None
         self.post(Event.PRESS_UNFIT if unfit else Event.PRESS)
@@ -198,7 +202,7 @@ class Host:
             self._entered()
         elif event is Event.SPEECH_STARTED:
             self._timers.cancel(Deadline.IDLE)
-        elif event is Event.SPEECH_ENDED:
+        elif event is Event.SPEECH_ENDED and self.state is State.LISTENING:
             self._arm()
 
     def _entered(self) -> None:
@@ -211,7 +215,7 @@ class Host:
             self._visit = None
             if self._press_remembered:
                 self._press_remembered = False
-                self.press(time.monotonic())
+                self._pressed(time.monotonic())
 
     def _arm(self) -> None:
         """Start the clock of this state."""
@@ -238,8 +242,8 @@ class Host:
             self._arm()
 
     def _unconnected(self) -> None:
-        detail = f"no conversation in {self._plan.connect_s:g} s"
-        self.post(Event.ENDED, Ending(Kind.UNREACHABLE, None, detail))
+        limit = f"no conversation in {self._plan.connect_s:g} s"
+        self.post(Event.ENDED, Ending(Kind.UNREACHABLE, None, limit))
 
     # --- actions --------------------------------------------------------------------------------
 
@@ -295,9 +299,6 @@ class Host:
         if cause is not None:
             self._say(cause)
 
-    def _talk(self, *, allowed: bool) -> None:
-        self._uplink.talk_open = allowed
-
     def _remember_press(self, *, remember: bool) -> None:
         self._press_remembered = remember
 
@@ -313,8 +314,9 @@ class Host:
     async def _take_leave(self, visit: _Visit, ending: Ending) -> None:
         """What the ending leaves to be heard, then the goodbye, while the socket closes."""
         rule = ending.rule
-        if rule.farewell is Farewell.FINISH:
-            await at_most(FAREWELL_LIMIT_S, self._downlink.drained())
+        if rule.farewell is Farewell.FINISH and visit.conversation is not None:
+            over = visit.conversation.over
+            await at_most(FAREWELL_LIMIT_S, self._downlink.heard_out(over))
         self._downlink.stop()
         if rule.sentence is not None:
             self._say(rule.sentence)
@@ -331,9 +333,6 @@ class Host:
         self.post(Event.CLOSED)
 
     # --- feedback -------------------------------------------------------------------------------
-
-    def _say(self, key: str) -> None:
-        self._announcer.say(key)
 
     def _show(self) -> None:
         """Light the lamp for what is now."""

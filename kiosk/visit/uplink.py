@@ -61,6 +61,10 @@ class Uplink:
         self._debt = len(self._outgoing)
         self._ready.set()
 
+    def allow_talk(self, *, allowed: bool) -> None:
+        """Whether the microphone's sound may go out (a held button), or only silence."""
+        self.talk_open = allowed
+
     def disconnect(self) -> None:
         """From now on chunks are kept again."""
         self._connected = False

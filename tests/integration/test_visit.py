@@ -173,6 +173,37 @@ async def test_the_goodbye_is_heard_to_its_end_and_then_the_socket_closes_with_1
     assert ended.fields["kind"] == Kind.AGENT_ENDED
 
 
+async def test_a_goodbye_that_follows_the_hanging_up_is_heard_too(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await kiosk.state(State.LISTENING)
+        await connection.send(AgentToolResponse("end_call"))
+        await asyncio.sleep(0.3)
+        sent_s = time.monotonic()
+        await connection.send(audio(tone(440, 0.8), 1, final=True))
+        await asyncio.wait_for(connection.closed.wait(), 5)
+        played = kiosk.room.loudspeaker(sent_s, time.monotonic())
+    assert np.count_nonzero(np.abs(played) > 100) / RATE_HZ > 0.7
+
+
+async def test_half_a_surrogate_pair_hurts_nobody(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await connection.socket.send('{"type":"ping","ping_event":{"event_id":"\\ud800"}}')
+        await connection.send(Ping(3))
+        await kiosk.until(lambda: connection.of_type(Pong) == [Pong(3)])
+        assert kiosk.count(What.MALFORMED) == 1
+        assert kiosk.host.state is State.LISTENING
+
+
 async def test_pressing_again_hangs_up_with_1000(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -199,6 +230,23 @@ async def test_a_nervous_second_press_does_nothing(short_dir: Path) -> None:
         await asyncio.sleep(0.2)
         assert kiosk.host.state is State.LISTENING
         assert kiosk.host.visits == 1
+
+
+async def test_a_press_while_the_last_visit_closes_begins_the_next(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await kiosk.state(State.LISTENING)
+        await asyncio.sleep(1.05)
+        await connection.close(1002, "This request exceeds your quota limit.")
+        await kiosk.state(State.CLOSING)
+        kiosk.button.press()
+        await server.connection(2)
+        await kiosk.state(State.LISTENING)
+        assert kiosk.host.visits == 2
 
 
 async def test_a_thousand_presses_never_make_two_visits_at_once(short_dir: Path) -> None:

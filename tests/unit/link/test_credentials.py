@@ -375,3 +375,17 @@ async def test_a_public_agent_needs_no_server() -> None:
     assert standings == [Standing(ready=True)]
     assert opening.url == "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=agent_1"
     assert opening.request_id == press_id != agent.next_press_id()
+
+
+@virtual_time
+async def test_what_the_agent_refused_is_not_used_again() -> None:
+    backend = Backend()
+    keeper = CredentialKeeper(backend.fetch, "warm")
+    first = await keeper.take("one")
+    keeper.refused(first)
+    second = await keeper.take("two")
+    assert second.request_id == "two"
+    assert len(backend.asked) == 2
+    keeper.refused(first)
+    assert keeper.next_press_id() != "two", "the second was used, but is still held"
+    assert len(backend.asked) == 2
