@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from kiosk.audio.pcm import Samples, to_int16
+from kiosk.audio.pcm import Samples
 
 SILENCE_DBFS = -96.0
 FULL_SCALE = 32768.0
@@ -18,13 +18,6 @@ def rms_dbfs(samples: Samples) -> float:
     if mean_square < 0.25:
         return SILENCE_DBFS
     return max(SILENCE_DBFS, 10 * math.log10(mean_square / FULL_SCALE**2))
-
-
-def apply_gain_db(samples: Samples, gain_db: float) -> Samples:
-    """Louder or softer; clips at full scale."""
-    if gain_db == 0:
-        return samples
-    return to_int16(samples * np.float32(10 ** (gain_db / 20)))
 
 
 def voiced_span(

@@ -7,7 +7,6 @@ from kiosk.devices.ports import Pattern
 from kiosk.visit.states import Event, State
 
 STEADY: Pattern = ((True, 60.0),)
-DARK: Pattern = ((False, 60.0),)
 QUICK: Pattern = ((True, 0.12), (False, 0.12))
 BLINK: Pattern = ((True, 0.5), (False, 0.5))
 DOUBLE: Pattern = ((True, 0.12), (False, 0.12), (True, 0.12), (False, 0.84))

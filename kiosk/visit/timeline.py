@@ -24,7 +24,6 @@ class What(StrEnum):
     LOST = "lost"
     SPEECH_STARTED = "speech_started"
     SPEECH_ENDED = "speech_ended"
-    FIRST_CHUNK_SENT = "first_chunk_sent"
     TRANSCRIPT = "transcript"
     RESPONSE = "response"
     CORRECTION = "correction"

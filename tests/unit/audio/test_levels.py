@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kiosk.audio.levels import SILENCE_DBFS, apply_gain_db, rms_dbfs, voiced_span
+from kiosk.audio.levels import SILENCE_DBFS, rms_dbfs, voiced_span
 from kiosk.audio.pcm import silence
 from tests.unit.sounds import tone
 
@@ -15,20 +15,6 @@ def test_a_full_scale_square_wave_is_0_dbfs_and_a_sine_3_below() -> None:
 def test_nothing_and_silence_have_the_lowest_level() -> None:
     assert rms_dbfs(silence(0)) == rms_dbfs(silence(320)) == SILENCE_DBFS
     assert rms_dbfs(np.ones(320, dtype=np.int16)) > SILENCE_DBFS
-
-
-@pytest.mark.parametrize("gain_db", [-20.0, -6.0, 6.0])
-def test_gain_is_in_decibels(gain_db: float) -> None:
-    sound = tone(440, 0.5, 16_000, 3000)
-    assert rms_dbfs(apply_gain_db(sound, gain_db)) == pytest.approx(
-        rms_dbfs(sound) + gain_db, abs=0.1
-    )
-
-
-def test_gain_clips_instead_of_wrapping_round() -> None:
-    loudest = np.array([32767, -32768], dtype=np.int16)
-    assert apply_gain_db(loudest, 20).tolist() == [32767, -32768]
-    assert apply_gain_db(loudest, 0) is loudest
 
 
 def test_the_voiced_span_is_where_the_sound_is() -> None:
