@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Nothing is asked of a kiosk's own environment.
 unexport KIOSK_CONFIG
 
-.PHONY: help demo test test-313 lint slow lock venv packages rig-packages clean
+.PHONY: help demo test test-313 lint slow lock venv packages rig-packages javascript-client clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -28,7 +28,7 @@ help:
 demo: venv
 	$(BIN)/kiosk demo
 
-test: venv rig-packages
+test: venv rig-packages javascript-client
 	$(BIN)/pytest -m "not slow"
 
 slow: venv rig-packages
@@ -36,7 +36,7 @@ slow: venv rig-packages
 
 # The tests that need neither sound server nor recogniser, on the other Python that we support.
 test-313: packages .venv-313/.filled
-	.venv-313/bin/pytest tests/unit
+	.venv-313/bin/pytest -m "not slow" tests/unit
 
 lint: venv
 	@.ci/debian-packages shellcheck systemd
@@ -51,7 +51,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--no-emit-index-url --no-annotate --upgrade pyproject.toml
 lock:
 	$(LOCK) --output-file requirements.txt
-	$(LOCK) --all-extras --output-file requirements-dev.txt
+	$(LOCK) --all-extras --group clients --output-file requirements-dev.txt
 
 venv: packages $(VENV)/.filled
 
@@ -75,5 +75,18 @@ $(VENV)/.filled: requirements-dev.txt pyproject.toml
 	@.venv-313/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
+# The official JavaScript client, for its test. Without npm, or where npm cannot fetch, that test is
+# skipped and says why.
+JAVASCRIPT := tests/clients/javascript
+javascript-client: $(JAVASCRIPT)/node_modules/.filled
+
+$(JAVASCRIPT)/node_modules/.filled: $(JAVASCRIPT)/package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "Filling $(@D) from package-lock.json"; \
+		(cd $(JAVASCRIPT) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) \
+			>/dev/null && touch $@ || echo "npm could not fill $(@D)"; \
+	fi
+
 clean:
+	rm -rf $(JAVASCRIPT)/node_modules
 	rm -rf .venv .venv-313 .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -88,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         ("end", "end the visit under way"),
     ):
         with_config(command(name, _control, text)).set_defaults(control=name)
+    tell = with_config(command("tell", _tell, "let the agent know something, without a turn"))
+    tell.add_argument("text", help="what it should know; it does not answer")
     agent.add_arguments(command("agent", _agent, "run the local ConvAI agent"))
     backend.add_commands(command("backend", _backend, "the backend that holds the API key"))
     return parser
@@ -154,10 +156,18 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _control(args: argparse.Namespace) -> int:
+    return _ask(args, args.control)
+
+
+def _tell(args: argparse.Namespace) -> int:
+    return _ask(args, "tell", text=args.text)
+
+
+def _ask(args: argparse.Namespace, command: str, **fields: str) -> int:
     from kiosk.config import load_settings
     from kiosk.ops.control import request
 
-    answer = request(load_settings(_config_path(args)).control.socket, args.control)
+    answer = request(load_settings(_config_path(args)).control.socket, command, **fields)
     if answer.get("ok") is not True:
         print(f"kiosk: {answer.get('error')}", file=sys.stderr)
         return 1

@@ -10,11 +10,15 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import cast
 
 from kiosk import __version__
 from kiosk.audio.gate import Gate, GateSettings, webrtc_detector
-from kiosk.config import Settings, device_token
-from kiosk.convai.messages import Initiation
+from kiosk.config import Settings, compat_api_key, device_token
+from kiosk.convai.client_messages import Initiation, UserActivity
+from kiosk.convai.fields import Json
+from kiosk.convai.frames import serialize
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent
@@ -23,15 +27,20 @@ from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import CredentialKeeper, Credentials, PublicAgent
 from kiosk.ops import control, journal, systemd
 from kiosk.visit.host import Host
-from kiosk.visit.plan import Plan
+from kiosk.visit.plan import Compat, Plan
 from kiosk.visit.speech import Voice, default_cache_dir
 from kiosk.visit.states import Event, table_for
 from kiosk.visit.timeline import Moment, Observer, What
+from kiosk.visit.tools import Tools
 
 log = logging.getLogger(__name__)
 
 # READY does not wait longer than this for the cards to say whether they could be opened.
 _DEVICES_TIMEOUT_S = 3.0
+
+# What popular guides tell clients to send, for `convai.compat`.
+_KEEP_ALIVES = {"off": None, "space": " ", "user_activity": serialize(UserActivity())}
+_END_OF_STREAM = '{"text": ""}'
 
 
 def run(settings: Settings) -> int:
@@ -86,7 +95,14 @@ class Daemon:
             indicator = self._hardware.open_indicator(loop)
             stack.callback(indicator.close)
             self._host = Host(
-                self._plan(), microphone, speaker, indicator, voice, credentials, self._observe
+                self._plan(),
+                microphone,
+                speaker,
+                indicator,
+                voice,
+                credentials,
+                Tools({"kiosk_info": self._info}, self._settings.agent.tool_timeout_s),
+                self._observe,
             )
             button = self._hardware.open_button(self._host.on_button, loop)
             stack.callback(button.close)
@@ -123,7 +139,14 @@ class Daemon:
     async def _opened_credentials(self, stack: contextlib.AsyncExitStack) -> Credentials:
         credentials, agent = self._settings.credentials, self._settings.agent
         if credentials.mode == "public":
-            return PublicAgent(agent.url, agent.id)
+            api_key = compat_api_key(self._settings)
+            if api_key is not None:
+                log.warning(
+                    "convai.compat.api_key_file: the API KEY of the account stands in every "
+                    "address this kiosk opens, and in the logs of every server on the way; for "
+                    "development only: remove the line before visitors come"
+                )
+            return PublicAgent(agent.url, agent.id, api_key)
         client = BackendClient(credentials.backend_url, device_token(self._settings))
         await stack.enter_async_context(client)
         return CredentialKeeper(client.fetch, credentials.policy)
@@ -147,9 +170,11 @@ class Daemon:
 
     def _plan(self) -> Plan:
         visit, button, agent = self._settings.visit, self._settings.button, self._settings.agent
+        compat = self._settings.convai.compat
         initiation = Initiation(
-            overrides=agent.overrides,
-            dynamic_variables=agent.variables,
+            overrides=agent.overrides.on_the_wire(),
+            dynamic_variables=cast("Mapping[str, Json]", agent.variables),
+            custom_llm_extra_body=agent.custom_llm_extra_body,
             user_id=self._settings.kiosk.name,
             source="unknown",  # the contract's word for a client that is none of its SDKs
             version=__version__,
@@ -162,14 +187,26 @@ class Daemon:
             idle_s=visit.idle_s,
             answer_s=visit.answer_s,
             connect_s=visit.connect_s,
+            queue_s=visit.queue_s,
             reconnects=visit.reconnects,
             preroll_ms=self._settings.gate.preroll_ms,
             disclosure=visit.disclosure,
             held_button=button.mode == "hold",
+            approved_mcp_tools=agent.approved_mcp_tools,
+            compat=Compat(
+                keep_alive=_KEEP_ALIVES[compat.keep_alive],
+                keep_alive_s=compat.keep_alive_s,
+                last_frame=_END_OF_STREAM if compat.end_of_stream else None,
+            ),
         )
 
     def _commands(self) -> Mapping[str, control.Command]:
-        return {"status": self._host.status, "press": self._press, "end": self._end}
+        return {
+            "status": lambda _: self._host.status(),
+            "press": self._press,
+            "end": self._end,
+            "tell": self._tell,
+        }
 
     # --- what devices and operators report ------------------------------------------------------
 
@@ -191,16 +228,36 @@ class Daemon:
         except TimeoutError:
             log.warning("a sound device has neither opened nor failed; going on without it")
 
-    def _press(self) -> Mapping[str, object]:
+    def _press(self, _: Mapping[str, object]) -> Mapping[str, object]:
         # Where the button is held, one press holds it and the next lets go.
         self._held = self._settings.button.mode == "hold" and not self._held
         pressed = self._held or self._settings.button.mode == "toggle"
         self._host.on_button(ButtonEdge(pressed, time.monotonic()))
         return {}
 
-    def _end(self) -> Mapping[str, object]:
+    def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:
         self._host.post(Event.HANG_UP)
         return {}
+
+    def _tell(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        text = request.get("text")
+        if not isinstance(text, str) or not text.strip():
+            return {"ok": False, "error": "tell needs a text"}
+        if not self._host.tell(text):
+            return {"ok": False, "error": "no conversation is open; press first"}
+        return {}
+
+    async def _info(self, _: Mapping[str, Json]) -> Json:
+        """The tool `kiosk_info`: where the visitor stands, and what time it is there."""
+        kiosk = self._settings.kiosk
+        now = datetime.now().astimezone()
+        return {
+            "name": kiosk.name,
+            "site": kiosk.site,
+            "language": kiosk.language,
+            "local_time": now.isoformat(timespec="minutes"),
+            "weekday": f"{now:%A}",
+        }
 
     def _observe(self, moment: Moment) -> None:
         fields = dict(moment.fields)

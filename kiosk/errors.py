@@ -35,3 +35,7 @@ class CredentialError(UnavailableError):
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class ToolError(KioskError):
+    """A tool of the kiosk's could not do what the agent asked; the text is for the agent."""

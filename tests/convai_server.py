@@ -11,14 +11,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from kiosk.audio.pcm import FORMATS, Samples
-from kiosk.convai.messages import (
-    ClientMessage,
-    Metadata,
-    ServerMessage,
-    UserAudio,
-    serialize,
-)
-from kiosk.convai.parsing import parse_client
+from kiosk.convai.client_messages import ClientMessage, UserAudio
+from kiosk.convai.frames import serialize
+from kiosk.convai.server_messages import Metadata
+from kiosk.convai.server_parsing import ServerMessage
+from kiosk.convai.client_parsing import parse_client
 
 
 @dataclass

@@ -24,15 +24,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input-format", default="pcm_16000")
     parser.add_argument("--output-format", default="pcm_16000")
     parser.add_argument("--connect-delay-ms", type=float, default=0.0)
+    parser.add_argument(
+        "--allow-override",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help='an override clients may use, as agent.first_message, or "all" (repeatable)',
+    )
+    parser.add_argument(
+        "--dialect", choices=("nested", "flat"), default="nested", help="flat: as guides spell it"
+    )
+    parser.add_argument("--scenario", metavar="NAME|FILE", help="misbehave as a fault script says")
+    parser.add_argument("--list-scenarios", action="store_true", help="what ships, and stop")
     parser.add_argument("--json", action="store_true", help="one JSON line for each event")
 
 
 def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT; raises KioskError."""
+    if args.list_scenarios:
+        return _list_scenarios(say)
+    from kiosk.agent.dialect import DIALECTS
     from kiosk.agent.guide import load_guide
     from kiosk.agent.hearing import Recogniser
+    from kiosk.agent.manner import Manner
+    from kiosk.agent.scenario import load_scenario
     from kiosk.agent.server import DEFAULT_API_KEY, AgentSettings, LocalAgent
-    from kiosk.agent.talk import Manner
     from kiosk.audio.pcm import FORMATS
 
     for name in (args.input_format, args.output_format):
@@ -47,14 +63,17 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
         signature_life_s=args.signature_life,
         connect_delay_s=args.connect_delay_ms / 1000,
         manner=Manner(args.input_format, args.output_format),
+        dialect=DIALECTS[args.dialect],
+        allowed_overrides=_overrides(args.allow_override),
     )
+    scenario = None if args.scenario is None else load_scenario(args.scenario)
     guide = load_guide(args.guide)
 
     def timeline(event: dict[str, object]) -> None:
         if args.json:
             say(json.dumps(event))
 
-    agent = LocalAgent(settings, guide, Recogniser(guide.jsgf()), timeline)
+    agent = LocalAgent(settings, guide, Recogniser(guide.jsgf()), timeline, scenario)
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -67,6 +86,27 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
 
     asyncio.run(serve())
     return 0
+
+
+def _list_scenarios(say: Callable[[str], None]) -> int:
+    from kiosk.agent.scenario import load_scenario, scenario_names
+
+    names = scenario_names()
+    width = max(len(name) for name in names)
+    for name in names:
+        say(f"{name:{width}}  {load_scenario(name).summary}")
+    return 0
+
+
+def _overrides(names: list[str]) -> frozenset[str]:
+    from kiosk.agent.admission import ALL
+    from kiosk.convai.overrides import OVERRIDE_NAMES
+
+    for name in names:
+        if name != ALL and name not in OVERRIDE_NAMES:
+            known = ", ".join(sorted(OVERRIDE_NAMES))
+            raise ConfigError(f"--allow-override: no override is called {name!r}; known: {known}")
+    return frozenset(names)
 
 
 def _key(path: Path | None) -> str | None:

@@ -4,7 +4,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,7 +37,7 @@ class Rest:
             return None
         route = self._routes.get(url.path)
         if route is None:
-            return _json(HTTPStatus.NOT_FOUND, {"detail": "Not Found"})
+            return json_response(HTTPStatus.NOT_FOUND, {"detail": "Not Found"})
         key = request.headers.get("xi-api-key", "")
         if not hmac.compare_digest(key.encode(), self._api_key.encode()):
             return _problem(HTTPStatus.UNAUTHORIZED, "invalid_api_key", "Invalid API key")
@@ -45,10 +45,10 @@ class Rest:
         agent_id = query.get("agent_id")
         if agent_id is None:
             missing = {"loc": ["query", "agent_id"], "msg": "Field required", "type": "missing"}
-            return _json(HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": [missing]})
+            return json_response(HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": [missing]})
         if agent_id != self._agent_id:
             return _problem(HTTPStatus.NOT_FOUND, "agent_not_found", "Agent not found")
-        return _json(*route(query, request.headers.get("Host", "localhost")))
+        return json_response(*route(query, request.headers.get("Host", "localhost")))
 
     def _signed_url(self, query: dict[str, str], host: str) -> tuple[HTTPStatus, dict[str, object]]:
         single_use = query.get("include_conversation_id", "").lower() == "true"
@@ -73,10 +73,11 @@ def new_conversation_id() -> str:
 
 
 def _problem(status: HTTPStatus, code: str, message: str) -> Response:
-    return _json(status, {"detail": {"status": code, "message": message}})
+    return json_response(status, {"detail": {"status": code, "message": message}})
 
 
-def _json(status: HTTPStatus, body: dict[str, object]) -> Response:
+def json_response(status: HTTPStatus, body: Mapping[str, object]) -> Response:
+    """A whole answer, after which the connection closes."""
     data = json.dumps(body).encode()
     headers = Headers(
         {

@@ -7,41 +7,47 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from kiosk.agent.admission import INVALID_MESSAGE, RefusedError, admit
+from kiosk.agent.dialect import DIALECTS, Dialect
+from kiosk.agent.faults import Faults
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
+from kiosk.agent.link import Link
+from kiosk.agent.manner import Manner
 from kiosk.agent.rest import Rest, new_conversation_id
-from kiosk.agent.signatures import SignatureError, Signer
-from kiosk.agent.talk import Manner, Talk, TimelineSink
+from kiosk.agent.rest_faults import answer_badly
+from kiosk.agent.scenario import Scenario, Step
+from kiosk.agent.signatures import CONVERSATION_PATH, Claim, SignatureError, Signer
+from kiosk.agent.talk import Talk, TimelineSink
 from kiosk.agent.voice import Voice
-from kiosk.convai.messages import (
-    ClientMessage,
-    Initiation,
-    Malformed,
-    ServerMessage,
-    Unknown,
-    serialize,
-)
-from kiosk.convai.parsing import MAX_FRAME_BYTES, parse_client
+from kiosk.convai.client_messages import Initiation
+from kiosk.convai.frames import MAX_FRAME_BYTES
+from kiosk.convai.server_messages import ErrorReport, Metadata
 from kiosk.errors import UnavailableError
 
 DEFAULT_AGENT_ID = "agent_local"
 DEFAULT_API_KEY = "local-agent"
 
-_INVALID = "Invalid message received"
 _INITIATION_TIMEOUT_S = 10.0
+_UNAUTHORIZED = "Could not authorize the conversation."
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """Where the agent listens, and what it takes to talk with it. Port 0 takes any free one."""
+    """Where the agent listens, and what it takes to talk with it. Port 0 takes any free one.
+
+    `allowed_overrides` are dotted names, as "agent.first_message", or "all". Text only needs no
+    permission: a client without sound could not talk at all.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8090
@@ -52,14 +58,25 @@ class AgentSettings:
     # Waits this long before the metadata, as a far server does.
     connect_delay_s: float = 0.0
     manner: Manner = field(default_factory=Manner)
+    dialect: Dialect = DIALECTS["nested"]
+    allowed_overrides: frozenset[str] = frozenset()
 
 
 class LocalAgent:
-    """Holds conversations with any number of clients; `listening` is its context."""
+    """Holds conversations with any number of clients; `listening` is its context.
+
+    `scenario` may be changed at any time; it counts for what begins after that.
+    """
 
     def __init__(
-        self, settings: AgentSettings, guide: Guide, recogniser: Recogniser, timeline: TimelineSink
+        self,
+        settings: AgentSettings,
+        guide: Guide,
+        recogniser: Recogniser,
+        timeline: TimelineSink,
+        scenario: Scenario | None = None,
     ) -> None:
+        self.scenario = scenario
         self._settings = settings
         self._guide = guide
         self._recogniser = recogniser
@@ -67,6 +84,7 @@ class LocalAgent:
         self._voice = Voice(guide.voice, guide.words_per_minute)
         self._signer = Signer(secrets.token_bytes(32), settings.signature_life_s)
         self._rest = Rest(settings.agent_id, settings.api_key, self._signer)
+        self._arrivals: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -92,76 +110,109 @@ class LocalAgent:
             port = next(iter(server.sockets)).getsockname()[1]
             yield f"http://{host}:{port}"
 
-    def _process_request(self, _: ServerConnection, request: Request) -> Response | None:
-        return self._rest.respond(request)
+    # --- before the conversation ----------------------------------------------------------------
+
+    async def _process_request(
+        self, connection: ServerConnection, request: Request
+    ) -> Response | None:
+        conversation = urlsplit(request.path).path == CONVERSATION_PATH
+        moment = "upgrade" if conversation else "request"
+        answer = None if conversation else self._rest.respond(request)
+        return await answer_badly(self._steps_at(moment), answer, connection)
+
+    def _steps_at(self, moment: str) -> list[Step]:
+        self._arrivals[moment] += 1
+        steps = () if self.scenario is None else self.scenario.steps
+        number = self._arrivals[moment]
+        return [step for step in steps if step.on == moment and step.nth in (None, number)]
+
+    def _claim(self, request: Request) -> Claim:
+        """Who wants in; raises SignatureError."""
+        settings = self._settings
+        claim = self._signer.check(request.path, time.monotonic())
+        if claim.agent_id != settings.agent_id:
+            raise SignatureError("The AI agent you are trying to reach does not exist.")
+        key = parse_qs(urlsplit(request.path).query).get("xi-api-key")
+        if key is not None:
+            # No contract has this; only guides do, whose dialect takes it.
+            if settings.dialect.opens_with_initiation or key != [settings.api_key]:
+                raise SignatureError(_UNAUTHORIZED)
+        elif not claim.signed and not settings.public:
+            raise SignatureError(_UNAUTHORIZED)
+        return claim
+
+    # --- the conversation -----------------------------------------------------------------------
 
     async def _converse(self, connection: ServerConnection) -> None:
         assert connection.request is not None
+        self._arrivals["conversation"] += 1
         try:
-            claim = self._signer.check(connection.request.path, time.monotonic())
-            if claim.agent_id != self._settings.agent_id:
-                raise SignatureError("The AI agent you are trying to reach does not exist.")
-            if not claim.signed and not self._settings.public:
-                raise SignatureError("Could not authorize the conversation.")
+            claim = self._claim(connection.request)
         except SignatureError as refusal:
             await connection.close(3000, str(refusal))
             return
-        link = _Link(connection)
+        link = Link(connection, self._settings.dialect)
+        conversation_id = claim.conversation_id or new_conversation_id()
+        initiation = await self._initiation(link)
+        if initiation is None:
+            await link.close(1008, INVALID_MESSAGE)
+            return
+        await asyncio.sleep(self._settings.connect_delay_s)
+        talk = await self._talk(link, initiation, conversation_id)
+        if talk is None:
+            return
+        self._tell("connected", conversation_id)
+        try:
+            await talk.run()
+        finally:
+            self._tell("closed", conversation_id, code=connection.close_code)
+
+    async def _initiation(self, link: Link) -> Initiation | None:
+        """The first frame; None if it is not what it must be."""
+        if not link.dialect.opens_with_initiation:
+            return Initiation()
         try:
             async with asyncio.timeout(_INITIATION_TIMEOUT_S):
                 first = await link.receive()
         except TimeoutError:
-            first = None
-        if not isinstance(first, Initiation):
-            await connection.close(1008, _INVALID)
-            return
-        await asyncio.sleep(self._settings.connect_delay_s)
-        conversation_id = claim.conversation_id or new_conversation_id()
-        talk = Talk(
+            return None
+        return first if isinstance(first, Initiation) else None
+
+    async def _talk(self, link: Link, initiation: Initiation, conversation_id: str) -> Talk | None:
+        """What follows an initiation; None if the client is refused."""
+        scenario, settings = self.scenario, self._settings
+        manner = settings.manner
+        if scenario is not None:
+            manner = replace(manner, **scenario.agent.model_dump(exclude_none=True))
+        system = {
+            "system__agent_id": settings.agent_id,
+            "system__conversation_id": conversation_id,
+        }
+        greeting = self._guide.greeting if manner.greeting is None else manner.greeting
+        try:
+            wishes = admit(initiation, greeting, settings.allowed_overrides, system)
+        except RefusedError as refusal:
+            # The service accepts first and looks then: connected does not mean accepted.
+            await link.send(Metadata(conversation_id, manner.output_format, manner.input_format))
+            await link.send(ErrorReport(refusal.code, str(refusal), refusal.error_type))
+            await link.close(refusal.code, str(refusal))
+            return None
+        steps = () if scenario is None else scenario.steps
+        return Talk(
             conversation_id,
-            self._settings.manner,
+            manner,
+            wishes,
             self._guide,
             self._recogniser,
             self._voice,
-            link.send,
-            link.hang_up,
+            link,
+            Faults(steps, self._arrivals["conversation"]),
             self._timeline,
         )
-        self._tell("connected", conversation_id)
-        try:
-            await talk.run(link.receive)
-        finally:
-            self._tell("closed", conversation_id, code=connection.close_code)
 
     def _tell(self, event: str, conversation_id: str, **fields: object) -> None:
         entry = {"at_s": time.monotonic(), "event": event, "conversation_id": conversation_id}
         self._timeline({**entry, **fields})
-
-
-class _Link:
-    """Messages over one WebSocket; what is not a message closes it."""
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self._connection = connection
-
-    async def receive(self) -> ClientMessage | None:
-        """The next message; None when the connection is over."""
-        try:
-            frame = await self._connection.recv()
-        except ConnectionClosed:
-            return None
-        message = parse_client(frame)
-        if isinstance(message, Malformed | Unknown):
-            await self._connection.close(1008, _INVALID)
-            return None
-        return message
-
-    async def send(self, message: ServerMessage) -> None:
-        with contextlib.suppress(ConnectionClosed):  # the reader sees the same close
-            await self._connection.send(serialize(message))
-
-    async def hang_up(self) -> None:
-        await self._connection.close(1000)
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -1,48 +1,46 @@
 """One conversation with a client, as the server: greets, listens, answers, is interrupted."""
 
 import asyncio
+import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
+from kiosk.agent.admission import Wishes
 from kiosk.agent.ears import Ears, TurnEnded, TurnStarted
+from kiosk.agent.faults import Faults
 from kiosk.agent.guide import END_CALL, Entry, Guide
 from kiosk.agent.hearing import Heard, Recogniser
+from kiosk.agent.limits import Limits
+from kiosk.agent.link import Link
+from kiosk.agent.manner import Manner
 from kiosk.agent.voice import Voice
-from kiosk.audio.pcm import FORMATS, PcmFormat, Samples
-from kiosk.convai.messages import (
+from kiosk.audio.pcm import FORMATS, PcmFormat, Samples, silence
+from kiosk.convai.client_messages import (
+    ClientMessage,
+    ContextualUpdate,
+    Feedback,
+    MultimodalMessage,
+    Pong,
+    ToolResult,
+    UserAudio,
+    UserMessage,
+)
+from kiosk.convai.server_messages import (
     AgentAudio,
     AgentResponse,
     AgentResponseCorrection,
-    AgentToolResponse,
-    ClientMessage,
     Interruption,
     Metadata,
     Ping,
-    Pong,
-    ServerMessage,
-    UserAudio,
-    UserMessage,
     UserTranscript,
 )
+from kiosk.convai.server_tools import AgentToolResponse
 
-# Speech is sent in pieces of this length, this many times faster than it is spoken.
-_PIECE_MS = 200
-_BURST = 4.0
-_PING_INTERVAL_S = 2.0
 # After a farewell the client hangs up; a client that does not is hung up on.
 _HANG_UP_GRACE_S = 3.0
 
 TimelineSink = Callable[[dict[str, object]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How the agent behaves towards clients."""
-
-    input_format: str = "pcm_16000"
-    output_format: str = "pcm_16000"
-    end_of_turn_ms: int = 500
 
 
 @dataclass(slots=True)
@@ -61,32 +59,33 @@ class _Turn:
 
 
 class Talk:
-    """A conversation from the client's initiation on.
-
-    `send` writes one message to the client, or nothing if it is gone; `hang_up` closes with 1000.
-    """
+    """A conversation from the client's initiation on."""
 
     def __init__(
         self,
         conversation_id: str,
         manner: Manner,
+        wishes: Wishes,
         guide: Guide,
         recogniser: Recogniser,
         voice: Voice,
-        send: Callable[[ServerMessage], Awaitable[None]],
-        hang_up: Callable[[], Awaitable[None]],
+        link: Link,
+        faults: Faults,
         timeline: TimelineSink,
     ) -> None:
+        self.link = link
+        self.on_hold = False  # in a queue nobody listens
         self._conversation_id = conversation_id
         self._manner = manner
+        self._wishes = wishes
         self._guide = guide
         self._recogniser = recogniser
         self._voice = voice
-        self._send = send
-        self._hang_up = hang_up
+        self._faults = faults
         self._timeline = timeline
         self._output: PcmFormat = FORMATS[manner.output_format]
         self._ears = Ears(FORMATS[manner.input_format], manner.end_of_turn_ms)
+        self._limits = Limits(manner, wishes)
         self._event_id = 0
         self._ping_id = 0
         self._pings: dict[int, float] = {}
@@ -95,40 +94,67 @@ class Talk:
         self._answering: asyncio.Task[None] | None = None
         self._not_understood = 0
 
-    async def run(self, receive: Callable[[], Awaitable[ClientMessage | None]]) -> None:
-        """Talk until `receive` answers None: the connection is over."""
-        await self._send(
-            Metadata(self._conversation_id, self._manner.output_format, self._manner.input_format)
-        )
+    @property
+    def output_rate_hz(self) -> int:
+        return self._output.rate_hz
+
+    @property
+    def event_id(self) -> int:
+        """That of the newest turn."""
+        return self._event_id
+
+    async def run(self) -> None:
+        """Talk until the connection is over."""
+        manner = self._manner
+        await self._faults.at("initiation", self)
+        announced = manner.announced_output_format or manner.output_format
+        await self.link.send(Metadata(self._conversation_id, announced, manner.input_format))
         async with asyncio.TaskGroup() as tasks:
-            pinging = tasks.create_task(self._ping(), name="ping")
+            beside = [
+                tasks.create_task(self._ping(), name="ping"),
+                tasks.create_task(self._limits.watch(self), name="limits"),
+            ]
             try:
-                self._answer_with(tasks, self._speak(self._guide.greeting))
-                while (message := await receive()) is not None:
+                if await self._faults.at("connected", self):
+                    self._answer_with(tasks, self.speak(self._wishes.first_message))
+                while (message := await self.link.receive()) is not None:
                     await self._on_message(message, tasks)
             finally:
-                pinging.cancel()
+                self._faults.stop()
+                for task in beside:
+                    task.cancel()
                 if self._answering is not None:
                     self._answering.cancel()
 
     async def _on_message(self, message: ClientMessage, tasks: asyncio.TaskGroup) -> None:
         now_s = time.monotonic()
+        if not isinstance(message, Pong):
+            self._limits.input_came()
         match message:
             case UserAudio(audio):
-                for event in self._ears.push(audio, now_s):
-                    if isinstance(event, TurnStarted):
-                        self._tell("visitor_started")
-                        await self._interrupt()
-                    else:
-                        self._answer_with(tasks, self._hear_and_answer(event))
-            case UserMessage(text):
+                if not self._wishes.text_only and not self.on_hold:
+                    await self._hear(audio, now_s, tasks)
+            case UserMessage(text) | MultimodalMessage(str(text)):
                 await self._interrupt()
-                entry = self._guide.entry_for(text)
-                self._answer_with(tasks, self._answer(entry, text))
+                self._answer_with(tasks, self._read_and_answer(text))
             case Pong(event_id) if isinstance(event_id, int) and event_id in self._pings:
                 self._ping_ms = round((now_s - self._pings.pop(event_id)) * 1000)
+            case ContextualUpdate(text):
+                self._tell("context", text=text)
+            case ToolResult(_, result, is_error):
+                self._tell("tool_result", result=result, is_error=is_error)
+            case Feedback(event_id, score):
+                self._tell("feedback", event_id=event_id, score=score)
             case _:
                 pass  # nothing this agent acts on
+
+    async def _hear(self, audio: bytes, now_s: float, tasks: asyncio.TaskGroup) -> None:
+        for event in self._ears.push(audio, now_s):
+            if isinstance(event, TurnStarted):
+                self._tell("visitor_started")
+                await self._interrupt()
+            else:
+                self._answer_with(tasks, self._hear_and_answer(event))
 
     def _answer_with(self, tasks: asyncio.TaskGroup, speaking: Coroutine[None, None, None]) -> None:
         """Begin an answer; one that was still being prepared is forgotten."""
@@ -136,8 +162,14 @@ class Talk:
             self._answering.cancel()
         self._answering = tasks.create_task(speaking, name="answer")
 
+    async def _read_and_answer(self, text: str) -> None:
+        if await self._faults.at("turn", self):
+            await self._answer(self._guide.entry_for(text), "")
+
     async def _hear_and_answer(self, ended: TurnEnded) -> None:
         self._tell("visitor_ended", last_voiced_received_s=ended.last_voiced_received_s)
+        if not await self._faults.at("turn", self):
+            return
         heard: Heard = await asyncio.to_thread(self._recogniser.recognise, ended.samples)
         self._tell(
             "heard",
@@ -152,7 +184,7 @@ class Talk:
         self, entry: Entry | None, heard: str, last_voiced_received_s: float | None = None
     ) -> None:
         if heard:
-            await self._send(UserTranscript(heard, self._event_id))
+            await self.link.send(UserTranscript(heard, self._event_id))
         if entry is None:
             again = self._guide.ask_again
             text = again[self._not_understood % len(again)]
@@ -160,12 +192,16 @@ class Talk:
         else:
             self._not_understood = 0
             text = entry.say
-        await self._speak(text, last_voiced_received_s)
+        await self.speak(text, last_voiced_received_s)
         if entry is not None and entry.tool == END_CALL:
-            await self._end_call()
+            await self.end_call()
 
-    async def _speak(self, text: str, last_voiced_received_s: float | None = None) -> None:
-        samples = await self._voice.render(text, self._output.rate_hz)
+    async def speak(self, text: str, last_voiced_received_s: float | None = None) -> None:
+        """Say something as a turn of its own; nothing, if there is nothing to say."""
+        if not text:  # an empty first message: the visitor begins
+            return
+        silent = self._wishes.text_only
+        samples = silence(0) if silent else await self._voice.render(text, self._output.rate_hz)
         self._event_id += 1
         total_s = len(samples) / self._output.rate_hz
         self._turn = _Turn(self._event_id, text, samples, time.monotonic(), total_s)
@@ -176,18 +212,27 @@ class Talk:
             duration_s=round(total_s, 3),
             last_voiced_received_s=last_voiced_received_s,
         )
-        await self._send(AgentResponse(text, self._event_id))
+        response_id = f"resp_{secrets.token_hex(8)}"
+        await self.link.send(AgentResponse(text, self._event_id, response_id))
         await self._send_audio(samples, self._event_id)
         self._tell("agent_sent", event_id=self._event_id)
 
+    async def play(self, samples: Samples) -> None:
+        """Send sound that nobody says."""
+        self._event_id += 1
+        await self._send_audio(samples, self._event_id)
+
     async def _send_audio(self, samples: Samples, event_id: int) -> None:
         """The whole turn in pieces, faster than real time, the last one marked final."""
-        size = self._output.rate_hz * _PIECE_MS // 1000
+        manner = self._manner
+        size = self._output.rate_hz * manner.piece_ms // 1000
         for start in range(0, len(samples), size):
             piece = samples[start : start + size]
             final = start + size >= len(samples)
-            await self._send(AgentAudio(self._output.encode(piece), event_id, final))
-            await asyncio.sleep(_PIECE_MS / 1000 / _BURST)
+            await self.link.send(AgentAudio(self._output.encode(piece), event_id, final))
+            if start == 0 and not await self._faults.at("speaking", self):
+                return
+            await asyncio.sleep(manner.piece_ms / 1000 / manner.burst)
 
     async def _interrupt(self) -> None:
         """The visitor speaks: what was being said or prepared is void."""
@@ -199,29 +244,32 @@ class Talk:
         if turn is None or turn.spoken_part(now_s) >= 1.0:
             return
         self._tell("interrupted", event_id=turn.event_id)
-        await self._send(Interruption(turn.event_id))
-        # The real service sends some audio of the cut turn late; a client must drop it.
+        await self.link.send(Interruption(turn.event_id))
         part = turn.spoken_part(now_s)
-        at = round(len(turn.samples) * part)
-        late = turn.samples[at : at + self._output.rate_hz * _PIECE_MS // 1000]
-        await self._send(AgentAudio(self._output.encode(late), turn.event_id))
+        if self.link.dialect.numbers_turns:
+            # The real service sends some audio of the cut turn late; a client must drop it.
+            at = round(len(turn.samples) * part)
+            late = turn.samples[at : at + self._output.rate_hz * self._manner.piece_ms // 1000]
+            await self.link.send(AgentAudio(self._output.encode(late), turn.event_id))
         words = turn.text.split()
         kept = " ".join(words[: round(len(words) * part)])
-        await self._send(AgentResponseCorrection(turn.text, f"{kept}...", turn.event_id))
+        await self.link.send(AgentResponseCorrection(turn.text, f"{kept}...", turn.event_id))
+        await self._faults.at("interruption", self)
 
-    async def _end_call(self) -> None:
-        await self._send(AgentToolResponse(END_CALL, f"tool_{self._event_id}"))
+    async def end_call(self) -> None:
+        """Hang up, once what is being said was heard."""
+        await self.link.send(AgentToolResponse(END_CALL, f"tool_{self._event_id}", event_id=self._event_id))
         turn = self._turn
         left_s = 0.0 if turn is None else turn.started_s + turn.total_s - time.monotonic()
         await asyncio.sleep(max(0.0, left_s) + _HANG_UP_GRACE_S)
-        await self._hang_up()
+        await self.link.close()
 
     async def _ping(self) -> None:
         while True:
             self._ping_id += 1
             self._pings = {self._ping_id: time.monotonic()}
-            await self._send(Ping(self._ping_id, self._ping_ms))
-            await asyncio.sleep(_PING_INTERVAL_S)
+            await self.link.send(Ping(self._ping_id, self._ping_ms))
+            await asyncio.sleep(self._manner.ping_s)
 
     def _tell(self, event: str, **fields: object) -> None:
         self._timeline(

@@ -4,28 +4,41 @@ No I/O, no clock. The shell that owns the socket feeds `receive` and sends what 
 once and before anything else. The core negotiates formats, answers pings, and drops stale audio.
 """
 
+from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from kiosk.convai.client_messages import McpToolApprovalResult, Pong
 from kiosk.convai.endings import Ending, Kind, classify_close
-from kiosk.convai.messages import (
+from kiosk.convai.frames import Ignored, Malformed, Unknown, serialize
+from kiosk.convai.server_messages import (
     AgentAudio,
     AgentResponse,
+    AgentResponseComplete,
     AgentResponseCorrection,
-    AgentToolResponse,
+    AgentResponseMetadata,
+    AgentResponsePart,
+    ClientError,
     ErrorReport,
+    GuardrailTriggered,
     Interruption,
-    Malformed,
     Metadata,
     Ping,
-    Pong,
-    ToolCall,
-    ToolResult,
-    Unknown,
+    QueueStatus,
     UserTranscript,
-    serialize,
+    VadScore,
 )
-from kiosk.convai.parsing import parse_server
+from kiosk.convai.server_parsing import parse_server
+from kiosk.convai.server_tools import (
+    END_CALL,
+    SKIP_TURN,
+    AgentToolRequest,
+    AgentToolResponse,
+    McpConnectionStatus,
+    McpToolCall,
+    ToolCall,
+)
 
 # Both directions may have any of these (contract: `asr_input_format`, `tts_output_format`).
 AUDIO_FORMATS = (
@@ -38,6 +51,9 @@ AUDIO_FORMATS = (
     "ulaw_8000",
 )
 DEFAULT_AUDIO_FORMAT = "pcm_16000"
+
+# How many calls of MCP servers may be open at once: that far back an answer is remembered.
+_MCP_CALLS_REMEMBERED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +84,61 @@ class AgentHangsUp:
     """The agent called `end_call`: what it said is heard out, then the socket is closed."""
 
 
+@dataclass(frozen=True, slots=True)
+class TurnSkipped:
+    """The agent chose not to answer this turn of the visitor's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Too many conversations at once: the visitor is held; what sounds until then is music."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The wait is over, the agent listens."""
+
+
 CoreEvent: TypeAlias = (
     Answer
     | Connected
     | Refused
     | AgentHangsUp
+    | TurnSkipped
+    | Queued
+    | Admitted
     | AgentAudio
     | AgentResponse
     | AgentResponseCorrection
+    | AgentToolResponse
+    | GuardrailTriggered
     | UserTranscript
     | Interruption
+    | ToolCall
     | Malformed
 )
 
 
 class ClientConversation:
-    """One conversation from the first frame to the close. Not reusable."""
+    """One conversation from the first frame to the close. Not reusable.
 
-    def __init__(self) -> None:
+    `approved_mcp_tools`: the tools of MCP servers that may run when the server asks; any other is
+    refused.
+    """
+
+    def __init__(self, approved_mcp_tools: Collection[str] = ()) -> None:
         self.conversation_id: str | None = None
         self.malformed_frames = 0
         self.unknown_frames = 0
+        self._approved_mcp_tools = frozenset(approved_mcp_tools)
         self._connected = False
+        self._queued = False
         # Audio with an id up to the barrier belongs to a turn the visitor cut.
         self._barrier = -1
         self._highest_id = 0
         self._error = ""
+        self._error_code: int | None = None
+        self._settled_mcp_calls: deque[str] = deque(maxlen=_MCP_CALLS_REMEMBERED)
 
     def receive(self, frame: str | bytes) -> list[CoreEvent]:
         """What one frame means, in order; stale, unknown and repeated things mean nothing."""
@@ -107,13 +152,14 @@ class ClientConversation:
                 return self._on_audio(message)
             case Interruption():
                 return [self._on_interruption(message)]
-            case ToolCall():
-                return self._on_tool_call(message)
             case AgentToolResponse():
-                ends = message.tool_name == "end_call" and not message.is_error
-                return [AgentHangsUp()] if ends else []
-            case ErrorReport():
-                self._error = f"{message.error_type or ''} {message.message}".strip()
+                return [_tool_ran(message)]
+            case McpToolCall():
+                return self._on_mcp_call(message)
+            case QueueStatus(status):
+                return self._on_queue(status)
+            case ErrorReport() | ClientError():
+                self._error, self._error_code = _account(message), message.code
                 return []
             case Malformed():
                 self.malformed_frames += 1
@@ -121,12 +167,29 @@ class ClientConversation:
             case Unknown():
                 self.unknown_frames += 1
                 return []
-            case AgentResponse() | AgentResponseCorrection() | UserTranscript():
+            case AgentResponse() | UserTranscript():
+                # It went on: what was reported did not end it.
+                self._error, self._error_code = "", None
                 return [message]
+            case AgentResponseCorrection() | GuardrailTriggered() | ToolCall():
+                return [message]
+            case (
+                Ignored()
+                | AgentResponsePart()
+                | AgentResponseComplete()
+                | AgentResponseMetadata()
+                | AgentToolRequest()
+                | McpConnectionStatus()
+                | VadScore()
+            ):
+                return []
 
     def closed(self, code: int | None, reason: str) -> Ending:
-        """Classify the close, with what error events said before it."""
-        return classify_close(code, reason, self._error)
+        """Classify the close, with what error events said before it.
+
+        Where the connection broke off without a close frame, the error's own code counts.
+        """
+        return classify_close(self._error_code if code is None else code, reason, self._error)
 
     def _on_metadata(self, metadata: Metadata) -> list[CoreEvent]:
         if self._connected:  # a second one would restart nothing
@@ -154,9 +217,39 @@ class ClientConversation:
         self._barrier = max(self._barrier, cut)
         return Interruption(self._barrier)
 
-    def _on_tool_call(self, call: ToolCall) -> list[CoreEvent]:
-        # This kiosk offers no tools: say so at once, so that the agent goes on talking.
-        if not call.expects_response:
+    def _on_queue(self, status: str) -> list[CoreEvent]:
+        if status == "waiting" and not self._queued:
+            self._queued = True
+            return [Queued()]
+        if status == "admitted" and self._queued:
+            self._queued = False
+            return [Admitted()]
+        if status == "timed_out":
+            return [Refused(Ending(Kind.BUSY, None, "nobody became free while the visitor waited"))]
+        return []
+
+    def _on_mcp_call(self, call: McpToolCall) -> list[CoreEvent]:
+        # One answer a call, whatever is repeated.
+        if call.state != "awaiting_approval" or call.tool_call_id in self._settled_mcp_calls:
             return []
-        result = ToolResult(call.tool_call_id, "This kiosk has no such tool.", is_error=True)
-        return [Answer(serialize(result))]
+        self._settled_mcp_calls.append(call.tool_call_id)
+        approved = call.tool_name in self._approved_mcp_tools
+        return [Answer(serialize(McpToolApprovalResult(call.tool_call_id, approved)))]
+
+
+def _tool_ran(response: AgentToolResponse) -> CoreEvent:
+    if response.is_called and not response.is_error:
+        if response.tool_name == END_CALL:
+            return AgentHangsUp()
+        if response.tool_name == SKIP_TURN:
+            return TurnSkipped()
+    return response
+
+
+def _account(error: ErrorReport | ClientError) -> str:
+    """Everything an error event says of its cause."""
+    if isinstance(error, ErrorReport):
+        said = (error.error_type, error.message, error.reason)
+    else:
+        said = (error.name, error.message, None)
+    return " ".join(part for part in said if part)

@@ -24,9 +24,14 @@ class Kind(StrEnum):
     NO_CREDENTIAL = "no_credential"
     QUOTA = "quota"
     BUSY = "busy"
+    OVERRIDE_REFUSED = "override_refused"
+    VARIABLE_MISSING = "variable_missing"
+    AGENT_MISSING = "agent_missing"
     AGENT_MISCONFIGURED = "agent_misconfigured"
     REFUSED = "refused"
     PROTOCOL = "protocol"
+    SAFETY = "safety"
+    NOT_HEARD = "not_heard"  # nothing of the kiosk's sound reached the server
     AGENT_FAILED = "agent_failed"
     INTERNAL = "internal"
     MICROPHONE_LOST = "microphone_lost"
@@ -42,34 +47,43 @@ class Farewell(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What follows from a kind. `sentence` is a key of the kiosk's sentences, None for silence."""
+    """What follows from a kind. `sentence` is a key of the kiosk's sentences, None for silence.
 
-    retry: bool
+    `retries`: how many new conversations one visit may try; a mistake in somebody's configuration
+    is never tried again, for it would fail again.
+    """
+
+    retries: int
     sentence: str | None
     severity: int  # syslog priority: 3 error, 4 warning, 5 notice, 6 info
     farewell: Farewell = Farewell.CUT
 
 
 RULES: dict[Kind, Rule] = {
-    Kind.HUNG_UP: Rule(False, None, 6),
-    Kind.AGENT_ENDED: Rule(False, None, 6, Farewell.FINISH),
-    Kind.MAX_DURATION: Rule(False, "time_up", 5, Farewell.FINISH),
-    Kind.TIME_UP: Rule(False, "time_up", 5),
-    Kind.ABANDONED: Rule(False, "goodbye", 6),
-    Kind.NO_ANSWER: Rule(False, "no_answer", 4),
-    Kind.STOPPED: Rule(False, None, 6),
-    Kind.NETWORK_LOST: Rule(True, "connection_lost", 4),
-    Kind.UNREACHABLE: Rule(True, "cannot_reach", 4),
-    Kind.NO_CREDENTIAL: Rule(False, "cannot_reach", 3),
-    Kind.QUOTA: Rule(False, "not_today", 3),
-    Kind.BUSY: Rule(False, "busy", 4),
-    Kind.AGENT_MISCONFIGURED: Rule(False, "out_of_order", 3),
-    Kind.REFUSED: Rule(False, "out_of_order", 3),
-    Kind.PROTOCOL: Rule(False, "out_of_order", 3),
-    Kind.AGENT_FAILED: Rule(True, "connection_lost", 4),
-    Kind.INTERNAL: Rule(True, "connection_lost", 4),
-    Kind.MICROPHONE_LOST: Rule(False, "no_microphone", 3),
-    Kind.SPEAKER_LOST: Rule(False, None, 3),
+    Kind.HUNG_UP: Rule(0, None, 6),
+    Kind.AGENT_ENDED: Rule(0, None, 6, Farewell.FINISH),
+    Kind.MAX_DURATION: Rule(0, "time_up", 5, Farewell.FINISH),
+    Kind.TIME_UP: Rule(0, "time_up", 5),
+    Kind.ABANDONED: Rule(0, "goodbye", 6),
+    Kind.NO_ANSWER: Rule(0, "no_answer", 4),
+    Kind.STOPPED: Rule(0, None, 6),
+    Kind.NETWORK_LOST: Rule(3, "connection_lost", 4),
+    Kind.UNREACHABLE: Rule(3, "cannot_reach", 4),
+    Kind.NO_CREDENTIAL: Rule(0, "cannot_reach", 3),
+    Kind.QUOTA: Rule(0, "not_today", 3),
+    Kind.BUSY: Rule(0, "busy", 4),
+    Kind.OVERRIDE_REFUSED: Rule(0, "out_of_order", 3),
+    Kind.VARIABLE_MISSING: Rule(0, "out_of_order", 3),
+    Kind.AGENT_MISSING: Rule(0, "out_of_order", 3),
+    Kind.AGENT_MISCONFIGURED: Rule(0, "out_of_order", 3),
+    Kind.REFUSED: Rule(0, "out_of_order", 3),
+    Kind.PROTOCOL: Rule(0, "out_of_order", 3),
+    Kind.SAFETY: Rule(0, "stopped_for_safety", 5),
+    Kind.NOT_HEARD: Rule(1, "connection_lost", 4),
+    Kind.AGENT_FAILED: Rule(1, "connection_lost", 4),
+    Kind.INTERNAL: Rule(3, "connection_lost", 4),
+    Kind.MICROPHONE_LOST: Rule(0, "no_microphone", 3),
+    Kind.SPEAKER_LOST: Rule(0, None, 3),
 }
 
 
@@ -92,17 +106,25 @@ _TEXTS: tuple[tuple[str, Kind], ...] = (
     ("daily call limit", Kind.QUOTA),
     ("concurrent", Kind.BUSY),
     ("queue", Kind.BUSY),
-    ("override", Kind.AGENT_MISCONFIGURED),
-    ("dynamic variable", Kind.AGENT_MISCONFIGURED),
-    ("missing_dynamic_variable", Kind.AGENT_MISCONFIGURED),
+    ("override", Kind.OVERRIDE_REFUSED),
+    ("dynamic variable", Kind.VARIABLE_MISSING),
+    ("missing_dynamic_variable", Kind.VARIABLE_MISSING),
+    ("does not exist", Kind.AGENT_MISSING),
     ("misconfigured", Kind.AGENT_MISCONFIGURED),
-    ("does not exist", Kind.AGENT_MISCONFIGURED),
     ("not allowed to connect", Kind.AGENT_MISCONFIGURED),
+    ("telephony_agent_error", Kind.AGENT_MISCONFIGURED),
+    ("mcp_tool_error", Kind.AGENT_MISCONFIGURED),
+    ("mcp_https_error", Kind.AGENT_MISCONFIGURED),
     ("could not authorize", Kind.REFUSED),
     ("maximum duration", Kind.MAX_DURATION),
     ("max_duration_exceeded", Kind.MAX_DURATION),
     ("invalid message", Kind.PROTOCOL),
     ("invalid_message", Kind.PROTOCOL),
+    ("missing_fields", Kind.PROTOCOL),
+    ("value_error", Kind.PROTOCOL),
+    ("safety_violation", Kind.SAFETY),
+    ("transport_receive_timeout", Kind.NOT_HEARD),
+    ("websocket_disconnect", Kind.NETWORK_LOST),
 )
 
 _CODES: dict[int, Kind] = {
@@ -136,8 +158,10 @@ def classify_handshake(status: int) -> Ending:
     detail = f"HTTP {status} instead of a WebSocket"
     if status in (401, 403):
         return Ending(Kind.REFUSED, status, detail)
-    if status in (404, 422):
-        return Ending(Kind.AGENT_MISCONFIGURED, status, detail)
+    if status == 404:
+        return Ending(Kind.AGENT_MISSING, status, detail)
+    if status == 422:
+        return Ending(Kind.PROTOCOL, status, detail)
     if status == 429:
         return Ending(Kind.BUSY, status, detail)
     return Ending(Kind.UNREACHABLE, status, detail)

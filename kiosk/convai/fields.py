@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -30,6 +31,27 @@ def whole_number(body: JsonObject, name: str) -> int | None:
     return None
 
 
+def number(body: JsonObject, name: str) -> float | None:
+    """A finite number, as a float."""
+    return _finite(body.get(name))
+
+
+def numbers(body: JsonObject, name: str) -> tuple[float, ...]:
+    """The finite numbers of a list; what else it holds is left out."""
+    found = (_finite(value) for value in _list(body, name))
+    return tuple(value for value in found if value is not None)
+
+
+def texts(body: JsonObject, name: str) -> tuple[str, ...]:
+    """The strings of a list; what else it holds is left out."""
+    return tuple(v for v in _list(body, name) if isinstance(v, str) and _is_text(v))
+
+
+def tables(body: JsonObject, name: str) -> tuple[dict[str, Json], ...]:
+    """The objects of a list; what else it holds is left out."""
+    return tuple(value for value in _list(body, name) if isinstance(value, dict))
+
+
 def echoed_id(body: JsonObject, name: str) -> int | str | None:
     """An id exactly as it came, to be sent back with the same JSON type."""
     value = body.get(name)
@@ -54,9 +76,26 @@ def base64_bytes(body: JsonObject, *names: str) -> bytes | None:
     if encoded is None:
         return None
     try:
-        return base64.b64decode(encoded, validate=True)
+        decoded = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         return None
+    # Python 3.11 lets padding pass that 3.13 refuses.
+    return decoded if len(encoded) == (len(decoded) + 2) // 3 * 4 else None
+
+
+def _list(body: JsonObject, name: str) -> list[Json]:
+    value = body.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _finite(value: Json) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        converted = float(value)
+    except OverflowError:  # JSON's integers have no end
+        return None
+    return converted if math.isfinite(converted) else None
 
 
 def _is_text(value: str) -> bool:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from urllib.parse import urlencode
 
 from kiosk.contract import Grant
 from kiosk.errors import CredentialError
@@ -201,10 +202,15 @@ def _signed_url(grant: Grant) -> str:
 
 
 class PublicAgent:
-    """Credentials of a public agent: its id is enough, no server is needed."""
+    """Credentials of a public agent: its id is enough, no server is needed.
 
-    def __init__(self, agent_url: str, agent_id: str) -> None:
-        self._url = f"{agent_url.rstrip('/')}/v1/convai/conversation?agent_id={agent_id}"
+    `api_key` puts the account's key into the address. No contract knows this, and addresses end up
+    in logs: it is for development, against servers that want it.
+    """
+
+    def __init__(self, agent_url: str, agent_id: str, api_key: str | None = None) -> None:
+        query = {"agent_id": agent_id} | ({} if api_key is None else {"xi-api-key": api_key})
+        self._url = f"{agent_url.rstrip('/')}/v1/convai/conversation?{urlencode(query)}"
 
     def next_press_id(self) -> str:
         return uuid.uuid4().hex

@@ -1,6 +1,7 @@
 """The control socket: JSON lines over a Unix socket, for operators and integrators.
 
-A request is `{"command": NAME}`, the answer `{"ok": true, ...}` or `{"ok": false, "error": TEXT}`.
+A request is `{"command": NAME, ...}` with what the command needs beside it, the answer
+`{"ok": true, ...}` or `{"ok": false, "error": TEXT}`.
 The socket is readable and writable by its owner and group (0660), and by nobody else.
 """
 
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from kiosk.errors import ConfigError, UnavailableError
 
-Command = Callable[[], Mapping[str, object]]
+# Takes the request; answers fields, or `{"ok": False, "error": TEXT}`.
+Command = Callable[[Mapping[str, object]], Mapping[str, object]]
 
 _LINE_LIMIT_BYTES = 4096
 _CLIENT_LIMIT = 16
@@ -47,13 +49,14 @@ async def serve(path: Path, commands: Mapping[str, Command]) -> AsyncIterator[No
         _remove(path)
 
 
-def request(path: Path, command: str) -> dict[str, object]:
+def request(path: Path, command: str, **fields: str) -> dict[str, object]:
     """Ask a running daemon; raises UnavailableError. Blocking: for the command line."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_TIMEOUT_S)
             connection.connect(str(path))
-            connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+            line = json.dumps({"command": command, **fields}, ensure_ascii=False)
+            connection.sendall(line.encode(errors="replace") + b"\n")
             with connection.makefile("rb") as lines:
                 answer = json.loads(lines.readline())
     except (OSError, ValueError) as error:
@@ -86,11 +89,13 @@ def _answer(line: bytes, commands: Mapping[str, Command]) -> Mapping[str, object
         body = json.loads(line)
     except (ValueError, RecursionError):
         return _error("not JSON")
-    name = body.get("command") if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        body = {}
+    name = body.get("command")
     command = commands.get(name) if isinstance(name, str) else None
     if command is None:
         return _error(f"commands: {', '.join(sorted(commands))}")
-    return {"ok": True, **command()}
+    return {"ok": True, **command(body)}
 
 
 def _error(text: str) -> dict[str, object]:

@@ -54,6 +54,20 @@ MESSAGES: dict[str, Message] = {
         "A conversation is connected",
         "CONVERSATION_ID is the provider's; its dashboard shows the conversation under it.",
     ),
+    "queued": Message(
+        "c0fc06dd2c264866aad34a0d84013929",
+        5,
+        "waiting in the agent's queue",
+        "A visitor waits for a free conversation",
+        "Too many conversations at once. If this happens often, the plan is too small.",
+    ),
+    "admitted": Message(
+        "15807128e98f45e4b71350603a34d07f",
+        6,
+        "admitted from the queue",
+        "The visitor's wait is over",
+        "The conversation goes on.",
+    ),
     "lost": Message(
         "7499b719e19d4a81a672d09bdc8abbab",
         4,
@@ -81,6 +95,27 @@ MESSAGES: dict[str, Message] = {
         "a frame from the server makes no sense: {why}",
         "The server sent a frame that is not a message",
         "It was ignored. Its content is not logged.",
+    ),
+    "agent_tool": Message(
+        "771f3327cb3b46bd904c009d71f66584",
+        6,
+        "the agent used {tool}",
+        "The agent used a tool of its own",
+        "KIOSK_FAILED is 1 if the tool failed.",
+    ),
+    "tool_called": Message(
+        "868b6502482f48cf9ef149a5e23884d2",
+        6,
+        "the agent called {tool} {error_type}",
+        "The agent called a tool of the kiosk",
+        "KIOSK_ERROR_TYPE is there if the tool failed.",
+    ),
+    "guardrail": Message(
+        "8bd62e41a05d4f06afd303468b9191b2",
+        5,
+        "guardrail {rule}",
+        "A safety rule of the agent fired",
+        "The provider's dashboard shows the conversation under CONVERSATION_ID.",
     ),
     "device_opened": Message(
         "d86dda08f5c24ef09149ce7e6b620e49",

@@ -4,7 +4,6 @@ import asyncio
 
 from kiosk.audio.earcons import Earcon
 from kiosk.devices.ports import Began, Drained, Flushed, Source, Speaker
-from kiosk.visit.feedback import POLITE
 from kiosk.visit.speech import Voice, earcon_clip
 from kiosk.visit.timeline import Moment, Observer, What
 
@@ -29,9 +28,7 @@ class Announcer:
     def busy(self) -> bool:
         return not self._silent.is_set()
 
-    def earcon(self, earcon: Earcon | None) -> None:
-        if earcon is None or (self.busy and earcon in POLITE):
-            return
+    def earcon(self, earcon: Earcon) -> None:
         self._silent.clear()
         self._given = self._speaker.play(earcon_clip(earcon))
 

@@ -5,33 +5,40 @@ anything else and never waits for playback.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from kiosk.audio.pcm import FORMATS
+from kiosk.convai.captions import caption
+from kiosk.convai.client_messages import ContextualUpdate
 from kiosk.convai.conversation import (
+    Admitted,
     AgentHangsUp,
     Answer,
     ClientConversation,
     Connected,
     CoreEvent,
+    Queued,
     Refused,
+    TurnSkipped,
 )
 from kiosk.convai.endings import Ending, Kind, classify_handshake
-from kiosk.convai.messages import (
+from kiosk.convai.frames import Malformed, serialize
+from kiosk.convai.server_messages import (
     AgentAudio,
     AgentResponse,
     AgentResponseCorrection,
-    Initiation,
+    GuardrailTriggered,
     Interruption,
-    Malformed,
     UserTranscript,
-    serialize,
 )
+from kiosk.convai.server_tools import AgentToolResponse, ToolCall
 from kiosk.errors import CredentialError
 from kiosk.link.credentials import Credentials, Opening
 from kiosk.link.websocket import (
+    CLOSE_TIMEOUT_S,
     ConnectError,
     HandshakeRefusedError,
     Socket,
@@ -39,20 +46,25 @@ from kiosk.link.websocket import (
     connect,
 )
 from kiosk.visit.downlink import Downlink
+from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event
-from kiosk.visit.timeline import Moment, Observer, What
+from kiosk.visit.timeline import FieldValue, Moment, Observer, What
+from kiosk.visit.tools import Tools
 from kiosk.visit.uplink import Uplink
 
 CONNECT_TIMEOUT_S = 10.0
 METADATA_TIMEOUT_S = 10.0
+# Of the frames that make no sense so many are told of; the others are only counted.
+_MALFORMED_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every conversation of a kiosk is made of."""
 
+    plan: Plan
     credentials: Credentials
-    initiation: Initiation
+    tools: Tools
     uplink: Uplink
     downlink: Downlink
     observe: Observer
@@ -66,9 +78,9 @@ class Conversation:
         self._parts = parts
         self._press_id = press_id
         self._tasks = tasks
-        self._core = ClientConversation()
+        self._core = ClientConversation(parts.plan.approved_mcp_tools)
         self._socket: Socket | None = None
-        self._sender: asyncio.Task[None] | None = None
+        self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
         self._ending: Ending | None = None
         self._task: asyncio.Task[object] | None = None
         self._finished = asyncio.Event()
@@ -101,7 +113,7 @@ class Conversation:
         if self._task is None:
             return
         if self._socket is not None:
-            await self._socket.close()
+            await self._hang_up(self._socket)
         else:
             self._task.cancel()
         await self._finished.wait()
@@ -109,6 +121,13 @@ class Conversation:
     async def over(self) -> None:
         """Wait until `run` is over."""
         await self._finished.wait()
+
+    def tell(self, text: str) -> bool:
+        """Let the agent know something without a turn; False while nobody listens."""
+        if self._socket is None or self.conversation_id is None or self._finished.is_set():
+            return False
+        self._start(self._send(self._socket, serialize(ContextualUpdate(text))), "tell")
+        return True
 
     async def _open(self, opening: Opening) -> Socket | Ending:
         try:
@@ -126,7 +145,7 @@ class Conversation:
     async def _hold(self, socket: Socket) -> Ending:
         metadata_due = asyncio.timeout(METADATA_TIMEOUT_S)
         try:
-            await socket.send(serialize(self._parts.initiation))
+            await socket.send(serialize(self._parts.plan.initiation))
             async with metadata_due:
                 while self._ending is None:
                     frame = await socket.receive()
@@ -143,13 +162,21 @@ class Conversation:
             return Ending(Kind.UNREACHABLE, None, f"no metadata in {METADATA_TIMEOUT_S:g} s")
         finally:
             self._parts.uplink.disconnect()
-            if self._sender is not None:
-                self._sender.cancel()
-            await socket.close()
+            for task in self._beside:
+                task.cancel()
+            await self._hang_up(socket)
         return self._ending
 
+    async def _hang_up(self, socket: Socket) -> None:
+        last_frame = self._parts.plan.compat.last_frame
+        if last_frame is not None:
+            with contextlib.suppress(SocketClosedError, TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await socket.send(last_frame)
+        await socket.close()
+
     async def _on_event(self, event: CoreEvent, socket: Socket, received_at_s: float) -> None:
-        downlink, observe = self._parts.downlink, self._parts.observe
+        downlink, uplink = self._parts.downlink, self._parts.uplink
         match event:
             case Answer(frame):
                 await socket.send(frame)
@@ -157,41 +184,109 @@ class Conversation:
                 downlink.audio(event, received_at_s)
             case Interruption():
                 downlink.interrupt()
-            case UserTranscript(text, _, tentative):
+            case UserTranscript(_, _, tentative):
                 if not tentative:
                     downlink.next_turn()
-                    observe(Moment(What.TRANSCRIPT, received_at_s, words=text))
-            case AgentResponse(text):
+            case AgentResponse():
                 downlink.next_turn()
-                observe(Moment(What.RESPONSE, received_at_s, words=text))
-            case AgentResponseCorrection():
-                observe(Moment(What.CORRECTION, received_at_s, words=event.corrected))
+            case ToolCall():
+                self._start(self._run_tool(event, socket), "tool")
             case Connected():
-                self._start_audio(event, socket, received_at_s)
-            case AgentHangsUp():
-                observe(Moment(What.AGENT_HANGS_UP, received_at_s))
-                self._parts.post(Event.ENDED, Ending(Kind.AGENT_ENDED))
-            case Malformed(why):
-                observe(Moment(What.MALFORMED, received_at_s, {"why": why}))
+                self._start_audio(event, socket)
+            case Queued():
+                uplink.hold(on=True)
+            case Admitted():
+                downlink.stop()  # the music
+                uplink.hold(on=False)
             case Refused(ending):
                 self._ending = ending
+        if (moment := self._moment(event, received_at_s)) is not None:
+            self._parts.observe(moment)
+        if (news := _NEWS.get(type(event))) is not None:
+            self._parts.post(*news)
 
-    def _start_audio(self, connected: Connected, socket: Socket, at_s: float) -> None:
+    def _moment(self, event: CoreEvent, at_s: float) -> Moment | None:
+        """What observers learn of an event; the words are apart from what may be logged."""
+        match event:
+            case UserTranscript(text, _, False):
+                return Moment(What.TRANSCRIPT, at_s, words=text)
+            case AgentResponse(text):
+                return Moment(What.RESPONSE, at_s, words=caption(text))
+            case AgentResponseCorrection():
+                return Moment(What.CORRECTION, at_s, words=caption(event.corrected))
+            case AgentHangsUp():
+                return Moment(What.AGENT_HANGS_UP, at_s)
+            case Queued():
+                return Moment(What.QUEUED, at_s)
+            case Admitted():
+                return Moment(What.ADMITTED, at_s)
+            case AgentToolResponse():
+                tool: dict[str, FieldValue] = {
+                    "tool": event.tool_name[:64],
+                    "failed": int(event.is_error),
+                }
+                return Moment(What.AGENT_TOOL, at_s, tool)
+            case GuardrailTriggered(name):
+                return Moment(What.GUARDRAIL, at_s, {"rule": (name or "")[:64]})
+            case Malformed(why) if self._core.malformed_frames <= _MALFORMED_TOLD:
+                return Moment(What.MALFORMED, at_s, {"why": why})
+            case Connected():
+                formats: dict[str, FieldValue] = {
+                    "conversation_id": event.conversation_id,
+                    "input_format": event.input_format,
+                    "output_format": event.output_format,
+                }
+                return Moment(What.CONNECTED, at_s, formats)
+        return None
+
+    # --- beside the reader ----------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Do something until the conversation is over."""
+        task = self._tasks.create_task(work, name=name)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    def _start_audio(self, connected: Connected, socket: Socket) -> None:
         self._parts.downlink.begin(FORMATS[connected.output_format])
         self._parts.uplink.connect()
-        self._sender = self._tasks.create_task(
-            self._send_audio(socket, connected.input_format), name="uplink"
-        )
-        details = {
-            "conversation_id": connected.conversation_id,
-            "input_format": connected.input_format,
-            "output_format": connected.output_format,
-        }
-        self._parts.observe(Moment(What.CONNECTED, at_s, details))
-        self._parts.post(Event.CONNECTED, None)
+        self._start(self._send_audio(socket, connected.input_format), "uplink")
+        compat = self._parts.plan.compat
+        if compat.keep_alive is not None:
+            keep_alive = self._keep_alive(socket, compat.keep_alive, compat.keep_alive_s)
+            self._start(keep_alive, "keep-alive")
 
     async def _send_audio(self, socket: Socket, format_name: str) -> None:
-        try:
+        # Whoever writes to a closed socket leaves it to the reader to say what the close means.
+        with contextlib.suppress(SocketClosedError):
             await self._parts.uplink.run(socket.send, FORMATS[format_name])
-        except SocketClosedError:
-            return  # the reader sees the same close and says what it means
+
+    async def _keep_alive(self, socket: Socket, frame: str, every_s: float) -> None:
+        with contextlib.suppress(SocketClosedError):
+            while True:
+                await asyncio.sleep(every_s)
+                await socket.send(frame)
+
+    async def _run_tool(self, call: ToolCall, socket: Socket) -> None:
+        result = await self._parts.tools.run(call)
+        ran: dict[str, FieldValue] = {
+            "tool": call.tool_name[:64],
+            "error_type": result.error_type,
+        }
+        self._parts.observe(Moment(What.TOOL_CALLED, time.monotonic(), ran))
+        if call.expects_response:
+            await self._send(socket, serialize(result))
+
+    async def _send(self, socket: Socket, frame: str) -> None:
+        with contextlib.suppress(SocketClosedError):
+            await socket.send(frame)
+
+
+# What the host learns of an event.
+_NEWS: dict[type[CoreEvent], tuple[Event, Ending | None]] = {
+    Connected: (Event.CONNECTED, None),
+    Queued: (Event.QUEUED, None),
+    Admitted: (Event.ADMITTED, None),
+    TurnSkipped: (Event.TURN_SKIPPED, None),
+    AgentHangsUp: (Event.ENDED, Ending(Kind.AGENT_ENDED)),
+}

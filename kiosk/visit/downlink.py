@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine
 
 from kiosk.audio.pcm import PCM_16000, PcmFormat
-from kiosk.convai.messages import AgentAudio
+from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
 from kiosk.visit.states import Event
 from kiosk.visit.timeline import Measures, Moment, Observer, What

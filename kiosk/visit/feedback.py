@@ -16,6 +16,7 @@ BEACON: Pattern = ((True, 0.06), (False, 2.94))
 LAMPS: dict[State, Pattern] = {
     State.IDLE: STEADY,
     State.OPENING: QUICK,
+    State.QUEUED: QUICK,
     State.LISTENING: STEADY,
     State.THINKING: DOUBLE,
     State.SPEAKING: BLINK,
@@ -29,22 +30,25 @@ EARCONS: dict[tuple[Event, State], Earcon] = {
     (Event.PRESS, State.OPENING): Earcon.PRESSED,
     (Event.PRESS_UNFIT, State.IDLE): Earcon.SORRY,
     (Event.CONNECTED, State.LISTENING): Earcon.READY,
+    (Event.ADMITTED, State.LISTENING): Earcon.READY,
     (Event.PRESS, State.CLOSING): Earcon.HANG_UP,
 }
 # Left out while the kiosk is saying something: a chime after the sentence would come too late.
-POLITE = frozenset({Earcon.READY})
+POLITE = frozenset({(Event.CONNECTED, State.LISTENING)})
 
 
 class Deadline(StrEnum):
     """A limit on how long a state may last, in the words of the settings."""
 
     CONNECT = "connect_s"
+    QUEUE = "queue_s"
     IDLE = "idle_s"
     ANSWER = "answer_s"
 
 
 DEADLINES: dict[State, Deadline] = {
     State.OPENING: Deadline.CONNECT,
+    State.QUEUED: Deadline.QUEUE,
     State.LISTENING: Deadline.IDLE,
     State.THINKING: Deadline.ANSWER,
 }

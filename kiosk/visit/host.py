@@ -27,22 +27,23 @@ from kiosk.devices.ports import (
 )
 from kiosk.link.credentials import Credentials
 from kiosk.visit.announcer import Announcer
+from kiosk.visit.clocks import Clocks
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
-from kiosk.visit.feedback import DEADLINES, EARCONS, LAMPS, UNFIT_LAMP, Deadline
+from kiosk.visit.feedback import EARCONS, LAMPS, POLITE, UNFIT_LAMP
 from kiosk.visit.health import Health
 from kiosk.visit.plan import Plan
 from kiosk.visit.speech import Voice
 from kiosk.visit.states import Action, Event, State, step
 from kiosk.visit.timeline import FieldValue, Measures, Moment, Observer, What
 from kiosk.visit.timers import Timers, at_most
+from kiosk.visit.tools import Tools
 from kiosk.visit.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
 # A press this soon after the one that did something is a nervous second press.
 NERVOUS_S = 1.0
-ONE_MOMENT_S = 4.0
 FAREWELL_LIMIT_S = 60.0
 _FIRST_BACKOFF_S = 1.0
 _INBOX_LIMIT = 1000
@@ -67,7 +68,6 @@ class _Visit:
 
     press_id: str
     reconnected: int = 0
-    asked: bool = False  # whether the visitor is still there
     ending: Ending | None = None
     conversation: Conversation | None = None
 
@@ -83,6 +83,7 @@ class Host:
         indicator: Indicator,
         voice: Voice,
         credentials: Credentials,
+        tools: Tools,
         observe: Observer,
     ) -> None:
         self.state = State.IDLE
@@ -99,10 +100,11 @@ class Host:
         self._announcer = Announcer(speaker, voice, observe)
         self._say = self._announcer.say
         self._parts = Parts(
-            credentials, plan.initiation, self._uplink, self._downlink, observe, self.post
+            plan, credentials, tools, self._uplink, self._downlink, observe, self.post
         )
         self._inbox: asyncio.Queue[tuple[Event, Ending | None]] = asyncio.Queue(_INBOX_LIMIT)
         self._timers = Timers()
+        self._clocks = Clocks(plan, self._timers, self.post, self._say)
         self._visit: _Visit | None = None
         self._acted_s = float("-inf")
         self._press_remembered = False
@@ -111,6 +113,7 @@ class Host:
             Action.OPEN: self._open,
             Action.REOPEN: self._reopen,
             Action.SAY_CAUSE: self._say_cause,
+            Action.SAY_QUEUED: lambda _: self._say("queued"),
             Action.CUT_TURN: lambda _: self._downlink.cut(),
             Action.OPEN_TALK: lambda _: self._uplink.allow_talk(allowed=True),
             Action.CLOSE_TALK: lambda _: self._uplink.allow_talk(allowed=False),
@@ -176,6 +179,11 @@ class Host:
             "conversation_id": conversation.conversation_id if conversation else None,
         }
 
+    def tell(self, text: str) -> bool:
+        """Let the agent know something; False while there is no conversation."""
+        conversation = self._visit.conversation if self._visit else None
+        return conversation is not None and conversation.tell(text)
+
     # --- the task -------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -191,59 +199,24 @@ class Host:
         before = self.state
         self.state, actions = step(self._plan.table, before, event)
         if self.state is not before or event is Event.PRESS_UNFIT:
-            self._announcer.earcon(EARCONS.get((event, self.state)))
+            self._chime(event, self.state)
         if ending is None and event in _ENDINGS:
             ending = Ending(_ENDINGS[event])
         for action in actions:
             self._actions[action](ending)
-        if self._visit is not None and event in (Event.SPEECH_STARTED, Event.AGENT_STARTED):
-            self._visit.asked = False
+        self._clocks.followed(event, before, self.state)
         if self.state is not before:
             self._entered()
-        elif event is Event.SPEECH_STARTED:
-            self._timers.cancel(Deadline.IDLE)
-        elif event is Event.SPEECH_ENDED and self.state is State.LISTENING:
-            self._arm()
 
     def _entered(self) -> None:
         """What follows from the new state alone."""
         self._observe(Moment(What.STATE, time.monotonic(), {"state": self.state}))
         self._show()
-        self._timers.cancel(*Deadline, "one moment")
-        self._arm()
         if self.state is State.IDLE:
             self._visit = None
             if self._press_remembered:
                 self._press_remembered = False
                 self._pressed(time.monotonic())
-
-    def _arm(self) -> None:
-        """Start the clock of this state."""
-        match DEADLINES.get(self.state):
-            case Deadline.CONNECT:
-                self._timers.set(Deadline.CONNECT, self._plan.connect_s, self._unconnected)
-                self._timers.set("one moment", ONE_MOMENT_S, lambda: self._say("one_moment"))
-            case Deadline.IDLE:
-                self._timers.set(Deadline.IDLE, self._plan.idle_s, self._idle)
-            case Deadline.ANSWER:
-                self._timers.set(
-                    Deadline.ANSWER, self._plan.answer_s, lambda: self.post(Event.NO_ANSWER)
-                )
-            case None:
-                pass
-
-    def _idle(self) -> None:
-        assert self._visit is not None
-        if self._visit.asked:
-            self.post(Event.ABANDONED)
-        else:
-            self._visit.asked = True
-            self._say("still_there")
-            self._arm()
-
-    def _unconnected(self) -> None:
-        limit = f"no conversation in {self._plan.connect_s:g} s"
-        self.post(Event.ENDED, Ending(Kind.UNREACHABLE, None, limit))
 
     # --- actions --------------------------------------------------------------------------------
 
@@ -258,9 +231,7 @@ class Host:
         self._observe(Moment(What.VISIT_STARTED, time.monotonic(), started))
         if self._plan.disclosure:
             self._say("disclosure")
-        warning_after_s = self._plan.max_s - self._plan.warning_s
-        self._timers.set("warning", warning_after_s, lambda: self._say("warning"))
-        self._timers.set("time up", self._plan.max_s, lambda: self.post(Event.TIME_UP))
+        self._clocks.visit_began()
         self._converse()
 
     def _reopen(self, ending: Ending | None) -> None:
@@ -290,7 +261,7 @@ class Host:
         ending = await conversation.run()
         if visit.ending is not None:
             return  # the kiosk ended it
-        again = ending.rule.retry and visit.reconnected < self._plan.reconnects
+        again = visit.reconnected < min(ending.rule.retries, self._plan.reconnects)
         self.post(Event.LOST if again else Event.ENDED, ending)
 
     def _say_cause(self, _: Ending | None) -> None:
@@ -333,6 +304,11 @@ class Host:
         self.post(Event.CLOSED)
 
     # --- feedback -------------------------------------------------------------------------------
+
+    def _chime(self, event: Event, state: State) -> None:
+        earcon = EARCONS.get((event, state))
+        if earcon is not None and not (self._announcer.busy and (event, state) in POLITE):
+            self._announcer.earcon(earcon)
 
     def _show(self) -> None:
         """Light the lamp for what is now."""

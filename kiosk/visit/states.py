@@ -16,6 +16,7 @@ class State(StrEnum):
 
     IDLE = "idle"
     OPENING = "opening"
+    QUEUED = "queued"  # connected, but nobody is free yet
     LISTENING = "listening"
     THINKING = "thinking"
     SPEAKING = "speaking"
@@ -29,9 +30,12 @@ class Event(StrEnum):
     PRESS_UNFIT = "press_unfit"  # a press while a visit cannot be held
     RELEASE = "release"
     CONNECTED = "connected"
+    QUEUED = "queued"
+    ADMITTED = "admitted"
     SPEECH_STARTED = "speech_started"
     SPEECH_ENDED = "speech_ended"
     AGENT_STARTED = "agent_started"
+    TURN_SKIPPED = "turn_skipped"  # the agent chose not to answer
     INTERRUPTED = "interrupted"
     DRAINED = "drained"
     LOST = "lost"  # the connection, while another may be tried
@@ -50,6 +54,7 @@ class Action(StrEnum):
     OPEN = "open"
     REOPEN = "reopen"
     SAY_CAUSE = "say_cause"
+    SAY_QUEUED = "say_queued"
     CUT_TURN = "cut_turn"
     OPEN_TALK = "open_talk"
     CLOSE_TALK = "close_talk"
@@ -68,6 +73,11 @@ _LIVE_ENDINGS: dict[Event, Cell] = {
     Event.TIME_UP: _CLOSE,
     Event.LOST: (State.OPENING, (Action.REOPEN,)),
 }
+_TALKING: dict[Event, Cell] = {
+    **_LIVE_ENDINGS,
+    Event.PRESS: _CLOSE,
+    Event.QUEUED: (State.QUEUED, (Action.SAY_QUEUED,)),
+}
 _CLOSING: dict[Event, Cell] = {
     Event.PRESS: (State.CLOSING, (Action.REMEMBER_PRESS,)),
     Event.CLOSED: (State.IDLE, ()),
@@ -85,23 +95,26 @@ TOGGLE: Transitions = MappingProxyType(
             Event.PRESS: _CLOSE,
             Event.CONNECTED: (State.LISTENING, ()),
         },
-        State.LISTENING: {
+        State.QUEUED: {
             **_LIVE_ENDINGS,
             Event.PRESS: _CLOSE,
+            Event.ADMITTED: (State.LISTENING, ()),
+        },
+        State.LISTENING: {
+            **_TALKING,
             Event.SPEECH_ENDED: (State.THINKING, ()),
             Event.AGENT_STARTED: (State.SPEAKING, ()),
             Event.ABANDONED: _CLOSE,
         },
         State.THINKING: {
-            **_LIVE_ENDINGS,
-            Event.PRESS: _CLOSE,
+            **_TALKING,
+            Event.TURN_SKIPPED: (State.LISTENING, ()),
             Event.SPEECH_STARTED: (State.LISTENING, ()),
             Event.AGENT_STARTED: (State.SPEAKING, ()),
             Event.NO_ANSWER: _CLOSE,
         },
         State.SPEAKING: {
-            **_LIVE_ENDINGS,
-            Event.PRESS: _CLOSE,
+            **_TALKING,
             Event.INTERRUPTED: (State.LISTENING, ()),
             Event.DRAINED: (State.LISTENING, ()),
         },
@@ -137,9 +150,12 @@ HOLD: Transitions = _with(
                 (Action.START_CAPTURE, Action.OPEN_TALK, Action.OPEN),
             )
         },
-        State.OPENING: {
-            Event.PRESS: (State.OPENING, (Action.OPEN_TALK,)),
-            Event.RELEASE: (State.OPENING, (Action.CLOSE_TALK,)),
+        **{
+            state: {
+                Event.PRESS: (state, (Action.OPEN_TALK,)),
+                Event.RELEASE: (state, (Action.CLOSE_TALK,)),
+            }
+            for state in (State.OPENING, State.QUEUED)
         },
         State.LISTENING: {
             **_LISTEN_ON,

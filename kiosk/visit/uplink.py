@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
 from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, PcmFormat, Samples, silence
 from kiosk.audio.resample import Resampler
-from kiosk.convai.messages import UserAudio, serialize
+from kiosk.convai.client_messages import UserAudio
+from kiosk.convai.frames import serialize
 from kiosk.visit.timeline import Latencies
 
 # What is said while the socket opens, or while the network stalls: the newest is kept.
@@ -46,6 +47,7 @@ class Uplink:
         self.talk_open = True
         self.dropped_chunks = 0
         self._connected = False
+        self._on_hold = False
         self._debt = 0  # in chunks
         self._outgoing.clear()
         self._preroll.clear()
@@ -58,12 +60,18 @@ class Uplink:
     def connect(self) -> None:
         """From now on chunks go out; what was kept counts as debt."""
         self._connected = True
+        self._on_hold = False
         self._debt = len(self._outgoing)
         self._ready.set()
 
     def allow_talk(self, *, allowed: bool) -> None:
         """Whether the microphone's sound may go out (a held button), or only silence."""
         self.talk_open = allowed
+
+    def hold(self, *, on: bool) -> None:
+        """Whether the visitor is held in a queue, where nobody listens: only silence goes out."""
+        self._on_hold = on
+        self._preroll.clear()
 
     def disconnect(self) -> None:
         """From now on chunks are kept again."""
@@ -76,11 +84,12 @@ class Uplink:
             self._queue(chunk.samples if self.talk_open else _SILENCE, chunk.captured_at_s, True)
             return
         self._debt -= 1  # real time went on by one chunk
-        if self.talk_open and chunk.verdict.passes:
+        talking = self.talk_open and not self._on_hold
+        if talking and chunk.verdict.passes:
             self._send_preroll()
             self._send(chunk.samples, chunk.captured_at_s)
             return
-        if self.talk_open:
+        if talking:
             self._preroll.append(chunk)
         else:
             self._preroll.clear()  # nothing said before the button was held goes out

@@ -9,7 +9,7 @@ import pytest
 
 from kiosk.agent.voice import Voice
 from kiosk.audio.pcm import write_wav
-from kiosk.convai.messages import AgentAudio
+from kiosk.convai.server_messages import AgentAudio
 from tests.convai_server import ScriptedServer, scripted_server
 from tests.integration.daemon import RunningKiosk, running_kiosk
 from tests.rig import Rig

@@ -13,16 +13,10 @@ import pytest
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import FORMATS, Samples, samples_to_bytes
 from kiosk.audio.resample import resample
+from kiosk.convai.client_messages import Initiation, Pong
 from kiosk.convai.endings import Kind
-from kiosk.convai.messages import (
-    AgentAudio,
-    AgentToolResponse,
-    ErrorReport,
-    Initiation,
-    Interruption,
-    Ping,
-    Pong,
-)
+from kiosk.convai.server_messages import AgentAudio, ErrorReport, Interruption, Ping
+from kiosk.convai.server_tools import AgentToolResponse
 from kiosk.devices.virtual import Room
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
@@ -330,13 +324,17 @@ async def test_a_lost_connection_is_opened_again_within_the_visit(short_dir: Pat
     ("code", "reason", "kind"),
     [
         (1002, "This request exceeds your quota limit.", Kind.QUOTA),
-        (1008, "Override for field 'first_message' is not allowed by config.", None),
-        (3000, "The AI agent you are trying to reach does not exist.", None),
+        (
+            1008,
+            "Override for field 'first_message' is not allowed by config.",
+            Kind.OVERRIDE_REFUSED,
+        ),
+        (3000, "The AI agent you are trying to reach does not exist.", Kind.AGENT_MISSING),
         (4300, "queue timed out", Kind.BUSY),
     ],
 )
 async def test_what_retrying_cannot_mend_is_said_and_not_retried(
-    short_dir: Path, code: int, reason: str, kind: Kind | None
+    short_dir: Path, code: int, reason: str, kind: Kind
 ) -> None:
     async with (
         scripted_server() as server,
@@ -350,7 +348,7 @@ async def test_what_retrying_cannot_mend_is_said_and_not_retried(
         await kiosk.moment(What.SENTENCE_HEARD)
         ended = await kiosk.moment(What.VISIT_ENDED)
         await kiosk.state(State.IDLE)
-        assert ended.fields["kind"] == (kind or Kind.AGENT_MISCONFIGURED)
+        assert ended.fields["kind"] == kind
         assert len(server.connections) == 1
 
 

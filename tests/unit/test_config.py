@@ -13,6 +13,8 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 TABLES: dict[str, type[BaseModel]] = {
     name: type(field.default) for name, field in Settings.model_fields.items()
 }
+# The one table that holds a table.
+TABLES["convai.compat"] = type(TABLES.pop("convai").model_fields["compat"].default)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +46,7 @@ def test_the_example_is_the_defaults() -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_the_example_has_every_setting(table: str) -> None:
-    sections = re.split(r"^\[(\w+)\]$", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
+    sections = re.split(r"^\[([\w.]+)\]$", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
     section = dict(zip(sections[1::2], sections[2::2], strict=True))[table]
     set_, commented = (
         set(re.findall(p, section, re.MULTILINE)) for p in (r"^(\w+) *=", r"^# (\w+) *=")
@@ -56,7 +58,7 @@ def test_the_example_has_every_setting(table: str) -> None:
 
 
 def test_the_example_has_every_table() -> None:
-    assert set(tomllib.loads(EXAMPLE.read_text("utf-8"))) == set(TABLES)
+    assert set(tomllib.loads(EXAMPLE.read_text("utf-8"))) == {t.split(".")[0] for t in TABLES}
 
 
 # --- what is read -------------------------------------------------------------------------------
@@ -111,8 +113,8 @@ def test_settings_cannot_be_changed() -> None:
         ("[visit]\nmax_s = nan", 2, "visit.max_s:"),
         ("[visit]\nvoice = 'x; rm -rf /'", 2, "visit.voice:"),
         ("[agent]\nurl = 'https://api.elevenlabs.io'", 2, "agent.url:"),
-        ("[agent]\nvariables = {a = [1]}", 2, "agent.variables.a"),
-        ("[agent]\n[agent.variables]\na = [1]", 3, "agent.variables.a"),
+        ("[agent]\nvariables = {a = {b = 1}}", 2, "agent.variables.a"),
+        ("[agent]\n[agent.variables]\na = {b = 1}", 3, "agent.variables.a"),
         ("[credentials]\nbackend_url = 'ftp://x'", 2, "credentials.backend_url:"),
         ("[credentials]\napi_key = 'x'", 2, "credentials.api_key: no such setting"),
         ("capture.rate_hz = 1", 1, "capture.rate_hz:"),

@@ -8,27 +8,41 @@ from kiosk.audio.pcm import FORMATS
 from kiosk.convai.conversation import (
     AUDIO_FORMATS,
     DEFAULT_AUDIO_FORMAT,
+    Admitted,
     AgentHangsUp,
     Answer,
     ClientConversation,
     Connected,
+    Queued,
     Refused,
+    TurnSkipped,
 )
 from kiosk.convai.endings import Kind
-from kiosk.convai.messages import (
+from kiosk.convai.frames import Malformed, serialize
+from kiosk.convai.server_messages import (
     AgentAudio,
     AgentResponse,
+    AgentResponseComplete,
     AgentResponseCorrection,
-    AgentToolResponse,
+    AgentResponseMetadata,
+    AgentResponsePart,
+    ClientError,
     ErrorReport,
+    GuardrailTriggered,
     Interruption,
-    Malformed,
     Metadata,
     Ping,
-    ServerMessage,
-    ToolCall,
+    QueueStatus,
     UserTranscript,
-    serialize,
+    VadScore,
+)
+from kiosk.convai.server_parsing import IGNORED_TYPES, ServerMessage
+from kiosk.convai.server_tools import (
+    AgentToolRequest,
+    AgentToolResponse,
+    McpConnectionStatus,
+    McpToolCall,
+    ToolCall,
 )
 
 
@@ -88,14 +102,73 @@ def test_a_ping_is_answered_at_once_even_before_the_metadata(
     assert json.loads(answer.frame) == {"type": "pong", "event_id": event_id}
 
 
-def test_texts_are_passed_on(core: ClientConversation) -> None:
+def test_what_is_said_and_what_a_guardrail_stops_is_passed_on(core: ClientConversation) -> None:
     said: list[ServerMessage] = [
         UserTranscript("Hello", 1),
         UserTranscript("Hel", 1, tentative=True),
         AgentResponse("Hi there", 2),
         AgentResponseCorrection("Hi there", "Hi", 2),
+        GuardrailTriggered("harm"),
     ]
     assert feed(core, *said) == said
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        VadScore(0.9),
+        AgentResponsePart("H", "delta", 1),
+        AgentResponsePart("Hm", "delta", 1, reasoning=True),
+        AgentResponseComplete(1),
+        AgentResponseMetadata({"tokens": 9}, 1),
+        AgentToolRequest("weather", "c1", "webhook"),
+        McpConnectionStatus(),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_what_a_visitor_never_notices_means_nothing(
+    core: ClientConversation, message: ServerMessage
+) -> None:
+    assert feed(core, message) == []
+    assert (core.malformed_frames, core.unknown_frames) == (0, 0)
+
+
+@pytest.mark.parametrize("type_name", sorted(IGNORED_TYPES))
+def test_an_ignored_event_is_not_counted_as_unknown(
+    core: ClientConversation, type_name: str
+) -> None:
+    assert core.receive(json.dumps({"type": type_name})) == []
+    assert core.unknown_frames == 0
+
+
+# --- the queue ----------------------------------------------------------------------------------
+
+
+def test_a_visitor_waits_once_and_is_admitted_once(core: ClientConversation) -> None:
+    waiting, admitted = QueueStatus("waiting"), QueueStatus("admitted")
+    assert feed(core, waiting, waiting) == [Queued()]
+    assert feed(core, admitted, admitted) == [Admitted()]
+
+
+def test_nobody_is_admitted_who_did_not_wait(core: ClientConversation) -> None:
+    assert feed(core, QueueStatus("admitted"), QueueStatus("somewhere")) == []
+
+
+def test_a_visitor_may_be_held_a_second_time(core: ClientConversation) -> None:
+    feed(core, QueueStatus("waiting"), QueueStatus("admitted"))
+    assert feed(core, QueueStatus("waiting")) == [Queued()]
+
+
+def test_a_wait_in_vain_ends_the_conversation_as_busy(core: ClientConversation) -> None:
+    feed(core, QueueStatus("waiting"))
+    [refused] = feed(core, QueueStatus("timed_out"))
+    assert isinstance(refused, Refused)
+    assert refused.ending.kind is Kind.BUSY
+
+
+def test_the_music_of_the_queue_is_audio_like_any_other(core: ClientConversation) -> None:
+    feed(core, QueueStatus("waiting"))
+    assert feed(core, audio(1)) == [audio(1)]
 
 
 # --- stale audio --------------------------------------------------------------------------------
@@ -135,44 +208,108 @@ def test_audio_with_the_id_zero_is_heard_unless_something_was_cut(core: ClientCo
     assert feed(core, audio(0)) == []
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=30))
-def test_audio_is_heard_exactly_when_above_every_interruption(
-    frames: list[tuple[bool, int]],
-) -> None:
-    core, barrier = ClientConversation(), 0
+Frames = list[tuple[bool, int | None]]
+frames_of_a_turn = st.lists(
+    st.tuples(st.booleans(), st.none() | st.integers(0, 9) | st.integers(0, 10**15)), max_size=40
+)
+
+
+@given(frames_of_a_turn)
+def test_no_audio_up_to_the_highest_interruption_is_ever_heard(frames: Frames) -> None:
+    core, cut_ids = ClientConversation(), [-1]
     for interrupts, event_id in frames:
         if interrupts:
-            barrier = max(barrier, event_id)
+            cut_ids += [] if event_id is None else [event_id]
+            feed(core, Interruption(event_id))
+        else:
+            for heard in feed(core, audio(event_id)):
+                assert isinstance(heard, AgentAudio)
+                assert heard.event_id is None or heard.event_id > max(cut_ids)
+
+
+@given(frames_of_a_turn)
+def test_audio_is_heard_exactly_when_above_every_cut(frames: Frames) -> None:
+    core, barrier, highest = ClientConversation(), -1, 0
+    for interrupts, event_id in frames:
+        if interrupts:
+            barrier = max(barrier, highest if event_id is None else event_id)
             assert feed(core, Interruption(event_id)) == [Interruption(barrier)]
         else:
-            assert bool(feed(core, audio(event_id))) == (event_id > barrier)
+            highest = max(highest, event_id or 0)
+            heard = event_id is None or event_id > barrier
+            assert feed(core, audio(event_id)) == ([audio(event_id)] if heard else [])
 
 
 # --- tools --------------------------------------------------------------------------------------
 
 
-def test_a_tool_call_is_answered_with_an_error_so_that_the_agent_goes_on(
-    core: ClientConversation,
-) -> None:
-    [answer] = feed(core, ToolCall("open_door", "call_1", {"door": 1}))
-    assert isinstance(answer, Answer)
-    body = json.loads(answer.frame)
-    assert body["tool_call_id"] == "call_1"
-    assert body["is_error"] is True
-    assert isinstance(body["result"], str)
-
-
-def test_a_tool_call_that_expects_no_response_gets_none(core: ClientConversation) -> None:
-    assert feed(core, ToolCall("open_door", "call_1", expects_response=False)) == []
+@pytest.mark.parametrize("expects_response", [True, False])
+def test_a_tool_call_is_handed_out(core: ClientConversation, expects_response: bool) -> None:
+    call = ToolCall("open_door", "call_1", {"door": 1}, expects_response)
+    assert feed(core, call) == [call]
 
 
 def test_end_call_is_the_agent_hanging_up(core: ClientConversation) -> None:
     assert feed(core, AgentToolResponse("end_call")) == [AgentHangsUp()]
+    full = AgentToolResponse("end_call", full_result="Goodbye")
+    assert feed(core, full) == [AgentHangsUp()]
 
 
-def test_a_failed_end_call_and_other_tools_hang_nothing_up(core: ClientConversation) -> None:
-    assert feed(core, AgentToolResponse("end_call", is_error=True)) == []
-    assert feed(core, AgentToolResponse("skip_turn")) == []
+def test_skip_turn_is_a_turn_that_the_agent_leaves_out(core: ClientConversation) -> None:
+    assert feed(core, AgentToolResponse("skip_turn")) == [TurnSkipped()]
+
+
+@pytest.mark.parametrize("tool", ["end_call", "skip_turn"])
+@pytest.mark.parametrize(("is_error", "is_called"), [(True, True), (False, False), (True, False)])
+def test_a_tool_that_failed_or_was_not_called_changes_nothing(
+    core: ClientConversation, tool: str, is_error: bool, is_called: bool
+) -> None:
+    response = AgentToolResponse(tool, is_error=is_error, is_called=is_called)
+    assert feed(core, response) == [response]
+
+
+@pytest.mark.parametrize("tool", ["language_detection", "transfer_to_number", "weather"])
+def test_what_other_tools_of_the_server_did_is_passed_on(
+    core: ClientConversation, tool: str
+) -> None:
+    assert feed(core, AgentToolResponse(tool)) == [AgentToolResponse(tool)]
+
+
+def asks(tool: str, call_id: str, state: str = "awaiting_approval") -> McpToolCall:
+    return McpToolCall(tool, call_id, state)
+
+
+def approvals(core: ClientConversation, *calls: McpToolCall) -> list[tuple[str, bool]]:
+    """The answers, each the id of its call and whether it may run."""
+    bodies = []
+    for event in feed(core, *calls):
+        assert isinstance(event, Answer)
+        bodies.append(json.loads(event.frame))
+    assert {body["type"] for body in bodies} <= {"mcp_tool_approval_result"}
+    return [(body["tool_call_id"], body["is_approved"]) for body in bodies]
+
+
+def test_a_tool_of_an_mcp_server_is_refused_unless_it_is_approved_by_name() -> None:
+    core = ClientConversation(approved_mcp_tools=["search"])
+    assert approvals(core, asks("search", "c1"), asks("delete", "c2")) == [
+        ("c1", True),
+        ("c2", False),
+    ]
+    assert approvals(ClientConversation(), asks("search", "c1")) == [("c1", False)]
+
+
+def test_only_a_call_that_waits_for_approval_is_answered(core: ClientConversation) -> None:
+    states = ("loading", "success", "failure", "new_state")
+    assert feed(core, *(asks("search", "c1", state) for state in states)) == []
+
+
+def test_a_call_is_approved_or_refused_once_whatever_is_repeated(core: ClientConversation) -> None:
+    first, second = asks("search", "c1"), asks("search", "c2")
+    assert approvals(core, first, first, second, first, second) == [("c1", False), ("c2", False)]
+
+
+def test_a_call_with_an_empty_id_is_answered_like_any_other(core: ClientConversation) -> None:
+    assert approvals(core, asks("search", "")) == [("", False)]
 
 
 # --- what makes no sense, and the end -----------------------------------------------------------
@@ -180,8 +317,9 @@ def test_a_failed_end_call_and_other_tools_hang_nothing_up(core: ClientConversat
 
 def test_malformed_frames_are_reported_and_unknown_ones_counted(core: ClientConversation) -> None:
     assert core.receive("junk") == [Malformed("not JSON")]
-    assert core.receive('{"type":"vad_score","vad_score_event":{"vad_score":0.9}}') == []
-    assert (core.malformed_frames, core.unknown_frames) == (1, 1)
+    assert core.receive(b"{}") == [Malformed("a binary frame")]
+    assert core.receive('{"type":"made_up"}') == []
+    assert (core.malformed_frames, core.unknown_frames) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -189,17 +327,44 @@ def test_malformed_frames_are_reported_and_unknown_ones_counted(core: ClientConv
     [
         (ErrorReport(1002, "This request exceeds your quota limit."), 1002, "", Kind.QUOTA),
         (ErrorReport(1000, "", "max_duration_exceeded"), 1000, "", Kind.MAX_DURATION),
-        (ErrorReport(1008, "", "missing_dynamic_variable"), 1008, "", Kind.AGENT_MISCONFIGURED),
+        (ErrorReport(1008, "", "missing_dynamic_variable"), 1008, "", Kind.VARIABLE_MISSING),
         (ErrorReport(1008, "", "invalid_message"), None, "", Kind.PROTOCOL),
         (ErrorReport(1002, "", "llm_timeout"), 1002, "", Kind.AGENT_FAILED),
+        (ErrorReport(1008, "", None, "override_error"), 1008, "", Kind.OVERRIDE_REFUSED),
         (ErrorReport(None, "received 1002 quota"), None, "", Kind.QUOTA),
+        (ClientError(1008, "override_error"), 1008, "", Kind.OVERRIDE_REFUSED),
+        (ClientError(1002, None, "transport_receive_timeout"), 1002, "", Kind.NOT_HEARD),
     ],
 )
 def test_an_error_before_the_close_explains_it(
-    core: ClientConversation, report: ErrorReport, code: int | None, reason: str, kind: Kind
+    core: ClientConversation,
+    report: ErrorReport | ClientError,
+    code: int | None,
+    reason: str,
+    kind: Kind,
 ) -> None:
     assert feed(core, report) == []
     assert core.closed(code, reason).kind is kind
+
+
+@pytest.mark.parametrize("after", [AgentResponse("Where were we?"), UserTranscript("Hello?")])
+def test_an_error_the_conversation_survived_does_not_explain_its_end(
+    core: ClientConversation, after: ServerMessage
+) -> None:
+    feed(core, ErrorReport(1002, "", "safety_violation"), after)
+    assert core.closed(1000, "").kind is Kind.AGENT_ENDED
+
+
+def test_an_error_explains_the_end_though_sound_and_pings_still_come(
+    core: ClientConversation,
+) -> None:
+    feed(core, ErrorReport(1000, "", "max_duration_exceeded"), audio(1), Ping(1), VadScore(0))
+    assert core.closed(1000, "").kind is Kind.MAX_DURATION
+
+
+def test_the_last_error_explains_the_end(core: ClientConversation) -> None:
+    feed(core, ErrorReport(1002, "", "safety_violation"), ErrorReport(1002, "quota"))
+    assert core.closed(1002, "").kind is Kind.QUOTA
 
 
 def test_a_close_without_an_error_is_classified_by_its_code(core: ClientConversation) -> None:

@@ -27,9 +27,17 @@ def test_severities_are_priorities_of_syslog() -> None:
 
 
 def test_what_an_operator_must_mend_is_an_error_and_is_not_tried_again() -> None:
-    for kind in (Kind.QUOTA, Kind.AGENT_MISCONFIGURED, Kind.REFUSED, Kind.PROTOCOL):
+    for kind in (
+        Kind.QUOTA,
+        Kind.OVERRIDE_REFUSED,
+        Kind.VARIABLE_MISSING,
+        Kind.AGENT_MISSING,
+        Kind.AGENT_MISCONFIGURED,
+        Kind.REFUSED,
+        Kind.PROTOCOL,
+    ):
         assert RULES[kind].severity == 3
-        assert not RULES[kind].retry
+        assert RULES[kind].retries == 0
 
 
 def test_the_visitor_hears_nothing_but_silence_after_hanging_up() -> None:
@@ -47,17 +55,18 @@ CLOSES = [
     (1005, "", Kind.NETWORK_LOST),
     (1006, "", Kind.NETWORK_LOST),
     (None, "", Kind.NETWORK_LOST),
-    (1008, "Override for field 'language' is not allowed by config.", Kind.AGENT_MISCONFIGURED),
-    (1008, "Missing required dynamic variables in first message: {}", Kind.AGENT_MISCONFIGURED),
-    (1008, "Missing required dynamic variables in tools: {'name'}", Kind.AGENT_MISCONFIGURED),
+    (1008, "Override for field 'language' is not allowed by config.", Kind.OVERRIDE_REFUSED),
+    (1008, "Missing required dynamic variables in first message: {}", Kind.VARIABLE_MISSING),
+    (1008, "Missing required dynamic variables in tools: {'name'}", Kind.VARIABLE_MISSING),
     (1008, "Invalid message received", Kind.PROTOCOL),
     (1008, "Could not authorize the conversation", Kind.REFUSED),
     (1008, "", Kind.REFUSED),
+    (1009, "", Kind.PROTOCOL),
     (1008, "Host kiosk is not allowed to connect to this agent", Kind.AGENT_MISCONFIGURED),
     (1011, "Conversation has exceeded maximum duration", Kind.MAX_DURATION),
     (1011, "", Kind.INTERNAL),
     (3000, "Request error", Kind.REFUSED),
-    (3000, "The AI agent you are trying to reach does not exist.", Kind.AGENT_MISCONFIGURED),
+    (3000, "The AI agent you are trying to reach does not exist.", Kind.AGENT_MISSING),
     (3000, "Could not authorize the conversation.", Kind.REFUSED),
     (3000, "The agent appears to be misconfigured", Kind.AGENT_MISCONFIGURED),
     (3008, "too many concurrent connections", Kind.BUSY),
@@ -75,36 +84,75 @@ def test_a_close_is_classified(code: int | None, reason: str, kind: Kind) -> Non
     assert ending == Ending(kind, code, reason)
 
 
-# The contract: 1008 and 3000 never again, 4300 and 3008 later, the network and 1011 again.
+# The contract: 1008 and 3000 never again, 4300 and 3008 later, the network and 1011 again, and
+# what broke on the agent's side once.
 @pytest.mark.parametrize(
-    ("code", "retry"),
+    ("code", "retries"),
     [
-        *((code, True) for code in (1002, 1006, 1011)),
-        *((code, False) for code in (1000, 1008, 3000, 3008, 4300)),
+        (1002, 1),
+        *((code, 3) for code in (1006, 1011)),
+        *((code, 0) for code in (1000, 1008, 3000, 3008, 4300)),
     ],
 )
-def test_only_what_can_help_is_tried_again(code: int, retry: bool) -> None:
-    assert classify_close(code, "").rule.retry is retry
+def test_only_what_can_help_is_tried_again(code: int, retries: int) -> None:
+    assert classify_close(code, "").rule.retries == retries
 
 
-# Error types of the contract, by the code they come with.
+# Every error type of the published contract, by the code it comes with.
+ERROR_TYPES = {
+    1000: {"max_duration_exceeded": Kind.MAX_DURATION},
+    1002: {
+        "safety_violation": Kind.SAFETY,
+        "transport_receive_timeout": Kind.NOT_HEARD,
+        "llm_timeout": Kind.AGENT_FAILED,
+        "asyncio_timeout": Kind.AGENT_FAILED,
+        "http_exception": Kind.AGENT_FAILED,
+        "llm_error": Kind.AGENT_FAILED,
+        "custom_llm_error": Kind.AGENT_FAILED,
+        "cascade_brain_error": Kind.AGENT_FAILED,
+        "asr_transcription_error": Kind.AGENT_FAILED,
+        "vad_error": Kind.AGENT_FAILED,
+        "turn_probability_error": Kind.AGENT_FAILED,
+        "tts_cascade_error": Kind.AGENT_FAILED,
+        "redis_timeout_error": Kind.AGENT_FAILED,
+        "unknown": Kind.AGENT_FAILED,
+    },
+    1008: {
+        "invalid_message": Kind.PROTOCOL,
+        "value_error": Kind.PROTOCOL,
+        "missing_fields": Kind.PROTOCOL,
+        "telephony_agent_error": Kind.AGENT_MISCONFIGURED,
+        "mcp_tool_error": Kind.AGENT_MISCONFIGURED,
+        "mcp_https_error": Kind.AGENT_MISCONFIGURED,
+        "override_error": Kind.OVERRIDE_REFUSED,
+        "missing_dynamic_variable": Kind.VARIABLE_MISSING,
+        "missing_dynamic_variable_transfer": Kind.VARIABLE_MISSING,
+    },
+    1011: {
+        "unknown_websocket_crash": Kind.INTERNAL,
+        "websocket_disconnect": Kind.NETWORK_LOST,
+        "unknown": Kind.INTERNAL,
+    },
+}
+
+
 @pytest.mark.parametrize(
-    ("error_type", "code", "kind"),
-    [
-        ("invalid_message", 1008, Kind.PROTOCOL),
-        ("override_error", 1008, Kind.AGENT_MISCONFIGURED),
-        ("missing_dynamic_variable", 1008, Kind.AGENT_MISCONFIGURED),
-        ("missing_dynamic_variable_transfer", 1008, Kind.AGENT_MISCONFIGURED),
-        ("safety_violation", 1002, Kind.AGENT_FAILED),
-        ("llm_timeout", 1002, Kind.AGENT_FAILED),
-        ("transport_receive_timeout", 1002, Kind.AGENT_FAILED),
-        ("tts_cascade_error", 1002, Kind.AGENT_FAILED),
-        ("max_duration_exceeded", 1000, Kind.MAX_DURATION),
-        ("unknown_websocket_crash", 1011, Kind.INTERNAL),
-    ],
+    ("code", "error_type", "kind"),
+    [(code, *row) for code, rows in ERROR_TYPES.items() for row in rows.items()],
 )
-def test_an_error_type_is_classified(error_type: str, code: int, kind: Kind) -> None:
-    assert classify_close(code, "", error_type).kind is kind
+def test_an_error_type_is_classified(code: int, error_type: str, kind: Kind) -> None:
+    assert classify_close(code, "", error_type) == Ending(kind, code, error_type)
+
+
+@pytest.mark.parametrize("error_type", ERROR_TYPES[1008])
+def test_a_broken_contract_is_never_tried_again(error_type: str) -> None:
+    assert classify_close(1008, "", error_type).rule.retries == 0
+
+
+def test_the_reason_decides_before_the_error_and_both_before_the_code() -> None:
+    assert classify_close(1002, "quota", "llm_error").kind is Kind.QUOTA
+    assert classify_close(1011, "", "quota").kind is Kind.QUOTA
+    assert classify_close(1000, "USER ENDED", "Max_Duration_Exceeded").kind is Kind.MAX_DURATION
 
 
 @pytest.mark.parametrize(
@@ -112,8 +160,8 @@ def test_an_error_type_is_classified(error_type: str, code: int, kind: Kind) -> 
     [
         (401, Kind.REFUSED),
         (403, Kind.REFUSED),
-        (404, Kind.AGENT_MISCONFIGURED),
-        (422, Kind.AGENT_MISCONFIGURED),
+        (404, Kind.AGENT_MISSING),
+        (422, Kind.PROTOCOL),
         (429, Kind.BUSY),
         (200, Kind.UNREACHABLE),
         (302, Kind.UNREACHABLE),

@@ -20,23 +20,27 @@ class Kiosk:
     def __init__(self) -> None:
         self.presses = 0
 
-    def status(self) -> Mapping[str, object]:
+    def status(self, _: Mapping[str, object]) -> Mapping[str, object]:
         return {"state": "idle", "visits": 3, "unfit": None}
 
-    def press(self) -> Mapping[str, object]:
+    def press(self, _: Mapping[str, object]) -> Mapping[str, object]:
         self.presses += 1
         return {}
+
+    def tell(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        text = request.get("text")
+        return {"told": text} if text else {"ok": False, "error": "tell needs a text"}
 
 
 @asynccontextmanager
 async def serving(path: Path) -> AsyncIterator[Kiosk]:
     kiosk = Kiosk()
-    async with serve(path, {"status": kiosk.status, "press": kiosk.press}):
+    async with serve(path, {"status": kiosk.status, "press": kiosk.press, "tell": kiosk.tell}):
         yield kiosk
 
 
-async def ask(path: Path, command: str) -> dict[str, object]:
-    return await asyncio.to_thread(request, path, command)
+async def ask(path: Path, command: str, **fields: str) -> dict[str, object]:
+    return await asyncio.to_thread(request, path, command, **fields)
 
 
 async def say(path: Path, data: bytes) -> list[dict[str, object]]:
@@ -63,6 +67,13 @@ async def test_status_answers_what_it_is_given(path: Path) -> None:
     async with serving(path):
         answer = await ask(path, "status")
     assert answer == {"ok": True, "state": "idle", "visits": 3, "unfit": None}
+
+
+async def test_a_command_gets_what_stands_beside_it_and_may_refuse(path: Path) -> None:
+    async with serving(path):
+        told = await ask(path, "tell", text="The café closes in ten minutes. ☕")
+        assert told == {"ok": True, "told": "The café closes in ten minutes. ☕"}
+        assert await ask(path, "tell") == {"ok": False, "error": "tell needs a text"}
 
 
 async def test_a_press_presses(path: Path) -> None:

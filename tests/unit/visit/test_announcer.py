@@ -70,26 +70,6 @@ async def test_what_is_heard_is_observed(tmp_path: Path) -> None:
 
 
 @virtual_time
-async def test_a_chime_after_the_sentence_is_left_out(tmp_path: Path) -> None:
-    kiosk = Kiosk(await recorded_voice(tmp_path))
-    kiosk.announcer.say("disclosure")
-    kiosk.announcer.earcon(Earcon.READY)
-    kiosk.announcer.earcon(Earcon.HANG_UP)  # this one is not
-    await kiosk.announcer.finished()
-    assert kiosk.heard == [Source.SPEECH, Source.EARCON]
-    kiosk.announcer.earcon(Earcon.READY)
-    await kiosk.announcer.finished()
-    assert kiosk.heard[-1] is Source.EARCON
-
-
-@virtual_time
-async def test_no_earcon_is_no_sound(tmp_path: Path) -> None:
-    kiosk = Kiosk(await recorded_voice(tmp_path))
-    kiosk.announcer.earcon(None)
-    assert not kiosk.announcer.busy
-
-
-@virtual_time
 async def test_a_sentence_nobody_could_render_is_left_out(tmp_path: Path) -> None:
     kiosk = Kiosk(await recorded_voice(tmp_path))
     kiosk.announcer.say("no such sentence")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kiosk.audio.pcm import FORMATS, PCM_16000
-from kiosk.convai.messages import AgentAudio
+from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Source
 from kiosk.visit.downlink import SETTLE_S, Downlink
 from kiosk.visit.states import Event

@@ -52,11 +52,11 @@ def test_a_press_that_begins_or_ends_a_visit_is_heard() -> None:
 
 def test_every_earcon_is_used() -> None:
     assert set(EARCONS.values()) == set(Earcon)
-    assert set(Earcon) >= POLITE
+    assert set(EARCONS) >= POLITE
 
 
 def test_every_state_but_the_agents_and_the_resting_ones_has_a_deadline() -> None:
-    assert set(DEADLINES) == {State.OPENING, State.LISTENING, State.THINKING}
+    assert set(DEADLINES) == {State.OPENING, State.QUEUED, State.LISTENING, State.THINKING}
     assert set(DEADLINES.values()) == set(Deadline)
 
 

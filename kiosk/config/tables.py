@@ -1,28 +1,14 @@
-"""Settings of the daemon: defaults <- TOML file <- environment; secrets by systemd credentials.
+"""The settings themselves: one frozen model a TOML table, with defaults, units and ranges."""
 
-Everything is frozen and checked before anything runs. A mistake becomes a ConfigError that names
-the key and the line of the file (or the environment variable); secrets are never settings, only the
-paths of the files that hold them.
-"""
-
-import json
-import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kiosk.errors import ConfigError
+from kiosk.convai.overrides import ConversationOverrides
 
 ENVIRONMENT_PREFIX = "KIOSK_"
-DEVICE_TOKEN_CREDENTIAL = "device-token"  # noqa: S105  the name of a file
 
 # The header pins that an I2S sound card occupies.
 I2S_PINS = range(18, 22)
@@ -51,8 +37,18 @@ class AgentTable(Table):
 
     id: str = ""
     url: str = Field(default="wss://api.elevenlabs.io", pattern=r"^wss?://")
-    overrides: dict[str, Any] = {}
-    variables: dict[str, Scalar] = {}
+    overrides: ConversationOverrides = ConversationOverrides()
+    variables: dict[str, Scalar | list[Scalar]] = {}
+    custom_llm_extra_body: dict[str, Any] = {}
+    approved_mcp_tools: tuple[str, ...] = ()
+    tool_timeout_s: Seconds = 10
+
+    @model_validator(mode="after")
+    def _it_speaks(self) -> "AgentTable":
+        conversation = self.overrides.conversation
+        if conversation is not None and conversation.text_only:
+            raise ValueError("overrides.conversation.text_only: a voice kiosk needs the voice")
+        return self
 
 
 class CredentialsTable(Table):
@@ -124,6 +120,7 @@ class VisitTable(Table):
     idle_s: Seconds = 20
     answer_s: Seconds = 20
     connect_s: Seconds = 15
+    queue_s: Seconds = 120
     reconnects: int = Field(default=3, ge=0, le=10)
     disclosure: bool = True
     voice: str = Field(default="en-gb+f2", pattern=r"^[A-Za-z0-9+_-]{1,64}$")
@@ -135,6 +132,21 @@ class VisitTable(Table):
         if self.warning_s >= self.max_s:
             raise ValueError("warning_s must be less than max_s")
         return self
+
+
+class CompatTable(Table):
+    """What servers want that were written after popular guides; the real service refuses it."""
+
+    keep_alive: Literal["off", "space", "user_activity"] = "off"
+    keep_alive_s: Seconds = 18
+    end_of_stream: bool = False
+    api_key_file: Path | None = None
+
+
+class ConvaiTable(Table):
+    """The wire."""
+
+    compat: CompatTable = CompatTable()
 
 
 class ControlTable(Table):
@@ -168,6 +180,7 @@ class Settings(BaseSettings):
     playback: PlaybackTable = PlaybackTable()
     gate: GateTable = GateTable()
     visit: VisitTable = VisitTable()
+    convai: ConvaiTable = ConvaiTable()
     control: ControlTable = ControlTable()
     journal: JournalTable = JournalTable()
 
@@ -175,6 +188,27 @@ class Settings(BaseSettings):
     def _agent_is_named(self) -> "Settings":
         if self.credentials.mode == "public" and not self.agent.id:
             raise ValueError('agent.id is needed when credentials.mode = "public"')
+        return self
+
+    @model_validator(mode="after")
+    def _api_key_is_for_public_agents(self) -> "Settings":
+        if self.convai.compat.api_key_file is not None and self.credentials.mode != "public":
+            raise ValueError(
+                'convai.compat.api_key_file is for credentials.mode = "public"; '
+                "a backend gives the kiosk signed URLs instead"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_kiosk_ends_first(self) -> "Settings":
+        conversation = self.agent.overrides.conversation
+        limit_s = None if conversation is None else conversation.max_duration_seconds
+        if limit_s is not None and self.visit.max_s >= limit_s:
+            raise ValueError(
+                f"visit.max_s must be less than the {limit_s} s of "
+                "agent.overrides.conversation.max_duration_seconds, or the agent is cut off "
+                "without a warning"
+            )
         return self
 
     @model_validator(mode="after")
@@ -201,98 +235,3 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (env_settings, init_settings)
-
-
-def load_settings(path: Path | None) -> Settings:
-    """Read the file (none: defaults) and the environment; raises ConfigError."""
-    text = "" if path is None else _read(path)
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, text, path)) from error
-    except SettingsError as error:  # its text names only the table
-        raise ConfigError(_explain_environment()) from error
-
-
-def device_token(settings: Settings) -> str:
-    """The device token, from the named file or the systemd credential; raises ConfigError."""
-    path = settings.credentials.device_token_file
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if path is None and directory:
-        path = Path(directory) / DEVICE_TOKEN_CREDENTIAL
-    if path is None:
-        raise ConfigError(
-            "no device token: set credentials.device_token_file, or give the service "
-            f"LoadCredential={DEVICE_TOKEN_CREDENTIAL}:PATH; `kiosk backend enroll` makes one"
-        )
-    token = _read(path).strip()
-    if not token or not token.isascii() or any(map(str.isspace, token)):
-        raise ConfigError(f"{path}: not a device token; `kiosk backend enroll` makes one")
-    return token
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"cannot read {path}: {reason}") from error
-
-
-def _explain(error: ValidationError, text: str, path: Path | None) -> str:
-    """One line for each mistake: where it is, which key, what is wrong."""
-    lines = []
-    for mistake in error.errors(include_url=False, include_input=False):
-        keys = [str(part) for part in mistake["loc"]]
-        name = ".".join(keys)
-        what = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] == "extra_forbidden":
-            what = "no such setting; config.example.toml lists them all"
-        variable = ENVIRONMENT_PREFIX + "__".join(keys).upper()
-        if variable in os.environ:
-            lines.append(f"environment {variable}: {what}")
-            continue
-        line = _line_of(text, keys)
-        where = f"{path}, line {line}" if path and line else str(path or "configuration")
-        lines.append(f"{where}: {name}: {what}" if name else f"{where}: {what}")
-    return "\n".join(lines)
-
-
-def _explain_environment() -> str:
-    """The variables that should hold a table as JSON and do not."""
-    tables = {f"{ENVIRONMENT_PREFIX}{name}".upper() for name in Settings.model_fields}
-    tables |= {f"{ENVIRONMENT_PREFIX}AGENT__{name}" for name in ("OVERRIDES", "VARIABLES")}
-    wrong = [name for name in os.environ if name.upper() in tables and not _is_json(name)]
-    return "\n".join(f"environment {name}: a whole table is written as JSON" for name in wrong)
-
-
-def _is_json(variable: str) -> bool:
-    try:
-        json.loads(os.environ[variable])
-    except ValueError:
-        return False
-    return True
-
-
-def _line_of(text: str, keys: list[str]) -> int | None:
-    """The line on which a key stands, its table's heading if the key itself is not there."""
-    heading_line, table, wanted = None, "", ".".join(keys)
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            table = stripped.strip("[] ").split("#")[0].strip("[] ")
-            if keys and table == keys[0]:
-                heading_line = number
-            if table == wanted:
-                return number
-        elif "=" in stripped and not stripped.startswith("#"):
-            key = stripped.split("=")[0].strip().strip('"')
-            full = f"{table}.{key}" if table else key
-            # Inside a free table, such as agent.variables, the mistake is deeper than the key.
-            if wanted == full or ("." in full and wanted.startswith(f"{full}.")):
-                return number
-    return heading_line

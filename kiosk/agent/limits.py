@@ -1,0 +1,50 @@
+"""When the agent ends a conversation by itself: nothing comes from the client, or time is up."""
+
+import asyncio
+import time
+from typing import Protocol
+
+from kiosk.agent.admission import Wishes
+from kiosk.agent.link import Link
+from kiosk.agent.manner import Manner
+from kiosk.convai.server_messages import ErrorReport
+
+_NO_INPUT = ErrorReport(1002, "No input from the client", "transport_receive_timeout")
+_TIME_UP = ErrorReport(1000, "Conversation has exceeded maximum duration", "max_duration_exceeded")
+
+
+class Speaking(Protocol):
+    """The conversation that is limited."""
+
+    link: Link
+
+    async def speak(self, text: str) -> None: ...
+
+
+class Limits:
+    """The clocks of one conversation."""
+
+    def __init__(self, manner: Manner, wishes: Wishes) -> None:
+        self._no_input_s = manner.no_input_s
+        self._max_duration_s = wishes.max_duration_s or manner.max_duration_s
+        self._last_message = wishes.last_message
+        self._input_s = time.monotonic()
+
+    def input_came(self) -> None:
+        """Sound, silence, text or `user_activity`; an answered ping is none of them."""
+        self._input_s = time.monotonic()
+
+    async def watch(self, talk: Speaking) -> None:
+        """End the conversation when a clock runs out."""
+        ends_s = time.monotonic() + self._max_duration_s
+        while (now_s := time.monotonic()) < ends_s:
+            silent_until_s = self._input_s + self._no_input_s
+            if now_s >= silent_until_s:
+                await talk.link.send(_NO_INPUT)
+                await talk.link.close(1002, "No input from the client")
+                return
+            await asyncio.sleep(min(ends_s, silent_until_s) - now_s)
+        if self._last_message:
+            await talk.speak(self._last_message)
+        await talk.link.send(_TIME_UP)
+        await talk.link.close(1000, "")

@@ -1,0 +1,152 @@
+"""Messages over one client's WebSocket: in a dialect, and as badly as a fault script wants.
+
+What goes through is shown to a witness, who may grade it. Nothing here knows what a talk is about.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from kiosk.agent.admission import INVALID_MESSAGE
+from kiosk.agent.dialect import Dialect, EndOfStream, Read
+from kiosk.convai.client_messages import ClientMessage
+from kiosk.convai.frames import Malformed, Unknown
+from kiosk.convai.server_messages import AgentAudio
+from kiosk.convai.server_parsing import ServerMessage
+
+
+class Witness(Protocol):
+    """Sees every frame of one connection, at the monotonic time it came or went."""
+
+    def received(self, frame: str | bytes, read: Read, at_s: float) -> None: ...
+
+    def sent(self, frame: str | bytes, at_s: float) -> None: ...
+
+    def closed(self, code: int | None, at_s: float) -> None:
+        """`code`: the client's, if it was the client who closed."""
+
+
+# Whoever does not notice by then is not going to.
+_VANISHED_FOR_S = 60.0
+
+
+@dataclass(slots=True)
+class Shape:
+    """What the way to the client does to frames."""
+
+    jitter_ms: float = 0.0
+    duplicate: bool = False
+    swap_audio: bool = False  # every two chunks change places
+
+
+class Link:
+    """One connection. `strict`: what is not a message closes it, as the real service does."""
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        dialect: Dialect,
+        *,
+        strict: bool = True,
+        witness: Witness | None = None,
+    ) -> None:
+        self.shape = Shape()
+        self.dialect = dialect
+        self._connection = connection
+        self._strict = strict
+        self._witness = witness
+        self._random = random.Random(1)  # a fault script plays the same way every time
+        self._open = asyncio.Event()
+        self._open.set()
+        self._vanished = False
+        self._held_back: str | None = None
+        self._order = asyncio.Lock()
+
+    @property
+    def close_code(self) -> int | None:
+        return self._connection.close_code
+
+    async def receive(self) -> ClientMessage | None:
+        """The next message; None when the connection is over."""
+        while True:
+            try:
+                frame = await self._connection.recv()
+            except ConnectionClosed as over:
+                first = over.rcvd if over.rcvd_then_sent else None
+                if self._witness is not None:
+                    self._witness.closed(first.code if first else None, time.monotonic())
+                return None
+            message = self.dialect.read(frame)
+            if self._witness is not None:
+                self._witness.received(frame, message, time.monotonic())
+            match message:
+                case EndOfStream():
+                    await self.close()
+                    return None
+                case Malformed() | Unknown():
+                    if self._strict:
+                        await self.close(1008, INVALID_MESSAGE)
+                        return None
+                case _:
+                    return message
+
+    async def send(self, message: ServerMessage) -> None:
+        """Does nothing once the connection is over: the reader sees the same close."""
+        frame = self.dialect.write(message)
+        async with self._order:
+            if self.shape.jitter_ms:
+                await asyncio.sleep(self._random.uniform(0, self.shape.jitter_ms) / 1000)
+            if self.shape.swap_audio and isinstance(message, AgentAudio):
+                frame, self._held_back = self._held_back or "", frame
+                if not frame:
+                    return
+                if message.is_final:  # nothing comes to change places with
+                    await self._put(self._held_back)
+                    self._held_back = None
+            await self._put(frame)
+            if self.shape.duplicate:
+                await self._put(frame)
+
+    async def send_frame(self, frame: str | bytes) -> None:
+        """Send something as it is, message or not."""
+        async with self._order:
+            await self._put(frame)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        await self._connection.close(code, reason)
+
+    # --- faults ---------------------------------------------------------------------------------
+
+    def stall(self, *, on: bool) -> None:
+        """Send nothing until told otherwise; what is to be sent waits."""
+        if on:
+            self._open.clear()
+        else:
+            self._open.set()
+
+    def vanish(self) -> None:
+        """Neither read, nor answer, nor close: as if the machine had lost its power."""
+        self._vanished = True
+        self._open.set()
+        transport = self._connection.transport
+        transport.pause_reading()
+        asyncio.get_running_loop().call_later(_VANISHED_FOR_S, transport.abort)
+
+    def reset(self) -> None:
+        """Cut the connection without a close frame."""
+        self._connection.transport.abort()
+
+    async def _put(self, frame: str | bytes) -> None:
+        await self._open.wait()
+        if self._vanished:
+            return
+        if self._witness is not None:
+            self._witness.sent(frame, time.monotonic())
+        with contextlib.suppress(ConnectionClosed):
+            await self._connection.send(frame)

@@ -1,0 +1,50 @@
+"""What a scenario does to REST requests and handshakes, before there is a conversation."""
+
+import asyncio
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Response
+
+from kiosk.agent import scenario as script
+from kiosk.agent.rest import json_response
+
+
+class _Sent(Response):
+    """An answer whose bytes are out already."""
+
+    def serialize(self) -> bytes:
+        return b""
+
+
+async def answer_badly(
+    steps: Iterable[script.Step], answer: Response | None, connection: ServerConnection
+) -> Response | None:
+    """The answer to a request as the script changes it; None lets a handshake through."""
+    for step in steps:
+        match step:
+            case script.Delay(for_s=for_s):
+                await asyncio.sleep(for_s)
+            case script.Respond(status=status, reason=reason):
+                detail = {"status": reason, "message": "so the scenario wants it"}
+                answer = json_response(HTTPStatus(status), {"detail": detail})
+            case script.TruncatedBody() if answer is not None:
+                answer.body = answer.body[: len(answer.body) // 2]
+            case script.SlowBody(byte_s=byte_s) if answer is not None:
+                await _drip(answer, byte_s, connection)
+                answer = _Sent(answer.status_code, answer.reason_phrase, answer.headers, b"")
+            case _:
+                pass
+    return answer
+
+
+async def _drip(answer: Response, byte_s: float, connection: ServerConnection) -> None:
+    head = len(answer.serialize()) - len(answer.body)
+    whole = answer.serialize()
+    connection.transport.write(whole[:head])
+    for at in range(head, len(whole)):
+        if connection.transport.is_closing():
+            return
+        connection.transport.write(whole[at : at + 1])
+        await asyncio.sleep(byte_s)

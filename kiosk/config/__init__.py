@@ -1,0 +1,21 @@
+"""THE SETTINGS: frozen and checked before anything runs.
+
+Secrets are never settings, only the paths of the files that hold them.
+"""
+
+from kiosk.config.loading import (
+    DEVICE_TOKEN_CREDENTIAL,
+    compat_api_key,
+    device_token,
+    load_settings,
+)
+from kiosk.config.tables import Settings, VisitTable
+
+__all__ = [
+    "DEVICE_TOKEN_CREDENTIAL",
+    "Settings",
+    "VisitTable",
+    "compat_api_key",
+    "device_token",
+    "load_settings",
+]

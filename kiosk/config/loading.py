@@ -1,0 +1,119 @@
+"""Loading the settings: defaults <- TOML file <- environment; secrets by systemd credentials.
+
+A mistake becomes a ConfigError that names the key and the line of the file (or the environment
+variable).
+"""
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from kiosk.config.tables import ENVIRONMENT_PREFIX, Settings
+from kiosk.errors import ConfigError
+
+DEVICE_TOKEN_CREDENTIAL = "device-token"  # noqa: S105  the name of a file
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read the file (none: defaults) and the environment; raises ConfigError."""
+    text = "" if path is None else _read(path)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, text, path)) from error
+    except SettingsError as error:  # its text names only the table
+        raise ConfigError(_explain_environment()) from error
+
+
+def compat_api_key(settings: Settings) -> str | None:
+    """The key that goes into the query, where `convai.compat` asks for it; raises ConfigError."""
+    path = settings.convai.compat.api_key_file
+    return None if path is None else _read(path).strip()
+
+
+def device_token(settings: Settings) -> str:
+    """The device token, from the named file or the systemd credential; raises ConfigError."""
+    path = settings.credentials.device_token_file
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if path is None and directory:
+        path = Path(directory) / DEVICE_TOKEN_CREDENTIAL
+    if path is None:
+        raise ConfigError(
+            "no device token: set credentials.device_token_file, or give the service "
+            f"LoadCredential={DEVICE_TOKEN_CREDENTIAL}:PATH; `kiosk backend enroll` makes one"
+        )
+    token = _read(path).strip()
+    if not token or not token.isascii() or any(map(str.isspace, token)):
+        raise ConfigError(f"{path}: not a device token; `kiosk backend enroll` makes one")
+    return token
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"cannot read {path}: {reason}") from error
+
+
+def _explain(error: ValidationError, text: str, path: Path | None) -> str:
+    """One line for each mistake: where it is, which key, what is wrong."""
+    lines = []
+    for mistake in error.errors(include_url=False, include_input=False):
+        keys = [str(part) for part in mistake["loc"]]
+        name = ".".join(keys)
+        what = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            what = "no such setting; config.example.toml lists them all"
+        variable = ENVIRONMENT_PREFIX + "__".join(keys).upper()
+        if variable in os.environ:
+            lines.append(f"environment {variable}: {what}")
+            continue
+        line = _line_of(text, keys)
+        where = f"{path}, line {line}" if path and line else str(path or "configuration")
+        lines.append(f"{where}: {name}: {what}" if name else f"{where}: {what}")
+    return "\n".join(lines)
+
+
+def _explain_environment() -> str:
+    """The variables that should hold a table as JSON and do not."""
+    tables = {f"{ENVIRONMENT_PREFIX}{name}".upper() for name in Settings.model_fields}
+    tables |= {f"{ENVIRONMENT_PREFIX}AGENT__{name}" for name in ("OVERRIDES", "VARIABLES")}
+    wrong = [name for name in os.environ if name.upper() in tables and not _is_json(name)]
+    return "\n".join(f"environment {name}: a whole table is written as JSON" for name in wrong)
+
+
+def _is_json(variable: str) -> bool:
+    try:
+        json.loads(os.environ[variable])
+    except ValueError:
+        return False
+    return True
+
+
+def _line_of(text: str, keys: list[str]) -> int | None:
+    """The line on which a key stands, its table's heading if the key itself is not there."""
+    heading_line, table, wanted = None, "", ".".join(keys)
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            table = stripped.strip("[] ").split("#")[0].strip("[] ")
+            if keys and table == keys[0]:
+                heading_line = number
+            if table == wanted:
+                return number
+        elif "=" in stripped and not stripped.startswith("#"):
+            key = stripped.split("=")[0].strip().strip('"')
+            full = f"{table}.{key}" if table else key
+            # Inside a free table, such as agent.variables, the mistake is deeper than the key.
+            if wanted == full or ("." in full and wanted.startswith(f"{full}.")):
+                return number
+    return heading_line

@@ -1,0 +1,75 @@
+"""How long things may last: each state's deadline, the visit's own limit, and the idle question."""
+
+from collections.abc import Callable
+
+from kiosk.convai.endings import Ending, Kind
+from kiosk.visit.feedback import DEADLINES, Deadline
+from kiosk.visit.plan import Plan
+from kiosk.visit.states import Event, State
+from kiosk.visit.timers import Timers
+
+ONE_MOMENT_S = 4.0
+
+
+class Clocks:
+    """Posts what a clock running out means; `say` speaks a sentence of the kiosk's by its key."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        timers: Timers,
+        post: Callable[[Event, Ending | None], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._timers = timers
+        self._post = post
+        self._say = say
+        self._asked = False  # whether the visitor is still there
+
+    def visit_began(self) -> None:
+        plan = self._plan
+        self._asked = False
+        self._timers.set("warning", plan.max_s - plan.warning_s, lambda: self._say("warning"))
+        self._timers.set("time up", plan.max_s, lambda: self._post(Event.TIME_UP, None))
+
+    def followed(self, event: Event, before: State, state: State) -> None:
+        """An event was acted on, and led from one state to another or the same."""
+        if event in (Event.SPEECH_STARTED, Event.AGENT_STARTED):
+            self._asked = False
+        if state is not before:
+            self._timers.cancel(*Deadline, "one moment")
+            self._start(state)
+        elif event is Event.SPEECH_STARTED:
+            self._timers.cancel(Deadline.IDLE)
+        elif event is Event.SPEECH_ENDED and state is State.LISTENING:
+            self._start(state)
+
+    def _start(self, state: State) -> None:
+        """Start the clock of a state."""
+        plan, deadline = self._plan, DEADLINES.get(state)
+        match deadline:
+            case Deadline.CONNECT:
+                limit = f"no conversation in {plan.connect_s:g} s"
+                self._timers.set("one moment", ONE_MOMENT_S, lambda: self._say("one_moment"))
+                self._end_after(deadline, plan.connect_s, Ending(Kind.UNREACHABLE, None, limit))
+            case Deadline.QUEUE:
+                limit = f"nobody became free in {plan.queue_s:g} s"
+                self._end_after(deadline, plan.queue_s, Ending(Kind.BUSY, None, limit))
+            case Deadline.IDLE:
+                self._timers.set(deadline, plan.idle_s, self._idle)
+            case Deadline.ANSWER:
+                self._timers.set(deadline, plan.answer_s, lambda: self._post(Event.NO_ANSWER, None))
+            case None:
+                pass
+
+    def _end_after(self, deadline: Deadline, seconds: float, ending: Ending) -> None:
+        self._timers.set(deadline, seconds, lambda: self._post(Event.ENDED, ending))
+
+    def _idle(self) -> None:
+        if self._asked:
+            self._post(Event.ABANDONED, None)
+        else:
+            self._asked = True
+            self._say("still_there")
+            self._start(State.LISTENING)

@@ -1,0 +1,55 @@
+"""Tools the agent may call on the kiosk: each runs with a deadline, and its result is a string."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+
+from kiosk.convai.client_messages import ToolErrorType, ToolResult
+from kiosk.convai.fields import Json
+from kiosk.convai.server_tools import ToolCall
+from kiosk.errors import ToolError
+
+# What a tool answers is JSON or text; raising ToolError tells the agent why it could not.
+Tool: TypeAlias = Callable[[Mapping[str, Json]], Awaitable[Json]]
+
+# An agent that calls faster than this is answered at once that the kiosk is busy.
+_AT_ONCE = 4
+
+
+class Tools:
+    """The tools of one kiosk, by name."""
+
+    def __init__(self, tools: Mapping[str, Tool], timeout_s: float) -> None:
+        self._tools = dict(tools)
+        self._timeout_s = timeout_s
+        self._running = 0
+
+    async def run(self, call: ToolCall) -> ToolResult:
+        """Run one call; what goes wrong is a result that says so. Raises only CancelledError."""
+        tool = self._tools.get(call.tool_name)
+        if tool is None:
+            return _failed(call, "This kiosk has no such tool.", ToolErrorType.EXTERNAL_CLIENT)
+        if self._running >= _AT_ONCE:
+            return _failed(call, "The kiosk is busy.", ToolErrorType.EXTERNAL_CLIENT)
+        self._running += 1
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return ToolResult(call.tool_call_id, _text(await tool(call.parameters)))
+        except TimeoutError:
+            text = f"The tool took longer than {self._timeout_s:g} s."
+            return _failed(call, text, ToolErrorType.CLIENT_TIMEOUT)
+        except ToolError as error:
+            return _failed(call, str(error), ToolErrorType.EXTERNAL_CLIENT)
+        finally:
+            self._running -= 1
+
+
+def _failed(call: ToolCall, text: str, why: ToolErrorType) -> ToolResult:
+    return ToolResult(call.tool_call_id, text, is_error=True, error_type=why)
+
+
+def _text(result: Json) -> str:
+    """The wire takes strings only, and strings only that are Unicode."""
+    text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+    return text.encode(errors="replace").decode()
