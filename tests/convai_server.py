@@ -12,10 +12,10 @@ from websockets.exceptions import ConnectionClosed
 
 from kiosk.audio.pcm import FORMATS, Samples
 from kiosk.convai.client_messages import ClientMessage, UserAudio
+from kiosk.convai.client_parsing import parse_client
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import Metadata
 from kiosk.convai.server_parsing import ServerMessage
-from kiosk.convai.client_parsing import parse_client
 
 
 @dataclass

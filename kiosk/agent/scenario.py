@@ -155,7 +155,7 @@ class Say(_Step):
 
 
 class Silence(_Step):
-    """Leave this turn of the visitor's without an answer, or the conversation without a greeting."""
+    """Leave this turn of the visitor's unanswered, or the conversation without a greeting."""
 
     do: Literal["silence"]
     on: Literal["turn", "connected"]

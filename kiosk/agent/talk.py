@@ -258,7 +258,9 @@ class Talk:
 
     async def end_call(self) -> None:
         """Hang up, once what is being said was heard."""
-        await self.link.send(AgentToolResponse(END_CALL, f"tool_{self._event_id}", event_id=self._event_id))
+        await self.link.send(
+            AgentToolResponse(END_CALL, f"tool_{self._event_id}", event_id=self._event_id)
+        )
         turn = self._turn
         left_s = 0.0 if turn is None else turn.started_s + turn.total_s - time.monotonic()
         await asyncio.sleep(max(0.0, left_s) + _HANG_UP_GRACE_S)
