@@ -63,15 +63,20 @@ class VirtualKiosk:
         return sum(moment.what is what for moment in self.moments)
 
 
-def settings(directory: Path, agent_url: str, **tables: dict[str, Any]) -> Settings:
-    """A public agent at this address, virtual devices, and what the test changes.
-
-    The kiosk's sentences are replaced by short tones, so that nobody waits for them.
-    """
+def tones_for_sentences(directory: Path) -> Path:
+    """A directory of short tones in place of the kiosk's sentences: nobody waits for them."""
     messages = directory / "messages"
     messages.mkdir(exist_ok=True)
     for key in load_sentences("en"):
         (messages / f"{key}.wav").write_bytes(write_wav(_TONE, 16_000))
+    return messages
+
+
+def settings(directory: Path, agent_url: str, **tables: dict[str, Any]) -> Settings:
+    """A public agent at this address, virtual devices, and what the test changes.
+
+    The kiosk's sentences are replaced by short tones.
+    """
     values: dict[str, dict[str, Any]] = {
         "agent": {"id": "agent_local", "url": agent_url},
         "credentials": {"mode": "public"},
@@ -79,7 +84,7 @@ def settings(directory: Path, agent_url: str, **tables: dict[str, Any]) -> Setti
         "indicator": {"driver": "none"},
         "capture": {"driver": "virtual"},
         "playback": {"driver": "virtual"},
-        "visit": {"disclosure": False, "messages_dir": messages},
+        "visit": {"disclosure": False, "messages_dir": tones_for_sentences(directory)},
         "control": {"socket": directory / "control.sock"},
     }
     for name, table in tables.items():

@@ -9,8 +9,13 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kiosk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kiosk.agent.examination import Examiner
+    from kiosk.agent.server import AgentSettings, LocalAgent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key-file", type=Path, help="the key REST asks for")
     parser.add_argument("--private", action="store_true", help="only signed URLs open it")
     parser.add_argument("--signature-life", type=float, default=900.0, metavar="SECONDS")
-    parser.add_argument("--input-format", default="pcm_16000")
+    parser.add_argument(
+        "--input-format", help="pcm_16000 unless given; pcm_24000 in an examination"
+    )
     parser.add_argument("--output-format", default="pcm_16000")
     parser.add_argument("--connect-delay-ms", type=float, default=0.0)
     parser.add_argument(
@@ -36,44 +43,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scenario", metavar="NAME|FILE", help="misbehave as a fault script says")
     parser.add_argument("--list-scenarios", action="store_true", help="what ships, and stop")
-    parser.add_argument("--json", action="store_true", help="one JSON line for each event")
+    parser.add_argument(
+        "--conformance",
+        action="store_true",
+        help="examine the clients that connect, and report after each connection",
+    )
+    parser.add_argument(
+        "--examined-tool",
+        default="examined_tool",
+        metavar="NAME",
+        help="a tool of the client's that the examination calls",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON line for each event, or each report"
+    )
 
 
 def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT; raises KioskError."""
     if args.list_scenarios:
         return _list_scenarios(say)
-    from kiosk.agent.dialect import DIALECTS
-    from kiosk.agent.guide import load_guide
-    from kiosk.agent.hearing import Recogniser
-    from kiosk.agent.manner import Manner
-    from kiosk.agent.scenario import load_scenario
-    from kiosk.agent.server import DEFAULT_API_KEY, AgentSettings, LocalAgent
-    from kiosk.audio.pcm import FORMATS
-
-    for name in (args.input_format, args.output_format):
-        if name not in FORMATS:
-            raise ConfigError(f"unknown audio format {name!r}; known: {', '.join(FORMATS)}")
-    settings = AgentSettings(
-        host=args.host,
-        port=args.port,
-        agent_id=args.agent_id,
-        api_key=_key(args.api_key_file) or DEFAULT_API_KEY,
-        public=not args.private,
-        signature_life_s=args.signature_life,
-        connect_delay_s=args.connect_delay_ms / 1000,
-        manner=Manner(args.input_format, args.output_format),
-        dialect=DIALECTS[args.dialect],
-        allowed_overrides=_overrides(args.allow_override),
-    )
-    scenario = None if args.scenario is None else load_scenario(args.scenario)
-    guide = load_guide(args.guide)
-
-    def timeline(event: dict[str, object]) -> None:
-        if args.json:
-            say(json.dumps(event))
-
-    agent = LocalAgent(settings, guide, Recogniser(guide.jsgf()), timeline, scenario)
+    agent = _agent(args, say)
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -86,6 +76,70 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
 
     asyncio.run(serve())
     return 0
+
+
+def _agent(args: argparse.Namespace, say: Callable[[str], None]) -> "LocalAgent":
+    from kiosk.agent.guide import load_guide
+    from kiosk.agent.hearing import Recogniser
+    from kiosk.agent.scenario import load_scenario
+    from kiosk.agent.server import LocalAgent
+
+    settings = _settings(args)
+    scenario = None if args.scenario is None else load_scenario(args.scenario)
+    guide = load_guide(args.guide)
+    examiner = _examiner(args, say) if args.conformance else None
+
+    def timeline(event: dict[str, object]) -> None:
+        if args.json and examiner is None:
+            say(json.dumps(event))
+
+    return LocalAgent(settings, guide, Recogniser(guide.jsgf()), timeline, scenario, examiner)
+
+
+def _settings(args: argparse.Namespace) -> "AgentSettings":
+    from kiosk.agent.dialect import DIALECTS
+    from kiosk.agent.manner import Manner
+    from kiosk.agent.server import DEFAULT_API_KEY, AgentSettings
+    from kiosk.audio.pcm import FORMATS
+
+    # Not what clients send that do not look at what is announced.
+    usual = "pcm_24000" if args.conformance else "pcm_16000"
+    input_format = args.input_format or usual
+    for name in (input_format, args.output_format):
+        if name not in FORMATS:
+            raise ConfigError(f"unknown audio format {name!r}; known: {', '.join(FORMATS)}")
+    return AgentSettings(
+        host=args.host,
+        port=args.port,
+        agent_id=args.agent_id,
+        api_key=_key(args.api_key_file) or DEFAULT_API_KEY,
+        public=not args.private,
+        signature_life_s=args.signature_life,
+        connect_delay_s=args.connect_delay_ms / 1000,
+        manner=Manner(input_format, args.output_format),
+        dialect=DIALECTS[args.dialect],
+        allowed_overrides=_overrides(args.allow_override),
+    )
+
+
+def _examiner(args: argparse.Namespace, say: Callable[[str], None]) -> "Examiner":
+    from kiosk.agent.conformance_report import Report
+    from kiosk.agent.examination import Examiner
+
+    if args.dialect != "nested" or args.scenario is not None:
+        raise ConfigError(
+            "--conformance examines by the published contract: leave out --dialect and --scenario"
+        )
+
+    def tell(report: Report) -> None:
+        for line in [json.dumps(report.as_json())] if args.json else report.lines():
+            say(line)
+
+    def examined() -> None:
+        if not args.json:
+            say("every probe was played; the report comes when the client hangs up")
+
+    return Examiner(tell, examined, args.examined_tool)
 
 
 def _list_scenarios(say: Callable[[str], None]) -> int:

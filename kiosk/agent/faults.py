@@ -82,8 +82,8 @@ class Faults:
         await _ACTIONS[type(step)](step, stage)
 
 
-async def _delay(step: script.Delay, _: Stage) -> None:
-    await asyncio.sleep(step.for_s)
+async def _delay(step: script.Delay, stage: Stage) -> None:
+    await stage.link.pause(step.for_s)
 
 
 async def _close(step: script.Close, stage: Stage) -> None:
@@ -105,7 +105,7 @@ async def _vanish(_: script.Vanish, stage: Stage) -> None:
 async def _stall(step: script.Stall, stage: Stage) -> None:
     stage.link.stall(on=True)
     try:
-        await asyncio.sleep(step.for_s)
+        await stage.link.pause(step.for_s)
     finally:
         stage.link.stall(on=False)
 

@@ -130,6 +130,10 @@ class Link:
         else:
             self._open.set()
 
+    async def pause(self, seconds: float) -> None:
+        """Do nothing for so long, or until the connection is over."""
+        await wait_while_open(self._connection, seconds)
+
     def vanish(self) -> None:
         """Neither read, nor answer, nor close: as if the machine had lost its power."""
         self._vanished = True
@@ -150,3 +154,9 @@ class Link:
             self._witness.sent(frame, time.monotonic())
         with contextlib.suppress(ConnectionClosed):
             await self._connection.send(frame)
+
+
+async def wait_while_open(connection: ServerConnection, seconds: float) -> None:
+    """Nobody waits for the delays of a connection that is gone."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(connection.wait_closed(), seconds)

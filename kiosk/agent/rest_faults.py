@@ -1,6 +1,5 @@
 """What a scenario does to REST requests and handshakes, before there is a conversation."""
 
-import asyncio
 from collections.abc import Iterable
 from http import HTTPStatus
 
@@ -8,6 +7,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Response
 
 from kiosk.agent import scenario as script
+from kiosk.agent.link import wait_while_open
 from kiosk.agent.rest import json_response
 
 
@@ -25,7 +25,7 @@ async def answer_badly(
     for step in steps:
         match step:
             case script.Delay(for_s=for_s):
-                await asyncio.sleep(for_s)
+                await wait_while_open(connection, for_s)
             case script.Respond(status=status, reason=reason):
                 detail = {"status": reason, "message": "so the scenario wants it"}
                 answer = json_response(HTTPStatus(status), {"detail": detail})
@@ -47,4 +47,4 @@ async def _drip(answer: Response, byte_s: float, connection: ServerConnection) -
         if connection.transport.is_closing():
             return
         connection.transport.write(whole[at : at + 1])
-        await asyncio.sleep(byte_s)
+        await wait_while_open(connection, byte_s)

@@ -16,8 +16,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from kiosk.agent.admission import INVALID_MESSAGE, RefusedError, admit
+from kiosk.agent.admission import ALL, INVALID_MESSAGE, RefusedError, admit
+from kiosk.agent.conformance import Record, new_record
 from kiosk.agent.dialect import DIALECTS, Dialect
+from kiosk.agent.examination import Examiner
 from kiosk.agent.faults import Faults
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
@@ -38,6 +40,8 @@ DEFAULT_AGENT_ID = "agent_local"
 DEFAULT_API_KEY = "local-agent"
 
 _INITIATION_TIMEOUT_S = 10.0
+# A client that never sends its first frame is examined without.
+_LENIENCY_S = 2.0
 _UNAUTHORIZED = "Could not authorize the conversation."
 
 
@@ -65,7 +69,8 @@ class AgentSettings:
 class LocalAgent:
     """Holds conversations with any number of clients; `listening` is its context.
 
-    `scenario` may be changed at any time; it counts for what begins after that.
+    `scenario` may be changed at any time; it counts for what begins after that. With an `examiner`
+    the agent is lenient: what no client should send is written down, and the talk goes on.
     """
 
     def __init__(
@@ -75,8 +80,10 @@ class LocalAgent:
         recogniser: Recogniser,
         timeline: TimelineSink,
         scenario: Scenario | None = None,
+        examiner: Examiner | None = None,
     ) -> None:
         self.scenario = scenario
+        self._examiner = examiner
         self._settings = settings
         self._guide = guide
         self._recogniser = recogniser
@@ -133,11 +140,11 @@ class LocalAgent:
         if claim.agent_id != settings.agent_id:
             raise SignatureError("The AI agent you are trying to reach does not exist.")
         key = parse_qs(urlsplit(request.path).query).get("xi-api-key")
-        if key is not None:
+        if key is not None and self._examiner is None:
             # No contract has this; only guides do, whose dialect takes it.
             if settings.dialect.opens_with_initiation or key != [settings.api_key]:
                 raise SignatureError(_UNAUTHORIZED)
-        elif not claim.signed and not settings.public:
+        elif not (claim.signed or settings.public or key == [settings.api_key]):
             raise SignatureError(_UNAUTHORIZED)
         return claim
 
@@ -151,14 +158,28 @@ class LocalAgent:
         except SignatureError as refusal:
             await connection.close(3000, str(refusal))
             return
-        link = Link(connection, self._settings.dialect)
+        if self._examiner is None:
+            await self._hold(connection, claim, None)
+            return
+        record = self._record(connection.request)
+        try:
+            await self._hold(connection, claim, record)
+        finally:
+            protocol = connection.protocol
+            agent_first = protocol.close_sent is not None and not protocol.close_rcvd_then_sent
+            self._examiner.end(record, closed_by_agent=agent_first)
+
+    async def _hold(
+        self, connection: ServerConnection, claim: Claim, record: Record | None
+    ) -> None:
+        link = Link(connection, self._settings.dialect, strict=record is None, witness=record)
         conversation_id = claim.conversation_id or new_conversation_id()
         initiation = await self._initiation(link)
         if initiation is None:
             await link.close(1008, INVALID_MESSAGE)
             return
         await asyncio.sleep(self._settings.connect_delay_s)
-        talk = await self._talk(link, initiation, conversation_id)
+        talk = await self._talk(link, initiation, conversation_id, record)
         if talk is None:
             return
         self._tell("connected", conversation_id)
@@ -171,14 +192,19 @@ class LocalAgent:
         """The first frame; None if it is not what it must be."""
         if not link.dialect.opens_with_initiation:
             return Initiation()
+        lenient = self._examiner is not None
         try:
-            async with asyncio.timeout(_INITIATION_TIMEOUT_S):
+            async with asyncio.timeout(_LENIENCY_S if lenient else _INITIATION_TIMEOUT_S):
                 first = await link.receive()
         except TimeoutError:
-            return None
+            return Initiation() if lenient else None
+        if first is not None and lenient and not isinstance(first, Initiation):
+            return Initiation()
         return first if isinstance(first, Initiation) else None
 
-    async def _talk(self, link: Link, initiation: Initiation, conversation_id: str) -> Talk | None:
+    async def _talk(
+        self, link: Link, initiation: Initiation, conversation_id: str, record: Record | None
+    ) -> Talk | None:
         """What follows an initiation; None if the client is refused."""
         scenario, settings = self.scenario, self._settings
         manner = settings.manner
@@ -190,14 +216,16 @@ class LocalAgent:
         }
         greeting = self._guide.greeting if manner.greeting is None else manner.greeting
         try:
-            wishes = admit(initiation, greeting, settings.allowed_overrides, system)
+            allowed = settings.allowed_overrides if record is None else {ALL}
+            wishes = admit(initiation, greeting, allowed, system)
         except RefusedError as refusal:
+            if record is not None:
+                record.refused(str(refusal))
             # The service accepts first and looks then: connected does not mean accepted.
             await link.send(Metadata(conversation_id, manner.output_format, manner.input_format))
             await link.send(ErrorReport(refusal.code, str(refusal), refusal.error_type))
             await link.close(refusal.code, str(refusal))
             return None
-        steps = () if scenario is None else scenario.steps
         return Talk(
             conversation_id,
             manner,
@@ -206,9 +234,22 @@ class LocalAgent:
             self._recogniser,
             self._voice,
             link,
-            Faults(steps, self._arrivals["conversation"]),
+            self._faults(record),
             self._timeline,
         )
+
+    def _faults(self, record: Record | None) -> Faults:
+        """What is played to a client: a script, and to one that is examined, the probes."""
+        steps = () if self.scenario is None else self.scenario.steps
+        number = self._arrivals["conversation"]
+        if self._examiner is None or record is None:
+            return Faults(steps, number)
+        return self._examiner.examination(record, steps, number)
+
+    def _record(self, request: Request) -> Record:
+        manner = self._settings.manner
+        agent = " ".join(request.headers.get_all("User-Agent"))
+        return new_record(request.path, agent, manner.input_format, manner.output_format)
 
     def _tell(self, event: str, conversation_id: str, **fields: object) -> None:
         entry = {"at_s": time.monotonic(), "event": event, "conversation_id": conversation_id}

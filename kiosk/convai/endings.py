@@ -133,6 +133,7 @@ _CODES: dict[int, Kind] = {
     1002: Kind.AGENT_FAILED,
     1005: Kind.NETWORK_LOST,
     1006: Kind.NETWORK_LOST,
+    1007: Kind.PROTOCOL,
     1008: Kind.REFUSED,
     1009: Kind.PROTOCOL,
     1011: Kind.INTERNAL,

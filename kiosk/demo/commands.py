@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from kiosk.audio.pcm import Samples
     from kiosk.demo.script import Line
     from kiosk.demo.stage import Record
 
@@ -28,13 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="say this recording instead of the questions (8 to 48 kHz, repeatable)",
     )
     parser.add_argument(
+        "--scenario",
+        metavar="NAME|FILE",
+        help="let the agent misbehave as a fault script says, and report how the visit ends",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="keep microphone.wav, speaker.wav, timeline.json"
     )
     parser.add_argument("--json", action="store_true", help="print one object on the last line")
 
 
 def run(args: argparse.Namespace, show: Show) -> int:
-    """Exit code 0 if every line was heard right and answered; raises KioskError."""
+    """Exit code 0 if all went as it should; raises KioskError."""
     try:
         import rich  # noqa: F401
     except ImportError as error:
@@ -46,26 +52,45 @@ def run(args: argparse.Namespace, show: Show) -> int:
 
 async def _perform(args: argparse.Namespace, show: Show) -> int:
     from kiosk.agent.guide import load_guide
+    from kiosk.agent.scenario import load_scenario
     from kiosk.demo.playbill import Playbill
-    from kiosk.demo.report import report
+    from kiosk.demo.report import report, scenario_report
+    from kiosk.demo.script import MUSEUM, recorded, rehearsed
     from kiosk.demo.servers import servers
     from kiosk.demo.stage import Record, Stage, settings_for
     from kiosk.devices.virtual import Room
 
+    scenario = None if args.scenario is None else load_scenario(args.scenario)
     playbill = Playbill(show, colour=sys.stdout.isatty())
     room = Room(record=True)
-    lines = await _lines(args.voice or [], room.rate_hz)
+    lines = MUSEUM if scenario is None else rehearsed(scenario.visitor)
+    if args.voice:
+        lines = recorded(_recordings(args.voice, room.rate_hz))
+    lines = await spoken(lines, room.rate_hz)
     record = Record(room)
     stage = Stage(record, playbill.happened)
     with tempfile.TemporaryDirectory(prefix="kiosk-demo-") as name:
         directory = Path(name)
         playbill.note("starting the local agent and the backend, each a process of its own")
-        async with servers(directory, [], stage.on_agent) as running:
-            settings = settings_for(directory, running.backend_url, running.device_token_file)
+        options = [] if args.scenario is None else ["--scenario", args.scenario]
+        async with servers(directory, options, stage.on_agent) as running:
+            credentials = {
+                "backend_url": running.backend_url,
+                "device_token_file": running.device_token_file,
+            }
             playbill.note("starting the kiosk on virtual devices; a visitor comes by")
-            await stage.play(settings, lines)
-    result = report(record, load_guide())
-    playbill.summary(result)
+            if scenario is None:
+                await stage.play(settings_for(directory, credentials), lines)
+                result = report(record, load_guide())
+            else:
+                settings = settings_for(directory, credentials, scenario.kiosk)
+                hang_up = scenario.visitor.then == "hang_up"
+                await stage.rehearse(settings, lines, hang_up=hang_up)
+                result = scenario_report(record, scenario)
+    if scenario is None:
+        playbill.summary(result)
+    else:
+        playbill.outcome(result)
     if args.out is not None:
         _keep(args.out, record)
         playbill.note(f"kept microphone.wav, speaker.wav and timeline.json in {args.out}")
@@ -74,31 +99,35 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     return 0 if result["ok"] else 1
 
 
-async def _lines(recordings: list[Path], rate_hz: int) -> "tuple[Line, ...]":
-    """The script with every line's sound at the room's rate."""
-    from kiosk.agent.voice import Voice
+def _recordings(paths: list[Path], rate_hz: int) -> "list[tuple[str, Samples]]":
+    """Each recording's name and its sound at the room's rate."""
     from kiosk.audio.pcm import WavError, read_wav
     from kiosk.audio.resample import resample
-    from kiosk.demo.script import MUSEUM, VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE, recorded
 
-    lines = MUSEUM
-    if recordings:
-        sounds = []
-        for path in recordings:
-            try:
-                samples, file_rate_hz = read_wav(path.read_bytes())
-            except (OSError, WavError) as error:
-                raise UnavailableError(f"--voice {path}: {error}") from error
-            sounds.append((path.name, resample(samples, file_rate_hz, rate_hz)))
-        lines = recorded(sounds)
+    sounds = []
+    for path in paths:
+        try:
+            samples, file_rate_hz = read_wav(path.read_bytes())
+        except (OSError, WavError) as error:
+            raise UnavailableError(f"--voice {path}: {error}") from error
+        sounds.append((path.name, resample(samples, file_rate_hz, rate_hz)))
+    return sounds
+
+
+async def spoken(lines: "tuple[Line, ...]", rate_hz: int) -> "tuple[Line, ...]":
+    """The lines with the sound of each at the room's rate."""
+    from kiosk.agent.voice import Voice
+    from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+
     voice = Voice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE)
-    spoken = [
-        line
-        if line.samples is not None
-        else replace(line, samples=await voice.render(line.text or "", rate_hz))
-        for line in lines
-    ]
-    return tuple(spoken)
+    return tuple(
+        [
+            line
+            if line.samples is not None
+            else replace(line, samples=await voice.render(line.text or "", rate_hz))
+            for line in lines
+        ]
+    )
 
 
 def _keep(directory: Path, record: "Record") -> None:

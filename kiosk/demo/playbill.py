@@ -27,6 +27,10 @@ _KIOSK: dict[What, str] = {
     What.AGENT_HEARD: "the agent's voice is heard",
     What.INTERRUPTED: "interruption: the agent's voice is cut",
     What.DRAINED: "the agent's last word was heard",
+    What.QUEUED: "is held in the agent's queue",
+    What.ADMITTED: "is admitted from the queue",
+    What.TOOL_CALLED: "runs the tool {tool} for the agent",
+    What.MALFORMED: "ignores a frame: {why}",
     What.LOST: "lost the conversation ({kind}), tries again",
     What.VISIT_ENDED: "the visit is over: {kind}",
     What.DEVICE_LOST: "{device} lost: {detail}",
@@ -88,6 +92,17 @@ class Playbill:
             self._print(Text(f"not as it should be: {error}", style="red"))
         if result["ok"]:
             self._print(Text("Everything was heard right and answered.", style="bold green"))
+
+    def outcome(self, result: dict[str, Any]) -> None:
+        """How a fault script ended."""
+        self._print(Text(f"{result['scenario']}: {result['summary']}"))
+        after = result["ending_after_s"]
+        took = "" if after is None else f", {after:.1f} s after the press"
+        self._print(Text(f"The visit ended: {result['ending']}{took}."))
+        for error in result["errors"]:
+            self._print(Text(f"not as it should be: {error}", style="red"))
+        if result["ok"]:
+            self._print(Text("That is as it should be.", style="bold green"))
 
     def _line(self, at_s: float | None, who: str, text: str) -> None:
         since = 0.0 if at_s is None or self._pressed_s is None else at_s - self._pressed_s

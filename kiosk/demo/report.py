@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kiosk.agent.guide import Guide
+from kiosk.agent.scenario import Scenario
 from kiosk.audio.levels import rms_dbfs
 from kiosk.demo.script import When
 from kiosk.demo.servers import AgentEvent
@@ -56,6 +57,49 @@ def report(record: Record, guide: Guide) -> dict[str, Any]:
         "mic_to_wire_ms": record.measures.mic_to_wire.summary(),
         "wire_to_speaker_ms": record.measures.wire_to_speaker.summary(),
         "ending": ending,
+        "errors": errors,
+    }
+
+
+def scenario_report(record: Record, scenario: Scenario) -> dict[str, Any]:
+    """What `--json` prints of a fault script: how the visit ended, and what that took.
+
+    `ending_after_s` is from the press until the kiosk knew how the visit ends; its last sentence
+    follows.
+    """
+    errors = list(record.errors)
+    ended = _first(record, What.VISIT_ENDED, record.pressed_s)
+    ending = None if ended is None else str(ended.fields["kind"])
+    if ending != scenario.ending:
+        errors.append(f"the visit should have ended as {scenario.ending}, not as {ending}")
+    if not record.fit_again:
+        errors.append("afterwards the kiosk could not have held another visit")
+    over_s = record.ended_s if ended is None else ended.at_s
+    moments = [moment for moment in record.moments if moment.at_s <= over_s]
+    closing = (
+        moment
+        for moment in moments
+        if moment.what is What.STATE and moment.fields["state"] == "closing"
+    )
+    decided_s = next((moment.at_s for moment in closing), None)
+    counted = {
+        "conversations": What.CONNECTED,
+        "reconnects": What.LOST,
+        "answers": What.AGENT_HEARD,
+        "interruptions": What.INTERRUPTED,
+        "sentences": What.SENTENCE_HEARD,
+        "malformed_frames": What.MALFORMED,
+        "tool_calls": What.TOOL_CALLED,
+    }
+    return {
+        "ok": not errors,
+        "scenario": scenario.name,
+        "summary": scenario.summary,
+        "ending": ending,
+        "detail": None if ended is None else ended.fields["detail"],
+        "code": None if ended is None else ended.fields["code"],
+        "ending_after_s": None if decided_s is None else round(decided_s - record.pressed_s, 2),
+        **{name: sum(moment.what is what for moment in moments) for name, what in counted.items()},
         "errors": errors,
     }
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from kiosk.agent.scenario import Visitor
 from kiosk.audio.pcm import Samples
 
 VISITOR_VOICE = "en-us+f2"
@@ -15,6 +16,7 @@ class When(Enum):
     AT_PRESS = auto()  # the very moment of the press, long before there is a connection
     AFTER_ANSWER = auto()  # when the kiosk has said its last and listens
     OVER_ANSWER = auto()  # while it is speaking
+    WHEN_ADMITTED = auto()  # when the agent's queue lets the visitor in
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +46,13 @@ def recorded(recordings: list[tuple[str, Samples]]) -> tuple[Line, ...]:
         for index, (name, samples) in enumerate(recordings)
     ]
     return (*lines, GOODBYE)
+
+
+def rehearsed(visitor: Visitor) -> tuple[Line, ...]:
+    """What the visitor of a fault script says."""
+    first = When.AT_PRESS if visitor.begins == "at_press" else When.WHEN_ADMITTED
+    later = When.OVER_ANSWER if visitor.over_the_answer else When.AFTER_ANSWER
+    return tuple(
+        Line(f"line {number}", later if number > 1 else first, text)
+        for number, text in enumerate(visitor.says, start=1)
+    )

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kiosk.audio.levels import voiced_span
 from kiosk.config import Settings
@@ -28,7 +29,12 @@ _ANSWER_TIMEOUT_S = 20.0
 _DRAIN_TIMEOUT_S = 60.0
 # A person breathes before asking on, and lets the agent speak before cutting in.
 _BREATH_S = 0.6
-_LISTEN_S = 2.0
+_PAUSES_S = {
+    When.AFTER_ANSWER: _BREATH_S,
+    When.WHEN_ADMITTED: _BREATH_S,
+    When.OVER_ANSWER: 2.0,
+}
+_ANSWER = frozenset({What.AGENT_HEARD, What.VISIT_ENDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Record:
     pressed_s: float = 0.0
     ended_s: float = 0.0
     errors: list[str] = field(default_factory=list)
+    fit_again: bool = False  # after the visit another one could be held
 
 
 class Stage:
@@ -72,17 +79,54 @@ class Stage:
         self._show(event)
         self._changed.set()
 
+    async def rehearse(
+        self,
+        settings: Settings,
+        lines: tuple[Line, ...],
+        *,
+        hang_up: bool,
+        afterwards: Callable[[Daemon], Awaitable[None]] | None = None,
+    ) -> None:
+        """A visit in which things go wrong: what is said may stay unanswered, and the visit may
+        end at any time. `afterwards` is awaited while the kiosk still runs."""
+        record = self._record
+        async with self._kiosk(settings) as daemon:
+            record.pressed_s = self.press()
+            for line in lines:
+                spoken = await self._say(line)
+                if spoken is None:
+                    break
+                await self._first_of(_ANSWER, spoken.last_voiced_s, _ANSWER_TIMEOUT_S)
+            if hang_up and not self._has_happened(What.VISIT_ENDED):
+                await asyncio.sleep(_BREATH_S)
+                self.press()
+            await self._wait_for(What.VISIT_ENDED, record.pressed_s, _DRAIN_TIMEOUT_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._fit(daemon), _READY_TIMEOUT_S)
+            record.fit_again = daemon.host.health.cause is None
+            self._take_note(daemon)
+            if afterwards is not None:
+                await afterwards(daemon)
+
     async def play(self, settings: Settings, lines: tuple[Line, ...]) -> None:
         """Hold the visit; what does not happen in time is an error in the record."""
         async with self._kiosk(settings) as daemon:
-            self._record.pressed_s = self._press()
+            self._record.pressed_s = self.press()
             for line in lines:
                 if not await self._perform(line):
                     break
             await self._wait_for(What.VISIT_ENDED, self._record.pressed_s, _DRAIN_TIMEOUT_S)
-            self._record.measures = daemon.host.measures
-            self._record.ended_s = time.monotonic()
-            self._record.lamps = self._indicator.shown
+            self._take_note(daemon)
+
+    def press(self) -> float:
+        """Press the button; when that was."""
+        assert self._button is not None
+        return self._button.press()
+
+    def _take_note(self, daemon: Daemon) -> None:
+        self._record.measures = daemon.host.measures
+        self._record.ended_s = time.monotonic()
+        self._record.lamps = self._indicator.shown
 
     @contextlib.asynccontextmanager
     async def _kiosk(self, settings: Settings) -> AsyncIterator[Daemon]:
@@ -128,28 +172,21 @@ class Stage:
         self._show(moment)
         self._changed.set()
 
-    def _press(self) -> float:
-        assert self._button is not None
-        return self._button.press()
-
     async def _perform(self, line: Line) -> bool:
         """Say a line at its moment and wait for the answer; False if none came."""
         spoken = await self._say(line)
+        if spoken is None:
+            return False
         heard_s = await self._wait_for(What.AGENT_HEARD, spoken.last_voiced_s, _ANSWER_TIMEOUT_S)
         return heard_s is not None
 
-    async def _say(self, line: Line) -> Spoken:
+    async def _say(self, line: Line) -> Spoken | None:
+        """None if the visit is over before the line's moment."""
         record = self._record
-        match line.when:
-            case When.AT_PRESS:
-                start_s = record.pressed_s
-            case When.AFTER_ANSWER:
-                since_s = record.spoken[-1].last_voiced_s
-                heard_s = await self._wait_for(What.AGENT_HEARD, since_s, _ANSWER_TIMEOUT_S)
-                await self._wait_for(What.DRAINED, heard_s or since_s, _DRAIN_TIMEOUT_S)
-                start_s = time.monotonic() + _BREATH_S
-            case When.OVER_ANSWER:
-                start_s = time.monotonic() + _LISTEN_S
+        if not await self._moment_of(line):
+            return None
+        at_press = line.when is When.AT_PRESS
+        start_s = record.pressed_s if at_press else time.monotonic() + _PAUSES_S[line.when]
         assert line.samples is not None
         _, end = voiced_span(line.samples, record.room.rate_hz)
         spoken = Spoken(line, start_s, start_s + end / record.room.rate_hz)
@@ -158,34 +195,62 @@ class Stage:
         self._show(spoken)
         return spoken
 
-    async def _wait_for(self, what: What, after_s: float, timeout_s: float) -> float | None:
-        """When this first happened after a moment; None, and an error, if it does not in time."""
-        try:
+    async def _moment_of(self, line: Line) -> bool:
+        match line.when:
+            case When.AFTER_ANSWER:
+                since_s = self._record.spoken[-1].last_voiced_s
+                heard_s = await self._first_of(_ANSWER, since_s, _ANSWER_TIMEOUT_S)
+                over = {What.DRAINED, What.VISIT_ENDED}
+                await self._first_of(over, heard_s or since_s, _DRAIN_TIMEOUT_S)
+            case When.WHEN_ADMITTED:
+                admitted = {What.ADMITTED, What.VISIT_ENDED}
+                await self._first_of(admitted, self._record.pressed_s, _ANSWER_TIMEOUT_S)
+        return not self._has_happened(What.VISIT_ENDED)
+
+    def _has_happened(self, what: What) -> bool:
+        return any(moment.what is what for moment in self._record.moments)
+
+    async def _first_of(
+        self, whats: Collection[What], after_s: float, timeout_s: float
+    ) -> float | None:
+        """When one of these first happened after a moment; None if none does in time.
+
+        The end of the visit counts whenever it was: nothing comes after it.
+        """
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while True:
                     self._changed.clear()
                     for moment in self._record.moments:
-                        if moment.what is what and moment.at_s > after_s:
+                        late = moment.at_s > after_s or moment.what is What.VISIT_ENDED
+                        if moment.what in whats and late:
                             return moment.at_s
                     await self._changed.wait()
-        except TimeoutError:
+        return None
+
+    async def _wait_for(self, what: What, after_s: float, timeout_s: float) -> float | None:
+        """The same of what must happen: if it does not, that is an error."""
+        at_s = await self._first_of({what}, after_s, timeout_s)
+        if at_s is None:
             self._record.errors.append(f"waited {timeout_s:g} s in vain for: {what}")
-            return None
+        return at_s
 
 
-def settings_for(directory: Path, backend_url: str, device_token_file: Path) -> Settings:
+def settings_for(
+    directory: Path,
+    credentials: Mapping[str, Any],
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
     """The daemon's configuration for the demo: everything default but where things are."""
-    return Settings.model_validate(
-        {
-            "kiosk": {"name": "demo"},
-            "credentials": {
-                "backend_url": backend_url,
-                "device_token_file": device_token_file,
-            },
-            "button": {"driver": "none"},
-            "indicator": {"driver": "none"},
-            "capture": {"driver": "virtual"},
-            "playback": {"driver": "virtual"},
-            "control": {"socket": directory / "control.sock"},
-        }
-    )
+    tables: dict[str, dict[str, Any]] = {
+        "kiosk": {"name": "demo"},
+        "credentials": dict(credentials),
+        "button": {"driver": "none"},
+        "indicator": {"driver": "none"},
+        "capture": {"driver": "virtual"},
+        "playback": {"driver": "virtual"},
+        "control": {"socket": directory / "control.sock"},
+    }
+    for name, table in (changes or {}).items():
+        tables[name] = {**tables.get(name, {}), **table}
+    return Settings.model_validate(tables)

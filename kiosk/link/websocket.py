@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PING_INTERVAL_S = 3.0
 PING_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
+# What the library closes with by itself: the server's frame is no text, or too long.
+_OUR_VERDICTS = frozenset({1007, 1009})
 # Long audio and full tool results exceed the library's default of 1 MiB.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -79,6 +81,9 @@ class Socket:
         try:
             return await self._connection.recv()
         except ConnectionClosed as error:
+            sent = error.sent
+            if sent is not None and sent.code in _OUR_VERDICTS and not error.rcvd_then_sent:
+                raise SocketClosedError(Close(sent.code, sent.reason)) from error
             raise SocketClosedError(self._close()) from error
 
     async def close(self) -> None:

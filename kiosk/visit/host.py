@@ -70,6 +70,7 @@ class _Visit:
     reconnected: int = 0
     ending: Ending | None = None
     conversation: Conversation | None = None
+    skipped_early: bool = False  # the agent will not answer the turn that is just ending
 
 
 class Host:
@@ -204,9 +205,22 @@ class Host:
             ending = Ending(_ENDINGS[event])
         for action in actions:
             self._actions[action](ending)
+        if self._visit is not None:
+            self._follow_skip(self._visit, event, before)
         self._clocks.followed(event, before, self.state)
         if self.state is not before:
             self._entered()
+
+    def _follow_skip(self, visit: _Visit, event: Event, before: State) -> None:
+        """The gate waits longer than the agent may to say that a turn is over: an agent that will
+        not answer it says so before the kiosk thinks it could."""
+        if event is Event.TURN_SKIPPED:
+            visit.skipped_early = before is State.LISTENING
+        elif event is Event.SPEECH_STARTED:
+            visit.skipped_early = False
+        elif event is Event.SPEECH_ENDED and visit.skipped_early:
+            visit.skipped_early = False
+            self.post(Event.TURN_SKIPPED)
 
     def _entered(self) -> None:
         """What follows from the new state alone."""

@@ -1,0 +1,180 @@
+"""Plays the probes to a client, a ping behind each, so that what it does not survive has a name."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Collection
+
+from kiosk.agent.conformance import Record
+from kiosk.agent.conformance_figures import tone
+from kiosk.agent.conformance_probes import (
+    EXAMINED_TOOL,
+    INTERRUPTION,
+    NOBODYS_TOOL,
+    PROBES,
+    TOOL_CALLS,
+    Probe,
+)
+from kiosk.agent.conformance_report import Report
+from kiosk.agent.faults import Faults, Stage
+from kiosk.agent.frames import ODD_FRAMES
+from kiosk.agent.scenario import Moment, Step
+from kiosk.audio.pcm import silence
+from kiosk.convai.frames import serialize
+from kiosk.convai.server_messages import AgentAudio, AgentResponseCorrection, Interruption, Ping
+from kiosk.convai.server_tools import ToolCall
+
+# Ids of its own, far from those of the talk's pings.
+_FIRST_PING_ID = 500_000
+# How long a client may take to answer its first ping.
+_PATIENCE_S = 2.0
+_PINGS = 4
+_PING_EVERY_S = 0.2
+# Between what a client survived and the next probe.
+_PAUSE_S = 0.1
+# How long a client may take to answer the tool calls before the next probe begins.
+_TOOLS_S = 0.5
+_CUT_AFTER_S = 0.3
+_CUT_SENTENCE = "This sentence is cut short on purpose, and nothing of it should be heard any more."
+
+
+class Examination(Faults):
+    """The probes of one connection, from the metadata on; those in `settled` are left out."""
+
+    def __init__(
+        self,
+        record: Record,
+        settled: Collection[str],
+        tool: str,
+        examined: Callable[[], None],
+        faults: tuple[tuple[Step, ...], int],
+    ) -> None:
+        super().__init__(*faults)
+        self._record = record
+        self._probes = [probe for probe in PROBES if probe.name not in settled]
+        self._tool = tool
+        self._examined = examined
+        self._ping_id = _FIRST_PING_ID
+        self._pong = asyncio.Event()
+        record.on_pong = self._pong.set
+
+    async def at(self, moment: Moment, stage: Stage) -> bool:
+        go_on = await super().at(moment, stage)
+        if moment == "connected":
+            self._start(self._examine(stage))
+        return go_on
+
+    async def _examine(self, stage: Stage) -> None:
+        await self._ping(stage)
+        await self._answered(_PATIENCE_S)
+        for probe in self._probes:
+            if probe.name == INTERRUPTION and self._record.text_only:
+                continue
+            if probe.name == INTERRUPTION:
+                await stage.speak(_CUT_SENTENCE)
+                await asyncio.sleep(_CUT_AFTER_S)
+            if not await self._survives(probe, stage):
+                return  # what follows would be laid to its charge
+            if probe.name == TOOL_CALLS:
+                await asyncio.sleep(_TOOLS_S)
+                for _ in range(_PINGS):
+                    await self._ping(stage)
+                    await asyncio.sleep(_PING_EVERY_S)
+        await asyncio.sleep(self._record.tone.until_s - time.monotonic())
+        self._examined()
+
+    async def _survives(self, probe: Probe, stage: Stage) -> bool:
+        # Whoever hangs up between a probe and its pong looks like dying of it: that time is short.
+        self._record.probe_begins(probe.name, time.monotonic())
+        match probe.name:
+            case "tool_calls":
+                await self._call_tools(stage)
+            case "interruption":
+                await self._interrupt(stage)
+            case _:
+                await stage.link.send_frame(await self._odd_frame(probe.name, stage))
+        await self._ping(stage)
+        self._record.probe_sent()
+        if not await self._answered(probe.patience_s):
+            return False
+        self._record.probe_over()
+        await asyncio.sleep(_PAUSE_S)
+        return True
+
+    async def _call_tools(self, stage: Stage) -> None:
+        for name, expects_response in (
+            (self._tool, True),
+            (self._tool, False),
+            (NOBODYS_TOOL, True),
+        ):
+            call_id = f"tool_{secrets.token_hex(4)}"
+            await stage.link.send(ToolCall(name, call_id, {}, expects_response, stage.event_id))
+
+    async def _interrupt(self, stage: Stage) -> None:
+        """Cut what is being said, and let a tone come late that belongs to it."""
+        cut = stage.event_id
+        await stage.link.send(Interruption(cut))
+        late = self._record.output_format.encode(tone(stage.output_rate_hz))
+        await stage.link.send(AgentAudio(late, cut))
+        self._record.tone.listen(time.monotonic())
+        await stage.link.send(AgentResponseCorrection(_CUT_SENTENCE, "This sentence...", cut))
+
+    async def _odd_frame(self, name: str, stage: Stage) -> str | bytes:
+        match name:
+            case "second_metadata":  # the very same: another one would change the formats
+                return self._record.metadata_frame or ""
+            case "half_sample" | "bad_base64":
+                # Odd in one way only: the id is that of a turn that nobody cut.
+                await stage.play(silence(stage.output_rate_hz // 50))
+                if name == "half_sample":
+                    return serialize(AgentAudio(bytes(641), stage.event_id))
+                event = {"audio_base_64": "%%%", "event_id": stage.event_id}
+                return json.dumps({"type": "audio", "audio_event": event})
+        return ODD_FRAMES[name].frame()
+
+    async def _ping(self, stage: Stage) -> None:
+        self._ping_id += 1
+        await stage.link.send(Ping(self._ping_id))
+
+    async def _answered(self, within_s: float) -> bool:
+        """Whether the newest ping, or one sent after it, is answered in time."""
+        number = self._record.pongs.count
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._record.pongs.highest < number:
+                    self._pong.clear()
+                    await self._pong.wait()
+        return self._record.pongs.highest >= number
+
+
+class Examiner:
+    """Examines the clients of one server; `tell` gets the report whenever a connection ends.
+
+    `examined` is called when a client survived everything there is: it may hang up.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[Report], None],
+        examined: Callable[[], None] = lambda: None,
+        tool: str = EXAMINED_TOOL,
+    ) -> None:
+        self.report = Report()
+        self._tell = tell
+        self._examined = examined
+        self._tool = tool
+
+    def examination(
+        self, record: Record, steps: tuple[Step, ...], conversation: int
+    ) -> Examination:
+        """What is played to a client that begins to talk."""
+        faults = (steps, conversation)
+        return Examination(record, self.report.settled, self._tool, self._examined, faults)
+
+    def end(self, record: Record, *, closed_by_agent: bool) -> None:
+        """A connection is over."""
+        record.closed_by_agent = closed_by_agent
+        self.report.add(record)
+        self._tell(self.report)

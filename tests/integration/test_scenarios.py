@@ -1,0 +1,191 @@
+"""Every fault script that ships: how its visit ends, and soon, and that the next one works.
+
+They are played several at a time, for a visit is mostly waiting; then each has its own test.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kiosk.agent.guide import Guide
+from kiosk.agent.hearing import Recogniser
+from kiosk.agent.scenario import load_scenario, scenario_names
+from kiosk.agent.server import AgentSettings, LocalAgent
+from kiosk.daemon import Daemon
+from kiosk.demo.commands import spoken
+from kiosk.demo.report import scenario_report
+from kiosk.demo.script import rehearsed
+from kiosk.demo.servers import servers
+from kiosk.demo.stage import Record, Stage, settings_for
+from kiosk.devices.virtual import Room
+from kiosk.visit.host import NERVOUS_S
+from kiosk.visit.states import State
+from tests.virtual_kiosk import tones_for_sentences
+
+pytestmark = pytest.mark.timeout(240)
+
+# From the press until the kiosk knows how the visit ends.
+LIMIT_S = 10.0
+AT_ONCE = 8
+
+SCENARIOS = scenario_names()
+
+# What a scenario's visit is besides its ending: figures of the report.
+BESIDES: dict[str, dict[str, int]] = {
+    "cut_every_time": {"conversations": 2, "reconnects": 1},
+    "cut_once": {"conversations": 2, "reconnects": 1, "answers": 1},
+    "duplicates": {"answers": 1, "reconnects": 0},
+    "error_and_on": {"conversations": 1, "answers": 1},
+    "giant_frame": {"reconnects": 0},
+    "half_sample": {"answers": 1},
+    "internal_error": {"conversations": 2, "reconnects": 1},
+    "internal_error_once": {"conversations": 2, "reconnects": 1, "answers": 1},
+    "interrupted": {"answers": 2, "interruptions": 2},
+    "jitter": {"answers": 1},
+    "large_frame": {"conversations": 1, "answers": 1, "malformed_frames": 0},
+    "llm_timeout": {"conversations": 2, "reconnects": 1},
+    # Of the six frames five are told of; the others are counted only.
+    "malformed_frames": {"conversations": 1, "answers": 1, "malformed_frames": 5},
+    "missing_fields": {"conversations": 1, "answers": 1, "malformed_frames": 4},
+    "not_heard": {"conversations": 2},
+    "queue_admitted": {"conversations": 1, "answers": 1},
+    "quota": {"conversations": 1, "reconnects": 0},
+    "reordered": {"answers": 1},
+    "rest_slow": {"conversations": 1, "answers": 1},
+    "second_metadata": {"conversations": 1, "answers": 1},
+    "slow_drip": {"answers": 1},
+    "slow_metadata": {"conversations": 1, "answers": 1},
+    "stalled": {"conversations": 1, "answers": 1},
+    "tools": {"tool_calls": 3, "answers": 1},
+    "unknown_types": {"answers": 1, "malformed_frames": 0},
+}
+
+
+class Play:
+    """One scenario on a kiosk of its own in a room of its own."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.scenario = load_scenario(name)
+        self._directory = directory
+        self._record = Record(Room(record=True))
+        self.stage = Stage(self._record, lambda _: None)
+
+    async def on_the_wire(self, guide: Guide, recogniser: Recogniser) -> dict[str, Any]:
+        """With an agent that behaves afterwards, so that the next press can be tried."""
+        settings = AgentSettings(port=0)
+        agent = LocalAgent(settings, guide, recogniser, lambda _: None, self.scenario)
+
+        async def press_again(daemon: Daemon) -> None:
+            agent.scenario = None
+            for state in (State.LISTENING, State.IDLE):
+                await asyncio.sleep(NERVOUS_S + 0.05)
+                self.stage.press()
+                await _until(lambda wanted=state: daemon.host.state is wanted)  # type: ignore[misc]
+
+        async with agent.listening() as url:
+            where = {"id": "agent_local", "url": url.replace("http", "ws")}
+            changes = {"agent": where, "credentials": {"mode": "public"}}
+            return await self._visit({}, changes, press_again)
+
+    async def at_the_backend(self) -> dict[str, Any]:
+        """With agent and backend as processes."""
+        options = ["--scenario", self.scenario.name]
+        async with servers(self._directory, options, self.stage.on_agent) as running:
+            credentials = {
+                "backend_url": running.backend_url,
+                "device_token_file": running.device_token_file,
+            }
+            return await self._visit(credentials, {}, None)
+
+    async def _visit(
+        self, credentials: dict[str, Any], changes: dict[str, Any], afterwards: Any
+    ) -> dict[str, Any]:
+        scenario = self.scenario
+        quickly = {"disclosure": False, "messages_dir": tones_for_sentences(self._directory)}
+        for name, table in {"visit": quickly, **scenario.kiosk}.items():
+            changes[name] = {**changes.get(name, {}), **table}
+        changes["visit"] = {**quickly, **changes["visit"]}
+        lines = await spoken(rehearsed(scenario.visitor), self._record.room.rate_hz)
+        await self.stage.rehearse(
+            settings_for(self._directory, credentials, changes),
+            lines,
+            hang_up=scenario.visitor.then == "hang_up",
+            afterwards=afterwards,
+        )
+        return scenario_report(self._record, scenario)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  a state has no event of its own
+            await asyncio.sleep(0.01)
+
+
+async def _play_all(
+    names: list[str], directory: Path, guide: Guide, recogniser: Recogniser
+) -> dict[str, dict[str, Any] | BaseException]:
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def play(name: str) -> dict[str, Any]:
+        its_directory = directory / str(names.index(name))
+        its_directory.mkdir()
+        one = Play(name, its_directory)
+        async with room, asyncio.timeout(60):
+            if name.startswith("rest_"):
+                return await one.at_the_backend()
+            return await one.on_the_wire(guide, recogniser)
+
+    results = await asyncio.gather(*map(play, names), return_exceptions=True)
+    await asyncio.sleep(0)
+    left = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    assert not left, "tasks are left behind"
+    return dict(zip(names, results, strict=True))
+
+
+@contextlib.contextmanager
+def _hooks_kept() -> Iterator[None]:
+    """A daemon has its process to itself; here several put back what they found in any order."""
+    hook = threading.excepthook
+    yield
+    threading.excepthook = hook
+
+
+@pytest.fixture(scope="module")
+def results(
+    request: pytest.FixtureRequest, guide: Guide, recogniser: Recogniser
+) -> dict[str, dict[str, Any] | BaseException]:
+    """How each selected scenario's visit went."""
+    names = [
+        str(item.callspec.params["name"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and "results" in item.fixturenames
+    ]
+    with tempfile.TemporaryDirectory(prefix="kiosk-", dir="/tmp") as directory, _hooks_kept():
+        return asyncio.run(_play_all(names, Path(directory), guide, recogniser))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenarios_visit_ends_as_it_says_and_the_next_press_works(
+    name: str, results: dict[str, dict[str, Any] | BaseException]
+) -> None:
+    result = results[name]
+    if isinstance(result, BaseException):
+        raise result
+    assert result["errors"] == []
+    assert result["ok"]
+    assert result["ending_after_s"] < LIMIT_S
+    assert {figure: result[figure] for figure in BESIDES.get(name, {})} == BESIDES.get(name, {})
+
+
+def test_every_scenario_says_what_it_does_in_a_line() -> None:
+    assert len(SCENARIOS) > 40
+    for name in SCENARIOS:
+        summary = load_scenario(name).summary
+        assert summary.endswith(".")
+        assert len(summary) < 100
