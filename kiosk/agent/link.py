@@ -158,5 +158,7 @@ class Link:
 
 async def wait_while_open(connection: ServerConnection, seconds: float) -> None:
     """Nobody waits for the delays of a connection that is gone."""
+    # Not wait_for, which in 3.11 can swallow the cancellation that comes with the close.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(connection.wait_closed(), seconds)
+        async with asyncio.timeout(seconds):
+            await connection.wait_closed()

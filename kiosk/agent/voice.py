@@ -85,7 +85,8 @@ class Voice:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
-                await process.wait()
+                # Not wait(): it never returns while what was written is still in the pipes.
+                await process.communicate()
         if process.returncode != 0:
             raise self._failure(complaint.decode(errors="replace").strip(), process.returncode)
         return wav

@@ -102,7 +102,8 @@ class Stage:
                 self.press()
             await self._wait_for(What.VISIT_ENDED, record.pressed_s, _DRAIN_TIMEOUT_S)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._fit(daemon), _READY_TIMEOUT_S)
+                async with asyncio.timeout(_READY_TIMEOUT_S):
+                    await self._fit(daemon)
             record.fit_again = daemon.host.health.cause is None
             self._take_note(daemon)
             if afterwards is not None:

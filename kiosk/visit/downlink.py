@@ -102,7 +102,8 @@ class Downlink:
         """
         if self._drained.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over(), LAST_WORDS_S)
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await over()
         await self.drained()
 
     async def drained(self) -> None:

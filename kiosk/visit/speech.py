@@ -123,8 +123,10 @@ async def _synthesise(command: list[str], text: str) -> bytes | None:
         return None
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            # Not wait(): it never returns while what was written is still in the pipes.
+            await process.communicate()
     with contextlib.suppress(WavError):
         read_wav(data)
         return data

@@ -1,5 +1,6 @@
 """The agent's voice: real espeak-ng, its limits and its failures."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -90,6 +91,19 @@ async def test_a_program_that_hangs_is_ended(
         await Voice("en", longest_s=0.5).render("Hello.", 16_000)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+async def test_a_rendering_that_is_given_up_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # More than the pipe and the reader hold, and nobody reads it any more.
+    put_program(tmp_path, "head -c 1000000 /dev/zero; exec sleep 60", monkeypatch)
+    async with asyncio.timeout(5):
+        rendering = asyncio.create_task(Voice("en").render("Hello.", 16_000))
+        await asyncio.sleep(0.3)
+        rendering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await rendering
 
 
 async def test_a_program_that_fails_is_reported_with_its_words(
