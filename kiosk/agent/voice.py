@@ -4,7 +4,7 @@ It may not play anything, nor decide what is said. The WAV is read as espeak-ng 
 """
 
 import asyncio
-import contextlib
+import subprocess
 from collections import OrderedDict
 
 from kiosk.audio.pcm import Samples, WavError, read_wav, silence
@@ -63,10 +63,29 @@ class Voice:
 
     async def _speak(self, text: str) -> bytes:
         """Run espeak-ng once and return its WAV; it never outlives the call."""
-        pipe = asyncio.subprocess.PIPE
+        process = self._start()
+        # Read in a thread: asyncio's own child processes can hang for ever when they are given up,
+        # and answers are given up whenever a visitor speaks.
+        reading = asyncio.to_thread(process.communicate, text.encode(), self._longest_s)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=pipe, stdout=pipe, stderr=pipe
+            wav, complaint = await reading
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            process.communicate()
+            raise UnavailableError(
+                f"{PROGRAM} did not finish {len(text)} characters in {self._longest_s:g} s"
+            ) from error
+        finally:
+            process.kill()
+        if process.returncode != 0:
+            raise self._failure(complaint.decode(errors="replace").strip(), process.returncode)
+        return wav
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        try:
+            return subprocess.Popen(  # noqa: S603  our own command; the text goes in by its input
+                self._command, stdin=pipe, stdout=pipe, stderr=pipe
             )
         except FileNotFoundError as error:
             raise UnavailableError(
@@ -74,22 +93,6 @@ class Voice:
             ) from error
         except OSError as error:
             raise UnavailableError(f"cannot start {PROGRAM}: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(self._longest_s):
-                wav, complaint = await process.communicate(text.encode())
-        except TimeoutError as error:
-            raise UnavailableError(
-                f"{PROGRAM} did not finish {len(text)} characters in {self._longest_s:g} s"
-            ) from error
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                # Not wait(): it never returns while what was written is still in the pipes.
-                await process.communicate()
-        if process.returncode != 0:
-            raise self._failure(complaint.decode(errors="replace").strip(), process.returncode)
-        return wav
 
     def _failure(self, complaint: str, status: int | None) -> ConfigError | UnavailableError:
         if "voice" in complaint.lower():

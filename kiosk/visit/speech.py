@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import subprocess
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -108,29 +109,30 @@ def earcon_clip(earcon: Earcon) -> Clip:
 async def _synthesise(command: list[str], text: str) -> bytes | None:
     """What espeak-ng makes of a text, as WAV; None if it is absent or fails."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        process = _start(command)
     except OSError:
         return None
+    # Read in a thread: asyncio's own child processes can hang for ever when they are given up.
+    reading = asyncio.to_thread(process.communicate, text.encode(), _RENDER_TIMEOUT_S)
     try:
-        async with asyncio.timeout(_RENDER_TIMEOUT_S):
-            data, _ = await process.communicate(text.encode())
-    except TimeoutError:
+        data, _ = await reading
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
         return None
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            # Not wait(): it never returns while what was written is still in the pipes.
-            await process.communicate()
+        process.kill()
     with contextlib.suppress(WavError):
         read_wav(data)
         return data
     return None
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(  # noqa: S603  our own command; the text goes in by its input
+        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
+    )
 
 
 def _clip(recording: bytes) -> Clip:

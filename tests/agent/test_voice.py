@@ -93,17 +93,18 @@ async def test_a_program_that_hangs_is_ended(
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.0005, 0.002, 0.005, 0.02, 0.1])
 async def test_a_rendering_that_is_given_up_ends_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after_s: float
 ) -> None:
-    # More than the pipe and the reader hold, and nobody reads it any more.
     put_program(tmp_path, "head -c 1000000 /dev/zero; exec sleep 60", monkeypatch)
     async with asyncio.timeout(5):
         rendering = asyncio.create_task(Voice("en").render("Hello.", 16_000))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(after_s)
         rendering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await rendering
+        await asyncio.get_running_loop().shutdown_default_executor()
 
 
 async def test_a_program_that_fails_is_reported_with_its_words(
