@@ -38,6 +38,7 @@ class VirtualKiosk:
     indicator: VirtualIndicator
     moments: list[Moment]
     changed: asyncio.Event
+    playbacks: list[VirtualPlayback]
 
     async def until(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
         """Wait until something holds; looks whenever a moment is observed, and every 10 ms."""
@@ -97,15 +98,20 @@ async def virtual_kiosk(its_settings: Settings, room: Room) -> AsyncIterator[Vir
     """Run the daemon until the block ends."""
     moments: list[Moment] = []
     buttons: list[VirtualButton] = []
+    playbacks: list[VirtualPlayback] = []
     indicator = VirtualIndicator()
 
     def open_button(handler: Any, _: asyncio.AbstractEventLoop) -> VirtualButton:
         buttons.append(VirtualButton(handler))
         return buttons[0]
 
+    def open_playback() -> VirtualPlayback:
+        playbacks.append(VirtualPlayback(room))
+        return playbacks[-1]
+
     hardware = Hardware(
         lambda: VirtualCapture(room),
-        lambda: VirtualPlayback(room),
+        open_playback,
         open_button,
         lambda _: indicator,
     )
@@ -125,7 +131,7 @@ async def virtual_kiosk(its_settings: Settings, room: Room) -> AsyncIterator[Vir
         ready.cancel()
         if running.done():
             await running
-        kiosk = VirtualKiosk(room, daemon.host, buttons[0], indicator, moments, changed)
+        kiosk = VirtualKiosk(room, daemon.host, buttons[0], indicator, moments, changed, playbacks)
         await kiosk.until(lambda: daemon.host.health.cause is None)
         yield kiosk
     finally:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kiosk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kiosk.agent.examination import Examiner
+    from kiosk.agent.conformance.examination import Examiner
     from kiosk.agent.server import AgentSettings, LocalAgent
 
 
@@ -123,8 +123,8 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
 
 
 def _examiner(args: argparse.Namespace, say: Callable[[str], None]) -> "Examiner":
-    from kiosk.agent.conformance_report import Report
-    from kiosk.agent.examination import Examiner
+    from kiosk.agent.conformance.examination import Examiner
+    from kiosk.agent.conformance.report import Report
 
     if args.dialect != "nested" or args.scenario is not None:
         raise ConfigError(

@@ -6,6 +6,7 @@ to other sockets (a bare blank, `{"text": ""}`). A client that must meet both is
 """
 
 import json
+from dataclasses import replace
 from typing import TypeAlias
 
 from kiosk.convai import fields
@@ -13,7 +14,7 @@ from kiosk.convai.client_messages import ClientMessage, ContextualUpdate, UserAc
 from kiosk.convai.client_parsing import parse_client
 from kiosk.convai.fields import Json
 from kiosk.convai.frames import Malformed, Unknown, json_object, serialize
-from kiosk.convai.server_messages import AgentAudio, Ping, UserTranscript
+from kiosk.convai.server_messages import AgentAudio, AgentResponsePart, Ping, UserTranscript
 from kiosk.convai.server_parsing import ServerMessage
 
 
@@ -69,6 +70,8 @@ class Flat:
                 return {"type": "audio", "audio_event": {"audio": event["audio_base_64"]}}
             case UserTranscript(text):
                 return {"type": body["type"], "user_transcript": {"user_transcription": text}}
+            case AgentResponsePart():  # it has a type of its own: nobody could tell them apart
+                return replace(message, event_id=None).body()
         flat: dict[str, Json] = {"type": body["type"]}
         for value in body.values():
             if isinstance(value, dict):

@@ -18,7 +18,7 @@ class Speaking(Protocol):
 
     link: Link
 
-    async def speak(self, text: str) -> None: ...
+    async def speak_last(self, text: str) -> None: ...
 
 
 class Limits:
@@ -45,6 +45,6 @@ class Limits:
                 return
             await asyncio.sleep(min(ends_s, silent_until_s) - now_s)
         if self._last_message:
-            await talk.speak(self._last_message)
+            await talk.speak_last(self._last_message)
         await talk.link.send(_TIME_UP)
         await talk.link.close(1000, "")

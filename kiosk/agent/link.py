@@ -34,6 +34,8 @@ class Witness(Protocol):
 
 # Whoever does not notice by then is not going to.
 _VANISHED_FOR_S = 60.0
+# What a close frame holds besides its code; with more it cannot be sent.
+_LONGEST_REASON_BYTES = 123
 
 
 @dataclass(slots=True)
@@ -119,7 +121,8 @@ class Link:
             await self._put(frame)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        await self._connection.close(code, reason)
+        short = reason.encode()[:_LONGEST_REASON_BYTES].decode(errors="ignore")
+        await self._connection.close(code, short)
 
     # --- faults ---------------------------------------------------------------------------------
 

@@ -12,12 +12,35 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from kiosk.agent.frames import ODD_FRAMES
+from kiosk.audio.pcm import FORMATS
 from kiosk.errors import ConfigError
 
+
+def _sendable(code: int) -> int:
+    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        raise ValueError("no close frame may hold this code: 1000-1003, 1007-1014 or 3000-4999")
+    return code
+
+
+def _known_format(name: str) -> str:
+    if name not in FORMATS:
+        raise ValueError(f"unknown audio format {name!r}; known: {', '.join(FORMATS)}")
+    return name
+
+
 Seconds = Annotated[float, Field(ge=0, le=600)]
+CloseCode = Annotated[int, AfterValidator(_sendable)]
+FormatName = Annotated[str, AfterValidator(_known_format)]
 
 Moment = Literal[
     "request",  # a REST request came
@@ -76,7 +99,7 @@ class Close(_Step):
     """Close with a code and a reason."""
 
     do: Literal["close"]
-    code: int = Field(ge=1000, le=4999)
+    code: CloseCode
     reason: str = Field(default="", max_length=120)
 
 
@@ -127,7 +150,7 @@ class Send(_Step):
     @model_validator(mode="after")
     def _one_of_both(self) -> "Send":
         if (self.text is None) == (self.odd is None):
-            raise ValueError("either text or odd")
+            raise ValueError("give either text or odd")
         if self.odd is not None and self.odd not in ODD_FRAMES:
             raise ValueError(f"odd is one of: {', '.join(ODD_FRAMES)}")
         return self
@@ -205,11 +228,11 @@ Step: TypeAlias = (
 
 
 class AgentChanges(_Table):
-    """How the agent differs from its usual manner; see `kiosk.agent.talk.Manner`."""
+    """How the agent differs from its usual manner; see `kiosk.agent.manner.Manner`."""
 
     greeting: str | None = None
-    input_format: str | None = None
-    output_format: str | None = None
+    input_format: FormatName | None = None
+    output_format: FormatName | None = None
     announced_output_format: str | None = None
     ping_s: float | None = Field(default=None, gt=0)
     no_input_s: float | None = Field(default=None, gt=0)
@@ -262,7 +285,11 @@ def load_scenario(name_or_file: str) -> Scenario:
     try:
         return _parse(path.read_text(encoding="utf-8"), path.stem)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--scenario: cannot read {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(
+            f"--scenario: cannot read {path}: {reason}; the scenarios that ship are named without "
+            ".toml, and `kiosk agent --list-scenarios` lists them"
+        ) from error
 
 
 def _parse(text: str, name: str) -> Scenario:
@@ -274,14 +301,15 @@ def _parse(text: str, name: str) -> Scenario:
     except ValidationError as error:
         raise ConfigError(
             "\n".join(
-                f"scenario {name}: {_where(mistake['loc'])}: {mistake['msg']}"
+                f"scenario {name}: {_where(mistake['loc'])}: "
+                f"{mistake['msg'].removeprefix('Value error, ')}"
                 for mistake in error.errors(include_url=False)
             )
         ) from error
 
 
 def _where(location: tuple[int | str, ...]) -> str:
-    """ "step 2, code": steps are counted as a person counts them."""
+    """ "step 2 close code": steps are counted as a person counts them."""
     words = [str(part + 1) if isinstance(part, int) else part for part in location]
     return " ".join(words)
 

@@ -17,9 +17,9 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from kiosk.agent.admission import ALL, INVALID_MESSAGE, RefusedError, admit
-from kiosk.agent.conformance import Record, new_record
+from kiosk.agent.conformance.examination import Examiner
+from kiosk.agent.conformance.record import Record, new_record
 from kiosk.agent.dialect import DIALECTS, Dialect
-from kiosk.agent.examination import Examiner
 from kiosk.agent.faults import Faults
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser

@@ -44,7 +44,7 @@ class Signer:
 
     def check(self, path: str, now_s: float) -> Claim:
         """Read a request's path and query; raises SignatureError."""
-        query = parse_qs(urlsplit(path).query)
+        query = parse_qs(urlsplit(path).query, keep_blank_values=True)
         agent_id = query.get("agent_id", [""])[0]
         conversation_id = query.get("conversation_id", [None])[0]
         signature = query.get("conversation_signature", [None])[0]

@@ -184,6 +184,7 @@ class Talk:
         self, entry: Entry | None, heard: str, last_voiced_received_s: float | None = None
     ) -> None:
         if heard:
+            self._event_id += 1  # the visitor's turns count too
             await self.link.send(UserTranscript(heard, self._event_id))
         if entry is None:
             again = self._guide.ask_again
@@ -216,6 +217,13 @@ class Talk:
         await self.link.send(AgentResponse(text, self._event_id, response_id))
         await self._send_audio(samples, self._event_id)
         self._tell("agent_sent", event_id=self._event_id)
+
+    async def speak_last(self, text: str) -> None:
+        """The same when the time is up: what was being said or prepared is left at that."""
+        if self._answering is not None:
+            self._answering.cancel()
+        await self.speak(text)
+        await self._heard_out()
 
     async def play(self, samples: Samples) -> None:
         """Send sound that nobody says."""
@@ -261,10 +269,15 @@ class Talk:
         await self.link.send(
             AgentToolResponse(END_CALL, f"tool_{self._event_id}", event_id=self._event_id)
         )
+        await self._heard_out()
+        await asyncio.sleep(_HANG_UP_GRACE_S)
+        await self.link.close()
+
+    async def _heard_out(self) -> None:
+        """Wait as long as a listener still hears what was sent."""
         turn = self._turn
         left_s = 0.0 if turn is None else turn.started_s + turn.total_s - time.monotonic()
-        await asyncio.sleep(max(0.0, left_s) + _HANG_UP_GRACE_S)
-        await self.link.close()
+        await asyncio.sleep(max(0.0, left_s))
 
     async def _ping(self) -> None:
         while True:

@@ -6,6 +6,7 @@ It may not play anything, nor decide what is said. The WAV is read as espeak-ng 
 import asyncio
 import subprocess
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from kiosk.audio.pcm import Samples, WavError, read_wav, silence
 from kiosk.audio.resample import resample
@@ -63,29 +64,12 @@ class Voice:
 
     async def _speak(self, text: str) -> bytes:
         """Run espeak-ng once and return its WAV; it never outlives the call."""
-        process = self._start()
-        # Read in a thread: asyncio's own child processes can hang for ever when they are given up,
-        # and answers are given up whenever a visitor speaks.
-        reading = asyncio.to_thread(process.communicate, text.encode(), self._longest_s)
+        child = _Child(self._command)
         try:
-            wav, complaint = await reading
-        except subprocess.TimeoutExpired as error:
-            process.kill()
-            process.communicate()
-            raise UnavailableError(
-                f"{PROGRAM} did not finish {len(text)} characters in {self._longest_s:g} s"
-            ) from error
-        finally:
-            process.kill()
-        if process.returncode != 0:
-            raise self._failure(complaint.decode(errors="replace").strip(), process.returncode)
-        return wav
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        pipe = subprocess.PIPE
-        try:
-            return subprocess.Popen(  # noqa: S603  our own command; the text goes in by its input
-                self._command, stdin=pipe, stdout=pipe, stderr=pipe
+            # In a thread from its start to its end: asyncio's own child processes can hang for ever
+            # when they are given up, and answers are given up whenever a visitor speaks.
+            status, wav, complaint = await asyncio.to_thread(
+                child.run, text.encode(), self._longest_s
             )
         except FileNotFoundError as error:
             raise UnavailableError(
@@ -93,8 +77,47 @@ class Voice:
             ) from error
         except OSError as error:
             raise UnavailableError(f"cannot start {PROGRAM}: {error.strerror}") from error
+        except subprocess.TimeoutExpired as error:
+            raise UnavailableError(
+                f"{PROGRAM} did not finish {len(text)} characters in {self._longest_s:g} s"
+            ) from error
+        finally:
+            child.give_up()
+        if status != 0:
+            raise self._failure(complaint.decode(errors="replace").strip(), status)
+        return wav
 
     def _failure(self, complaint: str, status: int | None) -> ConfigError | UnavailableError:
         if "voice" in complaint.lower():
             return ConfigError(f"{PROGRAM} cannot use the voice {self._voice!r}: {complaint}")
         return UnavailableError(f"{PROGRAM} failed with status {status}: {complaint}")
+
+
+class _Child:
+    """One run of a program. Another thread may give it up before, while or after it runs."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._given_up = False
+
+    def run(self, text: bytes, longest_s: float) -> tuple[int, bytes, bytes]:
+        """Its status, output and complaints."""
+        pipe = subprocess.PIPE
+        with subprocess.Popen(  # noqa: S603  our own command; the text goes in by its input
+            self._command, stdin=pipe, stdout=pipe, stderr=pipe
+        ) as process:
+            self._process = process
+            if self._given_up:  # while it was being started
+                process.kill()
+            try:
+                output, complaint = process.communicate(text, longest_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return process.returncode, output, complaint
+
+    def give_up(self) -> None:
+        self._given_up = True
+        if self._process is not None:
+            self._process.kill()

@@ -18,6 +18,16 @@ from kiosk.errors import ConfigError
 DEVICE_TOKEN_CREDENTIAL = "device-token"  # noqa: S105  the name of a file
 
 
+# What is a table or a list inside a table.
+_TABLES_WITHIN = (
+    "AGENT__OVERRIDES",
+    "AGENT__VARIABLES",
+    "AGENT__CUSTOM_LLM_EXTRA_BODY",
+    "AGENT__APPROVED_MCP_TOOLS",
+    "CONVAI__COMPAT",
+)
+
+
 def load_settings(path: Path | None) -> Settings:
     """Read the file (none: defaults) and the environment; raises ConfigError."""
     text = "" if path is None else _read(path)
@@ -86,9 +96,9 @@ def _explain(error: ValidationError, text: str, path: Path | None) -> str:
 def _explain_environment() -> str:
     """The variables that should hold a table as JSON and do not."""
     tables = {f"{ENVIRONMENT_PREFIX}{name}".upper() for name in Settings.model_fields}
-    tables |= {f"{ENVIRONMENT_PREFIX}AGENT__{name}" for name in ("OVERRIDES", "VARIABLES")}
+    tables |= {f"{ENVIRONMENT_PREFIX}{name}" for name in _TABLES_WITHIN}
     wrong = [name for name in os.environ if name.upper() in tables and not _is_json(name)]
-    return "\n".join(f"environment {name}: a whole table is written as JSON" for name in wrong)
+    return "\n".join(f"environment {name}: tables and lists are written as JSON" for name in wrong)
 
 
 def _is_json(variable: str) -> bool:

@@ -151,7 +151,7 @@ class ClientConversation:
             case AgentAudio():
                 return self._on_audio(message)
             case Interruption():
-                return [self._on_interruption(message)]
+                return self._on_interruption(message)
             case AgentToolResponse():
                 return [_tool_ran(message)]
             case McpToolCall():
@@ -211,11 +211,13 @@ class ClientConversation:
                 return []
         return [audio]
 
-    def _on_interruption(self, interruption: Interruption) -> Interruption:
-        # Without an id it cuts what was heard of so far; a lower id than the last cuts no more.
-        cut = self._highest_id if interruption.event_id is None else interruption.event_id
-        self._barrier = max(self._barrier, cut)
-        return Interruption(self._barrier)
+    def _on_interruption(self, interruption: Interruption) -> list[CoreEvent]:
+        event_id = interruption.event_id
+        if event_id is not None and event_id < self._barrier:
+            return []  # it comes late: what it cuts is cut, and what sounds now is newer
+        # Without an id it cuts what was heard of so far.
+        self._barrier = max(self._barrier, self._highest_id if event_id is None else event_id)
+        return [Interruption(self._barrier)]
 
     def _on_queue(self, status: str) -> list[CoreEvent]:
         if status == "waiting" and not self._queued:

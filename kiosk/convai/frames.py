@@ -44,8 +44,9 @@ class Malformed:
 
 
 def serialize(message: Message) -> str:
-    """The frame's text: compact JSON."""
-    return json.dumps(message.body(), separators=(",", ":"), ensure_ascii=False)
+    """The frame's text: compact JSON. Half a surrogate pair, which no frame can carry, is "?"."""
+    text = json.dumps(message.body(), separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace").decode()
 
 
 def json_object(frame: str | bytes) -> dict[str, Json] | Malformed:

@@ -75,7 +75,7 @@ class PronunciationDictionary(Part):
     """Where a pronunciation dictionary is."""
 
     pronunciation_dictionary_id: str
-    version_id: str | None = None
+    version_id: str
 
 
 class TtsOverride(Part):

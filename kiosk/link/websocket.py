@@ -5,6 +5,7 @@ belong to the conversation.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,23 +57,16 @@ class Socket:
 
     def __init__(self, connection: "ClientConnection") -> None:
         self._connection = connection
+        self._watching = asyncio.create_task(self._watch(), name="pings")
 
     async def send(self, frame: str) -> None:
-        """Raises SocketClosedError.
-
-        A peer that takes nothing for as long as a dead one may go unnoticed is a dead peer: the
-        library's own ping would wait behind what is not taken.
-        """
+        """Raises SocketClosedError."""
         from websockets.exceptions import ConnectionClosed
 
         try:
-            async with asyncio.timeout(PING_INTERVAL_S + PING_TIMEOUT_S):
-                await self._connection.send(frame)
+            await self._connection.send(frame)
         except ConnectionClosed as error:
             raise SocketClosedError(self._close()) from error
-        except TimeoutError as error:
-            self._connection.transport.abort()
-            raise SocketClosedError(Close(None)) from error
 
     async def receive(self) -> str | bytes:
         """The next frame; raises SocketClosedError. Cancelling it loses nothing."""
@@ -87,8 +81,32 @@ class Socket:
             raise SocketClosedError(self._close()) from error
 
     async def close(self) -> None:
-        """Close with 1000, waiting at most `CLOSE_TIMEOUT_S` for the answer."""
-        await self._connection.close(1000)
+        """Close with 1000, waiting at most `CLOSE_TIMEOUT_S` until it is taken and answered."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._connection.close(1000)
+        except TimeoutError:
+            self._connection.transport.abort()
+        finally:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
+        """Break off with a peer that does not answer a ping, or does not even take it.
+
+        The library's own keepalive waits without end behind what is not taken, and waits for a dead
+        peer's goodbye besides.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(PING_INTERVAL_S)
+                try:
+                    async with asyncio.timeout(PING_TIMEOUT_S):
+                        await (await self._connection.ping())
+                except TimeoutError:
+                    self._connection.transport.abort()
+                    return
 
     def _close(self) -> Close:
         code = self._connection.close_code
@@ -126,8 +144,7 @@ async def _open(url: str) -> Socket:
         connection = await websocket_connect(
             url,
             max_size=MAX_MESSAGE_BYTES,
-            ping_interval=PING_INTERVAL_S,
-            ping_timeout=PING_TIMEOUT_S,
+            ping_interval=None,  # `Socket` does it
             close_timeout=CLOSE_TIMEOUT_S,
             open_timeout=None,
             # Base64 of sound hardly shrinks, and a Pi's processor has better things to do.

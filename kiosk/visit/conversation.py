@@ -89,6 +89,10 @@ class Conversation:
     def conversation_id(self) -> str | None:
         return self._core.conversation_id
 
+    @property
+    def malformed_frames(self) -> int:
+        return self._core.malformed_frames
+
     async def run(self) -> Ending:
         """Hold the conversation to its end. Raises only CancelledError."""
         self._task = asyncio.current_task()

@@ -298,21 +298,21 @@ class Host:
 
     async def _take_leave(self, visit: _Visit, ending: Ending) -> None:
         """What the ending leaves to be heard, then the goodbye, while the socket closes."""
-        rule = ending.rule
-        if rule.farewell is Farewell.FINISH and visit.conversation is not None:
-            over = visit.conversation.over
-            await at_most(FAREWELL_LIMIT_S, self._downlink.heard_out(over))
+        rule, conversation = ending.rule, visit.conversation
+        if rule.farewell is Farewell.FINISH and conversation is not None:
+            await at_most(FAREWELL_LIMIT_S, self._downlink.heard_out(conversation.over))
         self._downlink.stop()
         if rule.sentence is not None:
             self._say(rule.sentence)
-        if visit.conversation is not None:
-            await visit.conversation.close()
+        if conversation is not None:
+            await conversation.close()
         await at_most(FAREWELL_LIMIT_S, self._announcer.finished())
         ended: dict[str, FieldValue] = {
             "kind": ending.kind,
             "code": ending.code,
             "detail": ending.detail,
             "severity": rule.severity,
+            "malformed_frames": conversation.malformed_frames if conversation else 0,
         }
         self._observe(Moment(What.VISIT_ENDED, time.monotonic(), ended))
         self.post(Event.CLOSED)

@@ -26,7 +26,7 @@ class Tools:
         self._running = 0
 
     async def run(self, call: ToolCall) -> ToolResult:
-        """Run one call; what goes wrong is a result that says so. Raises only CancelledError."""
+        """Run one call; what goes wrong is a result that says so, and only a bug is raised."""
         tool = self._tools.get(call.tool_name)
         if tool is None:
             return _failed(call, "This kiosk has no such tool.", ToolErrorType.EXTERNAL_CLIENT)
@@ -34,9 +34,11 @@ class Tools:
             return _failed(call, "The kiosk is busy.", ToolErrorType.EXTERNAL_CLIENT)
         self._running += 1
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s) as deadline:
                 return ToolResult(call.tool_call_id, _text(await tool(call.parameters)))
         except TimeoutError:
+            if not deadline.expired():
+                raise  # the tool's own, and a bug like any other error
             text = f"The tool took longer than {self._timeout_s:g} s."
             return _failed(call, text, ToolErrorType.CLIENT_TIMEOUT)
         except ToolError as error:
@@ -50,6 +52,5 @@ def _failed(call: ToolCall, text: str, why: ToolErrorType) -> ToolResult:
 
 
 def _text(result: Json) -> str:
-    """The wire takes strings only, and strings only that are Unicode."""
-    text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-    return text.encode(errors="replace").decode()
+    """The wire takes strings only."""
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)

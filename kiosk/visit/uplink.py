@@ -72,6 +72,9 @@ class Uplink:
         """Whether the visitor is held in a queue, where nobody listens: only silence goes out."""
         self._on_hold = on
         self._preroll.clear()
+        if on:
+            self._debt = max(0, self._debt - len(self._outgoing))
+            self._outgoing.clear()
 
     def disconnect(self) -> None:
         """From now on chunks are kept again."""

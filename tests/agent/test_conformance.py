@@ -15,13 +15,13 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from kiosk.agent.conformance import Record, new_record
-from kiosk.agent.conformance_figures import TONE_HZ, ToneFinder, tone
-from kiosk.agent.conformance_probes import EXAMINED_TOOL, NOBODYS_TOOL, PROBES
-from kiosk.agent.conformance_report import Report
-from kiosk.agent.conformance_rules import RULES
-from kiosk.agent.conformance_verdicts import Judgement, Verdict
-from kiosk.agent.examination import Examiner
+from kiosk.agent.conformance.examination import Examiner
+from kiosk.agent.conformance.figures import TONE_HZ, ToneFinder, tone
+from kiosk.agent.conformance.probes import EXAMINED_TOOL, NOBODYS_TOOL, PROBES
+from kiosk.agent.conformance.record import Record, new_record
+from kiosk.agent.conformance.report import Report
+from kiosk.agent.conformance.rules import RULES
+from kiosk.agent.conformance.verdicts import Judgement, Verdict
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.manner import Manner

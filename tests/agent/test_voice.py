@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,24 @@ async def test_a_rendering_that_is_given_up_ends_at_once(
         with pytest.raises(asyncio.CancelledError):
             await rendering
         await asyncio.get_running_loop().shutdown_default_executor()
+
+
+async def test_a_rendering_that_is_given_up_before_its_turn_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put_program(tmp_path, f"touch {tmp_path}/started; exec sleep 60", monkeypatch)
+    loop, busy = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    waiting = loop.run_in_executor(None, busy.wait)
+    rendering = asyncio.create_task(Voice("en").render("Hello.", 16_000))
+    await asyncio.sleep(0.05)
+    rendering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rendering
+    busy.set()
+    await waiting
+    await loop.shutdown_default_executor()
+    assert not (tmp_path / "started").exists()
 
 
 async def test_a_program_that_fails_is_reported_with_its_words(

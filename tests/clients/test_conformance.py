@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kiosk.agent.conformance_probes import EXAMINED_TOOL
-from kiosk.agent.conformance_report import Report
-from kiosk.agent.conformance_verdicts import Verdict
-from kiosk.agent.examination import Examiner
+from kiosk.agent.conformance.examination import Examiner
+from kiosk.agent.conformance.probes import EXAMINED_TOOL
+from kiosk.agent.conformance.report import Report
+from kiosk.agent.conformance.verdicts import Verdict
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.manner import Manner

@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
+from kiosk.convai.client_messages import ContextualUpdate
 from tests.convai_server import scripted_server
 from tests.integration.daemon import running_kiosk
 
@@ -61,6 +62,24 @@ async def test_press_status_and_end_hold_a_visit_from_another_shell(short_dir: P
     code, _, complaint = await kiosk("status", config=config)
     assert code == 69
     assert "no kiosk answers" in complaint
+
+
+async def test_tell_lets_the_agent_know_something_from_another_shell(short_dir: Path) -> None:
+    config = short_dir / "config.toml"
+    async with (
+        scripted_server() as server,
+        running_kiosk(short_dir, CONFIG.format(url=server.url, button="none")) as running,
+    ):
+        code, out, complaint = await kiosk("tell", "It rains.", config=config)
+        assert (code, out) == (1, "")
+        assert "no conversation is open" in complaint
+        await running.ask("press")
+        connection = await server.connection()
+        await running.wait_for_state("listening")
+        assert await kiosk("tell", "It rains. ☔", config=config) == (0, "", "")
+        await running.ask("end")
+        await asyncio.wait_for(connection.closed.wait(), 5)
+    assert connection.of_type(ContextualUpdate) == [ContextualUpdate("It rains. ☔")]
 
 
 async def test_enter_on_the_terminal_is_the_button(short_dir: Path) -> None:

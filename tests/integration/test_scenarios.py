@@ -83,10 +83,10 @@ class Play:
 
         async def press_again(daemon: Daemon) -> None:
             agent.scenario = None
-            for state in (State.LISTENING, State.IDLE):
+            for states in ((State.LISTENING, State.SPEAKING), (State.IDLE,)):
                 await asyncio.sleep(NERVOUS_S + 0.05)
                 self.stage.press()
-                await _until(lambda wanted=state: daemon.host.state is wanted)  # type: ignore[misc]
+                await _until(lambda wanted=states: daemon.host.state in wanted)  # type: ignore[misc]
 
         async with agent.listening() as url:
             where = {"id": "agent_local", "url": url.replace("http", "ws")}

@@ -17,41 +17,15 @@ from kiosk.convai.client_messages import Initiation, Pong
 from kiosk.convai.endings import Kind
 from kiosk.convai.server_messages import AgentAudio, ErrorReport, Interruption, Ping
 from kiosk.convai.server_tools import AgentToolResponse
-from kiosk.devices.virtual import Room
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
 from tests.convai_server import Connection, scripted_server
+from tests.integration.sounds import RATE_HZ, pitch_hz, quiet_room, tone, words
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
-
-RATE_HZ = 16_000
-
-
-def tone(hertz: float, seconds: float, amplitude: int = 6000) -> Samples:
-    time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
-    sound: Samples = np.round(amplitude * np.sin(2 * np.pi * hertz * time_s)).astype(np.int16)
-    return sound
-
-
-def words(seconds: float, seed: int = 1) -> Samples:
-    """Speech-like sound no two parts of which are alike: noise in syllables, through a formant."""
-    generator = np.random.default_rng(seed)
-    noise = generator.normal(0, 1, round(seconds * RATE_HZ))
-    time_s = np.arange(len(noise)) / RATE_HZ
-    voice = np.sign(np.sin(2 * np.pi * 140 * time_s)) * (1 + 0.3 * noise)
-    shaped = np.convolve(voice, np.hanning(12), mode="same")
-    syllables = 0.55 + 0.45 * np.sin(2 * np.pi * 4 * time_s)
-    scaled = shaped * syllables
-    speech: Samples = np.round(9000 * scaled / np.abs(scaled).max()).astype(np.int16)
-    return speech
 
 
 def audio(samples: Samples, event_id: int, *, final: bool = False) -> AgentAudio:
     return AgentAudio(samples_to_bytes(samples), event_id, final)
-
-
-def quiet_room(**settings: object) -> Room:
-    """16 kHz and no noise, so that what is sent can be compared sample by sample."""
-    return Room(RATE_HZ, noise_dbfs=None, record=True, **settings)  # type: ignore[arg-type]
 
 
 async def connected(kiosk: VirtualKiosk, connection: Connection) -> Connection:
@@ -418,11 +392,6 @@ async def test_every_format_of_the_wire_is_heard_and_sent_at_its_true_pitch(
         said = connection.audio
     assert abs(pitch_hz(played, RATE_HZ) - 440) < 5
     assert abs(pitch_hz(said, format_.rate_hz) - 700) < 5
-
-
-def pitch_hz(samples: Samples, rate_hz: int) -> float:
-    spectrum = np.abs(np.fft.rfft(samples))
-    return float(np.fft.rfftfreq(len(samples), 1 / rate_hz)[spectrum.argmax()])
 
 
 @asynccontextmanager

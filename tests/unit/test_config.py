@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from kiosk.config import DEVICE_TOKEN_CREDENTIAL, Settings, device_token, load_settings
+from kiosk.config import (
+    DEVICE_TOKEN_CREDENTIAL,
+    Settings,
+    compat_api_key,
+    device_token,
+    load_settings,
+)
 from kiosk.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -206,6 +212,180 @@ def test_a_public_agent_needs_its_id(config: Path) -> None:
 def test_what_was_written_is_not_repeated(config: Path) -> None:
     config.write_text("[credentials]\napi_key = 's3cret'\nmode = 's3cret'\n")
     assert "s3cret" not in refusal(config)
+
+
+# --- overrides of the agent ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[agent.overrides.tts]\nspeed = 1.5", 2),
+        ("[agent]\nid = 'a'\n\n[agent.overrides.tts]\nvoice_id = 'v'\nspeed = 1.5", 6),
+        ("[agent.overrides]\ntts.speed = 1.5", 2),
+        ("[agent.overrides]\ntts = { speed = 1.5 }", 2),
+        ("[agent]\nid = 'a'\noverrides.tts.speed = 1.5", 3),
+        ("[agent]\noverrides.tts = { voice_id = 'v', speed = 1.5 }", 2),
+        ("[agent]\nid = 'a'\noverrides = { tts = { speed = 1.5 } }", 3),
+        ("agent.overrides.tts.speed = 1.5", 1),
+    ],
+)
+def test_an_override_out_of_range_is_named_however_it_is_written(
+    config: Path, text: str, line: int
+) -> None:
+    config.write_text(text)
+    told = refusal(config)
+    assert f"{config}, line {line}: agent.overrides.tts.speed: " in told
+    assert "1.2" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[agent.overrides.tts]\nspeed = 0.69", "tts.speed"),
+        ("[agent.overrides.tts]\nspeed = nan", "tts.speed"),
+        ("[agent.overrides.tts]\nstability = 1.01", "tts.stability"),
+        ("[agent.overrides.tts]\nsimilarity_boost = -0.1", "tts.similarity_boost"),
+        ("[agent.overrides.tts]\npitch = 1", "tts.pitch"),
+        ("[agent.overrides.agent]\nlanguage = 'English'", "agent.language"),
+        ("[agent.overrides.agent.prompt]\ntemperature = 1", "agent.prompt.temperature"),
+        (
+            "[agent.overrides.conversation]\nmax_duration_seconds = 59",
+            "conversation.max_duration_seconds",
+        ),
+        ("[agent.overrides.conversation]\nclient_events = []", "conversation.client_events"),
+        ("[agent.overrides.asr]\nkeywords = 'dinosaur'", "asr.keywords"),
+    ],
+)
+def test_a_mistake_in_an_override_names_its_key_and_line(config: Path, text: str, key: str) -> None:
+    config.write_text(f"[kiosk]\n{text}")
+    assert f"{config}, line 3: agent.overrides.{key}: " in refusal(config)
+
+
+@pytest.mark.parametrize("name", ["style", "use_speaker_boost"])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[agent.overrides.tts]\n{} = 1", 1),
+        ("[agent.overrides]\n\ntts = {{ {} = 1 }}", 3),
+        ("[agent]\noverrides = {{ tts = {{ {} = 1 }} }}", 2),
+    ],
+)
+def test_a_control_that_conversations_do_not_have_is_refused_with_the_reason(
+    config: Path, name: str, text: str, line: int
+) -> None:
+    config.write_text(text.format(name))
+    told = refusal(config)
+    assert f"{config}, line {line}: agent.overrides.tts: {name} does not exist" in told
+    assert "text-to-speech" in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[agent.overrides.conversation]\ntext_only = true",
+        "[agent]\noverrides.conversation.text_only = true",
+        "[agent]\noverrides = { conversation = { text_only = true } }",
+    ],
+)
+def test_a_kiosk_cannot_do_without_the_voice(config: Path, text: str) -> None:
+    config.write_text(text)
+    told = refusal(config)
+    assert "agent: overrides.conversation.text_only: " in told
+    assert "voice" in told
+    config.write_text(text.replace("true", "false"))
+    assert load_settings(config).agent.overrides.conversation is not None
+
+
+def test_overrides_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIOSK_AGENT__OVERRIDES", '{"tts": {"speed": 1.1}}')
+    assert load_settings(None).agent.overrides.on_the_wire() == {"tts": {"speed": 1.1}}
+    monkeypatch.setenv("KIOSK_AGENT__OVERRIDES", '{"tts": {"speed": 1.5}}')
+    assert "agent.overrides.tts.speed" in refusal(None)
+
+
+@pytest.mark.parametrize(
+    ("max_s", "limit_s", "fits"),
+    [(570, 571, True), (570, 570, False), (570, 300, False), (299.5, 300, True), (600, 7200, True)],
+)
+def test_the_kiosk_ends_a_visit_before_the_agent_would(
+    config: Path, max_s: float, limit_s: int, fits: bool
+) -> None:
+    config.write_text(
+        f"[visit]\nmax_s = {max_s}\n"
+        f"[agent.overrides.conversation]\nmax_duration_seconds = {limit_s}\n"
+    )
+    if fits:
+        assert load_settings(config).visit.max_s == max_s
+    else:
+        told = refusal(config)
+        assert "visit.max_s" in told
+        assert "agent.overrides.conversation.max_duration_seconds" in told
+        assert f"{limit_s} s" in told
+
+
+# --- what servers want that were written after popular guides -----------------------------------
+
+
+def test_nothing_beside_the_contract_is_sent_unless_it_is_asked_for() -> None:
+    compat = load_settings(None).convai.compat
+    assert (compat.keep_alive, compat.end_of_stream, compat.api_key_file) == ("off", False, None)
+    assert compat_api_key(load_settings(None)) is None
+
+
+def test_what_guides_want_can_be_asked_for(config: Path) -> None:
+    config.write_text(
+        "[convai.compat]\nkeep_alive = 'space'\nkeep_alive_s = 20\nend_of_stream = true\n"
+    )
+    compat = load_settings(config).convai.compat
+    assert (compat.keep_alive, compat.keep_alive_s, compat.end_of_stream) == ("space", 20.0, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[convai.compat]\nkeep_alive = 'ping'", "convai.compat.keep_alive: "),
+        ("[convai]\ncompat.keep_alive = 'ping'", "convai.compat.keep_alive: "),
+        ("[convai]\ncompat = { keep_alive = 'ping' }", "convai.compat.keep_alive: "),
+        ("[convai.compat]\nkeep_alive_s = 0", "convai.compat.keep_alive_s: "),
+        ("[convai.compat]\nend_of_stream = 'maybe'", "convai.compat.end_of_stream: "),
+        ("[convai.compat]\neos = true", "convai.compat.eos: no such setting"),
+        ("[convai.compat]\napi_key = 'sk_s3cret'", "convai.compat.api_key: no such setting"),
+        ("[convai]\nkeep_alive = 'off'", "convai.keep_alive: no such setting"),
+    ],
+)
+def test_a_mistake_in_what_guides_want_names_its_key_and_line(
+    config: Path, text: str, named: str
+) -> None:
+    config.write_text(text)
+    told = refusal(config)
+    assert f"{config}, line 2: {named}" in told
+    assert "s3cret" not in told
+
+
+def with_api_key(tmp_path: Path, mode: str) -> Path:
+    config, key = tmp_path / "config.toml", tmp_path / "key"
+    config.write_text(
+        f"[credentials]\nmode = '{mode}'\n[agent]\nid = 'a'\n"
+        f"[convai.compat]\napi_key_file = '{key}'\n"
+    )
+    return config
+
+
+def test_an_api_key_is_for_public_agents_only(tmp_path: Path) -> None:
+    told = refusal(with_api_key(tmp_path, "backend"))
+    assert "convai.compat.api_key_file" in told
+    assert 'credentials.mode = "public"' in told
+
+
+def test_an_api_key_is_read_from_its_file_and_is_not_a_setting(tmp_path: Path) -> None:
+    settings = load_settings(with_api_key(tmp_path, "public"))
+    with pytest.raises(ConfigError, match="cannot read") as caught:
+        compat_api_key(settings)
+    assert str(tmp_path / "key") in str(caught.value)
+    (tmp_path / "key").write_text("sk_s3cret\n")
+    assert compat_api_key(settings) == "sk_s3cret"
+    assert "s3cret" not in repr(settings)
 
 
 # --- the device token ---------------------------------------------------------------------------

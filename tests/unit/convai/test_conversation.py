@@ -180,10 +180,20 @@ def test_audio_up_to_the_interruption_is_stale(core: ClientConversation) -> None
     assert feed(core, audio(2), audio(3), audio(4)) == [audio(4)]
 
 
-def test_a_lower_interruption_cuts_no_less(core: ClientConversation) -> None:
+def test_an_interruption_that_comes_late_cuts_nothing_more_and_no_less(
+    core: ClientConversation,
+) -> None:
     feed(core, audio(7), Interruption(7))
-    assert feed(core, Interruption(3)) == [Interruption(7)]
+    assert feed(core, audio(8), Interruption(3)) == [audio(8)]
     assert feed(core, audio(5), audio(7), audio(8)) == [audio(8)]
+
+
+def test_an_interruption_is_one_again_though_its_id_is_that_of_the_last(
+    core: ClientConversation,
+) -> None:
+    # Where audio has no ids, those of interruptions need not grow.
+    assert feed(core, audio(None), Interruption(1)) == [audio(None), Interruption(1)]
+    assert feed(core, audio(None), Interruption(1)) == [audio(None), Interruption(1)]
 
 
 def test_an_interruption_without_an_id_cuts_all_that_was_heard_of(core: ClientConversation) -> None:
@@ -232,8 +242,9 @@ def test_audio_is_heard_exactly_when_above_every_cut(frames: Frames) -> None:
     core, barrier, highest = ClientConversation(), -1, 0
     for interrupts, event_id in frames:
         if interrupts:
+            late = event_id is not None and event_id < barrier
             barrier = max(barrier, highest if event_id is None else event_id)
-            assert feed(core, Interruption(event_id)) == [Interruption(barrier)]
+            assert feed(core, Interruption(event_id)) == ([] if late else [Interruption(barrier)])
         else:
             highest = max(highest, event_id or 0)
             heard = event_id is None or event_id > barrier

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import kiosk.visit
 from kiosk.convai.endings import RULES, Ending, Farewell, Kind, classify_close, classify_handshake
+from tests.unit.convai.closes import CLOSES, ERROR_TYPES, HANDSHAKES
 
 SENTENCES = Path(kiosk.visit.__file__).parent / "sentences"
 
@@ -46,38 +47,6 @@ def test_the_visitor_hears_nothing_but_silence_after_hanging_up() -> None:
     assert RULES[Kind.AGENT_ENDED].farewell is Farewell.FINISH
 
 
-# Codes and reasons of the published contract and of public reports.
-CLOSES = [
-    (1000, "", Kind.AGENT_ENDED),
-    (1001, "", Kind.NETWORK_LOST),
-    (1002, "This request exceeds your quota limit.", Kind.QUOTA),
-    (1002, "", Kind.AGENT_FAILED),
-    (1005, "", Kind.NETWORK_LOST),
-    (1006, "", Kind.NETWORK_LOST),
-    (None, "", Kind.NETWORK_LOST),
-    (1008, "Override for field 'language' is not allowed by config.", Kind.OVERRIDE_REFUSED),
-    (1008, "Missing required dynamic variables in first message: {}", Kind.VARIABLE_MISSING),
-    (1008, "Missing required dynamic variables in tools: {'name'}", Kind.VARIABLE_MISSING),
-    (1008, "Invalid message received", Kind.PROTOCOL),
-    (1008, "Could not authorize the conversation", Kind.REFUSED),
-    (1008, "", Kind.REFUSED),
-    (1009, "", Kind.PROTOCOL),
-    (1008, "Host kiosk is not allowed to connect to this agent", Kind.AGENT_MISCONFIGURED),
-    (1011, "Conversation has exceeded maximum duration", Kind.MAX_DURATION),
-    (1011, "", Kind.INTERNAL),
-    (3000, "Request error", Kind.REFUSED),
-    (3000, "The AI agent you are trying to reach does not exist.", Kind.AGENT_MISSING),
-    (3000, "Could not authorize the conversation.", Kind.REFUSED),
-    (3000, "The agent appears to be misconfigured", Kind.AGENT_MISCONFIGURED),
-    (3008, "too many concurrent connections", Kind.BUSY),
-    (3008, "", Kind.BUSY),
-    (4300, "queue wait timed out", Kind.BUSY),
-    (4300, "", Kind.BUSY),
-    (1002, "Agent has exceeded its daily call limit of 100", Kind.QUOTA),
-    (4999, "", Kind.INTERNAL),
-]  # fmt: skip
-
-
 @pytest.mark.parametrize(("code", "reason", "kind"), CLOSES)
 def test_a_close_is_classified(code: int | None, reason: str, kind: Kind) -> None:
     ending = classify_close(code, reason)
@@ -96,44 +65,6 @@ def test_a_close_is_classified(code: int | None, reason: str, kind: Kind) -> Non
 )
 def test_only_what_can_help_is_tried_again(code: int, retries: int) -> None:
     assert classify_close(code, "").rule.retries == retries
-
-
-# Every error type of the published contract, by the code it comes with.
-ERROR_TYPES = {
-    1000: {"max_duration_exceeded": Kind.MAX_DURATION},
-    1002: {
-        "safety_violation": Kind.SAFETY,
-        "transport_receive_timeout": Kind.NOT_HEARD,
-        "llm_timeout": Kind.AGENT_FAILED,
-        "asyncio_timeout": Kind.AGENT_FAILED,
-        "http_exception": Kind.AGENT_FAILED,
-        "llm_error": Kind.AGENT_FAILED,
-        "custom_llm_error": Kind.AGENT_FAILED,
-        "cascade_brain_error": Kind.AGENT_FAILED,
-        "asr_transcription_error": Kind.AGENT_FAILED,
-        "vad_error": Kind.AGENT_FAILED,
-        "turn_probability_error": Kind.AGENT_FAILED,
-        "tts_cascade_error": Kind.AGENT_FAILED,
-        "redis_timeout_error": Kind.AGENT_FAILED,
-        "unknown": Kind.AGENT_FAILED,
-    },
-    1008: {
-        "invalid_message": Kind.PROTOCOL,
-        "value_error": Kind.PROTOCOL,
-        "missing_fields": Kind.PROTOCOL,
-        "telephony_agent_error": Kind.AGENT_MISCONFIGURED,
-        "mcp_tool_error": Kind.AGENT_MISCONFIGURED,
-        "mcp_https_error": Kind.AGENT_MISCONFIGURED,
-        "override_error": Kind.OVERRIDE_REFUSED,
-        "missing_dynamic_variable": Kind.VARIABLE_MISSING,
-        "missing_dynamic_variable_transfer": Kind.VARIABLE_MISSING,
-    },
-    1011: {
-        "unknown_websocket_crash": Kind.INTERNAL,
-        "websocket_disconnect": Kind.NETWORK_LOST,
-        "unknown": Kind.INTERNAL,
-    },
-}
 
 
 @pytest.mark.parametrize(
@@ -155,20 +86,7 @@ def test_the_reason_decides_before_the_error_and_both_before_the_code() -> None:
     assert classify_close(1000, "USER ENDED", "Max_Duration_Exceeded").kind is Kind.MAX_DURATION
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (401, Kind.REFUSED),
-        (403, Kind.REFUSED),
-        (404, Kind.AGENT_MISSING),
-        (422, Kind.PROTOCOL),
-        (429, Kind.BUSY),
-        (200, Kind.UNREACHABLE),
-        (302, Kind.UNREACHABLE),
-        (500, Kind.UNREACHABLE),
-        (503, Kind.UNREACHABLE),
-    ],
-)
+@pytest.mark.parametrize(("status", "kind"), HANDSHAKES)
 def test_a_refused_handshake_is_classified(status: int, kind: Kind) -> None:
     ending = classify_handshake(status)
     assert (ending.kind, ending.code) == (kind, status)

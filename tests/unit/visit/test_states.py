@@ -20,7 +20,8 @@ TABLES = {"toggle": TOGGLE, "toggle, cutting": TOGGLE_CUTTING, "hold": HOLD}
 events = st.lists(st.sampled_from(Event), max_size=60)
 every_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 
-LIVE = (State.OPENING, State.LISTENING, State.THINKING, State.SPEAKING)
+LIVE = (State.OPENING, State.QUEUED, State.LISTENING, State.THINKING, State.SPEAKING)
+TALKING = (State.LISTENING, State.THINKING, State.SPEAKING)
 
 
 def walk(table: Transitions, *events: Event) -> tuple[State, list[Action]]:
@@ -150,6 +151,64 @@ def test_a_press_while_the_agent_speaks_hangs_up_or_cuts_as_configured() -> None
 @pytest.mark.parametrize("table", [TOGGLE, TOGGLE_CUTTING])
 def test_letting_go_of_a_toggle_does_nothing(table: Transitions) -> None:
     assert all(step(table, state, Event.RELEASE) == (state, ()) for state in State)
+
+
+# --- the queue, and turns nobody takes ----------------------------------------------------------
+
+
+@every_table
+def test_a_visitor_is_queued_from_wherever_the_visit_stands(table: Transitions) -> None:
+    for state in TALKING:
+        assert step(table, state, Event.QUEUED) == (State.QUEUED, (Action.SAY_QUEUED,))
+    for state in (State.IDLE, State.OPENING, State.QUEUED, State.CLOSING):
+        assert step(table, state, Event.QUEUED) == (state, ())
+
+
+@every_table
+def test_the_queue_is_left_by_being_admitted_or_by_what_ends_or_loses_a_visit(
+    table: Transitions,
+) -> None:
+    assert step(table, State.QUEUED, Event.ADMITTED) == (State.LISTENING, ())
+    leaving = {event for event in Event if step(table, State.QUEUED, event)[0] is not State.QUEUED}
+    ends = {Event.ENDED, Event.HANG_UP, Event.TIME_UP, Event.LOST}
+    assert leaving - {Event.PRESS} == ends | {Event.ADMITTED}
+
+
+@every_table
+def test_nobody_takes_turns_in_the_queue(table: Transitions) -> None:
+    # Music is no agent, and what the visitor says there nobody hears.
+    for event in (
+        Event.AGENT_STARTED,
+        Event.DRAINED,
+        Event.INTERRUPTED,
+        Event.SPEECH_STARTED,
+        Event.SPEECH_ENDED,
+        Event.TURN_SKIPPED,
+        Event.ABANDONED,
+        Event.NO_ANSWER,
+    ):
+        assert step(table, State.QUEUED, event) == (State.QUEUED, ())
+
+
+@every_table
+def test_an_admission_that_nobody_waits_for_changes_nothing(table: Transitions) -> None:
+    for state in set(State) - {State.QUEUED}:
+        assert step(table, state, Event.ADMITTED) == (state, ())
+
+
+def test_a_press_in_the_queue_hangs_up_unless_the_button_is_for_holding() -> None:
+    for table in (TOGGLE, TOGGLE_CUTTING):
+        assert step(table, State.QUEUED, Event.PRESS) == (State.CLOSING, (Action.CLOSE,))
+        assert step(table, State.QUEUED, Event.RELEASE) == (State.QUEUED, ())
+    assert step(HOLD, State.QUEUED, Event.PRESS) == (State.QUEUED, (Action.OPEN_TALK,))
+    assert step(HOLD, State.QUEUED, Event.RELEASE) == (State.QUEUED, (Action.CLOSE_TALK,))
+
+
+@every_table
+def test_a_skipped_turn_gives_the_visitor_the_word_again(table: Transitions) -> None:
+    assert step(table, State.THINKING, Event.TURN_SKIPPED) == (State.LISTENING, ())
+    for state in set(State) - {State.THINKING}:
+        assert step(table, state, Event.TURN_SKIPPED) == (state, ())
 
 
 # --- the held button ----------------------------------------------------------------------------

@@ -223,6 +223,103 @@ async def test_what_is_said_while_connecting_with_the_button_up_is_silence() -> 
     assert line.sent == [1, 0, 0]
 
 
+# --- a queue in which nobody listens ------------------------------------------------------------
+
+
+@virtual_time
+async def test_on_hold_silence_goes_out_in_step_with_time_whatever_is_said() -> None:
+    line = Line()
+    async with line.connected():
+        line.uplink.hold(on=True)
+        for count, passes in enumerate([SHUT] * 10 + [OPEN] * 20 + [SHUT] * 10, start=1):
+            line.speak(passes)
+            await settle()
+            assert len(line.sent) == count
+    assert line.sent == [0] * 40
+
+
+@virtual_time
+async def test_what_has_not_gone_out_when_the_hold_begins_never_does_and_is_no_debt() -> None:
+    line = Line()
+    line.speak(*[OPEN] * 50)
+    async with line.connected():
+        line.uplink.hold(on=True)  # told with the connection itself
+        assert line.uplink.debt_ms == 0
+        line.speak(*[OPEN] * 5)
+        line.uplink.hold(on=False)
+        line.speak(OPEN)
+    assert line.sent == [0] * 5 + [56]
+
+
+@virtual_time
+async def test_nothing_said_on_hold_goes_out_afterwards() -> None:
+    line = Line()
+    async with line.connected():
+        line.speak(*[SHUT] * 5)  # would be pre-roll
+        await settle()
+        line.uplink.hold(on=True)
+        line.speak(*[OPEN] * 10, *[SHUT] * 10)
+        line.uplink.hold(on=False)
+        line.speak(*[OPEN] * 5)
+    assert line.sent == [0] * 25 + numbers(26, 30)
+
+
+@virtual_time
+async def test_after_the_hold_the_first_word_has_its_preroll() -> None:
+    line = Line()
+    async with line.connected():
+        line.uplink.hold(on=True)
+        line.speak(*[SHUT] * 10)
+        line.uplink.hold(on=False)
+        line.speak(SHUT, SHUT, OPEN)
+    assert line.sent == [0] * 12 + [11, 12, 13]
+
+
+@virtual_time
+async def test_a_debt_is_repaid_on_hold_too() -> None:
+    line = Line()
+    line.speak(*[OPEN] * 50)
+    async with line.connected():
+        await settle()
+        line.uplink.hold(on=True)
+        line.speak(*[OPEN] * 60)
+        assert line.uplink.debt_ms == 0
+    assert line.sent == numbers(1, 50) + [0] * 10
+
+
+@virtual_time
+async def test_a_held_button_says_nothing_on_hold() -> None:
+    line = Line()
+    async with line.connected():
+        line.uplink.allow_talk(allowed=False)
+        line.uplink.hold(on=True)
+        line.uplink.allow_talk(allowed=True)
+        line.speak(*[OPEN] * 5)
+        line.uplink.hold(on=False)
+        line.speak(*[OPEN] * 5)
+        await settle()
+        line.uplink.hold(on=True)
+        line.uplink.allow_talk(allowed=False)
+        line.uplink.hold(on=False)
+        line.speak(*[OPEN] * 5)
+    assert line.sent == [0] * 5 + numbers(6, 10) + [0] * 5
+
+
+@virtual_time
+async def test_another_conversation_is_not_on_hold() -> None:
+    line = Line()
+    async with line.connected():
+        line.uplink.hold(on=True)
+        line.speak(OPEN)
+    async with line.connected():
+        line.speak(OPEN)
+    line.uplink.hold(on=True)
+    line.uplink.reset()
+    async with line.connected():
+        line.speak(OPEN)
+    assert line.sent == [0, 2, 3]
+
+
 # --- stalls, losses, visits ---------------------------------------------------------------------
 
 

@@ -1,8 +1,8 @@
 """The rules about sound: the microphone's stream, and what comes back through it. Pure: no I/O."""
 
-from kiosk.agent.conformance import Record
-from kiosk.agent.conformance_figures import LISTEN_S, LONG_GAP_S, TONE_HZ
-from kiosk.agent.conformance_verdicts import Judgement, Rule, failed, passed, unseen, warned, within
+from kiosk.agent.conformance.figures import LISTEN_S, LONG_GAP_S, TONE_HZ
+from kiosk.agent.conformance.record import Record
+from kiosk.agent.conformance.verdicts import Judgement, Rule, failed, passed, unseen, warned, within
 
 # A stream so long says how fast it is.
 _STREAM_S = 2.0

@@ -7,9 +7,8 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 
-from kiosk.agent.conformance import Record
-from kiosk.agent.conformance_figures import tone
-from kiosk.agent.conformance_probes import (
+from kiosk.agent.conformance.figures import tone
+from kiosk.agent.conformance.probes import (
     EXAMINED_TOOL,
     INTERRUPTION,
     NOBODYS_TOOL,
@@ -17,7 +16,8 @@ from kiosk.agent.conformance_probes import (
     TOOL_CALLS,
     Probe,
 )
-from kiosk.agent.conformance_report import Report
+from kiosk.agent.conformance.record import Record
+from kiosk.agent.conformance.report import Report
 from kiosk.agent.faults import Faults, Stage
 from kiosk.agent.frames import ODD_FRAMES
 from kiosk.agent.scenario import Moment, Step

@@ -1,14 +1,14 @@
 """What one connection showed of its client: a witness that counts. Pure: no I/O, no clock.
 
 It keeps counters, running figures and the names of fields; no sound, and nothing that was said. The
-rules in `conformance_rules` read it when the connection is over.
+rules in `rules` read it when the connection is over.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-from kiosk.agent.conformance_figures import Noted, Pongs, ToneFinder, ToolCalls, Uplink
+from kiosk.agent.conformance.figures import Noted, Pongs, ToneFinder, ToolCalls, Uplink
 from kiosk.agent.dialect import Read
 from kiosk.audio.pcm import FORMATS, PcmFormat
 from kiosk.convai.client_messages import Initiation, UserAudio

@@ -6,11 +6,11 @@ What could not be judged is unseen: no verdict on a client.
 from collections.abc import Callable
 from functools import partial
 
-from kiosk.agent.conformance import Played, Record
-from kiosk.agent.conformance_figures import Call, Noted
-from kiosk.agent.conformance_probes import NOBODYS_TOOL, PROBES
-from kiosk.agent.conformance_sound import SOUND_RULES
-from kiosk.agent.conformance_verdicts import Judgement, Rule, failed, passed, unseen, warned, within
+from kiosk.agent.conformance.figures import Call, Noted
+from kiosk.agent.conformance.probes import NOBODYS_TOOL, PROBES
+from kiosk.agent.conformance.record import Played, Record
+from kiosk.agent.conformance.sound_rules import SOUND_RULES
+from kiosk.agent.conformance.verdicts import Judgement, Rule, failed, passed, unseen, warned, within
 
 _PONG_MS = 250
 _LATE_PONG_MS = 1000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from kiosk.agent.conformance import Record
+from kiosk.agent.conformance.record import Record
 
 
 class Verdict(StrEnum):

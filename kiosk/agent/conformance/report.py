@@ -5,10 +5,10 @@ A client that dies at one probe is examined on when it comes back.
 
 from collections import Counter
 
-from kiosk.agent.conformance import Record
-from kiosk.agent.conformance_figures import printable
-from kiosk.agent.conformance_rules import RULES, survived
-from kiosk.agent.conformance_verdicts import Judgement, Verdict, unseen
+from kiosk.agent.conformance.figures import printable
+from kiosk.agent.conformance.record import Record
+from kiosk.agent.conformance.rules import RULES, survived
+from kiosk.agent.conformance.verdicts import Judgement, Verdict, unseen
 from kiosk.convai.fields import Json
 
 _GRAVITY = list(Verdict)

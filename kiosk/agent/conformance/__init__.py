@@ -1,0 +1,1 @@
+"""THE EXAMINATION: a record of what a client does, probes that are played, rules that grade."""
