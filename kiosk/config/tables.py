@@ -1,9 +1,10 @@
 """The settings themselves: one frozen model a TOML table, with defaults, units and ranges."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from kiosk.convai.overrides import ConversationOverrides
@@ -42,6 +43,15 @@ class AgentTable(Table):
     custom_llm_extra_body: dict[str, Any] = {}
     approved_mcp_tools: tuple[str, ...] = ()
     tool_timeout_s: Seconds = 10
+
+    @field_validator("variables", "custom_llm_extra_body", mode="before")
+    @classmethod
+    def _can_be_sent(cls, value: Any) -> Any:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"cannot be sent as JSON: {error}") from None
+        return value
 
     @model_validator(mode="after")
     def _it_speaks(self) -> "AgentTable":
@@ -138,7 +148,7 @@ class CompatTable(Table):
     """What servers want that were written after popular guides; the real service refuses it."""
 
     keep_alive: Literal["off", "space", "user_activity"] = "off"
-    keep_alive_s: Seconds = 18
+    keep_alive_s: float = Field(default=18, ge=1, le=7200)
     end_of_stream: bool = False
     api_key_file: Path | None = None
 

@@ -138,6 +138,7 @@ class ClientConversation:
         self._highest_id = 0
         self._error = ""
         self._error_code: int | None = None
+        self._error_at_id = 0  # what sounded when it came; the turn may still be sent to its end
         self._settled_mcp_calls: deque[str] = deque(maxlen=_MCP_CALLS_REMEMBERED)
 
     def receive(self, frame: str | bytes) -> list[CoreEvent]:
@@ -160,6 +161,7 @@ class ClientConversation:
                 return self._on_queue(status)
             case ErrorReport() | ClientError():
                 self._error, self._error_code = _account(message), message.code
+                self._error_at_id = self._highest_id
                 return []
             case Malformed():
                 self.malformed_frames += 1
@@ -168,10 +170,12 @@ class ClientConversation:
                 self.unknown_frames += 1
                 return []
             case AgentResponse() | UserTranscript():
-                # It went on: what was reported did not end it.
-                self._error, self._error_code = "", None
+                self._forget_error()
                 return [message]
-            case AgentResponseCorrection() | GuardrailTriggered() | ToolCall():
+            case ToolCall():
+                self._forget_error()
+                return [message]
+            case AgentResponseCorrection() | GuardrailTriggered():
                 return [message]
             case (
                 Ignored()
@@ -191,6 +195,14 @@ class ClientConversation:
         """
         return classify_close(self._error_code if code is None else code, reason, self._error)
 
+    def timed_out(self, ending: Ending) -> Ending:
+        """What did not come may have been explained by an error event."""
+        return classify_close(self._error_code, "", self._error) if self._error else ending
+
+    def _forget_error(self) -> None:
+        """It went on: what was reported did not end it."""
+        self._error, self._error_code = "", None
+
     def _on_metadata(self, metadata: Metadata) -> list[CoreEvent]:
         if self._connected:  # a second one would restart nothing
             return []
@@ -202,19 +214,23 @@ class ClientConversation:
                 return [Refused(Ending(Kind.PROTOCOL, None, detail))]
         self._connected = True
         self.conversation_id = metadata.conversation_id
-        return [Connected(metadata.conversation_id, input_name, output_name)]
+        connected = Connected(metadata.conversation_id, input_name, output_name)
+        return [connected, Queued()] if self._queued else [connected]
 
     def _on_audio(self, audio: AgentAudio) -> list[CoreEvent]:
         if audio.event_id is not None:
             self._highest_id = max(self._highest_id, audio.event_id)
             if audio.event_id <= self._barrier:
                 return []
+            if audio.event_id > self._error_at_id:
+                self._forget_error()
         return [audio]
 
     def _on_interruption(self, interruption: Interruption) -> list[CoreEvent]:
         event_id = interruption.event_id
-        if event_id is not None and event_id < self._barrier:
-            return []  # it comes late: what it cuts is cut, and what sounds now is newer
+        late = event_id is not None and event_id <= self._barrier
+        if late and (event_id != self._barrier or self._highest_id > self._barrier):
+            return []  # late, or said twice: what it cuts is cut, and what sounds now is newer
         # Without an id it cuts what was heard of so far.
         self._barrier = max(self._barrier, self._highest_id if event_id is None else event_id)
         return [Interruption(self._barrier)]
@@ -222,10 +238,10 @@ class ClientConversation:
     def _on_queue(self, status: str) -> list[CoreEvent]:
         if status == "waiting" and not self._queued:
             self._queued = True
-            return [Queued()]
+            return [Queued()] if self._connected else []
         if status == "admitted" and self._queued:
             self._queued = False
-            return [Admitted()]
+            return [Admitted()] if self._connected else []
         if status == "timed_out":
             return [Refused(Ending(Kind.BUSY, None, "nobody became free while the visitor waited"))]
         return []

@@ -5,6 +5,7 @@ silent visitor alike. Meanings and texts are those of the published contract
 (`WebSocketCloseCode`, `ErrorType`) and of public reports.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,8 +21,11 @@ class Kind(StrEnum):
     NO_ANSWER = "no_answer"
     STOPPED = "stopped"  # the daemon is stopping
     NETWORK_LOST = "network_lost"
+    PEER_DEAD = "peer_dead"  # nothing at all was heard, not even the answer to a ping
     UNREACHABLE = "unreachable"
+    NO_METADATA = "no_metadata"
     NO_CREDENTIAL = "no_credential"
+    BACKEND_UNREACHABLE = "backend_unreachable"
     QUOTA = "quota"
     BUSY = "busy"
     OVERRIDE_REFUSED = "override_refused"
@@ -68,7 +72,10 @@ RULES: dict[Kind, Rule] = {
     Kind.NO_ANSWER: Rule(0, "no_answer", 4),
     Kind.STOPPED: Rule(0, None, 6),
     Kind.NETWORK_LOST: Rule(3, "connection_lost", 4),
+    Kind.PEER_DEAD: Rule(3, "connection_lost", 4),
     Kind.UNREACHABLE: Rule(3, "cannot_reach", 4),
+    Kind.NO_METADATA: Rule(3, "cannot_reach", 4),
+    Kind.BACKEND_UNREACHABLE: Rule(3, "cannot_reach", 4),
     Kind.NO_CREDENTIAL: Rule(0, "cannot_reach", 3),
     Kind.QUOTA: Rule(0, "not_today", 3),
     Kind.BUSY: Rule(0, "busy", 4),
@@ -100,21 +107,26 @@ class Ending:
         return RULES[self.kind]
 
 
-# Looked for in order, in the close reason, the error's type and its message, lower-cased.
+# Looked for in order, in the close reason, the error's type and its message, lower-cased. What
+# names something of the operator's comes first: names may hold any word.
 _TEXTS: tuple[tuple[str, Kind], ...] = (
-    ("quota", Kind.QUOTA),
-    ("daily call limit", Kind.QUOTA),
-    ("concurrent", Kind.BUSY),
-    ("queue", Kind.BUSY),
-    ("override", Kind.OVERRIDE_REFUSED),
+    ("not allowed to connect", Kind.AGENT_MISCONFIGURED),
+    ("misconfigured", Kind.AGENT_MISCONFIGURED),
+    ("telephony_agent_error", Kind.AGENT_MISCONFIGURED),
+    ("mcp_https_error", Kind.AGENT_MISCONFIGURED),
+    ("mcp_tool_error", Kind.AGENT_MISCONFIGURED),
+    ("override for field", Kind.OVERRIDE_REFUSED),
+    ("override_error", Kind.OVERRIDE_REFUSED),
     ("dynamic variable", Kind.VARIABLE_MISSING),
     ("missing_dynamic_variable", Kind.VARIABLE_MISSING),
     ("does not exist", Kind.AGENT_MISSING),
-    ("misconfigured", Kind.AGENT_MISCONFIGURED),
-    ("not allowed to connect", Kind.AGENT_MISCONFIGURED),
-    ("telephony_agent_error", Kind.AGENT_MISCONFIGURED),
-    ("mcp_tool_error", Kind.AGENT_MISCONFIGURED),
-    ("mcp_https_error", Kind.AGENT_MISCONFIGURED),
+    ("quota", Kind.QUOTA),
+    ("daily call limit", Kind.QUOTA),
+    ("concurrent connections", Kind.BUSY),
+    ("concurrent conversations", Kind.BUSY),
+    ("concurrent_limit", Kind.BUSY),
+    ("queue wait", Kind.BUSY),
+    ("queue timed out", Kind.BUSY),
     ("could not authorize", Kind.REFUSED),
     ("maximum duration", Kind.MAX_DURATION),
     ("max_duration_exceeded", Kind.MAX_DURATION),
@@ -126,6 +138,9 @@ _TEXTS: tuple[tuple[str, Kind], ...] = (
     ("transport_receive_timeout", Kind.NOT_HEARD),
     ("websocket_disconnect", Kind.NETWORK_LOST),
 )
+
+_ADDRESS = re.compile(r"\b\w+://\S+")
+_QUOTATION = re.compile(r"(?<!\w)'[^']*[^\w'.-][^']*'(?!\w)|\"[^\"]*[^\w\".-][^\"]*\"")
 
 _CODES: dict[int, Kind] = {
     1000: Kind.AGENT_ENDED,
@@ -147,11 +162,16 @@ def classify_close(code: int | None, reason: str, error: str = "") -> Ending:
     """The server closed with `code` (None: no close frame), maybe after an error event whose type
     and message are `error`."""
     said = f"{reason} {error}".lower()
-    detail = (reason or error)[:200]
+    detail = _loggable(reason or error)
     for text, kind in _TEXTS:
         if text in said:
             return Ending(kind, code, detail)
     return Ending(_CODES.get(1006 if code is None else code, Kind.INTERNAL), code, detail)
+
+
+def _loggable(text: str) -> str:
+    """A reason without what may not be logged: addresses, and quotations longer than a name."""
+    return _QUOTATION.sub("'...'", _ADDRESS.sub("(an address)", text))[:200]
 
 
 def classify_handshake(status: int) -> Ending:

@@ -9,10 +9,11 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kiosk.convai.frames import MAX_FRAME_BYTES
 from kiosk.errors import KioskError
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
+    from kiosk.link.heard import HeardConnection
 
 # A dead peer is noticed within their sum.
 PING_INTERVAL_S = 3.0
@@ -20,16 +21,15 @@ PING_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 # What the library closes with by itself: the server's frame is no text, or too long.
 _OUR_VERDICTS = frozenset({1007, 1009})
-# Long audio and full tool results exceed the library's default of 1 MiB.
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """How the socket closed; `code` None means without a close frame."""
+    """How the socket closed; `code` None means without a close frame. `dead`: we broke off."""
 
     code: int | None
     reason: str = ""
+    dead: bool = False
 
 
 class SocketClosedError(KioskError):
@@ -55,8 +55,9 @@ class ConnectError(KioskError):
 class Socket:
     """An open WebSocket that carries text frames."""
 
-    def __init__(self, connection: "ClientConnection") -> None:
+    def __init__(self, connection: "HeardConnection") -> None:
         self._connection = connection
+        self._dead = False
         self._watching = asyncio.create_task(self._watch(), name="pings")
 
     async def send(self, frame: str) -> None:
@@ -91,24 +92,34 @@ class Socket:
             self._watching.cancel()
 
     async def _watch(self) -> None:
-        """Break off with a peer that does not answer a ping, or does not even take it.
+        """Break off with a peer of which nothing at all is heard: not even the answer to a ping.
 
-        The library's own keepalive waits without end behind what is not taken, and waits for a dead
+        Any byte counts, for a pong waits behind what a slow link still carries. The library's own
+        keepalive knows pongs only, waits without end behind what is not taken, and for a dead
         peer's goodbye besides.
         """
         from websockets.exceptions import ConnectionClosed
 
+        connection, loop = self._connection, asyncio.get_running_loop()
         with contextlib.suppress(ConnectionClosed):
             while True:
-                await asyncio.sleep(PING_INTERVAL_S)
+                heard_s = connection.heard_s
+                quiet_s = loop.time() - heard_s
+                if quiet_s < PING_INTERVAL_S:
+                    await asyncio.sleep(PING_INTERVAL_S - quiet_s)
+                    continue
                 try:
                     async with asyncio.timeout(PING_TIMEOUT_S):
-                        await (await self._connection.ping())
+                        await (await connection.ping())
                 except TimeoutError:
-                    self._connection.transport.abort()
-                    return
+                    if connection.heard_s == heard_s:
+                        self._dead = True
+                        connection.transport.abort()
+                        return
 
     def _close(self) -> Close:
+        if self._dead:
+            return Close(None, f"no answer to a ping in {PING_TIMEOUT_S:g} s", dead=True)
         code = self._connection.close_code
         return Close(None if code in (None, 1006) else code, self._connection.close_reason or "")
 
@@ -140,10 +151,13 @@ async def _open(url: str) -> Socket:
     from websockets.asyncio.client import connect as websocket_connect
     from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
+    from kiosk.link.heard import HeardConnection
+
     try:
         connection = await websocket_connect(
             url,
-            max_size=MAX_MESSAGE_BYTES,
+            create_connection=HeardConnection,
+            max_size=MAX_FRAME_BYTES,
             ping_interval=None,  # `Socket` does it
             close_timeout=CLOSE_TIMEOUT_S,
             open_timeout=None,
@@ -160,6 +174,7 @@ async def _open(url: str) -> Socket:
     except (WebSocketException, ImportError) as error:
         # ImportError: the environment names a SOCKS proxy, which needs one more library.
         raise ConnectError(f"{type(error).__name__}: {_reason(error)}") from error
+    assert isinstance(connection, HeardConnection)
     return Socket(connection)
 
 

@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from kiosk.errors import ConfigError, UnavailableError
+from kiosk.errors import ConfigError, KioskError, UnavailableError
 
 # Takes the request; answers fields, or `{"ok": False, "error": TEXT}`.
 Command = Callable[[Mapping[str, object]], Mapping[str, object]]
@@ -51,12 +51,14 @@ async def serve(path: Path, commands: Mapping[str, Command]) -> AsyncIterator[No
 
 def request(path: Path, command: str, **fields: str) -> dict[str, object]:
     """Ask a running daemon; raises UnavailableError. Blocking: for the command line."""
+    line = json.dumps({"command": command, **fields}, ensure_ascii=False).encode(errors="replace")
+    if len(line) >= _LINE_LIMIT_BYTES:
+        raise KioskError(f"too long: a request has less than {_LINE_LIMIT_BYTES} bytes")
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_TIMEOUT_S)
             connection.connect(str(path))
-            line = json.dumps({"command": command, **fields}, ensure_ascii=False)
-            connection.sendall(line.encode(errors="replace") + b"\n")
+            connection.sendall(line + b"\n")
             with connection.makefile("rb") as lines:
                 answer = json.loads(lines.readline())
     except (OSError, ValueError) as error:

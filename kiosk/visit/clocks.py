@@ -26,10 +26,11 @@ class Clocks:
         self._post = post
         self._say = say
         self._asked = False  # whether the visitor is still there
+        self._speaking = False
 
     def visit_began(self) -> None:
         plan = self._plan
-        self._asked = False
+        self._asked = self._speaking = False
         self._timers.set("warning", plan.max_s - plan.warning_s, lambda: self._say("warning"))
         self._timers.set("time up", plan.max_s, lambda: self._post(Event.TIME_UP, None))
 
@@ -37,6 +38,10 @@ class Clocks:
         """An event was acted on, and led from one state to another or the same."""
         if event in (Event.SPEECH_STARTED, Event.AGENT_STARTED):
             self._asked = False
+        if event is Event.SPEECH_STARTED:
+            self._speaking = True
+        elif event in (Event.SPEECH_ENDED, Event.RELEASE):
+            self._speaking = False
         if state is not before:
             self._timers.cancel(*Deadline, "one moment")
             self._start(state)
@@ -57,7 +62,8 @@ class Clocks:
                 limit = f"nobody became free in {plan.queue_s:g} s"
                 self._end_after(deadline, plan.queue_s, Ending(Kind.BUSY, None, limit))
             case Deadline.IDLE:
-                self._timers.set(deadline, plan.idle_s, self._idle)
+                if not self._speaking:  # whoever came here speaking is not idle
+                    self._timers.set(deadline, plan.idle_s, self._idle)
             case Deadline.ANSWER:
                 self._timers.set(deadline, plan.answer_s, lambda: self._post(Event.NO_ANSWER, None))
             case None:

@@ -39,6 +39,7 @@ from kiosk.errors import CredentialError
 from kiosk.link.credentials import Credentials, Opening
 from kiosk.link.websocket import (
     CLOSE_TIMEOUT_S,
+    Close,
     ConnectError,
     HandshakeRefusedError,
     Socket,
@@ -56,6 +57,7 @@ CONNECT_TIMEOUT_S = 10.0
 METADATA_TIMEOUT_S = 10.0
 # Of the frames that make no sense so many are told of; the others are only counted.
 _MALFORMED_TOLD = 5
+_BESIDE_LIMIT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,10 @@ class Conversation:
     def malformed_frames(self) -> int:
         return self._core.malformed_frames
 
+    @property
+    def unknown_frames(self) -> int:
+        return self._core.unknown_frames
+
     async def run(self) -> Ending:
         """Hold the conversation to its end. Raises only CancelledError."""
         self._task = asyncio.current_task()
@@ -102,7 +108,8 @@ class Conversation:
             try:
                 opening = await self._parts.credentials.take(self._press_id)
             except CredentialError as error:
-                return Ending(Kind.NO_CREDENTIAL, None, str(error))
+                kind = Kind.BACKEND_UNREACHABLE if error.retryable else Kind.NO_CREDENTIAL
+                return Ending(kind, None, str(error))
             opened = await self._open(opening)
             ending = opened if isinstance(opened, Ending) else await self._hold(opened)
             if ending.kind is Kind.REFUSED:
@@ -161,15 +168,21 @@ class Conversation:
                             metadata_due.reschedule(None)
                         await self._on_event(event, socket, received_at_s)
         except SocketClosedError as closed:
-            return self._ending or self._core.closed(closed.close.code, closed.close.reason)
+            return self._ending or self._classify(closed.close)
         except TimeoutError:
-            return Ending(Kind.UNREACHABLE, None, f"no metadata in {METADATA_TIMEOUT_S:g} s")
+            late = Ending(Kind.NO_METADATA, None, f"no metadata in {METADATA_TIMEOUT_S:g} s")
+            return self._core.timed_out(late)
         finally:
             self._parts.uplink.disconnect()
             for task in self._beside:
                 task.cancel()
             await self._hang_up(socket)
         return self._ending
+
+    def _classify(self, close: Close) -> Ending:
+        if close.dead:
+            return Ending(Kind.PEER_DEAD, None, close.reason)
+        return self._core.closed(close.code, close.reason)
 
     async def _hang_up(self, socket: Socket) -> None:
         last_frame = self._parts.plan.compat.last_frame
@@ -193,7 +206,7 @@ class Conversation:
                     downlink.next_turn()
             case AgentResponse():
                 downlink.next_turn()
-            case ToolCall():
+            case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
                 self._start(self._run_tool(event, socket), "tool")
             case Connected():
                 self._start_audio(event, socket)

@@ -38,6 +38,7 @@ from kiosk.visit.states import Action, Event, State, step
 from kiosk.visit.timeline import FieldValue, Measures, Moment, Observer, What
 from kiosk.visit.timers import Timers, at_most
 from kiosk.visit.tools import Tools
+from kiosk.visit.turns import Turns
 from kiosk.visit.uplink import Uplink
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ NERVOUS_S = 1.0
 FAREWELL_LIMIT_S = 60.0
 _FIRST_BACKOFF_S = 1.0
 _INBOX_LIMIT = 1000
+# At most a few of each in a visit, and without them it would not end.
+_NEVER_DROPPED = frozenset({Event.ENDED, Event.LOST, Event.CLOSED, Event.HANG_UP, Event.TIME_UP})
 
 _EDGES: dict[Edge, tuple[Event, What]] = {
     Edge.SPEECH_STARTED: (Event.SPEECH_STARTED, What.SPEECH_STARTED),
@@ -70,7 +73,8 @@ class _Visit:
     reconnected: int = 0
     ending: Ending | None = None
     conversation: Conversation | None = None
-    skipped_early: bool = False  # the agent will not answer the turn that is just ending
+    malformed_frames: int = 0
+    unknown_frames: int = 0
 
 
 class Host:
@@ -103,9 +107,10 @@ class Host:
         self._parts = Parts(
             plan, credentials, tools, self._uplink, self._downlink, observe, self.post
         )
-        self._inbox: asyncio.Queue[tuple[Event, Ending | None]] = asyncio.Queue(_INBOX_LIMIT)
+        self._inbox: asyncio.Queue[tuple[Event, Ending | None]] = asyncio.Queue()
         self._timers = Timers()
         self._clocks = Clocks(plan, self._timers, self.post, self._say)
+        self._turns = Turns()
         self._visit: _Visit | None = None
         self._acted_s = float("-inf")
         self._press_remembered = False
@@ -127,10 +132,10 @@ class Host:
 
     def post(self, event: Event, ending: Ending | None = None) -> None:
         """Tell the host; it acts in its own task."""
-        try:
+        if self._inbox.qsize() < _INBOX_LIMIT or event in _NEVER_DROPPED:
             self._inbox.put_nowait((event, ending))
-        except asyncio.QueueFull:
-            log.warning("the host does not keep up; %s is dropped", event)
+        else:
+            log.debug("the host does not keep up; %s is dropped", event)
 
     def on_button(self, edge: ButtonEdge) -> None:
         if edge.pressed:
@@ -191,10 +196,13 @@ class Host:
         """Follow the table until cancelled."""
         self.health.look()
         self._show()
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            while True:
-                self._handle(*await self._inbox.get())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                while True:
+                    self._handle(*await self._inbox.get())
+        finally:
+            self._timers.clear()
 
     def _handle(self, event: Event, ending: Ending | None) -> None:
         before = self.state
@@ -205,22 +213,11 @@ class Host:
             ending = Ending(_ENDINGS[event])
         for action in actions:
             self._actions[action](ending)
-        if self._visit is not None:
-            self._follow_skip(self._visit, event, before)
         self._clocks.followed(event, before, self.state)
         if self.state is not before:
             self._entered()
-
-    def _follow_skip(self, visit: _Visit, event: Event, before: State) -> None:
-        """The gate waits longer than the agent may to say that a turn is over: an agent that will
-        not answer it says so before the kiosk thinks it could."""
-        if event is Event.TURN_SKIPPED:
-            visit.skipped_early = before is State.LISTENING
-        elif event is Event.SPEECH_STARTED:
-            visit.skipped_early = False
-        elif event is Event.SPEECH_ENDED and visit.skipped_early:
-            visit.skipped_early = False
-            self.post(Event.TURN_SKIPPED)
+        if (following := self._turns.followed(event, before)) is not None:
+            self._handle(following, None)
 
     def _entered(self) -> None:
         """What follows from the new state alone."""
@@ -246,6 +243,7 @@ class Host:
         if self._plan.disclosure:
             self._say("disclosure")
         self._clocks.visit_began()
+        self._turns.visit_began()
         self._converse()
 
     def _reopen(self, ending: Ending | None) -> None:
@@ -273,6 +271,8 @@ class Host:
 
     async def _hold(self, visit: _Visit, conversation: Conversation) -> None:
         ending = await conversation.run()
+        visit.malformed_frames += conversation.malformed_frames
+        visit.unknown_frames += conversation.unknown_frames
         if visit.ending is not None:
             return  # the kiosk ended it
         again = visit.reconnected < min(ending.rule.retries, self._plan.reconnects)
@@ -312,7 +312,8 @@ class Host:
             "code": ending.code,
             "detail": ending.detail,
             "severity": rule.severity,
-            "malformed_frames": conversation.malformed_frames if conversation else 0,
+            "malformed_frames": visit.malformed_frames,
+            "unknown_frames": visit.unknown_frames,
         }
         self._observe(Moment(What.VISIT_ENDED, time.monotonic(), ended))
         self.post(Event.CLOSED)

@@ -144,7 +144,11 @@ def test_an_ignored_event_is_not_counted_as_unknown(
 # --- the queue ----------------------------------------------------------------------------------
 
 
+ACCEPTED = Metadata("conv_1", "pcm_16000", "pcm_16000")
+
+
 def test_a_visitor_waits_once_and_is_admitted_once(core: ClientConversation) -> None:
+    feed(core, ACCEPTED)
     waiting, admitted = QueueStatus("waiting"), QueueStatus("admitted")
     assert feed(core, waiting, waiting) == [Queued()]
     assert feed(core, admitted, admitted) == [Admitted()]
@@ -155,20 +159,32 @@ def test_nobody_is_admitted_who_did_not_wait(core: ClientConversation) -> None:
 
 
 def test_a_visitor_may_be_held_a_second_time(core: ClientConversation) -> None:
-    feed(core, QueueStatus("waiting"), QueueStatus("admitted"))
+    feed(core, ACCEPTED, QueueStatus("waiting"), QueueStatus("admitted"))
     assert feed(core, QueueStatus("waiting")) == [Queued()]
 
 
 def test_a_wait_in_vain_ends_the_conversation_as_busy(core: ClientConversation) -> None:
-    feed(core, QueueStatus("waiting"))
+    feed(core, ACCEPTED, QueueStatus("waiting"))
     [refused] = feed(core, QueueStatus("timed_out"))
     assert isinstance(refused, Refused)
     assert refused.ending.kind is Kind.BUSY
 
 
 def test_the_music_of_the_queue_is_audio_like_any_other(core: ClientConversation) -> None:
-    feed(core, QueueStatus("waiting"))
+    feed(core, ACCEPTED, QueueStatus("waiting"))
     assert feed(core, audio(1)) == [audio(1)]
+
+
+def test_a_queue_told_of_before_the_metadata_is_waited_in_after_it(
+    core: ClientConversation,
+) -> None:
+    assert feed(core, QueueStatus("waiting")) == []
+    assert [type(event) for event in feed(core, ACCEPTED)] == [Connected, Queued]
+
+
+def test_who_was_admitted_before_the_metadata_never_waited(core: ClientConversation) -> None:
+    feed(core, QueueStatus("waiting"), QueueStatus("admitted"))
+    assert [type(event) for event in feed(core, ACCEPTED)] == [Connected]
 
 
 # --- stale audio --------------------------------------------------------------------------------
@@ -194,6 +210,13 @@ def test_an_interruption_is_one_again_though_its_id_is_that_of_the_last(
     # Where audio has no ids, those of interruptions need not grow.
     assert feed(core, audio(None), Interruption(1)) == [audio(None), Interruption(1)]
     assert feed(core, audio(None), Interruption(1)) == [audio(None), Interruption(1)]
+
+
+def test_an_interruption_said_twice_does_not_cut_the_turn_between(
+    core: ClientConversation,
+) -> None:
+    feed(core, audio(1), Interruption(1))
+    assert feed(core, audio(2), Interruption(1)) == [audio(2)]
 
 
 def test_an_interruption_without_an_id_cuts_all_that_was_heard_of(core: ClientConversation) -> None:
@@ -242,7 +265,9 @@ def test_audio_is_heard_exactly_when_above_every_cut(frames: Frames) -> None:
     core, barrier, highest = ClientConversation(), -1, 0
     for interrupts, event_id in frames:
         if interrupts:
-            late = event_id is not None and event_id < barrier
+            late = event_id is not None and (
+                event_id < barrier or (event_id == barrier and highest > barrier)
+            )
             barrier = max(barrier, highest if event_id is None else event_id)
             assert feed(core, Interruption(event_id)) == ([] if late else [Interruption(barrier)])
         else:
@@ -358,7 +383,10 @@ def test_an_error_before_the_close_explains_it(
     assert core.closed(code, reason).kind is kind
 
 
-@pytest.mark.parametrize("after", [AgentResponse("Where were we?"), UserTranscript("Hello?")])
+@pytest.mark.parametrize(
+    "after",
+    [AgentResponse("Where were we?"), UserTranscript("Hello?"), audio(7), ToolCall("light", "c1")],
+)
 def test_an_error_the_conversation_survived_does_not_explain_its_end(
     core: ClientConversation, after: ServerMessage
 ) -> None:
@@ -369,7 +397,8 @@ def test_an_error_the_conversation_survived_does_not_explain_its_end(
 def test_an_error_explains_the_end_though_sound_and_pings_still_come(
     core: ClientConversation,
 ) -> None:
-    feed(core, ErrorReport(1000, "", "max_duration_exceeded"), audio(1), Ping(1), VadScore(0))
+    feed(core, audio(1), ErrorReport(1000, "", "max_duration_exceeded"))
+    feed(core, audio(1), audio(None), Ping(1), VadScore(0))
     assert core.closed(1000, "").kind is Kind.MAX_DURATION
 
 

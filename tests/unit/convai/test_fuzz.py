@@ -76,7 +76,9 @@ def check(made: Made, number: int, core: ClientConversation) -> None:
         assert heard == [], where
     elif isinstance(message, Ping):
         assert [type(event) for event in heard] == [Answer], where
-    elif isinstance(message, Interruption | AgentToolResponse):
+    elif isinstance(message, Interruption):
+        assert heard in ([], [Interruption(message.event_id)]) or message.event_id is None, where
+    elif isinstance(message, AgentToolResponse):
         assert len(heard) == 1, where
 
 
