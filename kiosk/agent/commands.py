@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from kiosk.agent.conformance.examination import Examiner
     from kiosk.agent.server import AgentSettings, LocalAgent
 
+_HIGHEST_PORT = 65_535
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8090, help="0 takes any free port")
+    parser.add_argument("--port", type=_port, default=8090, help="0 takes any free port")
     parser.add_argument("--guide", type=Path, help="TOML of questions and answers")
     parser.add_argument("--agent-id", default="agent_local")
     parser.add_argument("--api-key-file", type=Path, help="the key REST asks for")
@@ -55,14 +57,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a tool of the client's that the examination calls",
     )
     parser.add_argument(
-        "--json", action="store_true", help="one JSON line for each event, or each report"
+        "--json",
+        action="store_true",
+        help="one JSON line for each event or each report, or for the list of scenarios",
     )
+
+
+def _port(text: str) -> int:
+    """Raises what argparse makes a usage error of."""
+    if not (text.isascii() and text.isdecimal() and int(text) <= _HIGHEST_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to {_HIGHEST_PORT}")
+    return int(text)
 
 
 def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT; raises KioskError."""
     if args.list_scenarios:
-        return _list_scenarios(say)
+        return _list_scenarios(say, as_json=args.json)
     agent = _agent(args, say)
 
     async def serve() -> None:
@@ -142,13 +153,17 @@ def _examiner(args: argparse.Namespace, say: Callable[[str], None]) -> "Examiner
     return Examiner(tell, examined, args.examined_tool)
 
 
-def _list_scenarios(say: Callable[[str], None]) -> int:
+def _list_scenarios(say: Callable[[str], None], *, as_json: bool) -> int:
     from kiosk.agent.scenario import load_scenario, scenario_names
 
-    names = scenario_names()
-    width = max(len(name) for name in names)
-    for name in names:
-        say(f"{name:{width}}  {load_scenario(name).summary}")
+    scenarios = [load_scenario(name) for name in scenario_names()]
+    if as_json:
+        told = {"name", "summary", "ending"}
+        say(json.dumps([each.model_dump(mode="json", include=told) for each in scenarios]))
+        return 0
+    width = max(len(each.name) for each in scenarios)
+    for each in scenarios:
+        say(f"{each.name:{width}}  {each.summary}")
     return 0
 
 
@@ -167,6 +182,9 @@ def _key(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8").strip()
+        key = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--api-key-file: cannot read {path}: {error}") from error
+    if not key:  # and must not mean the key that everybody knows
+        raise ConfigError(f"--api-key-file: {path} is empty; write the key into it")
+    return key

@@ -33,7 +33,7 @@ class Witness(Protocol):
 
 
 # Whoever does not notice by then is not going to.
-_VANISHED_FOR_S = 60.0
+VANISHED_FOR_S = 60.0
 # What a close frame holds besides its code; with more it cannot be sent.
 _LONGEST_REASON_BYTES = 123
 
@@ -143,7 +143,7 @@ class Link:
         self._open.set()
         transport = self._connection.transport
         transport.pause_reading()
-        asyncio.get_running_loop().call_later(_VANISHED_FOR_S, transport.abort)
+        asyncio.get_running_loop().call_later(VANISHED_FOR_S, transport.abort)
 
     def reset(self) -> None:
         """Cut the connection without a close frame."""

@@ -4,18 +4,39 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from kiosk.agent import scenario as script
-from kiosk.agent.link import wait_while_open
+from kiosk.agent.link import VANISHED_FOR_S, wait_while_open
 from kiosk.agent.rest import json_response
+
+_HANDSHAKE_S = 10.0
+# No answer of ours is longer.
+_ANSWER_BYTES = 1000
 
 
 class _Sent(Response):
-    """An answer whose bytes are out already."""
+    """An answer whose bytes are out already, or never come."""
 
     def serialize(self) -> bytes:
         return b""
+
+
+def handshake_timeout_s(steps: Iterable[script.Step]) -> float:
+    """How long requests and handshakes may take if these steps hold them."""
+    timeout_s = _HANDSHAKE_S
+    for step in steps:
+        match step:
+            case script.Delay(on="request" | "upgrade", for_s=for_s):
+                timeout_s += for_s
+            case script.Vanish(on="request" | "upgrade"):
+                timeout_s += VANISHED_FOR_S
+            case script.SlowBody(byte_s=byte_s):
+                timeout_s += byte_s * _ANSWER_BYTES
+            case _:
+                pass
+    return timeout_s
 
 
 async def answer_badly(
@@ -34,9 +55,22 @@ async def answer_badly(
             case script.SlowBody(byte_s=byte_s) if answer is not None:
                 await _drip(answer, byte_s, connection)
                 answer = _Sent(answer.status_code, answer.reason_phrase, answer.headers, b"")
+            case script.Reset():
+                return _cut(connection)
+            case script.Vanish():
+                connection.transport.pause_reading()
+                await wait_while_open(connection, VANISHED_FOR_S)
+                return _cut(connection)
             case _:
                 pass
     return answer
+
+
+def _cut(connection: ServerConnection) -> Response:
+    """Cut the TCP connection; a refusal that nobody gets ends the handshake quietly."""
+    connection.transport.abort()
+    gone = HTTPStatus.SERVICE_UNAVAILABLE
+    return _Sent(gone.value, gone.phrase, Headers(), b"")
 
 
 async def _drip(answer: Response, byte_s: float, connection: ServerConnection) -> None:

@@ -1,16 +1,18 @@
 """Fault scripts: what the agent does wrong, and when, as TOML. Nothing here does it.
 
 A step is an action at a moment: `on` names the moment, `nth` which of them (every one if left out),
-`conversation` in which of the agent's conversations since it was started, `after_s` how much later.
+`conversation` in which of the agent's conversations since it was started, `after_s` how much later;
+before the conversation only `nth` counts.
 `agent` changes the agent's manner and timers, `kiosk` the settings of the kiosk that plays it in
 `kiosk demo --scenario`, so that each plays in seconds.
 """
 
 import tomllib
 from collections.abc import Mapping
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,11 +20,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from kiosk.agent.frames import ODD_FRAMES
 from kiosk.audio.pcm import FORMATS
+from kiosk.convai.endings import Kind
 from kiosk.errors import ConfigError
 
 
@@ -38,19 +43,29 @@ def _known_format(name: str) -> str:
     return name
 
 
+def _known_status(status: int) -> int:
+    if status not in set(HTTPStatus):
+        raise ValueError(f"HTTP knows no status {status}")
+    return status
+
+
 Seconds = Annotated[float, Field(ge=0, le=600)]
 CloseCode = Annotated[int, AfterValidator(_sendable)]
 FormatName = Annotated[str, AfterValidator(_known_format)]
 
-Moment = Literal[
+# There is no conversation yet.
+Before = Literal[
     "request",  # a REST request came
     "upgrade",  # the WebSocket's handshake came
+]
+InTalk = Literal[
     "initiation",  # the client's first frame came
     "connected",  # the metadata went out
     "turn",  # the visitor's turn ended, and is to be answered
     "speaking",  # the first sound of a turn of the agent's went out
     "interruption",  # the visitor interrupted
 ]
+Moment = Literal[Before, InTalk]
 
 
 class _Table(BaseModel):
@@ -63,13 +78,27 @@ class _Step(_Table):
     conversation: int | None = Field(default=None, ge=1)
     after_s: Seconds = 0
 
+    @field_validator("conversation", "after_s")
+    @classmethod
+    def _in_a_conversation(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value and info.data.get("on") in get_args(Before):
+            raise ValueError(
+                "has no meaning before the conversation: nth counts requests and upgrades, "
+                "and a delay holds them"
+            )
+        return value
+
+
+class _TalkStep(_Step):
+    on: InTalk
+
 
 class Respond(_Step):
     """Answer with this status: a REST request, or a handshake."""
 
     do: Literal["respond"]
-    on: Literal["request", "upgrade"]
-    status: int = Field(ge=200, le=599)
+    on: Before
+    status: Annotated[int, Field(ge=200, le=599), AfterValidator(_known_status)]
     reason: str = "scripted"
 
 
@@ -95,7 +124,7 @@ class Delay(_Step):
     for_s: Seconds
 
 
-class Close(_Step):
+class Close(_TalkStep):
     """Close with a code and a reason."""
 
     do: Literal["close"]
@@ -103,7 +132,7 @@ class Close(_Step):
     reason: str = Field(default="", max_length=120)
 
 
-class Report(_Step):
+class Report(_TalkStep):
     """Send an error event."""
 
     do: Literal["report"]
@@ -124,14 +153,14 @@ class Vanish(_Step):
     do: Literal["vanish"]
 
 
-class Stall(_Step):
+class Stall(_TalkStep):
     """Send nothing for so long, then everything that waited. The socket stays alive."""
 
     do: Literal["stall"]
     for_s: Seconds
 
 
-class Disturb(_Step):
+class Disturb(_TalkStep):
     """From now on the way to the client does this to frames."""
 
     do: Literal["disturb"]
@@ -140,7 +169,7 @@ class Disturb(_Step):
     swap_audio: bool = False
 
 
-class Send(_Step):
+class Send(_TalkStep):
     """Send a frame as it is: `text`, or one of the odd frames by its name."""
 
     do: Literal["send"]
@@ -156,21 +185,21 @@ class Send(_Step):
         return self
 
 
-class Queue(_Step):
+class Queue(_TalkStep):
     """Tell the client where it stands in the queue."""
 
     do: Literal["queue"]
     status: Literal["waiting", "admitted", "timed_out"]
 
 
-class Music(_Step):
+class Music(_TalkStep):
     """Play hold music."""
 
     do: Literal["music"]
     for_s: Seconds
 
 
-class Say(_Step):
+class Say(_TalkStep):
     """Say something, as a turn of its own."""
 
     do: Literal["say"]
@@ -191,7 +220,7 @@ class SkipTurn(_Step):
     on: Literal["turn"]
 
 
-class CallTool(_Step):
+class CallTool(_TalkStep):
     """Call a tool of the client's."""
 
     do: Literal["call_tool"]
@@ -199,7 +228,7 @@ class CallTool(_Step):
     expects_response: bool = True
 
 
-class EndCall(_Step):
+class EndCall(_TalkStep):
     """The agent hangs up, by its tool."""
 
     do: Literal["end_call"]
@@ -255,7 +284,7 @@ class Scenario(_Table):
 
     name: str = ""
     summary: str
-    ending: str
+    ending: Kind
     agent: AgentChanges = AgentChanges()
     kiosk: dict[str, dict[str, Any]] = {}
     visitor: Visitor = Visitor()

@@ -26,7 +26,7 @@ from kiosk.agent.hearing import Recogniser
 from kiosk.agent.link import Link
 from kiosk.agent.manner import Manner
 from kiosk.agent.rest import Rest, new_conversation_id
-from kiosk.agent.rest_faults import answer_badly
+from kiosk.agent.rest_faults import answer_badly, handshake_timeout_s
 from kiosk.agent.scenario import Scenario, Step
 from kiosk.agent.signatures import CONVERSATION_PATH, Claim, SignatureError, Signer
 from kiosk.agent.talk import Talk, TimelineSink
@@ -92,11 +92,13 @@ class LocalAgent:
         self._signer = Signer(secrets.token_bytes(32), settings.signature_life_s)
         self._rest = Rest(settings.agent_id, settings.api_key, self._signer)
         self._arrivals: Counter[str] = Counter()
+        self._arriving: set[ServerConnection] = set()
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         """Serve while the context lasts; yields the base URL, `http://HOST:PORT`."""
         host, port = self._settings.host, self._settings.port
+        steps = () if self.scenario is None else self.scenario.steps
         try:
             server = await serve(
                 self._converse,
@@ -105,6 +107,7 @@ class LocalAgent:
                 process_request=self._process_request,
                 select_subprotocol=_select_subprotocol,
                 max_size=MAX_FRAME_BYTES,
+                open_timeout=handshake_timeout_s(steps),
                 ping_interval=None,
                 compression=None,
                 close_timeout=1,
@@ -115,7 +118,12 @@ class LocalAgent:
             ) from error
         async with server:
             port = next(iter(server.sockets)).getsockname()[1]
-            yield f"http://{host}:{port}"
+            try:
+                yield f"http://{host}:{port}"
+            finally:
+                # A server waits for its handshakes, and a script may hold them for minutes.
+                for connection in self._arriving:
+                    connection.transport.abort()
 
     # --- before the conversation ----------------------------------------------------------------
 
@@ -125,7 +133,11 @@ class LocalAgent:
         conversation = urlsplit(request.path).path == CONVERSATION_PATH
         moment = "upgrade" if conversation else "request"
         answer = None if conversation else self._rest.respond(request)
-        return await answer_badly(self._steps_at(moment), answer, connection)
+        self._arriving.add(connection)
+        try:
+            return await answer_badly(self._steps_at(moment), answer, connection)
+        finally:
+            self._arriving.discard(connection)
 
     def _steps_at(self, moment: str) -> list[Step]:
         self._arrivals[moment] += 1

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Show = Callable[[str], None]
 
+# In place of the backend's address while there is none.
+_SOMEWHERE = {"backend_url": "http://127.0.0.1:1"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -71,6 +74,8 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     stage = Stage(record, playbill.happened)
     with tempfile.TemporaryDirectory(prefix="kiosk-demo-") as name:
         directory = Path(name)
+        if scenario is not None:  # a mistake of the script's is told before anything starts
+            settings_for(directory, _SOMEWHERE, scenario.kiosk, scenario.name)
         playbill.note("starting the local agent and the backend, each a process of its own")
         options = [] if args.scenario is None else ["--scenario", args.scenario]
         async with servers(directory, options, stage.on_agent) as running:
@@ -83,7 +88,7 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
                 await stage.play(settings_for(directory, credentials), lines)
                 result = report(record, load_guide())
             else:
-                settings = settings_for(directory, credentials, scenario.kiosk)
+                settings = settings_for(directory, credentials, scenario.kiosk, scenario.name)
                 hang_up = scenario.visitor.then == "hang_up"
                 await stage.rehearse(settings, lines, hang_up=hang_up)
                 result = scenario_report(record, scenario)

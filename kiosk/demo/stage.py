@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from kiosk.audio.levels import voiced_span
 from kiosk.config import Settings
@@ -22,6 +24,8 @@ from kiosk.devices.virtual import (
     VirtualIndicator,
     VirtualPlayback,
 )
+from kiosk.errors import ConfigError
+from kiosk.visit.host import NERVOUS_S
 from kiosk.visit.timeline import Measures, Moment, What
 
 _READY_TIMEOUT_S = 20.0
@@ -34,6 +38,7 @@ _PAUSES_S = {
     When.WHEN_ADMITTED: _BREATH_S,
     When.OVER_ANSWER: 2.0,
 }
+_MARGIN_S = 0.1
 _ANSWER = frozenset({What.AGENT_HEARD, What.VISIT_ENDED})
 
 
@@ -98,7 +103,9 @@ class Stage:
                     break
                 await self._first_of(_ANSWER, spoken.last_voiced_s, _ANSWER_TIMEOUT_S)
             if hang_up and not self._has_happened(What.VISIT_ENDED):
-                await asyncio.sleep(_BREATH_S)
+                # Sooner, the press would be taken for a nervous second one.
+                calm_s = record.pressed_s + NERVOUS_S + _MARGIN_S - time.monotonic()
+                await asyncio.sleep(max(_BREATH_S, calm_s))
                 self.press()
             await self._wait_for(What.VISIT_ENDED, record.pressed_s, _DRAIN_TIMEOUT_S)
             with contextlib.suppress(TimeoutError):
@@ -241,8 +248,12 @@ def settings_for(
     directory: Path,
     credentials: Mapping[str, Any],
     changes: Mapping[str, Mapping[str, Any]] | None = None,
+    scenario: str = "",
 ) -> Settings:
-    """The daemon's configuration for the demo: everything default but where things are."""
+    """The daemon's configuration: all default but where things are, and a scenario's `changes`.
+
+    Raises ConfigError.
+    """
     tables: dict[str, dict[str, Any]] = {
         "kiosk": {"name": "demo"},
         "credentials": dict(credentials),
@@ -254,4 +265,17 @@ def settings_for(
     }
     for name, table in (changes or {}).items():
         tables[name] = {**tables.get(name, {}), **table}
-    return Settings.model_validate(tables)
+    try:
+        return Settings.model_validate(tables)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_mistakes(error, scenario))) from error
+
+
+def _mistakes(error: ValidationError, scenario: str) -> Iterator[str]:
+    """A line for each: the key as a fault script has it, and what is wrong."""
+    for mistake in error.errors(include_url=False, include_input=False):
+        key = ".".join(map(str, ("kiosk", *mistake["loc"])))
+        what = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            what = "no such setting; config.example.toml lists them all"
+        yield f"scenario {scenario}: {key}: {what}" if scenario else f"{key}: {what}"

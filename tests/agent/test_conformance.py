@@ -422,6 +422,7 @@ class Client:
     """A client in a few lines that does everything right but talk; tests spoil it."""
 
     query = ""
+    user_agent: str | None = "hand/1"
     opening: tuple[object, ...] = (INITIATION,)
 
     def __init__(self) -> None:
@@ -430,7 +431,9 @@ class Client:
     async def call(self, url: str, over: asyncio.Event) -> None:
         """Connect, and hang up when `over` is set."""
         address = url.replace("http", "ws", 1) + PATH + self.query
-        async with connect(address, max_size=2**24, compression=None) as self.socket:
+        async with connect(
+            address, max_size=2**24, compression=None, user_agent_header=self.user_agent
+        ) as self.socket:
             for frame in self.opening:
                 await self.send(frame)
             beside = [asyncio.create_task(work) for work in (self._read(), over.wait())]
@@ -600,6 +603,30 @@ async def test_a_client_that_dies_is_examined_on_when_it_comes_back(examining: E
     assert report.connections == len(deaths) + 1
     assert report.judgements["survives_large"].verdict is PASS
     assert report.judgements["clean_close"] == (FAIL, "no close frame")
+
+
+async def test_each_client_has_a_report_of_its_own_and_all_of_the_probes(
+    examining: Examining,
+) -> None:
+    class Nameless(Silent):
+        user_agent = None
+
+    class Another(Silent):
+        user_agent = "another/2"
+
+    dead = await examining.call(Mortal())
+    others = [await examining.call(client) for client in (Nameless(), Another())]
+    assert not dead.ok
+    for other in others:
+        assert other.full_marks, "what another client died of is not laid to its charge"
+        assert other.connections == 1
+        assert other.settled == {probe.name for probe in PROBES} - {"interruption"}
+    assert [other.as_json()["client"] for other in others] == [
+        {"connections": 1},
+        {"user_agent": "another/2", "connections": 1},
+    ]
+    assert await examining.call(Mortal()) is dead
+    assert await examining.call(Nameless()) is others[0]
 
 
 class Echoing(Client):

@@ -1,5 +1,6 @@
 """Fault scripts as files: a mistake is named where it is, and what to do next is said."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from kiosk.agent.manner import Manner
 from kiosk.agent.scenario import Scenario, load_scenario, scenario_names
 from kiosk.audio.pcm import FORMATS
 from kiosk.cli import main
+from kiosk.convai.endings import Kind
 from kiosk.errors import ConfigError
 
 HEAD = 'summary = "A trial."\nending = "hung_up"\n'
@@ -69,6 +71,33 @@ def test_a_scenario_that_ships_is_found_by_its_name(name: str) -> None:
         (('on = "request"', 'do = "respond"', "status = 700"), "respond status", "599"),
         (('on = "speaking"', 'do = "silence"'), "silence on", "'turn'"),
         (('on = "turn"', 'do = "queue"', 'status = "held"'), "queue status", "'waiting'"),
+        (('on = "request"', 'do = "respond"', "status = 299"), "respond status", "no status 299"),
+        (('on = "upgrade"', 'do = "slow_body"', "byte_s = 1"), "slow_body on", "'request'"),
+        (('on = "upgrade"', 'do = "truncated_body"'), "truncated_body on", "'request'"),
+        (('on = "turn"', 'do = "truncated_body"'), "truncated_body on", "'request'"),
+        (('on = "connected"', 'do = "skip_turn"'), "skip_turn on", "'turn'"),
+        *(
+            ((f'on = "{moment}"', f'do = "{do}"', *more), f"{do} on", "'connected'")
+            for moment in ("request", "upgrade")
+            for do, *more in (
+                ("close", "code = 1000"),
+                ("report", "code = 1011"),
+                ("stall", "for_s = 1"),
+                ("disturb",),
+                ("send", 'text = ""'),
+                ("queue", 'status = "waiting"'),
+                ("music", "for_s = 1"),
+                ("say", 'text = "hello"'),
+                ("silence",),
+                ("call_tool", 'tool = "x"'),
+                ("end_call",),
+            )
+        ),
+        *(
+            ((f'on = "{moment}"', f"{key} = 1", 'do = "reset"'), f"reset {key}", "nth counts")
+            for moment in ("request", "upgrade")
+            for key in ("conversation", "after_s")
+        ),
     ],
 )
 def test_a_mistake_in_a_step_is_named_with_scenario_step_and_key(
@@ -135,6 +164,22 @@ def test_a_mistake_outside_the_steps_is_named_with_its_key(
     path: Path, content: str, said: str
 ) -> None:
     assert complaint(path, content) == f"scenario trial: {said}"
+
+
+def test_an_ending_that_no_visit_has_is_answered_with_those_that_there_are(path: Path) -> None:
+    said = complaint(path, 'summary = "A trial."\nending = "hungup"')
+    assert said.startswith("scenario trial: ending: Input should be 'hung_up', 'agent_ended', ")
+    assert all(repr(kind.value) in said for kind in Kind)
+
+
+@pytest.mark.parametrize("moment", ["request", "upgrade"])
+def test_a_connection_can_be_delayed_cut_and_lost_before_the_conversation(
+    path: Path, moment: str
+) -> None:
+    dos = ('"delay"\nfor_s = 1', '"reset"', '"vanish"')
+    steps = [f'[[step]]\non = "{moment}"\nnth = 1\ndo = {do}' for do in dos]
+    path.write_text("\n".join([HEAD, *steps]), encoding="utf-8")
+    assert [each.do for each in load_scenario(str(path)).steps] == ["delay", "reset", "vanish"]
 
 
 def test_an_announced_format_may_be_any(path: Path) -> None:
@@ -229,3 +274,35 @@ def test_the_list_has_a_line_for_each_scenario_and_starts_nothing(
     assert [line.split()[0] for line in lines] == scenario_names()
     for line, name in zip(lines, scenario_names(), strict=True):
         assert line.removeprefix(name).strip() == load_scenario(name).summary
+
+
+def test_the_list_as_json_is_one_line_with_what_each_scenario_should_come_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["agent", "--list-scenarios", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    scenarios = [load_scenario(name) for name in scenario_names()]
+    assert json.loads(line) == [
+        {"name": each.name, "summary": each.summary, "ending": each.ending} for each in scenarios
+    ]
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "99999", "http", ""])
+def test_a_port_that_is_none_is_a_mistake_in_the_command_line(
+    port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["agent", "--port", port])
+    assert caught.value.code == 2
+    assert f"--port: {port!r} is no port: 0 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_an_empty_key_is_not_taken_for_the_default_one(
+    tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "key"
+    key.write_text(content, encoding="utf-8")
+    assert refused(capsys, "--api-key-file", str(key)) == (
+        f"kiosk: --api-key-file: {key} is empty; write the key into it"
+    )

@@ -18,7 +18,14 @@ from kiosk.audio.pcm import Samples, samples_to_bytes
 from kiosk.convai.client_messages import Pong, ToolResult
 from kiosk.convai.endings import Ending, Kind
 from kiosk.convai.frames import serialize
-from kiosk.convai.server_messages import AgentAudio, ClientError, ErrorReport, Metadata, Ping
+from kiosk.convai.server_messages import (
+    AgentAudio,
+    ClientError,
+    ErrorReport,
+    Metadata,
+    Ping,
+    VadScore,
+)
 from kiosk.convai.server_tools import ToolCall
 from kiosk.link.websocket import CLOSE_TIMEOUT_S, PING_INTERVAL_S, PING_TIMEOUT_S
 from kiosk.visit import conversation
@@ -390,3 +397,36 @@ async def answered(connection: Connection, result: ToolResult) -> None:
     async with asyncio.timeout(5):
         while connection.of_type(ToolResult) != [result]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+def test_a_link_so_slow_that_no_pong_gets_through_is_not_a_dead_one() -> None:
+    @virtual_time
+    async def visit() -> None:
+        async with scripted_server() as server, bare_conversation(server.url) as kiosk:
+            connection = await server.connection()
+            await kiosk.connected()
+            # The pings are not even read, but something still comes of what was sent before.
+            connection.socket.transport.pause_reading()
+            for _ in range(20):
+                await asyncio.sleep(3.5)
+                await connection.send(VadScore(0.0))
+            ends = asyncio.create_task(kiosk.ending())
+            await asyncio.sleep(0.1)
+            assert not ends.done()
+            assert (await ends).kind is Kind.PEER_DEAD
+
+    visit()
+
+
+async def test_an_error_before_the_metadata_explains_why_none_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conversation, "METADATA_TIMEOUT_S", 0.3)
+
+    async def converse(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(serialize(ErrorReport(1002, "This exceeds your quota limit.")))
+        await connection.wait_closed()
+
+    async with served(converse) as url, bare_conversation(url) as kiosk:
+        assert (await kiosk.ending()).kind is Kind.QUOTA

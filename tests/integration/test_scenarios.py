@@ -17,6 +17,7 @@ from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.scenario import load_scenario, scenario_names
 from kiosk.agent.server import AgentSettings, LocalAgent
+from kiosk.cli import main
 from kiosk.daemon import Daemon
 from kiosk.demo.commands import spoken
 from kiosk.demo.report import scenario_report
@@ -24,6 +25,7 @@ from kiosk.demo.script import rehearsed
 from kiosk.demo.servers import servers
 from kiosk.demo.stage import Record, Stage, settings_for
 from kiosk.devices.virtual import Room
+from kiosk.errors import ConfigError
 from kiosk.visit.host import NERVOUS_S
 from kiosk.visit.states import State
 from tests.virtual_kiosk import tones_for_sentences
@@ -184,6 +186,33 @@ def test_a_scenarios_visit_ends_as_it_says_and_the_next_press_works(
     # Whether the greeting is heard as well depends on who is quicker, visitor or agent.
     assert result["answers"] >= wanted.pop("answers", 0)
     assert {figure: result[figure] for figure in wanted} == wanted
+
+
+async def test_a_visitor_who_says_nothing_hangs_up_when_the_press_counts(
+    short_dir: Path, guide: Guide, recogniser: Recogniser
+) -> None:
+    script = short_dir / "mute.toml"
+    visitor = 'visitor = { says = [], then = "hang_up" }'
+    script.write_text(f'summary = "A trial."\nending = "hung_up"\n{visitor}\n', encoding="utf-8")
+    with _hooks_kept():
+        result = await Play(str(script), short_dir).on_the_wire(guide, recogniser)
+    assert result["errors"] == []
+    assert result["ending_after_s"] > NERVOUS_S
+
+
+def test_a_setting_that_no_kiosk_has_is_named_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "trial.toml"
+    tables = '[kiosk.visit]\nfoo = 1\n[kiosk.capture]\ndriver = "x"\n'
+    script.write_text(f'summary = "A trial."\nending = "hung_up"\n{tables}', encoding="utf-8")
+    assert main(["demo", "--scenario", str(script)]) == ConfigError.exit_code
+    out, err = capsys.readouterr()
+    assert "starting" not in out
+    assert set(err.removeprefix("kiosk: ").splitlines()) == {
+        "scenario trial: kiosk.visit.foo: no such setting; config.example.toml lists them all",
+        "scenario trial: kiosk.capture.driver: Input should be 'alsa' or 'virtual'",
+    }
 
 
 def test_every_scenario_says_what_it_does_in_a_line() -> None:

@@ -430,3 +430,16 @@ def test_a_token_file_that_is_gone_is_named(tmp_path: Path) -> None:
     (tmp_path / "token").unlink()
     with pytest.raises(ConfigError, match="cannot read"):
         device_token(settings)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "custom_llm_extra_body = {since = 2026-01-01}",
+        "custom_llm_extra_body = {limit = nan}",
+        "variables = {limit = inf}",
+    ],
+)
+def test_what_no_frame_can_hold_is_refused_before_a_visitor_comes(config: Path, line: str) -> None:
+    config.write_text(f"[agent]\n{line}\n")
+    assert "cannot be sent as JSON" in refusal(config)

@@ -150,9 +150,11 @@ class Examination(Faults):
 
 
 class Examiner:
-    """Examines the clients of one server; `tell` gets the report whenever a connection ends.
+    """Examines the clients of one server; `tell` gets a client's report when a connection ends.
 
-    `examined` is called when a client survived everything there is: it may hang up.
+    Connections of one `User-Agent` are one client's: what else it says of itself comes too late to
+    choose its probes by. `examined` is called when a client survived everything there is: it may
+    hang up.
     """
 
     def __init__(
@@ -161,7 +163,7 @@ class Examiner:
         examined: Callable[[], None] = lambda: None,
         tool: str = EXAMINED_TOOL,
     ) -> None:
-        self.report = Report()
+        self._reports: dict[str, Report] = {}
         self._tell = tell
         self._examined = examined
         self._tool = tool
@@ -171,10 +173,16 @@ class Examiner:
     ) -> Examination:
         """What is played to a client that begins to talk."""
         faults = (steps, conversation)
-        return Examination(record, self.report.settled, self._tool, self._examined, faults)
+        settled = self._report(record).settled
+        return Examination(record, settled, self._tool, self._examined, faults)
 
     def end(self, record: Record, *, closed_by_agent: bool) -> None:
         """A connection is over."""
         record.closed_by_agent = closed_by_agent
-        self.report.add(record)
-        self._tell(self.report)
+        report = self._report(record)
+        report.add(record)
+        self._tell(report)
+
+    def _report(self, record: Record) -> Report:
+        """That of the connection's client; those that say nothing of themselves share one."""
+        return self._reports.setdefault(record.user_agent, Report())

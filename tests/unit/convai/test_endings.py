@@ -100,3 +100,28 @@ def test_any_close_is_an_ending_with_a_short_detail(
     ending = classify_close(code, reason, error)
     assert ending.code == code
     assert len(ending.detail) <= 200
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (1011, "task queue overflow", Kind.INTERNAL),
+        (1002, "concurrent.futures timeout", Kind.AGENT_FAILED),
+        (3000, "The agent Queue Helper appears to be misconfigured", Kind.AGENT_MISCONFIGURED),
+        (
+            1008,
+            "Host quota.museum.org is not allowed to connect to this agent",
+            Kind.AGENT_MISCONFIGURED,
+        ),
+    ],
+)
+def test_a_word_in_a_name_does_not_decide(code: int, reason: str, kind: Kind) -> None:
+    assert classify_close(code, reason).kind is kind
+
+
+def test_a_reason_is_kept_without_addresses_and_without_what_somebody_said() -> None:
+    reason = "refused 'my name is Jane Doe' from wss://api.example.org/x?conversation_signature=c"
+    detail = classify_close(1002, reason).detail
+    assert detail == "refused '...' from (an address)"
+    kept = "Override for field 'first_message' is not allowed by config."
+    assert classify_close(1008, kept).detail == kept

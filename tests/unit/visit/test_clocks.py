@@ -221,3 +221,27 @@ async def test_a_new_visit_is_asked_again_whether_anybody_is_there() -> None:
         visit.close()
         visit.goes(Event.CLOSED, State.IDLE)
     assert [what for _, what in visit.told] == ["still_there", "still_there"]
+
+
+@virtual_time
+async def test_whoever_comes_to_listening_speaking_is_not_asked_whether_he_is_there() -> None:
+    visit = Visit()
+    visit.goes(Event.PRESS, State.OPENING)
+    visit.stays(Event.SPEECH_STARTED)
+    visit.goes(Event.CONNECTED, State.LISTENING)
+    await asyncio.sleep(10 * LIMITS.idle_s)
+    assert "still_there" not in dict(map(reversed, visit.told))  # type: ignore[arg-type]
+    visit.stays(Event.SPEECH_ENDED)
+    await asyncio.sleep(LIMITS.idle_s + 0.1)
+    assert visit.told[-1][1] == "still_there"
+
+
+@virtual_time
+async def test_letting_go_of_the_button_ends_speaking_too() -> None:
+    visit = Visit()
+    visit.goes(Event.CONNECTED, State.LISTENING)
+    visit.stays(Event.SPEECH_STARTED)
+    visit.goes(Event.RELEASE, State.THINKING)
+    visit.goes(Event.NO_ANSWER, State.LISTENING)
+    await asyncio.sleep(LIMITS.idle_s + 0.1)
+    assert visit.told[-1][1] == "still_there"
