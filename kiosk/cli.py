@@ -125,9 +125,11 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from kiosk.config import load_settings
+    from kiosk.visit.speech import load_sentences
 
     path = _config_path(args)
     settings = load_settings(path)
+    load_sentences(settings.kiosk.language)
     print(f"# {path or 'no file: the defaults'}")
     print(json.dumps(settings.model_dump(mode="json"), indent=2))
     return 0

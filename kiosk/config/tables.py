@@ -30,7 +30,7 @@ class KioskTable(Table):
 
     name: str = Field(default="kiosk", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     site: str = ""
-    language: Literal["en"] = "en"
+    language: str = Field(default="en", pattern=r"^[a-z]{2}(-[a-z]{2})?$")
 
 
 class AgentTable(Table):

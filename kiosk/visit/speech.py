@@ -27,8 +27,15 @@ _RENDER_TIMEOUT_S = 20.0
 
 
 def load_sentences(language: str) -> dict[str, str]:
-    """Key to text, from the language's table in this package."""
-    table = resources.files("kiosk.visit") / "sentences" / f"{language}.toml"
+    """Key to text, from the language's table in this package; raises ConfigError."""
+    tables = resources.files("kiosk.visit") / "sentences"
+    table = tables / f"{language}.toml"
+    if not table.is_file():
+        known = sorted(each.name.removesuffix(".toml") for each in tables.iterdir())
+        raise ConfigError(
+            f"kiosk.language: no sentences in {language!r}; there are: {', '.join(known)}. "
+            f"Another language is a file beside them"
+        )
     return {key: str(text) for key, text in tomllib.loads(table.read_text("utf-8")).items()}
 
 
