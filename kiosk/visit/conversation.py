@@ -83,6 +83,7 @@ class Conversation:
         self._core = ClientConversation(parts.plan.approved_mcp_tools)
         self._socket: Socket | None = None
         self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
+        self._connected = False
         self._ending: Ending | None = None
         self._task: asyncio.Task[object] | None = None
         self._finished = asyncio.Event()
@@ -135,7 +136,7 @@ class Conversation:
 
     def tell(self, text: str) -> bool:
         """Let the agent know something without a turn; False while nobody listens."""
-        if self._socket is None or self.conversation_id is None or self._finished.is_set():
+        if self._socket is None or not self._connected or self._finished.is_set():
             return False
         self._start(self._send(self._socket, serialize(ContextualUpdate(text))), "tell")
         return True
@@ -265,6 +266,7 @@ class Conversation:
         task.add_done_callback(self._beside.discard)
 
     def _start_audio(self, connected: Connected, socket: Socket) -> None:
+        self._connected = True
         self._parts.downlink.begin(FORMATS[connected.output_format])
         self._parts.uplink.connect()
         self._start(self._send_audio(socket, connected.input_format), "uplink")
