@@ -148,7 +148,7 @@ class CompatTable(Table):
     """What servers want that were written after popular guides; the real service refuses it."""
 
     keep_alive: Literal["off", "space", "user_activity"] = "off"
-    keep_alive_s: float = Field(default=18, ge=1, le=7200)
+    keep_alive_s: float = Field(default=18, ge=0.1, le=7200)
     end_of_stream: bool = False
     api_key_file: Path | None = None
 
