@@ -18,6 +18,8 @@ class Speaking(Protocol):
 
     link: Link
 
+    def fall_silent(self) -> None: ...
+
     async def speak_last(self, text: str) -> None: ...
 
 
@@ -40,10 +42,12 @@ class Limits:
         while (now_s := time.monotonic()) < ends_s:
             silent_until_s = self._input_s + self._no_input_s
             if now_s >= silent_until_s:
+                talk.fall_silent()
                 await talk.link.send(_NO_INPUT)
                 await talk.link.close(1002, "No input from the client")
                 return
             await asyncio.sleep(min(ends_s, silent_until_s) - now_s)
+        talk.fall_silent()
         if self._last_message:
             await talk.speak_last(self._last_message)
         await talk.link.send(_TIME_UP)

@@ -218,10 +218,13 @@ class Talk:
         await self._send_audio(samples, self._event_id)
         self._tell("agent_sent", event_id=self._event_id)
 
-    async def speak_last(self, text: str) -> None:
-        """The same when the time is up: what was being said or prepared is left at that."""
+    def fall_silent(self) -> None:
+        """What is being said or prepared is left at that: nothing follows what is sent now."""
         if self._answering is not None:
             self._answering.cancel()
+
+    async def speak_last(self, text: str) -> None:
+        """Say something to its end, and nothing after it."""
         await self.speak(text)
         await self._heard_out()
 

@@ -166,7 +166,9 @@ def results(
     names = [
         str(item.callspec.params["name"])
         for item in request.session.items
-        if isinstance(item, pytest.Function) and "results" in item.fixturenames
+        if isinstance(item, pytest.Function)
+        and item.originalname
+        == test_a_scenarios_visit_ends_as_it_says_and_the_next_press_works.__name__
     ]
     with tempfile.TemporaryDirectory(prefix="kiosk-", dir="/tmp") as directory, _hooks_kept():
         return asyncio.run(_play_all(names, Path(directory), guide, recogniser))
