@@ -70,10 +70,6 @@ class Link:
         self._held_back: str | None = None
         self._order = asyncio.Lock()
 
-    @property
-    def close_code(self) -> int | None:
-        return self._connection.close_code
-
     async def receive(self) -> ClientMessage | None:
         """The next message; None when the connection is over."""
         while True:
