@@ -14,14 +14,16 @@ from datetime import datetime
 from typing import cast
 
 from kiosk import __version__
-from kiosk.audio.gate import Gate, GateSettings, webrtc_detector
+from kiosk.audio.ducking import Ducking
 from kiosk.config import Settings, compat_api_key, device_token
 from kiosk.convai.client_messages import Initiation, UserActivity
 from kiosk.convai.fields import Json
 from kiosk.convai.frames import serialize
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
+from kiosk.devices.played import PlayedSound
 from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent
+from kiosk.devices.processing import Processing
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import CredentialKeeper, Credentials, PublicAgent
@@ -152,21 +154,22 @@ class Daemon:
         return CredentialKeeper(client.fetch, credentials.policy)
 
     def _sound(self, loop: asyncio.AbstractEventLoop) -> tuple[MicrophoneThread, SpeakerThread]:
-        gate = self._settings.gate
-        settings = GateSettings(
-            onset_ms=gate.onset_ms,
-            hangover_ms=gate.hangover_ms,
-            room_tone_ms=gate.room_tone_ms,
-            zero_non_speech=gate.mode == "vad",
-        )
-
-        def new_gate() -> Gate:
-            return Gate(settings, webrtc_detector(gate.aggressiveness))
-
+        echo, played = self._settings.echo, PlayedSound()
         microphone = MicrophoneThread(
-            self._hardware.open_capture, new_gate, self._on_microphone, loop
+            self._hardware.open_capture,
+            Processing(self._settings, played),
+            self._on_microphone,
+            loop,
         )
-        return microphone, SpeakerThread(self._hardware.open_playback, self._on_speaker, loop)
+        speaker = SpeakerThread(
+            self._hardware.open_playback,
+            self._on_speaker,
+            loop,
+            played,
+            Ducking(echo.duck_db, echo.duck_fade_ms),
+            self._settings.playback.wake_lead_ms,
+        )
+        return microphone, speaker
 
     def _plan(self) -> Plan:
         visit, button, agent = self._settings.visit, self._settings.button, self._settings.agent
@@ -190,6 +193,7 @@ class Daemon:
             queue_s=visit.queue_s,
             reconnects=visit.reconnects,
             preroll_ms=self._settings.gate.preroll_ms,
+            duck_s=self._settings.echo.duck_s,
             disclosure=visit.disclosure,
             held_button=button.mode == "hold",
             approved_mcp_tools=agent.approved_mcp_tools,

@@ -34,6 +34,7 @@ PLAN = Plan(
     connect_s=15,
     queue_s=120,
     reconnects=3,
+    duck_s=0.8,
     preroll_ms=300,
     disclosure=False,
     held_button=False,

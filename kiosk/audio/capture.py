@@ -1,13 +1,17 @@
 """From what a card delivers to chunks with a verdict. Pure: no I/O, time is an argument."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from kiosk.audio.echo import Canceller, Played, ReferenceReader, Silent, Transparent
+from kiosk.audio.gain import Gain, GainSettings
 from kiosk.audio.gate import Gate, Verdict
+from kiosk.audio.levels import Meter
 from kiosk.audio.pcm import (
     CHUNK_MS,
     INTERNAL_RATE_HZ,
     Rechunker,
+    SampleFormat,
     Samples,
     downmix,
     ms_to_samples,
@@ -20,29 +24,71 @@ CHUNK_SAMPLES = ms_to_samples(CHUNK_MS, INTERNAL_RATE_HZ)
 @dataclass(frozen=True, slots=True)
 class CapturedChunk:
     """20 ms of 16 kHz sound, when its first sample was captured (monotonic seconds), and whether
-    it is speech."""
+    it is speech.
+
+    `stand_in` goes out in the place of a chunk that does not pass: what the echo canceller leaves
+    of the room while only the agent sounds. None: digital silence does.
+    """
 
     samples: Samples
     captured_at_s: float
     verdict: Verdict
+    stand_in: Samples | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureLayout:
+    """How a card's frames lie: `channel` is the only one to listen to, from 1 on; None: all."""
+
+    rate_hz: int
+    channels: int
+    sample_format: SampleFormat = SampleFormat.S16_LE
+    channel: int | None = None
+
+
+@dataclass(slots=True)
+class Treatment:
+    """What is done to a visit's sound, in this order: the loudspeaker is taken out of it, the gate
+    judges it, the gain brings it to one level. `played` is what the loudspeaker plays."""
+
+    gate: Gate
+    canceller: Canceller = field(default_factory=Transparent)
+    gain: Gain = field(default_factory=lambda: Gain(GainSettings(mode="fixed")))
+    played: Played = field(default_factory=Silent)
+    meter: Meter = field(default_factory=Meter)
 
 
 class CaptureChain:
-    """Down-mixes, converts to 16 kHz, cuts into chunks and asks the gate, one card's stream."""
+    """Down-mixes, converts to 16 kHz, cuts into chunks and treats them; one run of one card."""
 
-    def __init__(self, rate_hz: int, channels: int, gate: Gate) -> None:
-        self._channels = channels
-        self._gate = gate
-        self._resampler = Resampler(rate_hz, INTERNAL_RATE_HZ)
+    def __init__(self, layout: CaptureLayout, treatment: Treatment) -> None:
+        self.treatment = treatment
+        self._layout = layout
+        self._reference = ReferenceReader(treatment.played)
+        self._resampler = Resampler(layout.rate_hz, INTERNAL_RATE_HZ)
         self._rechunker = Rechunker(CHUNK_SAMPLES)
 
     def push(self, data: bytes, captured_at_s: float) -> Iterator[CapturedChunk]:
-        """`data`: interleaved S16_LE; `captured_at_s`: when its first sample was captured."""
+        """`data`: interleaved; `captured_at_s`: when its first sample was captured."""
         started_s = (
             captured_at_s - self._resampler.delay_s - self._rechunker.held / INTERNAL_RATE_HZ
         )
-        converted = self._resampler.push(downmix(data, self._channels))
-        for index, samples in enumerate(self._rechunker.push(converted)):
-            yield CapturedChunk(
-                samples, started_s + index * CHUNK_MS / 1000, self._gate.push(samples)
-            )
+        layout = self._layout
+        mono = downmix(data, layout.channels, layout.sample_format, layout.channel)
+        self.treatment.meter.push_card(mono)
+        for index, samples in enumerate(self._rechunker.push(self._resampler.push(mono))):
+            yield self._treated(samples, started_s + index * CHUNK_MS / 1000)
+
+    def _treated(self, samples: Samples, captured_at_s: float) -> CapturedChunk:
+        its = self.treatment
+        far = self._reference.read(captured_at_s, len(samples))
+        heard = its.canceller.push(samples, far)
+        verdict = its.gate.push(heard.judged)
+        its.meter.push(samples, speech=verdict.speech and not heard.agent_sounds)
+        near = its.gain.push(heard.near, speech=verdict.speech)
+        if heard.agent_sounds and verdict.passes and not verdict.speech:
+            # Not to be sent: it holds a trace of the agent's own voice. It is kept as pre-roll, in
+            # case it was the beginning of a word.
+            verdict = replace(verdict, passes=False)
+            return CapturedChunk(near, captured_at_s, verdict, heard.judged)
+        return CapturedChunk(near, captured_at_s, verdict)

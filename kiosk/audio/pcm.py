@@ -1,4 +1,4 @@
-"""PCM formats of the wire and of files. Pure: no I/O, no clock.
+"""PCM formats of the wire, of sound cards and of files. Pure: no I/O, no clock.
 
 The seven wire formats are those of the ConvAI contract (`asr_input_format`, `tts_output_format`):
 signed 16-bit little-endian mono at six rates, and G.711 mu-law at 8 kHz.
@@ -7,6 +7,7 @@ signed 16-bit little-endian mono at six rates, and G.711 mu-law at 8 kHz.
 import io
 import wave
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from typing import Literal, TypeAlias
 
@@ -78,18 +79,66 @@ def ms_to_samples(duration_ms: float, rate_hz: int) -> int:
     return round(duration_ms * rate_hz / 1000)
 
 
-def downmix(data: bytes, channels: int) -> Samples:
-    """Interleaved S16_LE bytes to mono by the mean of the channels."""
-    samples = samples_from_bytes(data)
-    if channels == 1:
-        return samples
-    frames = samples[: len(samples) // channels * channels].reshape(-1, channels)
-    return to_int16(frames.mean(axis=1))
+class SampleFormat(StrEnum):
+    """How a sound card stores one sample, by ALSA's name."""
+
+    S16_LE = "S16_LE"
+    S24_LE = "S24_LE"  # in the low three octets of four
+    S24_3LE = "S24_3LE"  # packed
+    S32_LE = "S32_LE"
+
+    @property
+    def sample_bytes(self) -> int:
+        return {"S16_LE": 2, "S24_3LE": 3}.get(self.value, 4)
 
 
-def upmix(samples: Samples, channels: int) -> bytes:
-    """Mono to interleaved S16_LE bytes with the same signal on every channel."""
-    return samples_to_bytes(samples if channels == 1 else np.repeat(samples, channels))
+def downmix(
+    data: bytes,
+    channels: int,
+    sample_format: SampleFormat = SampleFormat.S16_LE,
+    channel: int | None = None,
+) -> Samples:
+    """Interleaved bytes to mono: the mean of the channels, or only number `channel`, from 1 on.
+
+    Wide samples are rounded to 16 bit. What is no whole frame at the end is dropped.
+    """
+    frame_bytes = sample_format.sample_bytes * channels
+    data = data[: len(data) // frame_bytes * frame_bytes]
+    if sample_format is SampleFormat.S16_LE:
+        samples = samples_from_bytes(data)
+        if channels == 1:
+            return samples
+        frames = samples.reshape(-1, channels)
+        return to_int16(frames.mean(axis=1)) if channel is None else frames[:, channel - 1].copy()
+    wide = _left_justified(data, sample_format).reshape(-1, channels)
+    mono = wide.mean(axis=1) if channel is None else wide[:, channel - 1]
+    return to_int16(mono / 65536)
+
+
+def upmix(
+    samples: Samples, channels: int, sample_format: SampleFormat = SampleFormat.S16_LE
+) -> bytes:
+    """Mono to interleaved bytes with the same signal on every channel."""
+    if channels > 1:
+        samples = np.repeat(samples, channels)
+    if sample_format is SampleFormat.S16_LE:
+        return samples_to_bytes(samples)
+    shift = 16 if sample_format is SampleFormat.S32_LE else 8
+    wide = (samples.astype(np.int32) << shift).astype("<i4", copy=False)
+    if sample_format is SampleFormat.S24_3LE:
+        return wide.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+    return wide.tobytes()
+
+
+def _left_justified(data: bytes, sample_format: SampleFormat) -> npt.NDArray[np.int32]:
+    """Samples of a wide format on the scale of 32 bit."""
+    if sample_format is SampleFormat.S24_3LE:
+        octets = np.zeros((len(data) // 3, 4), dtype=np.uint8)
+        octets[:, 1:] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3)
+        return octets.view("<i4").ravel()
+    wide: npt.NDArray[np.int32] = np.frombuffer(data, dtype="<i4").astype(np.int32, copy=False)
+    # What stands in the fourth octet of S24_LE is nobody's business: the shift pushes it out.
+    return wide << 8 if sample_format is SampleFormat.S24_LE else wide
 
 
 class Rechunker:

@@ -1,10 +1,11 @@
 """The settings themselves: one frozen model a TOML table, with defaults, units and ranges."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from kiosk.convai.overrides import ConversationOverrides
@@ -13,6 +14,12 @@ ENVIRONMENT_PREFIX = "KIOSK_"
 
 # The header pins that an I2S sound card occupies.
 I2S_PINS = range(18, 22)
+
+# hw:0, plughw:1,0, hw:CARD=0, sysdefault:1, plug:'hw:0', a bare number; hw alone is number 0.
+_CARD_NUMBER = re.compile(
+    r"""(^|['":=])\s*((plug)?hw|[a-z][a-z0-9_]{2,}):\s*\d+(?=$|[,'"\s])"""
+    r"""|CARD=\d+(?=$|[,'"\s])|^\s*((plug)?hw|\d+)\s*$"""
+)
 
 Seconds = Annotated[float, Field(gt=0, le=7200)]
 Pin = Annotated[int, Field(ge=0, le=27)]
@@ -89,37 +96,97 @@ class IndicatorTable(Table):
     recording_pin: Pin | None = 22
 
 
+def _named(device: str) -> str:
+    """A card by its name: numbers change with every boot and every USB plug."""
+    if _CARD_NUMBER.search(device):
+        raise ValueError(
+            f"{device!r} names a card by its number, which changes with every boot and every USB "
+            'plug; write a part of its name, such as "USB PnP", or plughw:CARD=... ; '
+            "`kiosk devices` lists them"
+        )
+    if not device.strip():
+        raise ValueError('is empty: "default" is the system\'s own choice')
+    return device
+
+
+Device = Annotated[str, AfterValidator(_named)]
+SampleFormat = Literal["auto", "S16_LE", "S24_LE", "S24_3LE", "S32_LE"]
+
+
 class CaptureTable(Table):
     """The microphone."""
 
     driver: Literal["alsa", "virtual"] = "alsa"
-    device: str = "default"
+    device: Device = "default"
     rate_hz: int = Field(default=48_000, ge=8000, le=192_000)
     channels: int = Field(default=1, ge=1, le=8)
+    channel: int | None = Field(default=None, ge=1, le=8)
+    format: SampleFormat = "auto"
     period_ms: int = Field(default=20, ge=5, le=100)
     file: Path | None = None
+
+    @model_validator(mode="after")
+    def _the_channel_is_there(self) -> "CaptureTable":
+        if self.channel is not None and self.channel > self.channels:
+            raise ValueError(
+                f"channel = {self.channel} is none of the {self.channels}: set channels to how "
+                "many the microphone has"
+            )
+        return self
 
 
 class PlaybackTable(Table):
     """The loudspeaker."""
 
     driver: Literal["alsa", "virtual"] = "alsa"
-    device: str = "default"
+    device: Device = "default"
     rate_hz: int = Field(default=48_000, ge=8000, le=192_000)
     channels: int = Field(default=2, ge=1, le=8)
+    format: SampleFormat = "auto"
     period_ms: int = Field(default=20, ge=5, le=40)
     buffer_ms: int = Field(default=80, ge=20, le=80)
+    wake_lead_ms: int = Field(default=0, ge=0, le=1000)
+    volume: int | None = Field(default=None, ge=0, le=100)
+    mixer: str = Field(default="auto", min_length=1)
+
+
+class EchoTable(Table):
+    """How the agent's own voice is kept out of the microphone."""
+
+    mode: Literal["auto", "cancel", "half_duplex", "off"] = "auto"
+    duck_db: float = Field(default=12, ge=0, le=40)
+    duck_fade_ms: int = Field(default=30, ge=1, le=500)
+    duck_s: float = Field(default=0.8, ge=0.1, le=5)
 
 
 class GateTable(Table):
     """What counts as speech."""
 
     mode: Literal["vad", "open"] = "vad"
+    detector: Literal["webrtcvad", "webrtcvad_and_suppressed"] = "webrtcvad_and_suppressed"
     aggressiveness: int = Field(default=3, ge=0, le=3)
-    onset_ms: int = Field(default=60, ge=20, le=500)
+    onset_ms: int = Field(default=60, ge=20, le=100)
     preroll_ms: int = Field(default=300, ge=0, le=1000)
     hangover_ms: int = Field(default=600, ge=100, le=3000)
     room_tone_ms: int = Field(default=1500, ge=1500, le=10_000)
+    room_window_ms: int = Field(default=8000, ge=1000, le=30_000)
+    longest_speech_ms: int = Field(default=30_000, ge=5000, le=600_000)
+
+
+class GainTable(Table):
+    """How loud the visitor leaves."""
+
+    mode: Literal["auto", "fixed"] = "auto"
+    fixed_db: float = Field(default=0, ge=-30, le=40)
+    target_dbfs: float = Field(default=-23, ge=-40, le=-12)
+    least_db: float = Field(default=-10, ge=-30, le=0)
+    most_db: float = Field(default=30, ge=0, le=40)
+
+    @model_validator(mode="after")
+    def _auto_starts_in_its_range(self) -> "GainTable":
+        if self.mode == "auto" and not self.least_db <= self.fixed_db <= self.most_db:
+            raise ValueError("fixed_db, where auto starts, must be from least_db to most_db")
+        return self
 
 
 class VisitTable(Table):
@@ -188,7 +255,9 @@ class Settings(BaseSettings):
     indicator: IndicatorTable = IndicatorTable()
     capture: CaptureTable = CaptureTable()
     playback: PlaybackTable = PlaybackTable()
+    echo: EchoTable = EchoTable()
     gate: GateTable = GateTable()
+    gain: GainTable = GainTable()
     visit: VisitTable = VisitTable()
     convai: ConvaiTable = ConvaiTable()
     control: ControlTable = ControlTable()

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     from kiosk.audio.pcm import Samples
     from kiosk.demo.script import Line
     from kiosk.demo.stage import Record
+    from kiosk.devices.virtual import Room
 
 Show = Callable[[str], None]
 
+_RT60_S = 0.3
+# From the loudspeaker's signal to the microphone: the agent's voice is there as loud as the
+# visitor's.
+_ECHO_DB = 0.0
 # In place of the backend's address while there is none.
 _SOMEWHERE = {"backend_url": "http://127.0.0.1:1"}
 
@@ -61,11 +66,10 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     from kiosk.demo.script import MUSEUM, recorded, rehearsed
     from kiosk.demo.servers import servers
     from kiosk.demo.stage import Record, Stage, settings_for
-    from kiosk.devices.virtual import Room
 
     scenario = None if args.scenario is None else load_scenario(args.scenario)
     playbill = Playbill(show, colour=sys.stdout.isatty())
-    room = Room(record=True)
+    room = hall()
     lines = MUSEUM if scenario is None else rehearsed(scenario.visitor)
     if args.voice:
         lines = recorded(_recordings(args.voice, room.rate_hz))
@@ -102,6 +106,16 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     if args.json:
         show(json.dumps(result))
     return 0 if result["ok"] else 1
+
+
+def hall() -> "Room":
+    """The demo's room: a loudspeaker as loud at the microphone as the visitor, with reverberation,
+    distortion, and a clock of its own."""
+    from kiosk.audio.acoustics import impulse_response, kiosk_in
+    from kiosk.devices.virtual import Echo, Room
+
+    response = impulse_response(kiosk_in(_RT60_S, seed=1), Room.RATE_HZ)
+    return Room(record=True, echo=Echo(0.03, _ECHO_DB, response, drive=1.5, drift_ppm=50))
 
 
 def _recordings(paths: list[Path], rate_hz: int) -> "list[tuple[str, Samples]]":

@@ -8,12 +8,20 @@ What its documentation does not say and this module relies on (source read, and 
 """
 
 import contextlib
+import ctypes
+import errno
 import logging
+import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
+from kiosk.audio.pcm import SampleFormat
+from kiosk.devices.cards import Direction
+from kiosk.devices.ports import BusyError
 from kiosk.errors import DeviceError
 
 log = logging.getLogger(__name__)
@@ -22,17 +30,39 @@ _EPIPE = -32
 _loading = threading.Lock()
 # Capture may buffer generously (it costs no delay): 320 ms of being kept from the processor.
 _CAPTURE_PERIODS = 16
+# The narrowest first: more bits than a voice has only cost time.
+_FORMATS = (
+    SampleFormat.S16_LE,
+    SampleFormat.S32_LE,
+    SampleFormat.S24_LE,
+    SampleFormat.S24_3LE,
+)
+_GONE = tuple(map(os.strerror, (errno.ENODEV, errno.EIO, errno.EBADFD, errno.ECONNREFUSED)))
+_ADVICE = {
+    os.strerror(errno.EACCES): "the kiosk's user must be in the group audio",
+    os.strerror(errno.EPERM): "the kiosk's user must be in the group audio",
+}
+_BUSY = os.strerror(errno.EBUSY)
+_BUSY_ADVICE = "another program has it; `fuser -v /dev/snd/*` names it"
+_LISTING_ADVICE = "`kiosk devices` lists what is there"
+# What was said of a card that gives other than asked, so that reopening it does not say it again.
+_said: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class CardSettings:
-    """What to ask of a card. `device` is an ALSA PCM name such as plughw:CARD=Device,DEV=0."""
+    """What to ask of a card. `device` is an ALSA PCM name such as plughw:CARD=Device,DEV=0.
+
+    `sample_format` None: whatever the card has. `channel`: the one to listen to, from 1 on.
+    """
 
     device: str
     rate_hz: int
     channels: int
     period_ms: int
     buffer_ms: int = 0  # playback only
+    sample_format: SampleFormat | None = None
+    channel: int | None = None  # capture only
 
 
 class AlsaCapture:
@@ -40,13 +70,20 @@ class AlsaCapture:
 
     def __init__(self, settings: CardSettings) -> None:
         self.xruns = 0
+        self.channel = settings.channel
         self._settings = settings
-        self._alsa = _load()
-        self._pcm, info = _open(
-            self._alsa, self._alsa.PCM_CAPTURE, settings, periods=_CAPTURE_PERIODS
+        self._alsa = load()
+        self._pcm, info, self.sample_format = _open(
+            self._alsa, Direction.CAPTURE, settings, periods=_CAPTURE_PERIODS
         )
         self.rate_hz: int = info["rate"]
         self.channels: int = info["channels"]
+        if self.channel is not None and self.channel > self.channels:
+            _close(self._alsa, self._pcm)
+            raise DeviceError(
+                f"sound device {settings.device!r} has {self.channels} channel(s): "
+                f"there is no capture.channel = {self.channel}"
+            )
         # Behind a sound server a prepared stream records already, and the first read would deliver
         # what was said before the press. Dropped, it stays open and set up; a read starts it.
         self.drop()
@@ -66,6 +103,9 @@ class AlsaCapture:
         with _device_errors(self._alsa, self._settings.device):
             self._pcm.drop()
 
+    def check(self) -> None:
+        _check(self._alsa, self._pcm, self._settings.device)
+
     def close(self) -> None:
         _close(self._alsa, self._pcm)
 
@@ -75,10 +115,13 @@ class AlsaPlayback:
 
     def __init__(self, settings: CardSettings) -> None:
         self.xruns = 0
+        self.software_gain = 1.0
         self._settings = settings
-        self._alsa = _load()
+        self._alsa = load()
         periods = max(2, settings.buffer_ms // settings.period_ms)
-        self._pcm, info = _open(self._alsa, self._alsa.PCM_PLAYBACK, settings, periods=periods)
+        self._pcm, info, self.sample_format = _open(
+            self._alsa, Direction.PLAYBACK, settings, periods=periods
+        )
         self.rate_hz: int = info["rate"]
         self.channels: int = info["channels"]
         # A card may insist on a larger buffer: use no more of it than was asked for.
@@ -104,22 +147,21 @@ class AlsaPlayback:
         with _device_errors(self._alsa, self._settings.device):
             self._pcm.drop()
 
+    def check(self) -> None:
+        _check(self._alsa, self._pcm, self._settings.device)
+
     def close(self) -> None:
         _close(self._alsa, self._pcm)
 
 
-def list_devices() -> list[tuple[str, str]]:
-    """(direction, PCM name) of everything ALSA offers, hardware by card name first."""
-    alsa = _load()
-    found = []
-    for direction, kind in (("capture", alsa.PCM_CAPTURE), ("playback", alsa.PCM_PLAYBACK)):
-        names = [name for name in alsa.pcms(kind) if name != "null"]
-        names.sort(key=lambda name: (not name.startswith("plughw:"), name))
-        found += [(direction, name) for name in names]
-    return found
+def list_pcms(direction: Direction) -> list[str]:
+    """The names of the PCMs that ALSA offers."""
+    alsa = load()
+    return [name for name in alsa.pcms(_kind(alsa, direction)) if name != "null"]
 
 
-def _load() -> ModuleType:
+def load() -> ModuleType:
+    """The library; raises DeviceError where it is not usable."""
     try:
         with _loading:
             import alsaaudio
@@ -128,43 +170,86 @@ def _load() -> ModuleType:
             # that open their cards at once can both be first, and one of them then finds a PCM
             # without methods ("object has no attribute 'info'", seen once in fifty starts).
             alsaaudio.PCM.info  # noqa: B018  looking at it makes the type ready
+            _hush()
     except ImportError as error:
         raise DeviceError(f"pyalsaaudio is not usable here ({error}): run `make venv`") from error
     module: ModuleType = alsaaudio
     return module
 
 
+@cache
+def _hush() -> None:
+    """Keep libasound from writing on stderr at every try to open a card that is away: what it has
+    to say comes as an error, and is told once."""
+    # The handler may be called in any thread, so it must not be Python; getpid is a function of C
+    # that does nothing, whatever it is given.
+    nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
+    with contextlib.suppress(OSError):  # a library of another name: then it goes on writing
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(nothing)
+
+
+def _kind(alsa: ModuleType, direction: Direction) -> int:
+    kind: int = alsa.PCM_CAPTURE if direction is Direction.CAPTURE else alsa.PCM_PLAYBACK
+    return kind
+
+
 def _open(
-    alsa: ModuleType, direction: int, settings: CardSettings, *, periods: int
-) -> tuple[Any, dict[str, Any]]:
-    with _device_errors(alsa, settings.device):
-        pcm = alsa.PCM(
-            type=direction,
-            mode=alsa.PCM_NONBLOCK,
-            device=settings.device,
-            rate=settings.rate_hz,
-            channels=settings.channels,
-            format=alsa.PCM_FORMAT_S16_LE,
-            periodsize=settings.rate_hz * settings.period_ms // 1000,
-            periods=periods,
-        )
-        info = pcm.info()
-    if info["format"] != alsa.PCM_FORMAT_S16_LE:
+    alsa: ModuleType, direction: Direction, settings: CardSettings, *, periods: int
+) -> tuple[Any, dict[str, Any], SampleFormat]:
+    """The PCM in the first format that it has, and what was really set."""
+    wanted = _FORMATS if settings.sample_format is None else (settings.sample_format,)
+    for sample_format in wanted:
+        code = getattr(alsa, f"PCM_FORMAT_{sample_format}")
+        with _device_errors(alsa, settings.device):
+            pcm = alsa.PCM(
+                type=_kind(alsa, direction),
+                mode=alsa.PCM_NONBLOCK,
+                device=settings.device,
+                rate=settings.rate_hz,
+                channels=settings.channels,
+                format=code,
+                periodsize=settings.rate_hz * settings.period_ms // 1000,
+                periods=periods,
+            )
+            info = pcm.info()
+        if info["format"] == code:
+            _say_what_differs(direction, settings, info)
+            return pcm, info, sample_format
         _close(alsa, pcm)
+    if settings.sample_format is not None:
         raise DeviceError(
-            f"{settings.device}: the card has no 16-bit format; "
-            "name it as plughw:CARD=... so that ALSA converts"
+            f"sound device {settings.device!r} has no {settings.sample_format}: "
+            f'with {direction}.format = "auto" the kiosk takes what it has'
         )
-    given = (info["rate"], info["channels"])
-    if given != (settings.rate_hz, settings.channels):
-        log.info(
-            "%s: asked for %d Hz and %d channel(s), the card gives %d Hz and %d",
-            settings.device,
-            settings.rate_hz,
-            settings.channels,
-            *given,
-        )
-    return pcm, info
+    raise DeviceError(
+        f"sound device {settings.device!r} has none of the formats {', '.join(_FORMATS)}: "
+        "name it as plughw:CARD=... so that ALSA converts"
+    )
+
+
+def _say_what_differs(direction: Direction, settings: CardSettings, info: dict[str, Any]) -> None:
+    rate_hz, channels = info["rate"], info["channels"]
+    if (rate_hz, channels) == (settings.rate_hz, settings.channels):
+        return
+    what = (
+        f"{settings.device}: {direction}.rate_hz = {settings.rate_hz} and {direction}.channels = "
+        f"{settings.channels} were asked for, the card gives {rate_hz} and {channels}; the kiosk "
+        "goes on with that"
+    )
+    if what not in _said:
+        _said.add(what)
+        log.warning(what)
+
+
+def _check(alsa: ModuleType, pcm: Any, device: str) -> None:
+    if pcm.state() == alsa.PCM_STATE_DISCONNECTED:
+        raise DeviceError(f"sound device {device!r} was unplugged")
+    # A stream that rests tells of a sound server's end in this way only.
+    try:
+        pcm.polldescriptors_revents(pcm.polldescriptors())
+    except alsa.ALSAAudioError as error:
+        if str(error).startswith(_GONE):
+            raise _worded(error, device) from error
 
 
 def _close(alsa: ModuleType, pcm: Any) -> None:
@@ -176,11 +261,16 @@ def _close(alsa: ModuleType, pcm: Any) -> None:
 
 
 @contextlib.contextmanager
-def _device_errors(alsa: ModuleType, device: str) -> Any:
+def _device_errors(alsa: ModuleType, device: str) -> Iterator[None]:
     try:
         yield
     except alsa.ALSAAudioError as error:
-        reason = str(error).removesuffix(f" [{device}]")
-        raise DeviceError(
-            f"sound device {device!r}: {reason}; `kiosk devices` lists what is there"
-        ) from error
+        raise _worded(error, device) from error
+
+
+def _worded(error: Exception, device: str) -> DeviceError:
+    """What ALSA said, and the next step."""
+    reason = str(error).removesuffix(f" [{device}]")
+    if reason == _BUSY:
+        return BusyError(f"sound device {device!r}: {reason}: {_BUSY_ADVICE}")
+    return DeviceError(f"sound device {device!r}: {reason}; {_ADVICE.get(reason, _LISTING_ADVICE)}")

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from kiosk.devices.scheduling import go_first
 from kiosk.errors import DeviceError
 
 T = TypeVar("T")
@@ -17,7 +18,9 @@ REOPEN_INTERVAL_S = 1.0
 # Between a wake-up and the card's next period: under half a period, so that a flush or a stop
 # is seen at once and a full or empty buffer is never waited out.
 POLL_S = 0.008
-STALL_S = 2.0
+STALL_S = 1.5
+# How often a card that rests is asked whether it is still there.
+CHECK_INTERVAL_S = 1.0
 
 
 class Outbox(Generic[T]):
@@ -53,13 +56,17 @@ class Outbox(Generic[T]):
             self._handler(self._items.popleft())
 
 
-class Closable(Protocol):
+class Device(Protocol):
     """What a device thread opens."""
+
+    def check(self) -> None:
+        """Raises DeviceError when the device is gone."""
+        ...
 
     def close(self) -> None: ...
 
 
-P = TypeVar("P", bound=Closable)
+P = TypeVar("P", bound=Device)
 
 
 class DeviceThread(ABC, Generic[P]):
@@ -89,6 +96,7 @@ class DeviceThread(ABC, Generic[P]):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        go_first(self._thread.name)
         while not self._stopping:
             try:
                 device = self._open_device()
@@ -104,6 +112,11 @@ class DeviceThread(ABC, Generic[P]):
                     device.close()
             if not self._stopping:
                 self._pause(REOPEN_INTERVAL_S)
+
+    def _rest(self, device: P) -> None:
+        """Wait until woken; raises DeviceError when the device goes meanwhile."""
+        while not self._wake.wait(CHECK_INTERVAL_S):
+            device.check()
 
     def _pause(self, duration_s: float) -> None:
         """Wait out the interval; only stopping shortens it."""

@@ -2,13 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from kiosk.audio.pcm import Samples, WavError, read_wav
+from kiosk.audio.pcm import SampleFormat, Samples, WavError, read_wav
 from kiosk.audio.resample import resample
 from kiosk.config import Settings
-from kiosk.devices.alsa import AlsaCapture, AlsaPlayback, CardSettings
-from kiosk.devices.ports import Button, ButtonEdge, CapturePcm, Indicator, PlaybackPcm
+from kiosk.devices import cards
+from kiosk.devices.alsa import AlsaCapture, AlsaPlayback, CardSettings, list_pcms
+from kiosk.devices.cards import Direction
+from kiosk.devices.mixer import Volume, gain
+from kiosk.devices.ports import (
+    BusyError,
+    Button,
+    ButtonEdge,
+    CapturePcm,
+    Indicator,
+    PlaybackPcm,
+)
+from kiosk.devices.reopening import Opener
 from kiosk.devices.virtual import (
     Room,
     VirtualButton,
@@ -16,7 +28,9 @@ from kiosk.devices.virtual import (
     VirtualIndicator,
     VirtualPlayback,
 )
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, DeviceError
+
+P = TypeVar("P")
 
 ButtonHandler = Callable[[ButtonEdge], None]
 
@@ -44,22 +58,68 @@ def _capture(settings: Settings, room: Room) -> Callable[[], CapturePcm]:
     if capture.driver == "virtual":
         recording = _recording(settings, room.rate_hz)
         return lambda: VirtualCapture(room, recording=recording)
-    card = CardSettings(capture.device, capture.rate_hz, capture.channels, capture.period_ms)
-    return lambda: AlsaCapture(card)
+    card = CardSettings(
+        capture.device,
+        capture.rate_hz,
+        capture.channels,
+        capture.period_ms,
+        sample_format=_format(capture.format),
+        channel=capture.channel,
+    )
+    return _named_card(card, Direction.CAPTURE, AlsaCapture)
 
 
 def _playback(settings: Settings, room: Room) -> Callable[[], PlaybackPcm]:
     playback = settings.playback
     if playback.driver == "virtual":
-        return lambda: VirtualPlayback(room, buffer_ms=playback.buffer_ms)
+        return lambda: _virtual_playback(settings, room)
     card = CardSettings(
         playback.device,
         playback.rate_hz,
         playback.channels,
         playback.period_ms,
         playback.buffer_ms,
+        sample_format=_format(playback.format),
     )
-    return lambda: AlsaPlayback(card)
+    volume = Volume(playback.volume, playback.mixer)
+
+    def open_with_volume(found: CardSettings) -> AlsaPlayback:
+        pcm = AlsaPlayback(found)
+        pcm.software_gain = volume.apply(found.device)
+        return pcm
+
+    return _named_card(card, Direction.PLAYBACK, open_with_volume)
+
+
+def _virtual_playback(settings: Settings, room: Room) -> VirtualPlayback:
+    playback = settings.playback
+    pcm = VirtualPlayback(room, buffer_ms=playback.buffer_ms)
+    pcm.software_gain = 1.0 if playback.volume is None else gain(playback.volume)
+    return pcm
+
+
+def _named_card(
+    card: CardSettings, direction: Direction, open_pcm: Callable[[CardSettings], P]
+) -> Opener[P]:
+    """Opens the card of this name, wherever it is plugged in by then."""
+
+    def open_card() -> P:
+        there, pcms = cards.read_cards(), list_pcms(direction)
+        pcm = cards.resolve(card.device, direction, pcms, there)
+        try:
+            return open_pcm(replace(card, device=pcm))
+        except BusyError:
+            raise
+        except DeviceError as error:
+            if pcm != card.device or cards.is_pcm(pcm, pcms):
+                raise
+            raise DeviceError(f"{error}; and {cards.nowhere(direction, there)}") from error
+
+    return Opener(open_card, lambda: cards.present(card.device, cards.read_cards()))
+
+
+def _format(name: str) -> SampleFormat | None:
+    return None if name == "auto" else SampleFormat(name)
 
 
 def _button(

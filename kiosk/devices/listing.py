@@ -1,25 +1,27 @@
 """What sound devices and GPIO chips this machine has, each with the setting that selects it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kiosk.devices.alsa import list_devices as list_alsa
+from kiosk.devices.alsa import list_pcms
+from kiosk.devices.cards import PROC_ASOUND, Card, Direction, read_cards
 from kiosk.errors import DeviceError
 
 
-def list_devices() -> Iterator[str]:
+def list_devices(proc: Path = PROC_ASOUND) -> Iterator[str]:
     """Lines for an operator to read; what cannot be listed is said, not raised."""
-    try:
-        found = list_alsa()
-    except DeviceError as error:
-        yield f"sound: {error}"
-        found = []
-    cards = _lines(Path("/proc/asound/cards"))
+    cards = read_cards(proc)
     yield "sound cards:"
-    yield from cards or ["  none (virtual and network devices may still be listed below)"]
-    for direction in ("capture", "playback"):
+    yield from (f"  {card.id}: {', '.join(card.names)}" for card in cards)
+    if not cards:
+        yield "  none (virtual and network devices may still be listed below)"
+    for direction in Direction:
         yield f"\n[{direction}]"
-        names = [name for its, name in found if its == direction]
+        names = list(_settings(cards, direction))
+        try:
+            names += sorted(list_pcms(direction), key=lambda pcm: (not pcm.startswith("plug"), pcm))
+        except DeviceError as error:
+            yield f"# {error}"
         yield from (f'device = "{name}"' for name in names)
         if not names:
             yield f'# nothing found; driver = "virtual" runs without a {direction} device'
@@ -30,9 +32,10 @@ def list_devices() -> Iterator[str]:
         yield '  none: set driver = "none" in [button] and [indicator]'
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return []
-    return [] if "no soundcards" in text else [f" {line}" for line in text.splitlines()]
+def _settings(cards: Sequence[Card], direction: Direction) -> Iterator[str]:
+    """What selects each card: its own name, or where others have that too, its id."""
+    able = [card for card in cards if card.devices(direction)]
+    for card in able:
+        name = card.names[0]
+        alone = name and ":" not in name and [card] == [other for other in able if other.has(name)]
+        yield name if alone else card.pcm(direction)

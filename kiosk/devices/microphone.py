@@ -3,15 +3,31 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Protocol
 
-from kiosk.audio.capture import CaptureChain
-from kiosk.audio.gate import Gate
+from kiosk.audio.capture import CaptureChain, CaptureLayout, Treatment
+from kiosk.audio.deadline import DeadlineMeter
+from kiosk.audio.echo import Canceller
 from kiosk.devices.bridge import POLL_S, STALL_S, DeviceThread, Outbox
-from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Running
+from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Overloaded, Running
 from kiosk.errors import DeviceError
 
 # 10 s of chunks: a loop that stalls for less loses nothing.
 _OUTBOX_LIMIT = 500
+
+
+class Treating(Protocol):
+    """Where a visit's treatment comes from; used in the capture thread."""
+
+    def prepare(self) -> None:
+        """Called once the card is open, before anybody waits."""
+        ...
+
+    def treatment(self) -> Treatment: ...
+
+    def fall_back(self) -> Canceller | None:
+        """The next lesser canceller, for a machine that does not keep up; None: there is none."""
+        ...
 
 
 class MicrophoneThread(DeviceThread[CapturePcm]):
@@ -20,14 +36,15 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
     def __init__(
         self,
         open_pcm: Callable[[], CapturePcm],
-        new_gate: Callable[[], Gate],
+        treating: Treating,
         handler: Callable[[MicrophoneEvent], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__("microphone", open_pcm)
-        self._new_gate = new_gate
+        self._treating = treating
         self._outbox = Outbox(loop, handler, _OUTBOX_LIMIT)
         self._wanted = False
+        self._overloaded = False
 
     @property
     def dropped_chunks(self) -> int:
@@ -42,36 +59,59 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
         self._wake.set()
 
     def _serve(self, device: CapturePcm) -> None:
+        self._treating.prepare()
         while self._awake():
             if self._wanted:
                 self._capture(device)
             else:
-                self._wake.wait()
+                self._rest(device)
 
     def _capture(self, device: CapturePcm) -> None:
         """One run of the card, from its start to `stop`."""
-        data = device.read()  # this starts the card, so nothing may come before it
+        data, read_s = device.read(), time.monotonic()  # starts the card: nothing may come before
         self._outbox.put(Running(running=True))
-        chain = CaptureChain(device.rate_hz, device.channels, self._new_gate())
-        frame_bytes = 2 * device.channels
+        layout = CaptureLayout(
+            device.rate_hz, device.channels, device.sample_format, device.channel
+        )
+        chain = CaptureChain(layout, self._treating.treatment())
+        deadline = DeadlineMeter()
+        frame_bytes = device.sample_format.sample_bytes * device.channels
         progress_s = time.monotonic()
         try:
             while self._wanted and not self._stopping:
-                now_s = time.monotonic()
                 if data:
                     waiting = len(data) // frame_bytes + device.available()
-                    for chunk in chain.push(data, now_s - waiting / device.rate_hz):
-                        self._outbox.put(chunk)
-                    progress_s = now_s
+                    self._process(chain, deadline, data, read_s - waiting / device.rate_hz)
+                    progress_s = read_s
                 else:
-                    if now_s - progress_s > STALL_S:
+                    if read_s - progress_s > STALL_S:
                         raise DeviceError(f"the microphone delivered nothing for {STALL_S:g} s")
                     self._wake.wait(POLL_S)
                     self._wake.clear()
-                data = device.read()
+                data, read_s = device.read(), time.monotonic()
             device.drop()
         finally:
             self._outbox.put(Running(running=False))
+
+    def _process(
+        self, chain: CaptureChain, deadline: DeadlineMeter, data: bytes, captured_at_s: float
+    ) -> None:
+        started_s = time.monotonic()
+        for chunk in chain.push(data, captured_at_s):
+            self._outbox.put(chunk)
+            ended_s = time.monotonic()
+            if not deadline.push(ended_s - started_s):
+                self._relieve(chain, deadline.share)
+            started_s = ended_s
+
+    def _relieve(self, chain: CaptureChain, share: float) -> None:
+        """The machine does not keep up: do less, and say so once."""
+        lesser = self._treating.fall_back()
+        if lesser is not None:
+            chain.treatment.canceller = lesser
+        if lesser is not None or not self._overloaded:
+            self._overloaded = True
+            self._outbox.put(Overloaded(share, half_duplex=lesser is not None))
 
     def _report_opened(self, device: CapturePcm) -> None:
         self._outbox.put(Opened(f"{device.rate_hz} Hz, {device.channels} channel(s)"))

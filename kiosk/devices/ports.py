@@ -9,17 +9,35 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from kiosk.audio.capture import CapturedChunk
-from kiosk.audio.pcm import Samples
+from kiosk.audio.pcm import SampleFormat, Samples
 from kiosk.errors import DeviceError
+
+# --- why a card cannot be opened ----------------------------------------------------------------
+
+
+class BusyError(DeviceError):
+    """Another program has the card."""
+
+
+class StuckError(DeviceError):
+    """The card is there, and this process cannot open it any more: a new one can."""
+
 
 # --- sound drivers: used only by the thread that opened them ------------------------------------
 
 
 class CapturePcm(Protocol):
-    """A capture stream of interleaved S16_LE: opened and prepared, running from the first read."""
+    """A capture stream of interleaved samples: opened and prepared, running from the first read.
+
+    `channel` is the only one to listen to, from 1 on; None: the mean of all. `xruns`: how often the
+    card lost sound since it was opened, because nobody fetched it in time.
+    """
 
     rate_hz: int
     channels: int
+    sample_format: SampleFormat
+    channel: int | None
+    xruns: int
 
     def read(self) -> bytes:
         """What has been captured since the last read, b"" if nothing yet; never blocks.
@@ -35,15 +53,26 @@ class CapturePcm(Protocol):
         """Stop capturing; the next read starts it again."""
         ...
 
+    def check(self) -> None:
+        """Raises DeviceError when the card is gone, without starting it: for when it rests."""
+        ...
+
     def close(self) -> None: ...
 
 
 class PlaybackPcm(Protocol):
-    """A playback stream of interleaved S16_LE: running from the first write."""
+    """A playback stream of interleaved samples: running from the first write.
+
+    `xruns`: how often the card lacked sound since it was opened. `software_gain`: by what samples
+    are to be multiplied before they are written, where the card has no volume of its own.
+    """
 
     rate_hz: int
     channels: int
+    sample_format: SampleFormat
     buffer_frames: int
+    xruns: int
+    software_gain: float
 
     def write(self, data: bytes) -> int:
         """Frames accepted, 0 when the card's buffer is full; never blocks.
@@ -57,6 +86,10 @@ class PlaybackPcm(Protocol):
 
     def drop(self) -> None:
         """Silence now: what is queued is not heard; the next write starts it again."""
+        ...
+
+    def check(self) -> None:
+        """Raises DeviceError when the card is gone, without starting it: for when it rests."""
         ...
 
     def close(self) -> None: ...
@@ -84,6 +117,16 @@ class Running:
     """The microphone's card started or stopped: what the recording lamp shows."""
 
     running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overloaded:
+    """This machine is too slow for what is done to the sound: it took `share` of real time.
+
+    `half_duplex`: from now on the microphone is deaf while the loudspeaker sounds."""
+
+    share: float
+    half_duplex: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +160,7 @@ class ButtonEdge:
     at_s: float
 
 
-MicrophoneEvent: TypeAlias = CapturedChunk | Running | Opened | Lost
+MicrophoneEvent: TypeAlias = CapturedChunk | Running | Overloaded | Opened | Lost
 SpeakerEvent: TypeAlias = Began | Drained | Flushed | Opened | Lost
 
 
@@ -159,6 +202,10 @@ class Speaker(Protocol):
 
     def flush(self, *sources: Source) -> None:
         """Drop what waits from these sources (none named: all) and silence it if it sounds."""
+        ...
+
+    def duck(self, *, on: bool) -> None:
+        """Play more softly, or as loud as before, from what the card does not have yet on."""
         ...
 
 

@@ -6,11 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-
-from kiosk.audio.pcm import Samples, upmix
-from kiosk.audio.resample import Resampler
-from kiosk.devices.bridge import POLL_S, STALL_S, DeviceThread, Outbox
+from kiosk.audio.ducking import Ducking
+from kiosk.audio.pcm import Samples
+from kiosk.devices.bridge import POLL_S, DeviceThread, Outbox
+from kiosk.devices.card_stream import CardStream
+from kiosk.devices.played import PlayedSound
 from kiosk.devices.ports import (
     Began,
     Clip,
@@ -40,8 +40,14 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
         open_pcm: Callable[[], PlaybackPcm],
         handler: Callable[[SpeakerEvent], None],
         loop: asyncio.AbstractEventLoop,
+        played: PlayedSound | None = None,
+        ducking: Ducking | None = None,
+        wake_lead_ms: int = 0,
     ) -> None:
         super().__init__("speaker", open_pcm)
+        self._played = played
+        self._ducking = ducking or Ducking()
+        self._wake_lead_ms = wake_lead_ms
         self._outbox = Outbox(loop, handler, _OUTBOX_LIMIT)
         self._drained = 0  # the last count reported
         self._lock = threading.Lock()  # guards the six below, which two threads share
@@ -73,11 +79,14 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
                 self._flush_card = True
         self._wake.set()
 
+    def duck(self, *, on: bool) -> None:
+        self._ducking.on = on
+
     def _waiting_s(self) -> float:
         return sum(len(clip.samples) / clip.rate_hz for clip in self._clips)
 
     def _serve(self, device: PlaybackPcm) -> None:
-        stream = _CardStream(device)
+        stream = CardStream(device, self._played, self._wake_lead_ms)
         while self._awake():
             with self._lock:
                 flush, self._flush_card = self._flush_card, False
@@ -85,15 +94,16 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
                     self._sounding = None
             if flush:
                 stream.drop()
+                self._ducking.settle()
                 self._outbox.put(Flushed(time.monotonic()))
             self._feed(stream)
             if not self._finish(stream):
                 self._wake.wait(POLL_S)
             else:
-                self._wake.wait()
+                self._rest(device)
         device.drop()  # closing would play out what is queued
 
-    def _feed(self, stream: "_CardStream") -> None:
+    def _feed(self, stream: CardStream) -> None:
         """Fill the card's buffer with what waits."""
         while stream.room() > 0:
             piece = self._take()
@@ -101,6 +111,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
                 stream.write_out()
                 return
             clip, samples, first = piece
+            samples = self._ducking.push(samples, clip.rate_hz)
             heard_at_s = stream.append(samples, clip.rate_hz, clip.source)
             if first:
                 self._outbox.put(Began(clip, heard_at_s))
@@ -121,7 +132,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
             self._sounding = clip.source
             return clip, clip.samples[start:end], start == 0
 
-    def _finish(self, stream: "_CardStream") -> bool:
+    def _finish(self, stream: CardStream) -> bool:
         """True when nothing sounds and nothing waits, so that the thread may sleep."""
         with self._lock:
             waiting, given = bool(self._clips) or self._flush_card, self._given
@@ -162,78 +173,3 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
         self._outbox.put(Lost(error))
         # What waited is gone: nobody may wait for it to be heard.
         self._report_drained(given)
-
-
-class _CardStream:
-    """One card's output: converts, keeps what the card did not take yet, watches its progress."""
-
-    def __init__(self, device: PlaybackPcm) -> None:
-        self.started = False
-        self._device = device
-        self._frame_bytes = 2 * device.channels
-        self._resampler: Resampler | None = None
-        self._key: tuple[int, Source] | None = None
-        self._pending = bytearray()
-        # Frames queued, and since when they are that many with nothing more accepted.
-        self._progress = (0, 0.0)
-
-    def room(self) -> int:
-        """Frames that may still be appended without the card owning more than its buffer."""
-        pending = len(self._pending) // self._frame_bytes
-        return self._device.buffer_frames - self._queued() - pending
-
-    def append(self, samples: Samples, rate_hz: int, source: Source) -> float:
-        """Convert one slice; returns when its first sample will be heard (monotonic seconds)."""
-        if self._key != (rate_hz, source):
-            self.append_tail()
-            self._key = (rate_hz, source)
-            self._resampler = Resampler(rate_hz, self._device.rate_hz)
-        assert self._resampler is not None
-        ahead = self._queued() + len(self._pending) // self._frame_bytes
-        heard_at_s = time.monotonic() + ahead / self._device.rate_hz + self._resampler.delay_s
-        self._put(self._resampler.push(samples))
-        return heard_at_s
-
-    def append_tail(self) -> None:
-        """What still stands in the resampler's filter, once."""
-        if self._resampler is not None:
-            self._put(self._resampler.flush())
-            self._resampler, self._key = None, None
-            self.write_out()
-
-    def write_out(self) -> None:
-        """Give the card what it takes; the rest stays pending."""
-        while self._pending:
-            frames = self._device.write(bytes(self._pending))
-            if not frames:
-                break
-            del self._pending[: frames * self._frame_bytes]
-            self._progress = (-1, time.monotonic())
-        self._watch()
-
-    def left_ms(self) -> float:
-        """How long what was appended will still sound."""
-        self.write_out()
-        frames = self._queued() + len(self._pending) // self._frame_bytes
-        return frames * 1000 / self._device.rate_hz
-
-    def drop(self) -> None:
-        self._device.drop()
-        self._pending.clear()
-        self._resampler, self._key = None, None
-        self.started = False
-
-    def _put(self, samples: Samples) -> None:
-        if len(samples):
-            self.started = True
-            self._pending += upmix(np.asarray(samples), self._device.channels)
-
-    def _queued(self) -> int:
-        return self._device.queued() if self.started else 0
-
-    def _watch(self) -> None:
-        queued, now_s = self._queued(), time.monotonic()
-        if queued != self._progress[0] or not queued:
-            self._progress = (queued, now_s)
-        elif now_s - self._progress[1] > STALL_S:
-            raise DeviceError(f"the speaker took nothing for {STALL_S:g} s")

@@ -12,61 +12,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kiosk.audio.pcm import Samples, downmix, silence, to_int16, upmix
+from kiosk.audio.acoustics import EchoPath, Floats, loudspeaker_distortion
+from kiosk.audio.pcm import SampleFormat, Samples, downmix, to_int16, upmix
+from kiosk.audio.track import Track
 from kiosk.devices.ports import ButtonEdge, Pattern
-
-
-class Track:
-    """Mono sound along a time axis of samples; at least the newest `keep_s` seconds are kept."""
-
-    def __init__(self, rate_hz: int, keep_s: float) -> None:
-        self.rate_hz = rate_hz
-        self._keep = round(keep_s * rate_hz)
-        self._start = 0
-        self._length = 0
-        self._buffer = silence(rate_hz)
-
-    def put(self, at: int, samples: Samples) -> None:
-        """Place sound at a sample index; a gap before it is silence, what was there is replaced."""
-        self._make_room(at - self._start + len(samples))
-        offset = max(0, at - self._start)
-        samples = samples[max(0, self._start - at) :]
-        self._buffer[self._length : offset] = 0
-        self._buffer[offset : offset + len(samples)] = samples
-        self._length = max(self._length, offset + len(samples))
-
-    def cut(self, at: int) -> None:
-        """Forget everything from a sample index on."""
-        self._length = min(self._length, max(0, at - self._start))
-
-    def get(self, start: int, count: int) -> Samples:
-        """`count` samples from `start` on; silence where nothing was put or nothing is kept."""
-        result = silence(count)
-        low, high = max(start, self._start), min(start + count, self._start + self._length)
-        if low < high:
-            result[low - start : high - start] = self._buffer[
-                low - self._start : high - self._start
-            ]
-        return result
-
-    def _make_room(self, needed: int) -> None:
-        if needed <= len(self._buffer):
-            return
-        # After a long pause everything is gone, and most of the pause itself.
-        gone = needed - self._keep if needed > 2 * self._keep else 0
-        kept = self._buffer[min(gone, self._length) : self._length]
-        self._start += gone
-        self._length = len(kept)
-        self._buffer = silence(2 * (needed - gone))
-        self._buffer[: len(kept)] = kept
 
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """How the loudspeaker reaches the microphone."""
+    """How the loudspeaker reaches the microphone.
+
+    `response`: the walls' answer at the room's rate, None for none; `drive`: how far the
+    loudspeaker is driven into distortion; `drift_ppm`: how much faster than the microphone's its
+    clock runs.
+    """
 
     delay_s: float = 0.06
     gain_db: float = -20.0
+    response: Floats | None = None
+    drive: float = 0.0
+    drift_ppm: float = 0.0
 
 
 class Room:
@@ -75,9 +40,11 @@ class Room:
     `echo` None keeps the loudspeaker out of the microphone. `noise_dbfs` is a white noise floor.
     """
 
+    RATE_HZ = 48_000
+
     def __init__(
         self,
-        rate_hz: int = 48_000,
+        rate_hz: int = RATE_HZ,
         *,
         echo: Echo | None = None,
         noise_dbfs: float | None = -75.0,
@@ -85,12 +52,15 @@ class Room:
         record: bool = False,
     ) -> None:
         self.rate_hz = rate_hz
-        self._echo = echo
+        self._echo = echo or Echo(gain_db=float("-inf"))
+        response = self._echo.response
+        self._path = EchoPath(np.ones(1, np.float32) if response is None else response)
         self._noise_peak = 0.0 if noise_dbfs is None else 32768 * 10 ** (noise_dbfs / 20)
         self._noise = np.random.default_rng(1)
         self._lock = threading.Lock()
         self._epoch_s = time.monotonic()
         keep_s = 3600.0 if record else keep_s
+        self._loudspeaker_hz = rate_hz * (1 + self._echo.drift_ppm * 1e-6)
         self._loudspeaker = Track(rate_hz, keep_s)
         self._visitor = Track(rate_hz, keep_s)
         self._microphone = Track(rate_hz, keep_s)
@@ -98,6 +68,10 @@ class Room:
     def index(self, at_s: float) -> int:
         """Monotonic seconds to a sample index on the room's axis."""
         return round((at_s - self._epoch_s) * self.rate_hz)
+
+    def played_index(self, at_s: float) -> int:
+        """Monotonic seconds to the sample that the loudspeaker's clock is at."""
+        return round((at_s - self._epoch_s) * self._loudspeaker_hz)
 
     def seconds(self, index: int) -> float:
         return self._epoch_s + index / self.rate_hz
@@ -108,6 +82,7 @@ class Room:
             self._visitor.put(self.index(at_s), samples)
 
     def play(self, at: int, samples: Samples) -> None:
+        """The loudspeaker plays from a `played_index` on."""
         with self._lock:
             self._loudspeaker.put(at, samples)
 
@@ -119,10 +94,7 @@ class Room:
         """What the microphone hears; remembered for `microphone`."""
         with self._lock:
             mix = self._visitor.get(start, count).astype(np.float32)
-            if self._echo is not None:
-                delay = round(self._echo.delay_s * self.rate_hz)
-                played = self._loudspeaker.get(start - delay, count)
-                mix += played * np.float32(10 ** (self._echo.gain_db / 20))
+            mix += self._echo_of(start, count)
             if self._noise_peak:
                 mix += self._noise.normal(0, self._noise_peak, count).astype(np.float32)
             heard = to_int16(mix)
@@ -132,12 +104,27 @@ class Room:
     def loudspeaker(self, from_s: float, to_s: float) -> Samples:
         """What the loudspeaker played between two moments."""
         with self._lock:
-            return self._loudspeaker.get(self.index(from_s), self.index(to_s) - self.index(from_s))
+            first = self.played_index(from_s)
+            return self._loudspeaker.get(first, self.played_index(to_s) - first)
 
     def microphone(self, from_s: float, to_s: float) -> Samples:
         """What the microphone delivered between two moments; silence while it did not run."""
         with self._lock:
             return self._microphone.get(self.index(from_s), self.index(to_s) - self.index(from_s))
+
+    def _echo_of(self, start: int, count: int) -> Floats:
+        echo, memory = self._echo, self._path.memory
+        # One clock's samples at the other's moments: between two of them lies a straight line.
+        delay = round(echo.delay_s * self.rate_hz)
+        moments = np.arange(start - memory - delay, start + count - delay, dtype=np.float64)
+        moments *= self._loudspeaker_hz / self.rate_hz
+        first = int(np.floor(moments[0]))
+        played = self._loudspeaker.get(first, int(np.floor(moments[-1])) + 2 - first)
+        if not played.any():
+            return np.zeros(count, dtype=np.float32)
+        between = np.interp(moments, np.arange(first, first + len(played)), played)
+        driven = loudspeaker_distortion(between.astype(np.float32), echo.drive)
+        return self._path.through(driven) * np.float32(10 ** (echo.gain_db / 20))
 
 
 class VirtualCapture:
@@ -146,6 +133,9 @@ class VirtualCapture:
     def __init__(self, room: Room, channels: int = 1, recording: Samples | None = None) -> None:
         self.rate_hz = room.rate_hz
         self.channels = channels
+        self.sample_format = SampleFormat.S16_LE
+        self.channel: int | None = None
+        self.xruns = 0
         self._room = room
         self._recording = recording
         self._next: int | None = None
@@ -170,6 +160,9 @@ class VirtualCapture:
     def drop(self) -> None:
         self._next = None
 
+    def check(self) -> None:
+        """It cannot be lost."""
+
     def close(self) -> None:
         self._next = None
 
@@ -180,15 +173,17 @@ class VirtualPlayback:
     def __init__(self, room: Room, channels: int = 1, buffer_ms: int = 80) -> None:
         self.rate_hz = room.rate_hz
         self.channels = channels
+        self.sample_format = SampleFormat.S16_LE
         self.buffer_frames = buffer_ms * room.rate_hz // 1000
-        self.underruns = 0
+        self.xruns = 0
+        self.software_gain = 1.0
         self._room = room
         self._end: int | None = None  # of what was written, on the room's axis
 
     def write(self, data: bytes) -> int:
-        now = self._room.index(time.monotonic())
+        now = self._room.played_index(time.monotonic())
         if self._end is None or self._end < now:
-            self.underruns += self._end is not None
+            self.xruns += self._end is not None
             self._end = now
         room_frames = self.buffer_frames - (self._end - now)
         samples = downmix(data, self.channels)[: max(0, room_frames)]
@@ -199,12 +194,15 @@ class VirtualPlayback:
     def queued(self) -> int:
         if self._end is None:
             return 0
-        return max(0, self._end - self._room.index(time.monotonic()))
+        return max(0, self._end - self._room.played_index(time.monotonic()))
 
     def drop(self) -> None:
         if self._end is not None:
-            self._room.silence_loudspeaker(self._room.index(time.monotonic()))
+            self._room.silence_loudspeaker(self._room.played_index(time.monotonic()))
         self._end = None
+
+    def check(self) -> None:
+        """It cannot be lost."""
 
     def close(self) -> None:
         self.drop()

@@ -117,6 +117,14 @@ MESSAGES: dict[str, Message] = {
         "A safety rule of the agent fired",
         "The provider's dashboard shows the conversation under CONVERSATION_ID.",
     ),
+    "overloaded": Message(
+        "977edf9d2f62444b86809065a06b1945",
+        4,
+        "processing the sound takes {percent} % of real time: {consequence}",
+        "This machine is too slow for echo cancellation",
+        'With echo.mode = "auto" visitors can no longer interrupt the agent by voice. Set '
+        'echo.mode = "half_duplex" to have it so from the start, or use a faster board.',
+    ),
     "device_opened": Message(
         "d86dda08f5c24ef09149ce7e6b620e49",
         5,

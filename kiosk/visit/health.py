@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 
 from kiosk.convai.endings import Ending, Kind
-from kiosk.devices.ports import Lost, Opened
+from kiosk.devices.ports import Lost, Opened, Overloaded
 from kiosk.link.credentials import Standing
 from kiosk.visit.fitness import Cause, Condition
 from kiosk.visit.states import Event
-from kiosk.visit.timeline import Moment, Observer, What
+from kiosk.visit.timeline import FieldValue, Moment, Observer, What
 
 
 class Health:
@@ -39,6 +39,14 @@ class Health:
     def speaker(self, event: Opened | Lost) -> None:
         self._condition.speaker = self._device("speaker", event, Kind.SPEAKER_LOST)
         self.look()
+
+    def overloaded(self, event: Overloaded) -> None:
+        """The machine is too slow for full duplex."""
+        fields: dict[str, FieldValue] = {
+            "percent": round(100 * event.share),
+            "consequence": "half duplex from now on" if event.half_duplex else "sound may be lost",
+        }
+        self._observe(Moment(What.OVERLOADED, time.monotonic(), fields))
 
     def standing(self, standing: Standing) -> None:
         """The credentials changed."""

@@ -21,12 +21,14 @@ from kiosk.devices.ports import (
     Microphone,
     MicrophoneEvent,
     Opened,
+    Overloaded,
     Running,
     Speaker,
     SpeakerEvent,
 )
 from kiosk.link.credentials import Credentials
 from kiosk.visit.announcer import Announcer
+from kiosk.visit.barge_in import BargeIn
 from kiosk.visit.clocks import Clocks
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
@@ -104,6 +106,7 @@ class Host:
         self._downlink = Downlink(speaker, self.post, self.measures, observe)
         self._announcer = Announcer(speaker, voice, observe)
         self._say = self._announcer.say
+        self._barge_in = BargeIn(speaker, plan.duck_s, observe)
         self._parts = Parts(
             plan, credentials, tools, self._uplink, self._downlink, observe, self.post
         )
@@ -163,6 +166,8 @@ class Host:
             case Running(running):
                 self._indicator.recording(on=running)
                 self._observe(Moment(What.MICROPHONE, time.monotonic(), {"running": int(running)}))
+            case Overloaded():
+                self.health.overloaded(event)
             case Opened() | Lost():
                 self.health.microphone(event)
 
@@ -223,6 +228,7 @@ class Host:
         """What follows from the new state alone."""
         self._observe(Moment(What.STATE, time.monotonic(), {"state": self.state}))
         self._show()
+        self._barge_in.over()
         if self.state is State.IDLE:
             self._visit = None
             if self._press_remembered:
@@ -338,3 +344,6 @@ class Host:
             event, what = _EDGES[chunk.verdict.edge]
             self._observe(Moment(what, chunk.captured_at_s))
             self.post(event)
+            speaks = self.state is State.SPEAKING or self._announcer.busy
+            if event is Event.SPEECH_STARTED and speaks:
+                self._barge_in.begin()

@@ -34,6 +34,7 @@ class Plan:
     queue_s: float
     reconnects: int
     preroll_ms: int
+    duck_s: float
     disclosure: bool
     held_button: bool
     approved_mcp_tools: Collection[str] = ()

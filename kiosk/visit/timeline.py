@@ -36,6 +36,7 @@ class What(StrEnum):
     INTERRUPTED = "interrupted"
     SILENT = "silent"
     DRAINED = "drained"
+    DUCKED = "ducked"
     AGENT_HANGS_UP = "agent_hangs_up"
     AGENT_TOOL = "agent_tool"
     TOOL_CALLED = "tool_called"
@@ -43,6 +44,7 @@ class What(StrEnum):
     MALFORMED = "malformed"
     DEVICE_OPENED = "device_opened"
     DEVICE_LOST = "device_lost"
+    OVERLOADED = "overloaded"
 
 
 FieldValue: TypeAlias = str | int | float | None

@@ -97,7 +97,8 @@ class Uplink:
         else:
             self._preroll.clear()  # nothing said before the button was held goes out
         if self._debt < 0:
-            self._send(_SILENCE, chunk.captured_at_s)
+            stand_in = chunk.stand_in if talking else None
+            self._send(_SILENCE if stand_in is None else stand_in, chunk.captured_at_s)
 
     async def run(self, send: Callable[[str], Awaitable[None]], format_: PcmFormat) -> None:
         """Send until cancelled, or until `send` raises because the connection is gone."""

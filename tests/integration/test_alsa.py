@@ -1,26 +1,23 @@
 """The daemon over the real ALSA API, on a virtual card with a clock."""
 
-import asyncio
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from kiosk.agent.guide import Guide, load_guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.voice import Voice
 from kiosk.audio.levels import rms_dbfs
-from kiosk.audio.pcm import Samples, read_wav, samples_from_bytes, write_wav
+from kiosk.audio.pcm import Samples, read_wav
 from kiosk.audio.resample import resample
-from tests.integration.conftest import AgentEvents, StartAgent
-from tests.integration.daemon import RunningKiosk, running_kiosk
+from tests.integration.cards import RIG_HZ, ask_through_the_card, correlation
+from tests.integration.conftest import StartAgent
+from tests.integration.daemon import running_kiosk
 from tests.rig import Rig
 
 pytestmark = pytest.mark.rig
 
-RIG_HZ = 48_000
 ALSA_SOUNDS = Path("/usr/share/sounds/alsa")
 
 CONFIG = """
@@ -46,62 +43,6 @@ disclosure = false
 """
 
 
-class Recorder:
-    """`arecord` on the virtual loudspeaker."""
-
-    def __init__(self, rig: Rig) -> None:
-        self._process = subprocess.Popen(
-            f"arecord -q -D spkmon -f S16_LE -r {RIG_HZ} -c 1 -t raw --buffer-time=500000".split(),
-            env=rig.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert self._process.stdout is not None
-        self._reading = asyncio.create_task(asyncio.to_thread(self._process.stdout.read))
-
-    async def stop(self) -> Samples:
-        self._process.terminate()
-        recording = samples_from_bytes(await self._reading)
-        self._process.wait(5)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        return recording
-
-
-async def play_into_microphone(rig: Rig, samples: Samples, rate_hz: int, directory: Path) -> None:
-    path = directory / "speech.wav"
-    path.write_bytes(write_wav(resample(samples, rate_hz, RIG_HZ), RIG_HZ))
-    process = await asyncio.create_subprocess_exec(
-        "aplay", "-q", "-D", "feed", str(path), env=rig.env, stderr=asyncio.subprocess.PIPE
-    )
-    _, complaint = await process.communicate()
-    assert process.returncode == 0, complaint
-
-
-async def wait_for_event(events: AgentEvents, name: str, count: int) -> dict[str, object]:
-    """The agent's `count`-th event of this name."""
-    async with asyncio.timeout(20):
-        while True:
-            found = [event for event in events if event["event"] == name]
-            if len(found) >= count:
-                return found[count - 1]
-            await asyncio.sleep(0.02)
-
-
-def correlation(recorded: Samples, sent: Samples) -> tuple[float, int]:
-    """The best normalised cross-correlation of `sent` within `recorded`, and where it lies."""
-    size = len(recorded) + len(sent)
-    wide, reference = recorded.astype(np.float64), sent.astype(np.float64)
-    cross = np.fft.irfft(np.fft.rfft(wide, size) * np.conj(np.fft.rfft(reference, size)), size)[
-        : len(recorded)
-    ]
-    at = int(np.argmax(cross))
-    part = wide[at : at + len(sent)]
-    reference = reference[: len(part)]
-    norm = np.linalg.norm(part) * np.linalg.norm(reference)
-    return float(part @ reference / norm), at
-
-
 def longest_gap_ms(recorded: Samples, sent: Samples) -> float:
     """The longest stretch in which something was sent and nothing is heard."""
     window = RIG_HZ // 1000
@@ -112,24 +53,6 @@ def longest_gap_ms(recorded: Samples, sent: Samples) -> float:
         run = run + 1 if sounded and not heard else 0
         longest = max(longest, run)
     return float(longest)
-
-
-async def ask_through_the_card(
-    kiosk: RunningKiosk, rig: Rig, question: Samples, rate_hz: int, events: AgentEvents, tmp: Path
-) -> tuple[dict[str, object], Samples]:
-    """Press, let the agent greet, ask; what the agent heard and what the loudspeaker played."""
-    await kiosk.ask("press")
-    await kiosk.wait_for_state("speaking")
-    await kiosk.wait_for_state("listening")
-    recorder = Recorder(rig)
-    await play_into_microphone(rig, question, rate_hz, tmp)
-    heard = await wait_for_event(events, "heard", 1)
-    await kiosk.wait_for_state("speaking")
-    await kiosk.wait_for_state("listening", timeout_s=30)
-    recording = await recorder.stop()
-    await kiosk.ask("end")
-    await kiosk.wait_for_state("idle")
-    return heard, recording
 
 
 @pytest.mark.parametrize(

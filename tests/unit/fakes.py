@@ -14,10 +14,13 @@ _Played: TypeAlias = Began | Drained | Flushed
 
 
 class LoopSpeaker:
-    """A `Speaker` that plays on the loop's clock. `heard`: every clip, and how long it sounded."""
+    """A `Speaker` that plays on the loop's clock. `heard`: every clip, and how long it sounded.
+
+    `ducked`: when it was told to play more softly, or as loud as before."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[Clip, float]] = []
+        self.ducked: list[tuple[float, bool]] = []
         self._loop = asyncio.get_running_loop()
         self._handlers: list[Callable[[_Played], None]] = []
         self._waiting: deque[Clip] = deque()
@@ -42,6 +45,9 @@ class LoopSpeaker:
             self._sounding[2].cancel()
             self._report(Flushed(self._loop.time()))
             self._over()
+
+    def duck(self, *, on: bool) -> None:
+        self.ducked.append((self._loop.time(), on))
 
     def seconds_of(self, source: Source) -> float:
         return sum(seconds for clip, seconds in self.heard if clip.source is source)

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.audio.capture import CHUNK_SAMPLES, CaptureChain, CapturedChunk
+from kiosk.audio.capture import (
+    CHUNK_SAMPLES,
+    CaptureChain,
+    CapturedChunk,
+    CaptureLayout,
+    Treatment,
+)
 from kiosk.audio.gate import Gate, GateSettings
 from kiosk.audio.pcm import Samples, upmix
 from tests.unit.audio.test_gate import loud
@@ -18,7 +24,7 @@ def captured(
     samples: Samples, rate_hz: int, channels: int, sizes: list[int]
 ) -> list[CapturedChunk]:
     """The chunks of a card that delivers the recording in pieces of these sizes, over and over."""
-    chain = CaptureChain(rate_hz, channels, Gate(GateSettings(), loud))
+    chain = CaptureChain(CaptureLayout(rate_hz, channels), Treatment(Gate(GateSettings(), loud)))
     chunks: list[CapturedChunk] = []
     at = turn = 0
     while at < len(samples):
@@ -63,7 +69,7 @@ def test_the_gate_judges_every_chunk_once() -> None:
         asked.append(len(chunk))
         return True
 
-    chain = CaptureChain(16_000, 1, Gate(GateSettings(), detector))
+    chain = CaptureChain(CaptureLayout(16_000, 1), Treatment(Gate(GateSettings(), detector)))
     chunks = list(chain.push(upmix(noise(0.11, 16_000), 1), START_S))
     assert asked == [CHUNK_SAMPLES] * 5
     assert [chunk.verdict.speech for chunk in chunks] == [False, False, True, True, True]

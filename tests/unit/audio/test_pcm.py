@@ -1,5 +1,6 @@
 import io
 import wave
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from kiosk.audio.pcm import (
     FORMATS,
     Rechunker,
+    SampleFormat,
     WavError,
     downmix,
     read_wav,
@@ -106,12 +108,77 @@ def test_floats_are_rounded_and_clipped() -> None:
     assert to_int16(values).tolist() == [1, -1, 32767, -32768]
 
 
-@given(st.lists(st.integers(-32768, 32767), max_size=50), st.integers(1, 8))
-def test_up_and_down_mixing_changes_nothing(values: list[int], channels: int) -> None:
+# --- sound cards --------------------------------------------------------------------------------
+
+WIDTHS = {"S16_LE": (16, 2), "S24_LE": (24, 4), "S24_3LE": (24, 3), "S32_LE": (32, 4)}
+formats = st.sampled_from(SampleFormat)
+sixteen_bit = st.lists(st.integers(-32768, 32767), max_size=50)
+
+
+def stored(values: list[int], sample_format: SampleFormat) -> bytes:
+    """Samples of this format's own scale, octet by octet."""
+    _, octets = WIDTHS[sample_format]
+    return b"".join(value.to_bytes(octets, "little", signed=True) for value in values)
+
+
+def test_the_formats_have_the_sizes_that_alsa_gives_them() -> None:
+    assert {f.value: f.sample_bytes for f in SampleFormat} == {
+        name: octets for name, (_, octets) in WIDTHS.items()
+    }
+
+
+@given(sixteen_bit, st.integers(1, 8), formats)
+def test_up_and_down_mixing_changes_nothing(
+    values: list[int], channels: int, sample_format: SampleFormat
+) -> None:
     samples = np.array(values, dtype=np.int16)
-    data = upmix(samples, channels)
-    assert len(data) == 2 * channels * len(samples)
-    np.testing.assert_array_equal(downmix(data, channels), samples)
+    data = upmix(samples, channels, sample_format)
+    assert len(data) == sample_format.sample_bytes * channels * len(samples)
+    np.testing.assert_array_equal(downmix(data, channels, sample_format), samples)
+    for channel in range(1, channels + 1):
+        np.testing.assert_array_equal(downmix(data, channels, sample_format, channel), samples)
+
+
+@given(sixteen_bit, formats)
+def test_a_sample_is_stored_at_the_top_of_its_formats_scale(
+    values: list[int], sample_format: SampleFormat
+) -> None:
+    bits, _ = WIDTHS[sample_format]
+    expected = stored([value << (bits - 16) for value in values], sample_format)
+    assert upmix(np.array(values, dtype=np.int16), 1, sample_format) == expected
+
+
+@given(st.data(), formats, st.integers(1, 8))
+def test_down_mixing_is_the_rounded_mean_of_every_frame(
+    data: st.DataObject, sample_format: SampleFormat, channels: int
+) -> None:
+    bits, _ = WIDTHS[sample_format]
+    value = st.integers(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    frames = data.draw(st.lists(st.lists(value, min_size=channels, max_size=channels), max_size=9))
+    octets = stored([each for frame in frames for each in frame], sample_format)
+    scale = 1 << (bits - 16)
+    exact = [Fraction(sum(frame), channels * scale) for frame in frames]
+    expected = [min(32767, round(mean)) for mean in exact]
+    assert downmix(octets, channels, sample_format).tolist() == expected
+    for number in range(1, channels + 1):
+        alone = [min(32767, round(Fraction(frame[number - 1], scale))) for frame in frames]
+        assert downmix(octets, channels, sample_format, number).tolist() == alone
+
+
+@given(st.integers(-(1 << 23), (1 << 23) - 1), st.integers(0, 255))
+def test_what_stands_in_the_unused_octet_of_24_bit_is_not_heard(value: int, junk: int) -> None:
+    octets = stored([value], SampleFormat.S24_3LE)
+    expected = downmix(octets, 1, SampleFormat.S24_3LE)
+    assert downmix(octets + bytes([junk]), 1, SampleFormat.S24_LE).tolist() == expected.tolist()
+
+
+@given(st.binary(max_size=99), formats, st.integers(1, 8))
+def test_a_partial_frame_is_dropped(
+    data: bytes, sample_format: SampleFormat, channels: int
+) -> None:
+    frames = len(data) // (sample_format.sample_bytes * channels)
+    assert len(downmix(data, channels, sample_format)) == frames
+    assert len(downmix(data, channels, sample_format, channels)) == frames
 
 
 def test_down_mixing_is_the_mean_and_drops_a_partial_frame() -> None:

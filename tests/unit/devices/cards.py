@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from kiosk.audio.pcm import Samples, downmix
+from kiosk.audio.pcm import SampleFormat, Samples, downmix, upmix
 from kiosk.errors import DeviceError
 
 E = TypeVar("E")
@@ -18,9 +18,18 @@ T = TypeVar("T")
 class PlaybackCard:
     """A `PlaybackPcm` that takes at most `most` frames at a time and keeps what was heard."""
 
-    def __init__(self, rate_hz: int = 48_000, channels: int = 2, most: int = 10**9) -> None:
+    def __init__(
+        self,
+        rate_hz: int = 48_000,
+        channels: int = 2,
+        most: int = 10**9,
+        sample_format: SampleFormat = SampleFormat.S16_LE,
+    ) -> None:
         self.rate_hz = rate_hz
         self.channels = channels
+        self.sample_format = sample_format
+        self.xruns = 0
+        self.software_gain = 1.0
         self.buffer_frames = rate_hz * 80 // 1000
         self.lost = threading.Event()
         self.stalled = threading.Event()
@@ -50,16 +59,20 @@ class PlaybackCard:
         self._queue.clear()
         self._since_s = None
 
+    def check(self) -> None:
+        if self.lost.is_set():
+            raise DeviceError("unplugged")
+
     def close(self) -> None:
         self.closed = True
 
     @property
     def heard(self) -> Samples:
-        return downmix(bytes(self._heard), self.channels)
+        return downmix(bytes(self._heard), self.channels, self.sample_format)
 
     @property
     def _frame(self) -> int:
-        return 2 * self.channels
+        return self.sample_format.sample_bytes * self.channels
 
     def _play(self) -> None:
         if self.lost.is_set():
@@ -77,13 +90,24 @@ class PlaybackCard:
 
 
 class CaptureCard:
-    """A `CapturePcm` that hears a ramp: sample n is n, wrapping round, on every channel."""
+    """A `CapturePcm` that hears a ramp: sample n is n, wrapping round, on every channel, or on
+    `channel` alone with something else on the others."""
 
-    def __init__(self, rate_hz: int = 16_000, channels: int = 1) -> None:
+    def __init__(
+        self,
+        rate_hz: int = 16_000,
+        channels: int = 1,
+        sample_format: SampleFormat = SampleFormat.S16_LE,
+        channel: int | None = None,
+    ) -> None:
         self.rate_hz = rate_hz
         self.channels = channels
+        self.sample_format = sample_format
+        self.channel = channel
+        self.xruns = 0
         self.lost = threading.Event()
         self.stalled = threading.Event()
+        self.overrun = threading.Event()
         self.drops = 0
         self.closed = False
         self.began_s: float | None = None
@@ -100,7 +124,21 @@ class CaptureCard:
         due = int((now_s - self.began_s) * self.rate_hz)
         samples = np.arange(self._read, due).astype(np.int16)
         self._read = due
-        return np.repeat(samples, self.channels).tobytes()
+        if self.overrun.is_set():
+            self.overrun.clear()
+            self.xruns += 1
+            return b""  # what was captured meanwhile is gone
+        data = upmix(samples, self.channels, self.sample_format)
+        return data if self.channel is None else self._alone(data, self.channel)
+
+    def _alone(self, data: bytes, channel: int) -> bytes:
+        """The ramp on one channel, its octets complemented on the others."""
+        octets = np.frombuffer(data, dtype=np.uint8).reshape(
+            -1, self.channels, self.sample_format.sample_bytes
+        )
+        disturbed = ~octets
+        disturbed[:, channel - 1] = octets[:, channel - 1]
+        return disturbed.tobytes()
 
     def available(self) -> int:
         return 0
@@ -108,6 +146,10 @@ class CaptureCard:
     def drop(self) -> None:
         self.drops += 1
         self.began_s = None
+
+    def check(self) -> None:
+        if self.lost.is_set():
+            raise DeviceError("unplugged")
 
     def close(self) -> None:
         self.closed = True

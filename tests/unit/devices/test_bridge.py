@@ -2,7 +2,9 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from kiosk.devices.bridge import Outbox
+from kiosk.devices.bridge import CHECK_INTERVAL_S, DeviceThread, Outbox
+from kiosk.errors import DeviceError
+from tests.unit.devices.cards import CaptureCard, Ears, Slot
 
 
 async def test_what_threads_put_arrives_in_order_and_in_the_loop() -> None:
@@ -70,3 +72,37 @@ def test_a_closed_loop_is_nobody_listening() -> None:
     outbox.put(1)
     outbox.put(2)
     assert heard == []
+
+
+class Resting(DeviceThread[CaptureCard]):
+    """A device thread that only rests, and tells what became of its card."""
+
+    def __init__(self, slot: Slot[CaptureCard], outbox: Outbox[str]) -> None:
+        super().__init__("resting", slot.open)
+        self._outbox = outbox
+
+    def _serve(self, device: CaptureCard) -> None:
+        while self._awake():
+            self._rest(device)
+
+    def _report_opened(self, device: CaptureCard) -> None:
+        self._outbox.put("opened")
+
+    def _report_lost(self, error: DeviceError) -> None:
+        self._outbox.put(str(error))
+
+
+async def test_a_card_that_goes_while_it_rests_is_noticed_and_the_next_one_is_opened() -> None:
+    ears = Ears[str]()
+    first, second = CaptureCard(), CaptureCard()
+    outbox = Outbox(asyncio.get_running_loop(), ears.hear, 100)
+    thread = Resting(Slot(first, second), outbox)
+    thread.open()
+    await ears.until(lambda: ears.events == ["opened"])
+    first.lost.set()
+    await ears.until(lambda: "unplugged" in ears.events, 2 * CHECK_INTERVAL_S)
+    await ears.until(lambda: ears.events == ["opened", "unplugged", "opened"])
+    assert first.closed
+    assert first.began_s is None  # it was asked without being started
+    assert thread.close()
+    assert second.closed

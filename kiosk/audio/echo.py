@@ -1,0 +1,172 @@
+"""Echo cancellation: the agent's voice taken out of what the microphone hears. Pure: no I/O.
+
+Two cancellers run side by side, because one cannot do both jobs. WebRTC's AEC3 suppresses whatever
+resembles the loudspeaker down to nothing, and with it most of a visitor who speaks at the same
+time (one word in seven was still understood at equal level): it judges *whether* somebody speaks.
+The linear canceller only subtracts what the loudspeaker explains, and leaves the words of both-talk
+whole (nine in ten understood): its output is what is *sent*.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from kiosk.audio.linear_echo import LinearCanceller
+from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, Samples, silence, to_int16
+
+# Nothing in a room of a second's reverberation is louder than this, half a second after it ended.
+_TAIL_MS = 500
+_FAR_ACTIVE_DBFS = -60.0
+# While the agent sounds, what is left must be this close to the loudest that the microphone heard
+# in the last 300 ms; otherwise it is the canceller's residue and nobody. Chosen on rooms of 0.3,
+# 0.6 and 1.0 s: no false opening in 14 minutes each, a visitor 6 dB softer than the echo noticed in
+# 98 of 100 cases; at -12 dB 91, at -18 dB and 1.0 s of reverberation five false openings a minute.
+_RESIDUE_DB = -15.0
+_RESIDUE_WINDOW_MS = 300
+_RESIDUE_GAIN = 0.1  # to where no detector of speech hears it
+_TINY = 1e-3  # of a squared sample: the logarithm of silence
+
+
+class Played(Protocol):
+    """What the loudspeaker plays, 16 kHz mono, on the axis of monotonic seconds."""
+
+    def get(self, from_s: float, count: int) -> Samples:
+        """`count` samples from a moment on; silence where nothing is played."""
+        ...
+
+
+class Silent:
+    """A loudspeaker that plays nothing."""
+
+    def get(self, from_s: float, count: int) -> Samples:
+        return silence(count)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One chunk of the microphone with the loudspeaker taken out, (n,) int16 each.
+
+    `near` is for the agent: the words of whoever speaks, whole, over a trace of echo. `judged` is
+    for the gate: no trace of echo, but words damaged while both talk. `agent_sounds`: the
+    loudspeaker, or its reverberation, is in the room.
+    """
+
+    near: Samples
+    judged: Samples
+    agent_sounds: bool = False
+
+
+class Canceller(Protocol):
+    """Takes what the loudspeaker plays out of what the microphone hears, chunk by chunk."""
+
+    def push(self, mic: Samples, far: Samples) -> Heard:
+        """`mic`: one chunk, 16 kHz int16; `far`: what was played meanwhile, of the same length."""
+        ...
+
+
+class Transparent:
+    """`echo.mode = "off"`: for headsets, handsets and loudspeakers in another room."""
+
+    def push(self, mic: Samples, far: Samples) -> Heard:
+        return Heard(mic, mic)
+
+
+class HalfDuplex:
+    """Deaf while the loudspeaker sounds: costs nothing, and there is no barge-in by voice."""
+
+    def __init__(self) -> None:
+        self._activity = _Activity()
+
+    def push(self, mic: Samples, far: Samples) -> Heard:
+        if not self._activity.push(far):
+            return Heard(mic, mic)
+        nothing = silence(len(mic))
+        return Heard(nothing, nothing, agent_sounds=True)
+
+
+class EchoCanceller:
+    """Full duplex on an open loudspeaker; about 0.3 ms of processor for each chunk of 20 ms."""
+
+    def __init__(self) -> None:
+        # Imported here: the library costs 30 ms at start, and a half-duplex kiosk needs none of it.
+        from pywebrtc_audio import AudioProcessor
+
+        self._suppressor = AudioProcessor(
+            sample_rate=INTERNAL_RATE_HZ, echo_cancellation=True, noise_suppression=True
+        )
+        self._linear = LinearCanceller()
+        self._activity = _Activity()
+        self._mic_db: deque[float] = deque(maxlen=_RESIDUE_WINDOW_MS // CHUNK_MS)
+
+    def push(self, mic: Samples, far: Samples) -> Heard:
+        suppressed: Samples = self._suppressor.process(mic, far)
+        near = self._linear.push(mic, far)
+        self._mic_db.append(_power_db(mic))
+        if not self._activity.push(far):
+            # Noise suppression takes babble for speech: without need the gate hears the room.
+            return Heard(near, near)
+        if _power_db(suppressed) < max(self._mic_db) + _RESIDUE_DB:
+            suppressed = to_int16(suppressed * np.float32(_RESIDUE_GAIN))
+        return Heard(near, suppressed, agent_sounds=True)
+
+
+class ReferenceReader:
+    """Reads the played sound in step with the captured sound.
+
+    When a chunk was captured is an estimate that jitters by milliseconds, and a reference that
+    jittered with it would look like a new room every time. So it is read on continuously, and only
+    a difference that lasts (an overrun, a clock that ran away) moves it.
+    """
+
+    # Read ahead, so that an echo never comes before its cause whatever the estimates' errors.
+    LEAD_S = 0.03
+    TOLERANCE_S = 0.01
+    # A thread that had to wait for the processor is late once, a card that lost sound for good.
+    _PERSISTENT_CHUNKS = 10
+
+    def __init__(self, played: Played) -> None:
+        self.jumps = 0
+        self._played = played
+        self._next_s: float | None = None
+        self._off: deque[float] = deque(maxlen=self._PERSISTENT_CHUNKS)
+
+    def read(self, captured_at_s: float, count: int) -> Samples:
+        """What was played while `count` samples from `captured_at_s` on were captured."""
+        wanted_s = captured_at_s + self.LEAD_S
+        if self._next_s is None:
+            self._next_s = wanted_s
+        self._off.append(wanted_s - self._next_s)
+        if len(self._off) == self._PERSISTENT_CHUNKS:
+            least = min(self._off, key=abs)
+            if abs(least) > self.TOLERANCE_S:
+                self._next_s += least
+                self._off.clear()
+                self.jumps += 1
+        samples = self._played.get(self._next_s, count)
+        self._next_s += count / INTERNAL_RATE_HZ
+        return samples
+
+
+class _Activity:
+    """Whether the loudspeaker, or its reverberation, can be heard."""
+
+    def __init__(self) -> None:
+        self._left_ms = 0
+
+    def push(self, far: Samples) -> bool:
+        if _power_db(far) > _FAR_ACTIVE_DBFS + _FULL_SCALE_DB:
+            self._left_ms = _TAIL_MS
+        else:
+            self._left_ms = max(0, self._left_ms - CHUNK_MS)
+        return self._left_ms > 0
+
+
+_FULL_SCALE_DB = 20 * np.log10(32768.0)
+
+
+def _power_db(samples: Samples) -> float:
+    """Decibels over one squared unit of the int16 scale."""
+    wide = samples.astype(np.float32)
+    return float(10 * np.log10(float(wide @ wide) / len(wide) + _TINY))

@@ -1,0 +1,76 @@
+"""A linear echo canceller: subtracts what the loudspeaker explains, and nothing else. Pure: no I/O.
+
+A partitioned-block frequency-domain Kalman filter (Enzner and Vary, 2006; Kuech and others, 2014).
+Each partition holds 20 ms of the room's impulse response as a spectrum together with how uncertain
+it is; the more there is in the error that the loudspeaker does not explain, the smaller the step.
+So it needs no double-talk detector: a visitor's voice slows its learning instead of spoiling it.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, Samples, ms_to_samples, to_int16
+
+BLOCK = ms_to_samples(CHUNK_MS, INTERNAL_RATE_HZ)
+# 320 ms: 30 of lead, a card's delay of up to 250, and the early reflections.
+_PARTITIONS = 16
+# How much of the room is believed still true a block later. At 0.9995 clocks 50 ppm apart cost
+# more than the room's learning gains: words understood while both talk 33 %, at 0.999 54 %, 83 %
+# here.
+_PERSISTENCE = 0.99
+_ERROR_SMOOTHING = 0.9
+# An echo is expected soon and fading: what is likely is learned first. In the first second while
+# both talk that is worth 2 dB.
+_FIRST_UNCERTAINTY_DB = -3.0
+_FADING_DB = 1.5  # a partition
+_MOST_FADING_DB = 12.0
+_REGULAR = 1e-10
+_FULL_SCALE = np.float32(32768.0)
+
+_Spectra = npt.NDArray[np.complex64]
+_Floats = npt.NDArray[np.float32]
+
+
+class LinearCanceller:
+    """One microphone and one loudspeaker at 16 kHz, in chunks of 20 ms."""
+
+    def __init__(self) -> None:
+        bins = BLOCK + 1
+        self._far: _Spectra = np.zeros((_PARTITIONS, bins), np.complex64)  # the newest first
+        self._room: _Spectra = np.zeros((_PARTITIONS, bins), np.complex64)
+        fading_db = np.minimum(_FADING_DB * np.arange(_PARTITIONS), _MOST_FADING_DB)
+        first = 10 ** ((_FIRST_UNCERTAINTY_DB - fading_db) / 10)
+        self._uncertainty: _Floats = np.repeat(first[:, None], bins, axis=1).astype(np.float32)
+        self._error_power: _Floats = np.ones(bins, np.float32)
+        self._last_far: _Floats = np.zeros(BLOCK, np.float32)
+        self._silent_blocks = _PARTITIONS
+
+    def push(self, mic: Samples, far: Samples) -> Samples:
+        """(320,) int16 of the microphone and of what was played meanwhile; the difference."""
+        self._silent_blocks = 0 if far.any() else self._silent_blocks + 1
+        if self._silent_blocks > _PARTITIONS:
+            return mic  # nothing that was played can still be heard
+        self._take_in(far.astype(np.float32) / _FULL_SCALE)
+        expected = np.fft.irfft((self._room * self._far).sum(axis=0))[BLOCK:]
+        error = mic.astype(np.float32) / _FULL_SCALE - expected.astype(np.float32)
+        self._learn(error)
+        return to_int16(error * _FULL_SCALE)
+
+    def _take_in(self, far: _Floats) -> None:
+        self._far[1:] = self._far[:-1]
+        self._far[0] = np.fft.rfft(np.concatenate((self._last_far, far)))
+        self._last_far = far
+
+    def _learn(self, error: _Floats) -> None:
+        spectrum = np.fft.rfft(np.concatenate((np.zeros(BLOCK, np.float32), error)))
+        far_power = np.abs(self._far) ** 2
+        explained = (self._uncertainty * far_power).sum(axis=0)
+        power = np.abs(spectrum) ** 2
+        self._error_power += (1 - _ERROR_SMOOTHING) * (power - self._error_power)
+        step = self._uncertainty / (explained + 2 * self._error_power + _REGULAR)
+        update = np.fft.irfft(step * np.conj(self._far) * spectrum, axis=1)
+        update[:, BLOCK:] = 0  # a partition is 20 ms long: what is circular is not the room
+        self._room += np.fft.rfft(update, axis=1).astype(np.complex64)
+        kept = _PERSISTENCE**2
+        self._uncertainty *= kept * (1 - 0.5 * step * far_power)
+        self._uncertainty += (1 - kept) * np.abs(self._room) ** 2

@@ -1,0 +1,163 @@
+"""One playback card's stream: converts, keeps what the card did not take, and knows when each
+sample is heard. Used only by the thread that owns the card."""
+
+import time
+
+import numpy as np
+
+from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples, ms_to_samples, silence, to_int16, upmix
+from kiosk.audio.resample import Resampler
+from kiosk.devices.bridge import STALL_S
+from kiosk.devices.played import PlayedSound
+from kiosk.devices.ports import PlaybackPcm, Source
+from kiosk.errors import DeviceError
+
+# The card's own count of what it has not played jumps by a period; only more than that is a gap.
+_GAP_S = 0.05
+# An amplifier that went to sleep does so after seconds of silence, not between two words.
+_AWAKE_S = 1.0
+
+
+class CardStream:
+    """What goes to one card from its opening to its loss."""
+
+    def __init__(
+        self, device: PlaybackPcm, played: PlayedSound | None = None, wake_lead_ms: int = 0
+    ) -> None:
+        self.started = False
+        self._device = device
+        self._played = played
+        self._wake_lead = ms_to_samples(wake_lead_ms, device.rate_hz)
+        self._frame_bytes = device.sample_format.sample_bytes * device.channels
+        self._resampler: Resampler | None = None
+        self._reference: Resampler | None = None
+        self._key: tuple[int, Source] | None = None
+        self._pending = bytearray()
+        self._running = False  # the card itself: from the first write on
+        self._anchor_s = 0.0  # when the first of `_frames` frames was or will be heard
+        self._frames = 0
+        # The reference for what was appended: seconds after the anchor, which the first write sets.
+        self._unheard: list[tuple[float, Samples]] = []
+        self._xruns = device.xruns
+        self._silent_since_s = float("-inf")
+        # Frames queued, and since when they are that many with nothing more accepted.
+        self._progress = (0, 0.0)
+
+    def room(self) -> int:
+        """Frames that may still be appended without the card owning more than its buffer."""
+        pending = len(self._pending) // self._frame_bytes
+        return self._device.buffer_frames - self._queued() - pending
+
+    def append(self, samples: Samples, rate_hz: int, source: Source) -> float:
+        """Convert one slice; returns when its first sample will be heard (monotonic seconds)."""
+        if self._key != (rate_hz, source):
+            self.append_tail()
+            self._key = (rate_hz, source)
+            self._resampler = Resampler(rate_hz, self._device.rate_hz)
+            self._reference = Resampler(rate_hz, INTERNAL_RATE_HZ)
+        assert self._resampler is not None
+        assert self._reference is not None
+        if not self.started:
+            self._wake_up()
+        heard_at_s = self._end_s() + self._resampler.delay_s
+        reference = self._reference.push(_louder(samples, self._device.software_gain))
+        later_s = self._resampler.delay_s - self._reference.delay_s
+        self._unheard.append((self._frames / self._device.rate_hz + later_s, reference))
+        self._put(self._resampler.push(samples))
+        return heard_at_s
+
+    def append_tail(self) -> None:
+        """What still stands in the resampler's filter, once."""
+        if self._resampler is not None:
+            self._put(self._resampler.flush())
+            self._resampler, self._reference, self._key = None, None, None
+            self.write_out()
+
+    def write_out(self) -> None:
+        """Give the card what it takes; the rest stays pending."""
+        while self._pending:
+            asked_s = time.monotonic()
+            frames = self._device.write(bytes(self._pending))
+            if not frames:
+                break
+            if not self._running:
+                self._running = True
+                self._anchor_s = asked_s
+            del self._pending[: frames * self._frame_bytes]
+            self._progress = (-1, time.monotonic())
+        self._tell()
+        self._watch()
+
+    def left_ms(self) -> float:
+        """How long what was appended will still sound."""
+        self.write_out()
+        frames = self._queued() + len(self._pending) // self._frame_bytes
+        return frames * 1000 / self._device.rate_hz
+
+    def drop(self) -> None:
+        """Silence now."""
+        self._device.drop()
+        now_s = time.monotonic()
+        if self._played is not None:
+            self._played.cut(now_s)
+        if self.started:
+            self._silent_since_s = now_s
+        self._pending.clear()
+        self._unheard.clear()
+        self._resampler, self._reference, self._key = None, None, None
+        self.started = self._running = False
+
+    def _wake_up(self) -> None:
+        """Some amplifiers swallow the first sound after a silence: let it be silence."""
+        self._anchor_s, self._frames = time.monotonic(), 0
+        if self._wake_lead and self._anchor_s - self._silent_since_s > _AWAKE_S:
+            self._put(silence(self._wake_lead))
+
+    def _end_s(self) -> float:
+        """When a frame appended now will be heard.
+
+        Counted from the stream's beginning, because the card's own count jitters; looked up in it
+        only when the card ran dry or lost time.
+        """
+        now_s, rate_hz = time.monotonic(), self._device.rate_hz
+        ahead = self._queued() + len(self._pending) // self._frame_bytes
+        counted_s = self._anchor_s + self._frames / rate_hz
+        measured_s = now_s + ahead / rate_hz
+        if not self._running:
+            return measured_s
+        lost_time = self._xruns != self._device.xruns or not ahead
+        if lost_time or abs(counted_s - measured_s) > _GAP_S:
+            self._tell()
+            self._xruns = self._device.xruns
+            self._anchor_s, self._frames = measured_s, 0
+            return measured_s
+        return counted_s
+
+    def _tell(self) -> None:
+        """Let the echo canceller know what is heard when."""
+        if self._played is not None:
+            for after_s, samples in self._unheard:
+                self._played.put(self._anchor_s + after_s, samples)
+        self._unheard.clear()
+
+    def _put(self, samples: Samples) -> None:
+        if len(samples):
+            device = self._device
+            self.started = True
+            self._frames += len(samples)
+            louder = _louder(np.asarray(samples), device.software_gain)
+            self._pending += upmix(louder, device.channels, device.sample_format)
+
+    def _queued(self) -> int:
+        return self._device.queued() if self.started else 0
+
+    def _watch(self) -> None:
+        queued, now_s = self._queued(), time.monotonic()
+        if queued != self._progress[0] or not queued:
+            self._progress = (queued, now_s)
+        elif now_s - self._progress[1] > STALL_S:
+            raise DeviceError(f"the speaker took nothing for {STALL_S:g} s")
+
+
+def _louder(samples: Samples, gain: float) -> Samples:
+    return samples if gain == 1.0 else to_int16(samples * np.float32(gain))

@@ -1,0 +1,142 @@
+"""Which card a setting means: names of cards to names of ALSA PCMs. Reads /proc/asound only.
+
+A card's number changes with every boot and every plug; its id and its names stay. The rule:
+1. `default`, anything with a colon, and the name of a PCM that ALSA lists are passed on as is;
+2. anything else is looked for in the ids and names of the cards that have the direction, upper or
+   lower case: a card of exactly that id, or else the only card with that text, is it;
+3. what no card has is passed on too, if it is one word: ALSA may know a PCM that it does not list.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from kiosk.errors import DeviceError
+
+PROC_ASOUND = Path("/proc/asound")
+
+_CARD = re.compile(r"\s*(?P<index>\d+) \[(?P<id>[^\]]+)\]: (?P<driver>.*?) - (?P<name>.*)")
+_DEVICE = re.compile(r"(?P<card>\d+)-(?P<device>\d+):.*")
+_CARD_OF_PCM = re.compile(
+    r"(?:.*[:,'\"\s])?CARD=(?P<named>[^,'\"\s]+)|\w+:(?P<first>[^,=:'\"\s]+)(?:,|$)"
+)
+
+
+class Direction(StrEnum):
+    """Which way sound goes, by the name of the configuration's table."""
+
+    CAPTURE = "capture"
+    PLAYBACK = "playback"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card the kernel knows. `names`: its own, and the one that tells where it is plugged in."""
+
+    id: str
+    names: tuple[str, ...]
+    capture: tuple[int, ...] = ()
+    playback: tuple[int, ...] = ()
+
+    def devices(self, direction: Direction) -> tuple[int, ...]:
+        return self.capture if direction is Direction.CAPTURE else self.playback
+
+    def pcm(self, direction: Direction) -> str:
+        """Its first device, converted by ALSA where the card cannot what is asked."""
+        first = min(self.devices(direction), default=0)
+        return f"plughw:CARD={self.id}" + (f",DEV={first}" if first else "")
+
+    def has(self, text: str) -> bool:
+        return any(text.casefold() in name.casefold() for name in (self.id, *self.names))
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.names[0]})"
+
+
+def read_cards(proc: Path = PROC_ASOUND) -> list[Card]:
+    """The cards that are there now; none where the kernel has no sound."""
+    lines = _lines(proc / "cards")
+    devices = _devices(_lines(proc / "pcm"))
+    cards = []
+    for number, line in enumerate(lines):
+        if found := _CARD.match(line):
+            index = int(found["index"])
+            where = lines[number + 1].strip() if number + 1 < len(lines) else ""
+            names = tuple(name for name in (found["name"].strip(), where) if name)
+            capture, playback = (devices.get((index, its), ()) for its in Direction)
+            cards.append(Card(found["id"].strip(), names or ("",), capture, playback))
+    return cards
+
+
+def resolve(
+    setting: str, direction: Direction, pcms: Collection[str], cards: Sequence[Card]
+) -> str:
+    """The PCM to open; raises DeviceError where the setting means no card, or several."""
+    if is_pcm(setting, pcms):
+        return setting
+    able = [card for card in cards if card.devices(direction)]
+    matches = [card for card in able if card.id.casefold() == setting.casefold()]
+    matches = matches or [card for card in able if card.has(setting)]
+    key = f"{direction}.device = {setting!r}"
+    if len(matches) > 1:
+        found = ", ".join(map(str, matches))
+        raise DeviceError(
+            f"{key} fits {len(matches)} cards: {found}; write more of the name, or "
+            f'device = "{matches[0].pcm(direction)}"'
+        )
+    if matches:
+        return matches[0].pcm(direction)
+    if len(setting.split()) != 1:
+        raise DeviceError(f"{key}: {nowhere(direction, cards)}")
+    return setting
+
+
+def nowhere(direction: Direction, cards: Sequence[Card]) -> str:
+    """That no card fits, and which there are."""
+    found = ", ".join(str(card) for card in cards if card.devices(direction)) or "none"
+    return (
+        f"no card for {direction} has that in its name (there: {found}): is it plugged in? "
+        "`kiosk devices` lists what can be written"
+    )
+
+
+def present(setting: str, cards: Sequence[Card]) -> bool | None:
+    """Whether the kernel knows the card; None where the setting names no card that it could know
+    (a sound server, a PCM of ALSA's configuration)."""
+    named = card_of(setting)
+    if named is not None:
+        return any(card.id == named for card in cards)
+    return True if any(card.has(setting) for card in cards) else None
+
+
+def card_of(pcm: str) -> str | None:
+    """The id of the card in a PCM's name such as plughw:CARD=Device,DEV=0 or hw:Device."""
+    found = _CARD_OF_PCM.match(pcm)
+    return None if found is None else found["named"] or found["first"]
+
+
+def is_pcm(setting: str, pcms: Collection[str]) -> bool:
+    """Whether it is the name of a PCM rather than a part of a card's."""
+    return setting == "default" or ":" in setting or setting in pcms
+
+
+def _devices(lines: list[str]) -> dict[tuple[int, Direction], tuple[int, ...]]:
+    """Device numbers by card and direction, of lines such as
+    `01-00: USB Audio : USB Audio : playback 1 : capture 1`."""
+    devices: dict[tuple[int, Direction], tuple[int, ...]] = {}
+    for line in lines:
+        if found := _DEVICE.match(line):
+            for direction in Direction:
+                if re.search(rf": {direction} \d", line):
+                    key = int(found["card"]), direction
+                    devices[key] = (*devices.get(key, ()), int(found["device"]))
+    return devices
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
