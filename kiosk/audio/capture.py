@@ -83,7 +83,7 @@ class CaptureChain:
         its = self.treatment
         far = self._reference.read(captured_at_s, len(samples))
         heard = its.canceller.push(samples, far)
-        verdict = its.gate.push(heard.judged)
+        verdict = its.gate.push(heard.judged, learn=not heard.agent_sounds)
         its.meter.push(samples, speech=verdict.speech and not heard.agent_sounds)
         near = its.gain.push(heard.near, speech=verdict.speech)
         if heard.agent_sounds and verdict.passes and not verdict.speech:

@@ -25,7 +25,13 @@ _FAR_ACTIVE_DBFS = -60.0
 # 98 of 100 cases; at -12 dB 91, at -18 dB and 1.0 s of reverberation five false openings a minute.
 _RESIDUE_DB = -15.0
 _RESIDUE_WINDOW_MS = 300
+# The suppressor needs a moment when the agent begins to speak: its reference may have moved by a
+# millisecond since the last turn. A visitor who begins in that very moment is noticed after it.
+ONSET_GUARD_MS = 240
 _RESIDUE_GAIN = 0.1  # to where no detector of speech hears it
+# The reference is read ahead by this much, so that an echo never comes before its cause, whatever
+# the estimates' errors. A sound must be known so long before it is heard.
+REFERENCE_LEAD_S = 0.01
 _TINY = 1e-3  # of a squared sample: the logarithm of silence
 
 
@@ -107,7 +113,8 @@ class EchoCanceller:
         if not self._activity.push(far):
             # Noise suppression takes babble for speech: without need the gate hears the room.
             return Heard(near, near)
-        if _power_db(suppressed) < max(self._mic_db) + _RESIDUE_DB:
+        residue = _power_db(suppressed) < max(self._mic_db) + _RESIDUE_DB
+        if residue or self._activity.sounding_ms <= ONSET_GUARD_MS:
             suppressed = to_int16(suppressed * np.float32(_RESIDUE_GAIN))
         return Heard(near, suppressed, agent_sounds=True)
 
@@ -115,44 +122,55 @@ class EchoCanceller:
 class ReferenceReader:
     """Reads the played sound in step with the captured sound.
 
-    When a chunk was captured is an estimate that jitters by milliseconds, and a reference that
-    jittered with it would look like a new room every time. So it is read on continuously, and only
-    a difference that lasts (an overrun, a clock that ran away) moves it.
+    When a chunk was captured is an estimate that is often milliseconds late (the thread had to
+    wait, the card tells of whole periods only), and a reference that jittered with it would look
+    like a new room every time. So it is read on continuously, and follows the least late estimate
+    of the last second: sample by sample, as clocks drift, and in one step when sound was lost.
     """
 
-    # Read ahead, so that an echo never comes before its cause whatever the estimates' errors.
-    LEAD_S = 0.03
-    TOLERANCE_S = 0.01
-    # A thread that had to wait for the processor is late once, a card that lost sound for good.
-    _PERSISTENT_CHUNKS = 10
+    _WINDOW_CHUNKS = 1000 // CHUNK_MS
+    _STEP_S = 1 / INTERNAL_RATE_HZ
+    _JUMP_S = 0.01
 
     def __init__(self, played: Played) -> None:
         self.jumps = 0
         self._played = played
         self._next_s: float | None = None
-        self._off: deque[float] = deque(maxlen=self._PERSISTENT_CHUNKS)
+        self._late: deque[float] = deque(maxlen=self._WINDOW_CHUNKS)
 
     def read(self, captured_at_s: float, count: int) -> Samples:
         """What was played while `count` samples from `captured_at_s` on were captured."""
-        wanted_s = captured_at_s + self.LEAD_S
+        wanted_s = captured_at_s + REFERENCE_LEAD_S
         if self._next_s is None:
             self._next_s = wanted_s
-        self._off.append(wanted_s - self._next_s)
-        if len(self._off) == self._PERSISTENT_CHUNKS:
-            least = min(self._off, key=abs)
-            if abs(least) > self.TOLERANCE_S:
-                self._next_s += least
-                self._off.clear()
-                self.jumps += 1
+        self._late.append(wanted_s - self._next_s)
+        self._follow(min(self._late))
         samples = self._played.get(self._next_s, count)
         self._next_s += count / INTERNAL_RATE_HZ
         return samples
+
+    def _follow(self, off_s: float) -> None:
+        full = len(self._late) == self._WINDOW_CHUNKS
+        if abs(off_s) > self._JUMP_S and (full or off_s < 0):
+            self._move(off_s)
+            self._late.clear()
+            self.jumps += 1
+        elif abs(off_s) > self._STEP_S and (full or off_s < 0):
+            step_s = self._STEP_S if off_s > 0 else -self._STEP_S
+            self._move(step_s)
+            for index in range(len(self._late)):
+                self._late[index] -= step_s
+
+    def _move(self, by_s: float) -> None:
+        assert self._next_s is not None
+        self._next_s += by_s
 
 
 class _Activity:
     """Whether the loudspeaker, or its reverberation, can be heard."""
 
     def __init__(self) -> None:
+        self.sounding_ms = 0  # since it began
         self._left_ms = 0
 
     def push(self, far: Samples) -> bool:
@@ -160,6 +178,7 @@ class _Activity:
             self._left_ms = _TAIL_MS
         else:
             self._left_ms = max(0, self._left_ms - CHUNK_MS)
+        self.sounding_ms = self.sounding_ms + CHUNK_MS if self._left_ms else 0
         return self._left_ms > 0
 
 

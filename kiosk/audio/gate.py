@@ -90,8 +90,9 @@ class Gate:
         self._first_quiet_ms = 0
         self._second_quiet_ms = 0
 
-    def push(self, chunk: Samples) -> Verdict:
-        voiced = self._voiced(chunk)
+    def push(self, chunk: Samples, *, learn: bool = True) -> Verdict:
+        """`learn`: the chunk tells how loud the room is (see RoomLeveller)."""
+        voiced = self._voiced(chunk, learn=learn)
         self._recent.append(voiced)
         self._quiet_ms = 0 if voiced else self._quiet_ms + CHUNK_MS
         self._speech_ms = self._speech_ms + CHUNK_MS if self._speech else 0
@@ -108,8 +109,8 @@ class Gate:
         )
         return Verdict(self._speech, passes, edge)
 
-    def _voiced(self, chunk: Samples) -> bool:
-        heard = chunk if self._leveller is None else self._leveller.push(chunk)
+    def _voiced(self, chunk: Samples, *, learn: bool) -> bool:
+        heard = chunk if self._leveller is None else self._leveller.push(chunk, learn=learn)
         first = self._detector(heard)
         # Asked about every chunk, needed or not: it must know the noise when it is needed.
         second = first if self._second is None else self._second(heard)

@@ -44,7 +44,9 @@ class RoomLeveller:
             return _LOUDEST_FLOOR_DBFS - floor_dbfs if self._floor.settled else 0.0
         return min(_MOST_LIFT_DB, max(0.0, _QUIETEST_FLOOR_DBFS - floor_dbfs))
 
-    def push(self, chunk: Samples) -> Samples:
-        """The copy of the next chunk, clipped at full scale."""
-        self._floor.push(chunk)
+    def push(self, chunk: Samples, *, learn: bool = True) -> Samples:
+        """The copy of the next chunk, clipped at full scale. `learn`: it is the room's own sound,
+        and not what an echo canceller has left of it."""
+        if learn:
+            self._floor.push(chunk)
         return to_int16(chunk * 10 ** (self.gain_db / 20))

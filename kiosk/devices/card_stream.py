@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from kiosk.audio.echo import REFERENCE_LEAD_S
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples, ms_to_samples, silence, to_int16, upmix
 from kiosk.audio.resample import Resampler
 from kiosk.devices.bridge import STALL_S
@@ -108,10 +109,12 @@ class CardStream:
         self.started = self._running = False
 
     def _wake_up(self) -> None:
-        """Some amplifiers swallow the first sound after a silence: let it be silence."""
+        """Begin the stream with silence: the echo canceller must know of a sound before it is
+        heard, and some amplifiers swallow the first sound after a pause."""
         self._anchor_s, self._frames = time.monotonic(), 0
-        if self._wake_lead and self._anchor_s - self._silent_since_s > _AWAKE_S:
-            self._put(silence(self._wake_lead))
+        asleep = self._anchor_s - self._silent_since_s > _AWAKE_S
+        lead = ms_to_samples(1000 * REFERENCE_LEAD_S, self._device.rate_hz)
+        self._put(silence(max(lead, self._wake_lead if asleep else 0)))
 
     def _end_s(self) -> float:
         """When a frame appended now will be heard.
@@ -125,8 +128,13 @@ class CardStream:
         measured_s = now_s + ahead / rate_hz
         if not self._running:
             return measured_s
-        lost_time = self._xruns != self._device.xruns or not ahead
-        if lost_time or abs(counted_s - measured_s) > _GAP_S:
+        if not ahead:  # the card ran dry, and starts anew with the next write
+            self._tell()
+            self._xruns = self._device.xruns
+            self._running = False
+            self._wake_up()
+            return self._anchor_s + self._frames / rate_hz
+        if self._xruns != self._device.xruns or abs(counted_s - measured_s) > _GAP_S:
             self._tell()
             self._xruns = self._device.xruns
             self._anchor_s, self._frames = measured_s, 0

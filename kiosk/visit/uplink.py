@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
+from kiosk.audio.echo import ONSET_GUARD_MS
 from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, PcmFormat, Samples, silence
 from kiosk.audio.resample import Resampler
 from kiosk.convai.client_messages import UserAudio
@@ -38,7 +39,10 @@ class Uplink:
     def __init__(self, preroll_ms: int, mic_to_wire: Latencies) -> None:
         self._mic_to_wire = mic_to_wire
         self._outgoing: deque[_Outgoing] = deque(maxlen=BACKLOG_MS // CHUNK_MS)
-        self._preroll: deque[CapturedChunk] = deque(maxlen=max(1, preroll_ms // CHUNK_MS))
+        self._preroll_chunks = max(1, preroll_ms // CHUNK_MS)
+        self._preroll: deque[CapturedChunk] = deque(
+            maxlen=self._preroll_chunks + ONSET_GUARD_MS // CHUNK_MS
+        )
         self._ready = asyncio.Event()
         self.reset()
 
@@ -114,10 +118,13 @@ class Uplink:
             await self._ready.wait()
 
     def _send_preroll(self) -> None:
-        # Silence already stood in for these; now they follow with their own sound.
-        while self._preroll:
-            chunk = self._preroll.popleft()
+        # Silence already stood in for these; now they follow with their own sound. Over the agent
+        # speech is noticed that much later.
+        overlap = any(chunk.stand_in is not None for chunk in self._preroll)
+        wanted = self._preroll.maxlen if overlap else self._preroll_chunks
+        for chunk in list(self._preroll)[-(wanted or 1) :]:
             self._send(chunk.samples, chunk.captured_at_s)
+        self._preroll.clear()
 
     def _send(self, samples: Samples, captured_at_s: float) -> None:
         self._debt += 1
