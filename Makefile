@@ -1,5 +1,6 @@
 # make demo   set up what is missing and hold a whole conversation on this machine
 # make test   set up what is missing and run the tests
+# make bench  set up what is missing and measure everything, beside the official client
 # The set-up installs Debian packages (with sudo when not root, saying so) and fills .venv from the
 # hashed lock; done once, it costs nothing.
 
@@ -19,7 +20,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Nothing is asked of a kiosk's own environment.
 unexport KIOSK_CONFIG
 
-.PHONY: help demo test test-313 lint slow lock venv packages rig-packages javascript-client clean
+.PHONY: help demo test test-313 lint slow bench lock venv packages rig-packages bench-packages
+.PHONY: javascript-client clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -33,6 +35,10 @@ test: venv rig-packages javascript-client
 
 slow: venv rig-packages
 	$(BIN)/pytest -m slow
+
+# One table, and bench.json; in under a quarter of an hour. BENCH_ARGS='--only PATTERN' takes a part.
+bench: venv rig-packages bench-packages $(VENV)/.filled-bench
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 # The tests that need neither sound server nor recogniser, on the other Python that we support.
 test-313: packages .venv-313/.filled
@@ -48,10 +54,11 @@ lint: venv
 
 # After a change of dependencies in pyproject.toml. Hashes, no addresses.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-index-url --no-annotate --upgrade pyproject.toml
+	--no-emit-index-url --no-annotate --upgrade
 lock:
-	$(LOCK) --output-file requirements.txt
-	$(LOCK) --all-extras --group clients --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --output-file requirements.txt
+	$(LOCK) pyproject.toml --all-extras --group clients --output-file requirements-dev.txt
+	$(LOCK) --group bench --output-file requirements-bench.txt
 
 venv: packages $(VENV)/.filled
 
@@ -60,6 +67,15 @@ packages:
 
 rig-packages:
 	@.ci/debian-packages $(RIG_PACKAGES) $(RIG_KEEPS)
+
+# The official client's own sound needs PyAudio, which is built against PortAudio.
+bench-packages:
+	@.ci/debian-packages portaudio19-dev
+
+$(VENV)/.filled-bench: requirements-bench.txt $(VENV)/.filled
+	@echo "Adding requirements-bench.txt to $(VENV)"
+	@$(BIN)/pip install --quiet --use-pep517 --require-hashes --requirement requirements-bench.txt
+	@touch $@
 
 $(VENV)/.filled: requirements-dev.txt pyproject.toml
 	@echo "Filling $(VENV) from requirements-dev.txt"

@@ -13,6 +13,10 @@ _HEARD: dict[Source, What] = {
 }
 
 
+# By law (EU AI Act, article 50), and so that nobody is cut off by surprise.
+_MUST_BE_HEARD = frozenset({"disclosure", "warning", "queued"})
+
+
 class Announcer:
     """Plays the kiosk's own sounds in order, behind whatever the loudspeaker already has."""
 
@@ -21,6 +25,8 @@ class Announcer:
         self._voice = voice
         self._observe = observe
         self._given = 0
+        self._unfinished: list[str] = []  # sentences given to the loudspeaker, not yet heard out
+        self._owed: list[str] = []
         self._silent = asyncio.Event()
         self._silent.set()
 
@@ -36,8 +42,26 @@ class Announcer:
         """Say a sentence; one that could not be rendered is left out."""
         clip = self._voice.sentence(key)
         if clip is not None:
+            self._unfinished.append(key)
             self._silent.clear()
             self._given = self._speaker.play(clip)
+
+    def give_way(self) -> None:
+        """The visitor speaks: stop. What must be heard is owed."""
+        if self._unfinished:
+            self._owed += [key for key in self._unfinished if key in _MUST_BE_HEARD]
+            self._unfinished.clear()
+            self._speaker.flush(Source.SPEECH)
+
+    def resume(self) -> None:
+        """Say what is owed, from its beginning."""
+        owed, self._owed = self._owed, []
+        for key in owed:
+            self.say(key)
+
+    def forget(self) -> None:
+        """Nothing is owed to a visitor who goes."""
+        self._owed.clear()
 
     async def finished(self) -> None:
         """Wait until everything said so far was heard."""
@@ -48,6 +72,7 @@ class Announcer:
             case Began(clip, heard_at_s) if clip.source in _HEARD:
                 self._observe(Moment(_HEARD[clip.source], heard_at_s))
             case Drained(clips) if clips >= self._given:
+                self._unfinished.clear()
                 self._silent.set()
             case _:
                 pass

@@ -106,7 +106,7 @@ class Host:
         self._downlink = Downlink(speaker, self.post, self.measures, observe)
         self._announcer = Announcer(speaker, voice, observe)
         self._say = self._announcer.say
-        self._barge_in = BargeIn(speaker, plan.duck_s, observe)
+        self._barge_in = BargeIn(speaker, self._announcer, plan.duck_s, observe)
         self._parts = Parts(
             plan, credentials, tools, self._uplink, self._downlink, observe, self.post
         )
@@ -228,7 +228,7 @@ class Host:
         """What follows from the new state alone."""
         self._observe(Moment(What.STATE, time.monotonic(), {"state": self.state}))
         self._show()
-        self._barge_in.over()
+        self._barge_in.entered(self.state)
         if self.state is State.IDLE:
             self._visit = None
             if self._press_remembered:
@@ -344,6 +344,4 @@ class Host:
             event, what = _EDGES[chunk.verdict.edge]
             self._observe(Moment(what, chunk.captured_at_s))
             self.post(event)
-            speaks = self.state is State.SPEAKING or self._announcer.busy
-            if event is Event.SPEECH_STARTED and speaks:
-                self._barge_in.begin()
+            self._barge_in.heard(event, agent_speaks=self.state is State.SPEAKING)
