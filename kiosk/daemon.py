@@ -22,7 +22,7 @@ from kiosk.convai.frames import serialize
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.played import PlayedSound
-from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent
+from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent, StuckError
 from kiosk.devices.processing import Processing
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.link.backend import BackendClient
@@ -31,7 +31,7 @@ from kiosk.ops import control, journal, systemd
 from kiosk.visit.host import Host
 from kiosk.visit.plan import Compat, Plan
 from kiosk.visit.speech import Voice, default_cache_dir
-from kiosk.visit.states import Event, table_for
+from kiosk.visit.states import Event, State, table_for
 from kiosk.visit.timeline import Moment, Observer, What
 from kiosk.visit.tools import Tools
 
@@ -80,6 +80,7 @@ class Daemon:
         self._journal = journal.Journal(settings.kiosk.name, settings.kiosk.site, __version__)
         self._reported = {"microphone": asyncio.Event(), "speaker": asyncio.Event()}
         self._held = False
+        self._stuck: StuckError | None = None
 
     @property
     def host(self) -> Host:
@@ -90,7 +91,7 @@ class Daemon:
         """Serve visits until cancelled; devices are closed and joined whatever happens."""
         loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as stack:
-            failed = stack.enter_context(_failures(loop))
+            self._failed = stack.enter_context(_failures(loop))
             voice = await self._prepared_voice()
             credentials = await self._opened_credentials(stack)
             microphone, speaker = self._sound(loop)
@@ -115,7 +116,7 @@ class Daemon:
                 stack.callback(_close, thread)
             stack.callback(self._journal.record, "stopping", {})
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_raise(failed), name="failures")
+                tasks.create_task(_raise(self._failed), name="failures")
                 tasks.create_task(self._host.run(), name="host")
                 tasks.create_task(credentials.run(self._host.health.standing), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
@@ -216,13 +217,26 @@ class Daemon:
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
         if isinstance(event, Opened | Lost):
-            self._reported["microphone"].set()
+            self._card_reported("microphone", event)
         self._host.on_microphone(event)
 
     def _on_speaker(self, event: SpeakerEvent) -> None:
         if isinstance(event, Opened | Lost):
-            self._reported["speaker"].set()
+            self._card_reported("speaker", event)
         self._host.on_speaker(event)
+
+    def _card_reported(self, name: str, event: Opened | Lost) -> None:
+        self._reported[name].set()
+        if isinstance(event, Lost) and isinstance(event.error, StuckError):
+            self._stuck = event.error
+            self._end_if_stuck()
+
+    def _end_if_stuck(self) -> None:
+        """End the process, for systemd to start it again, where only that brings a card back; not
+        before a visit's last words are said."""
+        idle = self._host.state is State.IDLE
+        if self._stuck is not None and idle and not self._failed.done():
+            self._failed.set_exception(self._stuck)
 
     async def _devices_reported(self) -> None:
         try:
@@ -277,6 +291,8 @@ class Daemon:
         if moment.what is What.VISIT_ENDED:
             self._journal.remember("PRESS_ID", None)
             self._journal.remember("CONVERSATION_ID", None)
+        if moment.what is What.STATE:
+            self._end_if_stuck()
         if moment.what in (What.STATE, What.FITNESS) and self.ready.is_set():
             systemd.notify(f"STATUS={self._status()}")
         if self._observer is not None:

@@ -161,34 +161,38 @@ class ReferenceReader:
         self.jumps = 0
         self._played = played
         self._next_s: float | None = None
-        self._late: deque[float] = deque(maxlen=self._WINDOW_CHUNKS)
+        self._late_s: deque[float] = deque(maxlen=self._WINDOW_CHUNKS)
 
     def read(self, captured_at_s: float, count: int) -> Samples:
         """What was played while `count` samples from `captured_at_s` on were captured."""
         wanted_s = captured_at_s + REFERENCE_LEAD_S
         if self._next_s is None:
             self._next_s = wanted_s
-        self._late.append(wanted_s - self._next_s)
-        self._follow(min(self._late))
+        self._late_s.append(wanted_s - self._next_s)
+        self._follow(min(self._late_s))
         samples = self._played.get(self._next_s, count)
         self._next_s += count / INTERNAL_RATE_HZ
         return samples
 
     def _follow(self, off_s: float) -> None:
-        full = len(self._late) == self._WINDOW_CHUNKS
-        if abs(off_s) > self._JUMP_S and (full or off_s < 0):
+        """`off_s`: how much later the next samples are than they are believed to be."""
+        settled = len(self._late_s) == self._WINDOW_CHUNKS
+        if not settled and off_s > 0:
+            return  # perhaps all estimates so far were late
+        if abs(off_s) > self._JUMP_S:
             self._move(off_s)
-            self._late.clear()
+            self._late_s.clear()
             self.jumps += 1
-        elif abs(off_s) > self._STEP_S and (full or off_s < 0):
-            step_s = self._STEP_S if off_s > 0 else -self._STEP_S
-            self._move(step_s)
-            for index in range(len(self._late)):
-                self._late[index] -= step_s
+        elif not settled:
+            self._move(off_s)  # nothing is spoilt yet
+        elif abs(off_s) > self._STEP_S:
+            self._move(self._STEP_S if off_s > 0 else -self._STEP_S)
 
     def _move(self, by_s: float) -> None:
         assert self._next_s is not None
         self._next_s += by_s
+        for index in range(len(self._late_s)):
+            self._late_s[index] -= by_s
 
 
 class _Activity:

@@ -62,10 +62,11 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     from kiosk.agent.guide import load_guide
     from kiosk.agent.scenario import load_scenario
     from kiosk.demo.playbill import Playbill
-    from kiosk.demo.report import report, scenario_report
+    from kiosk.demo.report import chains, report, scenario_report
     from kiosk.demo.script import MUSEUM, recorded, rehearsed
-    from kiosk.demo.servers import servers
-    from kiosk.demo.stage import Record, Stage, settings_for
+    from kiosk.demo.servers import AgentEvent, servers
+    from kiosk.demo.stage import Record, Spoken, Stage, settings_for
+    from kiosk.visit.timeline import Moment, What
 
     scenario = None if args.scenario is None else load_scenario(args.scenario)
     playbill = Playbill(show, colour=sys.stdout.isatty())
@@ -75,7 +76,14 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
         lines = recorded(_recordings(args.voice, room.rate_hz))
     lines = await spoken(lines, room.rate_hz)
     record = Record(room)
-    stage = Stage(record, playbill.happened)
+
+    def happened(event: Moment | Spoken | AgentEvent) -> None:
+        playbill.happened(event)
+        if isinstance(event, Moment) and event.what in (What.DRAINED, What.INTERRUPTED):
+            for chain in chains(record)[playbill.chains :]:
+                playbill.chain(chain)
+
+    stage = Stage(record, happened)
     with tempfile.TemporaryDirectory(prefix="kiosk-demo-") as name:
         directory = Path(name)
         if scenario is not None:  # a mistake of the script's is told before anything starts

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kiosk.demo.report import Chain
 from kiosk.demo.servers import AgentEvent
 from kiosk.demo.stage import Spoken
 from kiosk.visit.timeline import Moment, What
@@ -25,6 +26,7 @@ _KIOSK: dict[What, str] = {
     What.CONNECTED: "connected as {conversation_id}",
     What.STATE: "is {state}",
     What.AGENT_HEARD: "the agent's voice is heard",
+    What.DUCKED: "somebody speaks over it: it plays more softly",
     What.INTERRUPTED: "interruption: the agent's voice is cut",
     What.DRAINED: "the agent's last word was heard",
     What.QUEUED: "is held in the agent's queue",
@@ -48,6 +50,7 @@ class Playbill:
         self._show = show
         self._colour = colour
         self._pressed_s: float | None = None
+        self.chains = 0  # how many were shown
 
     def note(self, text: str) -> None:
         self._line(None, "", text)
@@ -63,6 +66,17 @@ class Playbill:
                 self._line(started_s, "visitor", f"says: {line.text or line.name}")
             case {"event": str(name), "at_s": float(at_s)} if name in _AGENT:
                 self._line(at_s, "agent", _AGENT[name].format_map(event))
+
+    def chain(self, chain: Chain) -> None:
+        """Where the time of an answer went, once it was heard."""
+        self.chains += 1
+        self._line(
+            None,
+            "",
+            f"after the visitor's last sound: {chain.at_agent_ms:.0f} ms it is sent and at the "
+            f"agent, {chain.answered_ms:.0f} ms the answer arrives, {chain.heard_ms:.0f} ms it is "
+            "heard",
+        )
 
     def summary(self, result: dict[str, Any]) -> None:
         table = Table(title="What was said", title_justify="left", expand=True)

@@ -16,6 +16,8 @@ from kiosk.visit.timeline import Moment, What
 # A lamp and a chime within this time of the press feel immediate.
 _AUDIBLE_DBFS = -50.0
 _SILENCE_S = 0.15
+# What was said last may still be on its way.
+_ONSET_SLACK_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,22 @@ class Turn:
     said: str | None
     response_latency_ms: float | None
     own_share_ms: float | None
+    chain: "Chain | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An answer's way: milliseconds since the visitor's last voiced sample until that sample was at
+    the agent, until the answer's first audio was at the kiosk, and until it was heard."""
+
+    at_agent_ms: float
+    answered_ms: float
+    heard_ms: float
 
 
 def report(record: Record, guide: Guide) -> dict[str, Any]:
     """The object that `--json` prints."""
-    turns = [_turn(record, index) for index in range(len(record.spoken))]
+    turns = _turns(record)
     errors = list(record.errors)
     for spoken, turn in zip(record.spoken, turns, strict=True):
         errors += _misunderstanding(spoken, turn, guide)
@@ -41,6 +54,8 @@ def report(record: Record, guide: Guide) -> dict[str, Any]:
     ending = None if ended is None else str(ended.fields["kind"])
     if ending != "agent_ended":
         errors.append(f"the visit should have ended by the agent's goodbye, not by {ending}")
+    imagined = _imagined_onsets(record)
+    errors += [f"{at_s:.2f} s: the agent heard a visitor, and nobody spoke" for at_s in imagined]
     connected = _first(record, What.CONNECTED, record.pressed_s)
     barge_ins = any(spoken.line.when is When.OVER_ANSWER for spoken in record.spoken)
     cut_ms = _interruption_to_silence_ms(record)
@@ -51,6 +66,7 @@ def report(record: Record, guide: Guide) -> dict[str, Any]:
         "conversation_id": None if connected is None else connected.fields["conversation_id"],
         "turns": [asdict(turn) for turn in turns],
         "barge_in": {"interruption_to_silence_ms": cut_ms},
+        "imagined_onsets": len(imagined),
         "press_to_light_ms": _since_press(record, _light_s(record)),
         "press_to_earcon_ms": _since_press(record, _first_sound_s(record)),
         "press_to_listening_ms": _since_press(record, _listening_s(record)),
@@ -122,11 +138,21 @@ def timeline(record: Record) -> list[dict[str, Any]]:
         }
         for spoken in record.spoken
     ]
+    for spoken, turn in zip(record.spoken, _turns(record), strict=True):
+        if turn.chain is not None:
+            heard_s = spoken.last_voiced_s + turn.chain.heard_ms / 1000
+            entries.append(
+                {"at_s": heard_s, "who": "turn", "event": "answered", **asdict(turn.chain)}
+            )
     for entry in entries:
         for name in ("at_s", "last_voiced_received_s"):
             if isinstance(entry.get(name), float):
                 entry[name] = round(float(str(entry[name])) - record.pressed_s, 4)
     return sorted(entries, key=lambda entry: float(str(entry["at_s"])))
+
+
+def _turns(record: Record) -> list[Turn]:
+    return [_turn(record, index) for index in range(len(record.spoken))]
 
 
 def _turn(record: Record, index: int) -> Turn:
@@ -151,12 +177,39 @@ def _turn(record: Record, index: int) -> Turn:
         return Turn(heard[-1] if heard else None, str(answer["text"]), None, None)
     latency_s = audible.at_s - spoken.last_voiced_s
     thinking_s = float(str(answer["at_s"])) - _voiced_s(answer)
+    received = _first(record, What.AUDIO_RECEIVED, float(str(answer["at_s"])))
+    chain = None
+    if received is not None:
+        chain = Chain(
+            round((_voiced_s(answer) - spoken.last_voiced_s) * 1000, 1),
+            round((received.at_s - spoken.last_voiced_s) * 1000, 1),
+            round(latency_s * 1000, 1),
+        )
     return Turn(
         heard[-1] if heard else None,
         str(answer["text"]),
         round(latency_s * 1000, 1),
         round((latency_s - thinking_s) * 1000, 1),
+        chain,
     )
+
+
+def chains(record: Record) -> list[Chain]:
+    """Of all answers so far."""
+    return [turn.chain for turn in _turns(record) if turn.chain is not None]
+
+
+def _imagined_onsets(record: Record) -> list[float]:
+    """When the agent took its own voice, or nothing, for a visitor; seconds since the press."""
+    spoken = [(one.started_s, one.last_voiced_s + _ONSET_SLACK_S) for one in record.spoken]
+    onsets = (
+        float(str(event["at_s"])) for event in record.agent if event["event"] == "visitor_started"
+    )
+    return [
+        at_s - record.pressed_s
+        for at_s in onsets
+        if not any(began_s <= at_s <= ended_s for began_s, ended_s in spoken)
+    ]
 
 
 def _voiced_s(event: AgentEvent) -> float:

@@ -83,7 +83,7 @@ class CardStream:
                 break
             if not self._running:
                 self._running = True
-                self._anchor_s = asked_s
+                self._anchor_s = self._began_s(asked_s, frames)
             del self._pending[: frames * self._frame_bytes]
             self._progress = (-1, time.monotonic())
         self._tell()
@@ -107,6 +107,16 @@ class CardStream:
         self._unheard.clear()
         self._resampler, self._reference, self._key = None, None, None
         self.started = self._running = False
+
+    def _began_s(self, asked_s: float, frames: int) -> float:
+        """When the card began to play the first `frames` it was given, some time in the write.
+
+        The card's count of what is left tells when; its error is as good as the write was short.
+        """
+        written_s = time.monotonic()
+        left = self._device.queued()
+        counted_s = time.monotonic() - (frames - left) / self._device.rate_hz
+        return min(max(counted_s, asked_s), written_s)
 
     def _wake_up(self) -> None:
         """Begin the stream with silence: the echo canceller must know of a sound before it is

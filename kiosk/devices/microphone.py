@@ -68,7 +68,7 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
 
     def _capture(self, device: CapturePcm) -> None:
         """One run of the card, from its start to `stop`."""
-        data, read_s = device.read(), time.monotonic()  # starts the card: nothing may come before
+        data, waiting, read_s = _read(device)  # this starts the card: nothing may come before it
         self._outbox.put(Running(running=True))
         layout = CaptureLayout(
             device.rate_hz, device.channels, device.sample_format, device.channel
@@ -80,15 +80,15 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
         try:
             while self._wanted and not self._stopping:
                 if data:
-                    waiting = len(data) // frame_bytes + device.available()
-                    self._process(chain, deadline, data, read_s - waiting / device.rate_hz)
+                    frames = len(data) // frame_bytes + waiting
+                    self._process(chain, deadline, data, read_s - frames / device.rate_hz)
                     progress_s = read_s
                 else:
                     if read_s - progress_s > STALL_S:
                         raise DeviceError(f"the microphone delivered nothing for {STALL_S:g} s")
                     self._wake.wait(POLL_S)
                     self._wake.clear()
-                data, read_s = device.read(), time.monotonic()
+                data, waiting, read_s = _read(device)
             device.drop()
         finally:
             self._outbox.put(Running(running=False))
@@ -118,3 +118,14 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
 
     def _report_lost(self, error: DeviceError) -> None:
         self._outbox.put(Lost(error))
+
+
+def _read(device: CapturePcm) -> tuple[bytes, int, float]:
+    """What was captured, how many more frames wait, and when that was so.
+
+    The time is taken last, so that what follows from it may be too late (a thread can be kept from
+    the processor at any moment), never too early.
+    """
+    data = device.read()
+    waiting = device.available()
+    return data, waiting, time.monotonic()

@@ -5,36 +5,65 @@ Latencies are measured first, while nothing else runs. Exit code 0 only if every
 
 import argparse
 import json
+import multiprocessing
 import re
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.bench.figures import Figure, table
-from tests.bench.registry import PARTS
+from tests import rig
+from tests.bench.figures import Figure, Measurement, table
+from tests.bench.registry import PARTS, SWEEPS, timed
+
+_SIDE_BY_SIDE = 2
 
 
 def main() -> int:
+    args = _parser().parse_args()
+    if reason := rig.missing():
+        print(reason, file=sys.stderr)
+        return 69
+    began_s = time.monotonic()
+    figures = [*_one_by_one(_chosen(PARTS, args.only)), *_together(_chosen(SWEEPS, args.only))]
+    print("\n".join(table(figures)))
+    missed = sum(not figure.ok for figure in figures)
+    minutes = (time.monotonic() - began_s) / 60
+    print(f"\n{len(figures)} figures in {minutes:.1f} minutes; bars missed: {missed}")
+    rows = ",\n".join(json.dumps(figure.as_json()) for figure in figures)
+    args.json.write_text(f"[\n{rows}\n]\n", encoding="utf-8")
+    return 0 if figures and not missed else 1
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
         "--only",
+        default="",
         metavar="PATTERN",
-        help=f"only the parts whose name a regular expression finds: {', '.join(PARTS)}",
+        help=f"the parts whose name a regular expression finds: {', '.join(PARTS | SWEEPS)}",
     )
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="PATH")
-    args = parser.parse_args()
-    figures: list[Figure] = []
-    for name, measurement in PARTS.items():
-        if args.only is not None and not re.search(args.only, name):
-            continue
-        began_s = time.monotonic()
-        print(f"measuring: {name} ...", end=" ", file=sys.stderr, flush=True)
-        figures += measurement()
-        print(f"{time.monotonic() - began_s:.0f} s", file=sys.stderr)
-    print("\n".join(table(figures)))
-    rows = ",\n".join(json.dumps(figure.as_json()) for figure in figures)
-    args.json.write_text(f"[\n{rows}\n]\n", encoding="utf-8")
-    return 0 if figures and all(figure.ok for figure in figures) else 1
+    return parser
+
+
+def _chosen(parts: Mapping[str, Measurement], pattern: str) -> dict[str, Measurement]:
+    return {name: part for name, part in parts.items() if re.search(pattern, name)}
+
+
+def _one_by_one(parts: Mapping[str, Measurement]) -> Iterator[Figure]:
+    for name, measurement in parts.items():
+        yield from timed(name, measurement)
+
+
+def _together(sweeps: Mapping[str, Measurement]) -> Iterator[Figure]:
+    # Spawned: what was measured before has left threads, which a fork would copy in mid-step.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(_SIDE_BY_SIDE, context) as pool:
+        results = [pool.submit(timed, name, sweep) for name, sweep in sweeps.items()]
+        for result in results:
+            yield from result.result()
 
 
 if __name__ == "__main__":

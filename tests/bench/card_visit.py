@@ -6,7 +6,6 @@ passes the cards.
 """
 
 import asyncio
-import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +38,7 @@ device = "vmic"
 [playback]
 device = "vspk"
 [gate]
-mode = "open"
+mode = "{gate}"
 [visit]
 disclosure = false
 idle_s = 3600
@@ -62,31 +61,31 @@ class CardVisit:
     heard: Tape  # what its microphone's card gets
     played: Tape
 
-    @asynccontextmanager
-    async def feeding(self, samples: Samples) -> AsyncIterator[None]:
-        """Play into its microphone, mono at the tape's rate."""
-        path = self.rig.directory / "feed.raw"
-        path.write_bytes(samples_to_bytes(samples))
-        card = self.rig.microphone
-        player = await asyncio.create_subprocess_exec(
-            "pacat",
-            "--playback",
-            f"--server={card.server}",
-            f"--device={card.sink}",
-            f"--rate={RATE_HZ}",
-            "--channels=1",
-            "--format=s16le",
-            "--raw",
-            "--latency-msec=100",
-            str(path),
-            env=self.rig.env,
-        )
-        try:
-            yield
-        finally:
-            if player.returncode is None:
-                player.terminate()
-            await player.wait()
+
+@asynccontextmanager
+async def feeding(rig: rigs.Rig, samples: Samples) -> AsyncIterator[None]:
+    """Play into the microphone, mono at the tape's rate; what is left at the end is not heard."""
+    path = rig.directory / "feed.raw"
+    path.write_bytes(samples_to_bytes(samples))
+    player = await asyncio.create_subprocess_exec(
+        "pacat",
+        "--playback",
+        f"--server={rig.microphone.server}",
+        f"--device={rig.microphone.sink}",
+        f"--rate={RATE_HZ}",
+        "--channels=1",
+        "--format=s16le",
+        "--raw",
+        "--latency-msec=100",
+        str(path),
+        env=rig.env,
+    )
+    try:
+        yield
+    finally:
+        if player.returncode is None:
+            player.terminate()
+        await player.wait()
 
 
 @contextmanager
@@ -109,7 +108,7 @@ async def kiosk_visit() -> AsyncIterator[CardVisit]:
     """`kiosk run` with its default sound, but for a gate that stands open."""
     with cards() as rig:
         async with scripted_server() as server:
-            config = KIOSK_CONFIG.format(url=server.url)
+            config = KIOSK_CONFIG.format(url=server.url, gate="open")
             async with kiosk_process(rig.directory, config, rig.env) as kiosk:
                 with Tape(rig, rig.microphone) as heard, Tape(rig, rig.speaker) as played:
                     await kiosk.ask("press")
@@ -139,7 +138,7 @@ async def peer_visit(*options: str) -> AsyncIterator[CardVisit]:
 def _peer(arguments: list[str], env: dict[str, str]) -> Iterator[None]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.peer", *arguments],
-        env={**env, "PYTHONPATH": os.getcwd()},
+        env={**env, "PYTHONPATH": str(Path.cwd())},
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # PortAudio tries every device that ALSA could have
     )

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from kiosk.errors import UnavailableError
 from kiosk.ops.control import request
@@ -30,11 +31,15 @@ class KioskProcess:
     async def ask(self, command: str) -> dict[str, object]:
         return await asyncio.to_thread(request, self.socket, command)
 
-    async def wait_for(self, key: str, *values: object, timeout_s: float = 20.0) -> None:
+    async def wait_for(
+        self, key: str, *values: object, timeout_s: float = 20.0, every_s: float = 0.01
+    ) -> None:
         """Poll its status until this of it is one of these."""
         async with asyncio.timeout(timeout_s):
-            while (await self.ask("status"))[key] not in values:
-                await asyncio.sleep(0.01)
+            while True:
+                if (await self.ask("status"))[key] in values:
+                    return
+                await asyncio.sleep(every_s)
 
     def cpu_s(self) -> float:
         """Processor time of all its threads so far."""
@@ -61,15 +66,11 @@ async def kiosk_process(
         manager.bind(str(notify))
         manager.settimeout(_START_TIMEOUT_S)
         started_s = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kiosk", "run", "--config", str(config)],
-            env={**env, "NOTIFY_SOCKET": str(notify)},
-            stdin=subprocess.DEVNULL,
-            stderr=stderr,
-        )
+        process = _run(config, {**env, "NOTIFY_SOCKET": str(notify)}, stderr)
         try:
             await asyncio.to_thread(_await_ready, manager, log)
             kiosk = KioskProcess(process, control, time.monotonic() - started_s)
+            manager.close()  # unread, its queue would fill and hold the kiosk up
             with suppress(UnavailableError):
                 await kiosk.wait_for("unfit", None)
             yield kiosk
@@ -79,6 +80,11 @@ async def kiosk_process(
                 process.wait(_END_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _run(config: Path, env: Mapping[str, str], stderr: IO[bytes]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "kiosk", "run", "--config", str(config)]
+    return subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stderr=stderr)
 
 
 def _await_ready(manager: socket.socket, log: Path) -> None:

@@ -16,7 +16,7 @@ from kiosk.audio.pcm import INTERNAL_RATE_HZ, PCM_16000, Samples, samples_from_b
 from kiosk.audio.resample import resample
 from kiosk.convai.client_messages import UserAudio
 from kiosk.convai.server_messages import AgentAudio, Interruption
-from tests.bench.card_visit import CardVisit, kiosk_visit, noise, peer_visit
+from tests.bench.card_visit import CardVisit, feeding, kiosk_visit, noise, peer_visit
 from tests.bench.figures import AT_MOST, Figure, percentile, times_better
 from tests.bench.tape import RATE_HZ, Clock
 from tests.integration.cards import correlation
@@ -28,6 +28,7 @@ _TURN_S = 0.3
 _INTERRUPTIONS = 30
 _PIECE_S = 0.2  # as the agent sends
 _LONG_TURN_PIECES = 12
+_HUSH_S = 0.9  # from an interruption to the next turn
 _PIECE_STEP = RATE_HZ // INTERNAL_RATE_HZ
 _AUDIBLE = 300
 _RECOGNISED = 0.8  # how alike a piece of the stream must be to what the card got
@@ -48,7 +49,7 @@ async def measured(
     latencies = Latencies()
     async with visiting as visit:
         await asyncio.sleep(1.0)
-        async with visit.feeding(noise(_LISTENING_S)):
+        async with feeding(visit.rig, noise(_LISTENING_S)):
             began_s = time.monotonic()
             await asyncio.sleep(_LISTENING_S - 0.5)
         ended_s = time.monotonic() - 0.5
@@ -93,7 +94,7 @@ async def _interruptions(visit: CardVisit) -> list[float]:
         await asyncio.sleep(0.6 + 0.0237 * (number % 9))
         cut.append(time.monotonic())
         await visit.connection.send(Interruption(number))
-        await asyncio.sleep(0.9)
+        await asyncio.sleep(_HUSH_S)
     return cut
 
 
@@ -107,9 +108,7 @@ def _tone(seconds: float) -> Samples:
 # --- what was seen -------------------------------------------------------------------------------
 
 
-def _ages_ms(
-    messages: list[tuple[float, Samples]], heard: Samples, clock: Clock
-) -> list[float]:
+def _ages_ms(messages: list[tuple[float, Samples]], heard: Samples, clock: Clock) -> list[float]:
     """Of each message's first sample when the message came, second by second of the stream."""
     at_wire_rate = resample(heard, RATE_HZ, INTERNAL_RATE_HZ)
     ages: list[float] = []
@@ -135,7 +134,8 @@ def _onset_ms(sent_s: float, played: Samples, clock: Clock) -> float:
 
 def _end_ms(cut_s: float, played: Samples, clock: Clock) -> float:
     first = clock.index(cut_s)
-    loud = np.flatnonzero(np.abs(played[first : first + round(0.9 * RATE_HZ)]) > _AUDIBLE)
+    window = round(_HUSH_S * RATE_HZ * 0.9)  # ends before the next turn can begin
+    loud = np.flatnonzero(np.abs(played[first : first + window]) > _AUDIBLE)
     return float(loud[-1] + 1) * 1000 / RATE_HZ if len(loud) else 0.0
 
 

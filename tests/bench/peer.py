@@ -30,9 +30,9 @@ def main() -> None:
         requires_auth=False,
         audio_interface=sound,
     )
-    conversation.start_session()
+    conversation.start_session()  # type: ignore[no-untyped-call]
     sys.stdin.read()
-    conversation.end_session()
+    conversation.end_session()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,46 @@
-"""What is measured, in its order: latencies first, while nothing else runs."""
+"""What is measured, in its order: latencies first, while nothing else runs; the sweeps, which only
+compute, at last and side by side."""
 
-from tests.bench import latency
-from tests.bench.figures import Measurement
+import importlib
+import importlib.util
+import sys
+import time
+import traceback
+
+from kiosk.errors import KioskError
+from tests.bench import gates, latency, machine, resampling, stages, visits
+from tests.bench.figures import AT_MOST, Figure, Measurement
 
 PARTS: dict[str, Measurement] = {
     "latency": latency.figures,
+    "share": visits.share_figures,
+    "press": visits.press_figures,
+    "dead-peer": visits.death_figures,
+    "idle": machine.idle_figures,
+    "conversation": machine.conversation_figures,
+    "stages": stages.figures,
 }
+SWEEPS: dict[str, Measurement] = {
+    "resampling": resampling.figures,
+    "gate": gates.figures,
+}
+
+if importlib.util.find_spec("tests.bench.echo_sweep") is not None:
+    SWEEPS["echo"] = importlib.import_module("tests.bench.echo_sweep").figures
+
+
+def timed(name: str, measurement: Measurement) -> list[Figure]:
+    """The figures of one part; one that could not be had if it fails, and the others go on."""
+    began_s = time.monotonic()
+    _tell(f"measuring {name} ...")
+    try:
+        figures = list(measurement())
+    except (AssertionError, OSError, RuntimeError, KioskError):
+        traceback.print_exc()
+        figures = [Figure(f"{name}: failed", "", None, AT_MOST(0))]
+    _tell(f"measured {name} in {time.monotonic() - began_s:.0f} s")
+    return figures
+
+
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)

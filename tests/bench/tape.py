@@ -79,7 +79,11 @@ class Tape:
 class Clock:
     """Monotonic seconds of a tape's samples."""
 
-    def __init__(self, arrived_s: "np.ndarray[tuple[int], np.dtype[np.float64]]", counts: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
+    def __init__(
+        self,
+        arrived_s: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+        counts: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    ) -> None:
         starts_s = arrived_s - counts / RATE_HZ  # of the tape, as each piece has it
         window = (counts // (_WINDOW_S * RATE_HZ)).astype(int)
         self._starts_s = [float(starts_s[window == n].min()) for n in range(window.max() + 1)]

@@ -19,6 +19,7 @@ from kiosk.demo.script import GOODBYE, Line, When
 from kiosk.demo.servers import servers
 from kiosk.demo.stage import Record, Stage, settings_for
 from kiosk.devices.virtual import Room
+from kiosk.ops.control import request
 from kiosk.visit.host import NERVOUS_S
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
@@ -110,8 +111,9 @@ async def _presses_ms() -> tuple[list[float], list[float], list[float]]:
         async with (
             scripted_server() as server,
             slow_link(server.url, _ROUND_TRIP_S) as link,
-            virtual_kiosk(settings(Path(name), link.url), Room()) as kiosk,
+            virtual_kiosk(its := settings(Path(name), link.url), Room()) as kiosk,
         ):
+            socket = its.control.socket
             for number in range(_PRESSES):
                 pressed_s = kiosk.button.press()
                 light.append((_light_s(kiosk, pressed_s) - pressed_s) * 1000)
@@ -127,7 +129,7 @@ async def _presses_ms() -> tuple[list[float], list[float], list[float]]:
                 # Sooner, the press would be taken for a nervous second one.
                 await asyncio.sleep(NERVOUS_S + 0.1 + 0.0037 * (number % 7))
                 chime.append((_chime_s(kiosk, pressed_s) - pressed_s) * 1000)
-                kiosk.button.press()
+                await asyncio.to_thread(request, socket, "end")
                 await kiosk.state(State.IDLE)
     return light, chime, listening
 
