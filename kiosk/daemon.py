@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 # READY does not wait longer than this for the cards to say whether they could be opened.
 _DEVICES_TIMEOUT_S = 3.0
 
+_SWITCH_INTERVAL_S = 0.001
+
 # What popular guides tell clients to send, for `convai.compat`.
 _KEEP_ALIVES = {"off": None, "space": " ", "user_activity": serialize(UserActivity())}
 _END_OF_STREAM = '{"text": ""}'
@@ -47,6 +50,8 @@ _END_OF_STREAM = '{"text": ""}'
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT and return 0; raises KioskError for what an operator can mend."""
+    # A sound thread that wants the interpreter waits this long at most until it is let in.
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # The one place where a cancellation ends: a signal asked for it.
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(_run_until_signalled(Daemon(settings, configured_hardware(settings))))

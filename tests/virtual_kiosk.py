@@ -76,8 +76,8 @@ def tones_for_sentences(directory: Path) -> Path:
 def settings(directory: Path, agent_url: str, **tables: dict[str, Any]) -> Settings:
     """A public agent at this address, virtual devices, and what the test changes.
 
-    The kiosk's sentences are replaced by short tones, and no gain changes what is said: it can be
-    compared sample by sample.
+    The kiosk's sentences are replaced by short tones. These rooms have no echo and nobody too
+    quiet, so nothing changes what is said: it can be compared sample by sample.
     """
     values: dict[str, dict[str, Any]] = {
         "agent": {"id": "agent_local", "url": agent_url},
@@ -86,6 +86,7 @@ def settings(directory: Path, agent_url: str, **tables: dict[str, Any]) -> Setti
         "indicator": {"driver": "none"},
         "capture": {"driver": "virtual"},
         "playback": {"driver": "virtual"},
+        "echo": {"mode": "off"},
         "gain": {"mode": "fixed"},
         "visit": {"disclosure": False, "messages_dir": tones_for_sentences(directory)},
         "control": {"socket": directory / "control.sock"},

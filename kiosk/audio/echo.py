@@ -217,4 +217,4 @@ _FULL_SCALE_DB = 20 * np.log10(32768.0)
 def _power_db(samples: Samples) -> float:
     """Decibels over one squared unit of the int16 scale."""
     wide = samples.astype(np.float32)
-    return float(10 * np.log10(float(wide @ wide) / len(wide) + _TINY))
+    return float(10 * np.log10(float(np.einsum("n,n->", wide, wide)) / len(wide) + _TINY))

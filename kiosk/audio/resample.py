@@ -51,8 +51,10 @@ class Resampler:
         if not len(positions):
             return silence(0)
         windows = np.lib.stride_tricks.sliding_window_view(stream, taps)
+        # Sums of products by einsum, never by `@`: that is BLAS, whose threads spin while they wait
+        # for each other, and in a thread of real-time priority they would wait for ever.
         if self._up == 1:
-            return to_int16(windows[positions] @ self._bank[0])
+            return to_int16(np.einsum("nk,k->n", windows[positions], self._bank[0]))
         chosen = windows[positions // self._up]
         return to_int16(np.einsum("nk,nk->n", chosen, self._bank[positions % self._up]))
 

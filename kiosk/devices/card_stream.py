@@ -61,15 +61,14 @@ class CardStream:
         if not self.started:
             self._wake_up()
         heard_at_s = self._end_s() + self._resampler.delay_s
-        reference = self._reference.push(_louder(samples, self._device.software_gain))
-        later_s = self._resampler.delay_s - self._reference.delay_s
-        self._unheard.append((self._frames / self._device.rate_hz + later_s, reference))
+        self._note(self._reference.push(_louder(samples, self._device.software_gain)))
         self._put(self._resampler.push(samples))
         return heard_at_s
 
     def append_tail(self) -> None:
         """What still stands in the resampler's filter, once."""
-        if self._resampler is not None:
+        if self._resampler is not None and self._reference is not None:
+            self._note(self._reference.flush())
             self._put(self._resampler.flush())
             self._resampler, self._reference, self._key = None, None, None
             self.write_out()
@@ -84,6 +83,7 @@ class CardStream:
             if not self._running:
                 self._running = True
                 self._anchor_s = self._began_s(asked_s, frames)
+                self._xruns = self._device.xruns
             del self._pending[: frames * self._frame_bytes]
             self._progress = (-1, time.monotonic())
         self._tell()
@@ -142,6 +142,7 @@ class CardStream:
             self._tell()
             self._xruns = self._device.xruns
             self._running = False
+            self._silent_since_s = counted_s
             self._wake_up()
             return self._anchor_s + self._frames / rate_hz
         if self._xruns != self._device.xruns or abs(counted_s - measured_s) > _GAP_S:
@@ -150,6 +151,13 @@ class CardStream:
             self._anchor_s, self._frames = measured_s, 0
             return measured_s
         return counted_s
+
+    def _note(self, reference: Samples) -> None:
+        """Remember the reference for what is put next."""
+        assert self._resampler is not None
+        assert self._reference is not None
+        later_s = self._resampler.delay_s - self._reference.delay_s
+        self._unheard.append((self._frames / self._device.rate_hz + later_s, reference))
 
     def _tell(self) -> None:
         """Let the echo canceller know what is heard when."""

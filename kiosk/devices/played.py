@@ -11,8 +11,9 @@ from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples
 from kiosk.audio.track import Track
 
 _KEEP_S = 2.0
-# Pieces of one stream join without a seam: a rounding of their times must not tear them apart.
-_SNAP_SAMPLES = INTERNAL_RATE_HZ // 1000
+# Pieces of one stream join without a seam: a rounding of their times must not tear them apart. A
+# sound of another rate begins up to a millisecond off, and that is where it is heard.
+_SNAP_SAMPLES = 3
 
 
 class PlayedSound:

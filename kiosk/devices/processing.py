@@ -23,7 +23,7 @@ _CANCELLERS: dict[str, Callable[[], Canceller]] = {
 
 
 class Processing:
-    """Used by the capture thread, but for `played`, `meter` and `full_duplex`."""
+    """Used by the capture thread, but for `meter`."""
 
     def __init__(self, settings: Settings, played: PlayedSound) -> None:
         self.meter = Meter()

@@ -94,7 +94,6 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
                     self._sounding = None
             if flush:
                 stream.drop()
-                self._ducking.settle()
                 self._outbox.put(Flushed(time.monotonic()))
             self._feed(stream)
             if not self._finish(stream):
@@ -111,6 +110,8 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
                 stream.write_out()
                 return
             clip, samples, first = piece
+            if not stream.started:
+                self._ducking.settle()
             samples = self._ducking.push(samples, clip.rate_hz)
             heard_at_s = stream.append(samples, clip.rate_hz, clip.source)
             if first:

@@ -3,7 +3,7 @@
 import asyncio
 
 from kiosk.audio.earcons import Earcon
-from kiosk.devices.ports import Began, Drained, Flushed, Source, Speaker
+from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
 from kiosk.visit.speech import Voice, earcon_clip
 from kiosk.visit.timeline import Moment, Observer, What
 
@@ -25,7 +25,9 @@ class Announcer:
         self._voice = voice
         self._observe = observe
         self._given = 0
-        self._unfinished: list[str] = []  # sentences given to the loudspeaker, not yet heard out
+        # Sentences given to the loudspeaker, not yet heard out.
+        self._unfinished: list[tuple[str, Clip]] = []
+        self._sounding: Clip | None = None
         self._owed: list[str] = []
         self._silent = asyncio.Event()
         self._silent.set()
@@ -42,14 +44,14 @@ class Announcer:
         """Say a sentence; one that could not be rendered is left out."""
         clip = self._voice.sentence(key)
         if clip is not None:
-            self._unfinished.append(key)
+            self._unfinished.append((key, clip))
             self._silent.clear()
             self._given = self._speaker.play(clip)
 
     def give_way(self) -> None:
         """The visitor speaks: stop. What must be heard is owed."""
         if self._unfinished:
-            self._owed += [key for key in self._unfinished if key in _MUST_BE_HEARD]
+            self._owed += [key for key, _ in self._unfinished if key in _MUST_BE_HEARD]
             self._unfinished.clear()
             self._speaker.flush(Source.SPEECH)
 
@@ -69,10 +71,16 @@ class Announcer:
 
     def on_speaker(self, event: Began | Drained | Flushed) -> None:
         match event:
-            case Began(clip, heard_at_s) if clip.source in _HEARD:
-                self._observe(Moment(_HEARD[clip.source], heard_at_s))
-            case Drained(clips) if clips >= self._given:
-                self._unfinished.clear()
-                self._silent.set()
-            case _:
-                pass
+            case Began(clip, heard_at_s):
+                if self._unfinished and self._unfinished[0][1] is self._sounding:
+                    del self._unfinished[0]  # another sound follows: it was heard out
+                self._sounding = clip
+                if clip.source in _HEARD:
+                    self._observe(Moment(_HEARD[clip.source], heard_at_s))
+            case Drained(clips):
+                self._sounding = None
+                if clips >= self._given:
+                    self._unfinished.clear()
+                    self._silent.set()
+            case Flushed():
+                self._sounding = None

@@ -6,6 +6,7 @@ Latencies are measured first, while nothing else runs. Exit code 0 only if every
 import argparse
 import json
 import multiprocessing
+import os
 import re
 import sys
 import time
@@ -18,6 +19,7 @@ from tests.bench.figures import Figure, Measurement, table
 from tests.bench.registry import PARTS, SWEEPS, timed
 
 _SIDE_BY_SIDE = 2
+_QUIET_LOAD = 1.0
 
 
 def main() -> int:
@@ -25,6 +27,8 @@ def main() -> int:
     if reason := rig.missing():
         print(reason, file=sys.stderr)
         return 69
+    if (load := os.getloadavg()[0]) > _QUIET_LOAD:
+        print(f"this machine is busy (load {load:.1f}): latencies will show it", file=sys.stderr)
     began_s = time.monotonic()
     figures = [*_one_by_one(_chosen(PARTS, args.only)), *_together(_chosen(SWEEPS, args.only))]
     print("\n".join(table(figures)))

@@ -1,5 +1,6 @@
 """What a benchmark says: figures, each with the peer's beside it and the bar it must meet."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +21,7 @@ class Bar:
         return f"{'ratio ' if self.of_ratio else ''}{sign} {self.limit:g}"
 
     def met_by(self, value: float | None) -> bool:
-        if value is None or value != value:  # what could not be measured meets nothing
+        if value is None or math.isnan(value):  # what could not be measured meets nothing
             return False
         return value <= self.limit if self.sense == "at most" else value >= self.limit
 
@@ -112,4 +113,5 @@ def _text(value: float | None) -> str:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None or value != value else round(value, 4)
+    # JSON has no word for infinity.
+    return None if value is None or not math.isfinite(value) else round(value, 4)

@@ -116,8 +116,8 @@ async def _presses_ms() -> tuple[list[float], list[float], list[float]]:
             socket = its.control.socket
             for number in range(_PRESSES):
                 pressed_s = kiosk.button.press()
-                light.append((_light_s(kiosk, pressed_s) - pressed_s) * 1000)
                 await kiosk.state(State.LISTENING)
+                light.append((_light_s(kiosk, pressed_s) - pressed_s) * 1000)
                 listening_s = next(
                     moment.at_s
                     for moment in kiosk.moments

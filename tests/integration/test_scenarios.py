@@ -110,7 +110,9 @@ class Play:
     ) -> dict[str, Any]:
         scenario = self.scenario
         quickly = {"disclosure": False, "messages_dir": tones_for_sentences(self._directory)}
-        for name, table in {"visit": quickly, **scenario.kiosk}.items():
+        # These rooms have no echo, and eight kiosks share one interpreter.
+        anechoic = {"mode": "off"}
+        for name, table in {"visit": quickly, "echo": anechoic, **scenario.kiosk}.items():
             changes[name] = {**changes.get(name, {}), **table}
         changes["visit"] = {**quickly, **changes["visit"]}
         lines = await spoken(rehearsed(scenario.visitor), self._record.room.rate_hz)

@@ -44,7 +44,7 @@ async def test_the_first_word_arrives_whole_however_long_connecting_takes(
     speech = words(1.5)
     async with (
         scripted_server(metadata_delay_s=delay_ms / 1000) as server,
-        virtual_kiosk(settings(short_dir, server.url, echo={"mode": "off"}), quiet_room()) as kiosk,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
     ):
         kiosk.room.say(speech, kiosk.button.press())
         connection = await server.connection()

@@ -43,9 +43,7 @@ def test_a_response_keeps_the_energy_and_begins_with_the_direct_sound(
 
 
 def test_the_same_room_sounds_the_same_and_another_differently() -> None:
-    first, again, other = (
-        impulse_response(kiosk_in(0.3, seed), RATE_HZ) for seed in (1, 1, 2)
-    )
+    first, again, other = (impulse_response(kiosk_in(0.3, seed), RATE_HZ) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other, atol=0.01)
 

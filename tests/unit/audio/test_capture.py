@@ -12,7 +12,10 @@ from kiosk.audio.capture import (
     CaptureLayout,
     Treatment,
 )
-from kiosk.audio.gate import Gate, GateSettings
+from kiosk.audio.echo import HalfDuplex, Heard
+from kiosk.audio.gain import Gain, GainSettings
+from kiosk.audio.gate import Gate, GateSettings, kiosk_gate
+from kiosk.audio.levels import Meter, rms_dbfs
 from kiosk.audio.pcm import Samples, upmix
 from tests.unit.audio.test_gate import loud
 from tests.unit.sounds import noise
@@ -73,3 +76,124 @@ def test_the_gate_judges_every_chunk_once() -> None:
     chunks = list(chain.push(upmix(noise(0.11, 16_000), 1), START_S))
     assert asked == [CHUNK_SAMPLES] * 5
     assert [chunk.verdict.speech for chunk in chunks] == [False, False, True, True, True]
+
+
+# --- the treatment ------------------------------------------------------------------------------
+
+
+class Split:
+    """A canceller of which the agent hears 2, and the gate 1; it may say that the agent sounds."""
+
+    def __init__(self, *, agent_sounds: bool = False) -> None:
+        self.agent_sounds = agent_sounds
+        self.far: list[Samples] = []
+
+    def push(self, mic: Samples, far: Samples) -> Heard:
+        self.far.append(far)
+        near, judged = np.full_like(mic, 2), np.full_like(mic, 1)
+        return Heard(near, judged, self.agent_sounds)
+
+
+class Counting:
+    """A loudspeaker whose sound is a number: how many milliseconds after the start it is."""
+
+    def get(self, from_s: float, count: int) -> Samples:
+        return np.full(count, round((from_s - START_S) * 1000), dtype=np.int16)
+
+
+def treated(treatment: Treatment, samples: Samples) -> list[CapturedChunk]:
+    chain = CaptureChain(CaptureLayout(16_000, 1), treatment)
+    return list(chain.push(upmix(samples, 1), START_S))
+
+
+def values(samples: Samples | None) -> set[int]:
+    return set() if samples is None else set(samples.tolist())
+
+
+def test_the_loudspeaker_is_taken_out_then_the_gate_judges_then_the_gain_is_applied() -> None:
+    judged: list[set[int]] = []
+
+    def detector(chunk: Samples) -> bool:
+        judged.append(values(chunk))
+        return True
+
+    gain = Gain(GainSettings(mode="fixed", fixed_db=20))
+    treatment = Treatment(Gate(GateSettings(), detector), Split(), gain)
+    chunks = treated(treatment, noise(0.2, 16_000))
+    assert judged == [{1}] * 10
+    assert values(chunks[-1].samples) == {20}
+
+
+def test_the_canceller_gets_what_was_played_meanwhile_ten_milliseconds_ahead() -> None:
+    split = Split()
+    treated(Treatment(Gate(GateSettings(), loud), split, played=Counting()), noise(0.1, 16_000))
+    assert [values(far) for far in split.far] == [{10}, {30}, {50}, {70}, {90}]
+
+
+def test_the_meter_hears_the_microphone_before_anything_is_done_to_it() -> None:
+    meter = Meter()
+    gain = Gain(GainSettings(mode="fixed", fixed_db=20))
+    sound = noise(3, 16_000, rms=1000)
+    treated(Treatment(Gate(GateSettings(), loud), Split(), gain, meter=meter), sound)
+    assert meter.levels.speech_dbfs is None
+    assert meter.levels.room_dbfs == pytest.approx(rms_dbfs(sound), abs=0.5)
+
+
+def test_what_the_agent_says_is_not_metered_as_a_visitors_voice() -> None:
+    sound = noise(3, 16_000, rms=1000)
+    for agent_sounds in (True, False):
+        meter = Meter()
+        gate = Gate(GateSettings(), lambda _: True)
+        treated(Treatment(gate, Split(agent_sounds=agent_sounds), meter=meter), sound)
+        assert (meter.levels.speech_dbfs is None) == agent_sounds
+
+
+def test_while_only_the_agent_sounds_what_is_left_of_the_room_stands_in() -> None:
+    gate = Gate(GateSettings(), lambda _: False)
+    chunks = treated(Treatment(gate, Split(agent_sounds=True)), noise(1, 16_000))
+    assert {chunk.verdict.passes for chunk in chunks} == {False}
+    assert [values(chunk.stand_in) for chunk in chunks] == [{1}] * 50
+    assert values(chunks[0].samples) == {2}  # for the pre-roll
+
+
+def test_a_visitor_who_speaks_over_the_agent_passes_with_their_own_sound() -> None:
+    gate = Gate(GateSettings(), lambda _: True)
+    chunks = treated(Treatment(gate, Split(agent_sounds=True)), noise(0.2, 16_000))
+    assert [chunk.verdict.passes for chunk in chunks] == [False] * 2 + [True] * 8
+    assert {chunk.stand_in is None for chunk in chunks[2:]} == {True}
+    assert values(chunks[-1].samples) == {2}
+
+
+def test_while_nothing_is_played_nothing_stands_in() -> None:
+    gate = Gate(GateSettings(), lambda _: False)
+    chunks = treated(Treatment(gate, Split()), noise(1, 16_000))
+    assert {(chunk.verdict.passes, chunk.stand_in is None) for chunk in chunks} == {(True, True)}
+
+
+def test_in_half_duplex_nothing_of_what_is_heard_meanwhile_goes_out() -> None:
+    class Noisy:
+        def get(self, from_s: float, count: int) -> Samples:
+            return noise(count / 16_000, 16_000)
+
+    gate = Gate(GateSettings(), loud)
+    chunks = treated(Treatment(gate, HalfDuplex(), played=Noisy()), noise(1, 16_000, rms=8000))
+    assert not any(chunk.verdict.speech for chunk in chunks)
+    assert not any(chunk.samples.any() for chunk in chunks)
+
+
+@pytest.mark.parametrize("agent_sounds", [True, False])
+def test_the_gate_does_not_learn_the_room_while_the_agent_sounds(agent_sounds: bool) -> None:
+    """What a canceller leaves is no room: the true one is judged as ever, once it is heard."""
+
+    class Muffled:
+        def push(self, mic: Samples, far: Samples) -> Heard:
+            return Heard(mic, np.zeros_like(mic), agent_sounds)
+
+    gate = kiosk_gate(GateSettings())
+    room = noise(12, 16_000, rms=100)
+    treated(Treatment(gate), room)
+    assert gate._leveller is not None
+    learnt_db = gate._leveller.gain_db
+    treated(Treatment(gate, Muffled()), noise(12, 16_000))
+    kept = gate._leveller.gain_db == pytest.approx(learnt_db)
+    assert kept == agent_sounds

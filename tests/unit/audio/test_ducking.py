@@ -70,9 +70,7 @@ def test_a_fade_in_pieces_is_the_fade_of_the_whole(sizes: list[int], up: bool) -
     in_pieces = [pieces.push(piece, RATE_HZ) for piece in np.split(sound, cuts)]
     at_once = whole.push(sound, RATE_HZ)
     # A step at a seam may be rounded off: by less than the change of one sample.
-    np.testing.assert_allclose(
-        np.concatenate(in_pieces).astype(int), at_once.astype(int), atol=16
-    )
+    np.testing.assert_allclose(np.concatenate(in_pieces).astype(int), at_once.astype(int), atol=16)
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.audio.acoustics import impulse_response, kiosk_in
+from kiosk.audio.acoustics import EchoPath, impulse_response, kiosk_in
 from kiosk.audio.echo import (
     ONSET_GUARD_MS,
     REFERENCE_LEAD_S,
@@ -34,8 +34,9 @@ def decibels(ratio: float) -> float:
 def echo_of(far: Samples, delay_ms: int = 60, seed: int = 1, gain: float = 0.5) -> Samples:
     """What a microphone hears of a loudspeaker in a room, and of a quiet room's noise."""
     response = impulse_response(kiosk_in(0.3, seed), RATE_HZ)
-    late = np.concatenate((np.zeros(delay_ms * RATE_HZ // 1000), np.convolve(far, response)))
-    return to_int16(gain * late[: len(far)] + noise(len(far) / RATE_HZ, RATE_HZ, rms=6))
+    lead = np.zeros(len(response) - 1 + delay_ms * RATE_HZ // 1000, np.float32)
+    late = EchoPath(response).through(np.concatenate((lead, far.astype(np.float32))))[: len(far)]
+    return to_int16(gain * late + noise(len(far) / RATE_HZ, RATE_HZ, rms=6))
 
 
 def heard(canceller: Canceller, mic: Samples, far: Samples) -> list[Heard]:
@@ -224,12 +225,18 @@ def test_an_estimate_earlier_than_all_before_is_followed_at_once() -> None:
     assert off[100:] == pytest.approx([-0.05 * RATE_HZ] * 100, abs=1)
 
 
-def test_a_first_estimate_that_was_late_is_put_right_sample_by_sample() -> None:
-    off, jumps = positions([0.005] + [0.0] * 150)
+def test_a_first_estimate_that_was_late_is_put_right_with_the_first_that_is_not() -> None:
+    off, jumps = positions([0.005] * 10 + [0.0] * 150)
+    assert jumps == 0
+    assert off[:10] == pytest.approx([80.0] * 10, abs=0.01)
+    assert off[10:] == pytest.approx([0.0] * 150, abs=0.01)
+
+
+def test_once_it_is_settled_an_early_estimate_moves_it_by_a_sample_a_chunk_only() -> None:
+    off, jumps = positions([0.0] * 60 + [-0.002] * 60)
     assert jumps == 0
     assert np.abs(np.diff(off)).max() < 1.01
-    assert off[0] == pytest.approx(80)
-    assert off[-1] == pytest.approx(0, abs=1.01)
+    assert off[-1] == pytest.approx(-0.002 * RATE_HZ, abs=1.01)
 
 
 @pytest.mark.parametrize("ppm", [50, -50])

@@ -1,19 +1,12 @@
 import numpy as np
 import pytest
 
-from kiosk.audio.acoustics import impulse_response, kiosk_in
 from kiosk.audio.linear_echo import BLOCK, LinearCanceller
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples, silence, to_int16
+from tests.unit.audio.test_echo import echo_of
 from tests.unit.sounds import noise, rms, syllables
 
 RATE_HZ = INTERNAL_RATE_HZ
-
-
-def echo_of(far: Samples, delay_ms: int, seed: int = 1) -> Samples:
-    """What a microphone hears of a loudspeaker in a room, and of a quiet room's noise."""
-    response = impulse_response(kiosk_in(0.3, seed), RATE_HZ)
-    late = np.concatenate((np.zeros(delay_ms * RATE_HZ // 1000), np.convolve(far, response)))
-    return to_int16(0.4 * late[: len(far)] + noise(len(far) / RATE_HZ, RATE_HZ, rms=6))
 
 
 def cancelled(canceller: LinearCanceller, mic: Samples, far: Samples) -> Samples:

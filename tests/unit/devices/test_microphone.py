@@ -3,22 +3,24 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from kiosk.audio.capture import CapturedChunk, Treatment
-from kiosk.audio.echo import Canceller
+from kiosk.audio.echo import Canceller, Heard
 from kiosk.audio.gate import Gate, GateSettings
 from kiosk.audio.levels import rms_dbfs
-from kiosk.audio.pcm import Samples
+from kiosk.audio.pcm import SampleFormat, Samples, samples_to_bytes
+from kiosk.devices import microphone
 from kiosk.devices.bridge import STALL_S
 from kiosk.devices.microphone import MicrophoneThread
-from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Running
+from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Overloaded, Running
 from kiosk.devices.virtual import Room, VirtualCapture
 from tests.unit.devices.cards import CaptureCard, Ears, Slot, stand_still
-from tests.unit.sounds import tone
+from tests.unit.sounds import noise, tone
 
 
 @dataclass
@@ -211,3 +213,124 @@ async def test_a_thread_can_be_closed_at_any_moment() -> None:
             thread.start()
         await asyncio.sleep(turn * 0.0001)
         assert thread.close()
+
+
+# --- a machine that is too slow -----------------------------------------------------------------
+
+
+@dataclass
+class Clock:
+    """The thread's clock: only work makes it go on."""
+
+    now_s: float = 5000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Work:
+    """A canceller that takes so long for a chunk, and leaves its mark on it."""
+
+    clock: Clock
+    spent_s: float
+    mark: int
+
+    def push(self, mic: Samples, far: Samples) -> Heard:
+        self.clock.now_s += self.spent_s
+        marked = np.full(len(mic), self.mark, dtype=np.int16)
+        return Heard(marked, marked)
+
+
+class Hurried(Plain):
+    """Treats with these cancellers, the next when the last is too slow."""
+
+    def __init__(self, *cancellers: Canceller) -> None:
+        super().__init__()
+        self._cancellers = list(cancellers)
+
+    def treatment(self) -> Treatment:
+        treatment = super().treatment()
+        treatment.canceller = self._cancellers[0]
+        return treatment
+
+    def fall_back(self) -> Canceller | None:
+        if len(self._cancellers) == 1:
+            return None
+        self._cancellers.pop(0)
+        return self._cancellers[0]
+
+
+class Recording(CaptureCard):
+    """Has so many chunks at once, at every start, and then nothing more."""
+
+    sample_format = SampleFormat.S16_LE
+
+    def __init__(self, chunks: int) -> None:
+        super().__init__()
+        self._chunks = chunks
+        self._left = chunks
+
+    def read(self) -> bytes:
+        if not self._left:
+            return b""
+        self._left -= 1
+        return samples_to_bytes(noise(0.02, 16_000))
+
+    def drop(self) -> None:
+        self._left = self._chunks
+
+
+async def overloads(
+    monkeypatch: pytest.MonkeyPatch, visits: int, *spent_s: float
+) -> tuple[list[Overloaded], list[int]]:
+    """What is said of the load in visits of four seconds, and which canceller had each chunk."""
+    clock, ears = Clock(), Ears[MicrophoneEvent]()
+    monkeypatch.setattr(microphone, "time", clock)
+    cancellers = [Work(clock, each_s, mark) for mark, each_s in enumerate(spent_s, start=1)]
+    thread = MicrophoneThread(
+        Slot(Recording(200)).open, Hurried(*cancellers), ears.hear, asyncio.get_running_loop()
+    )
+
+    def heard(kind: type[object], count: int) -> bool:
+        return len(ears.of(kind)) == count
+
+    thread.open()
+    for visit in range(1, visits + 1):
+        thread.start()
+        await ears.until(partial(heard, CapturedChunk, 200 * visit))
+        thread.stop()
+        await ears.until(partial(heard, Running, 2 * visit))
+    assert thread.close()
+    return ears.of(Overloaded), [int(chunk.samples[0]) for chunk in ears.of(CapturedChunk)]
+
+
+async def test_a_machine_that_keeps_up_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    said, marks = await overloads(monkeypatch, 1, 0.011, 0.001)
+    assert said == []
+    assert set(marks) == {1}
+
+
+async def test_a_machine_that_does_not_keep_up_does_less_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said, marks = await overloads(monkeypatch, 2, 0.015, 0.001)
+    assert [event.half_duplex for event in said] == [True]
+    assert said[0].share == pytest.approx(0.75)
+    assert marks == [1] * 150 + [2] * 250
+
+
+async def test_what_insists_on_full_duplex_is_told_once_that_it_is_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said, marks = await overloads(monkeypatch, 2, 0.015)
+    assert [event.half_duplex for event in said] == [False]
+    assert said[0].share == pytest.approx(0.75)
+    assert set(marks) == {1}
+
+
+async def test_a_machine_too_slow_even_for_less_says_so_once_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said, _ = await overloads(monkeypatch, 2, 0.015, 0.015)
+    assert [event.half_duplex for event in said] == [True]

@@ -10,6 +10,7 @@ import pytest
 from kiosk.audio.pcm import Samples
 from kiosk.audio.resample import Resampler
 from kiosk.devices.bridge import STALL_S
+from kiosk.devices.played import PlayedSound
 from kiosk.devices.ports import (
     Began,
     Clip,
@@ -43,10 +44,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def playing_on(*cards: PlaybackPcm) -> AsyncIterator[Stage]:
+async def playing_on(
+    *cards: PlaybackPcm, played: PlayedSound | None = None, wake_lead_ms: int = 0
+) -> AsyncIterator[Stage]:
     """The thread over these cards, one after the other; it must end promptly."""
-    ears = Ears[SpeakerEvent]()
-    thread = SpeakerThread(Slot(*cards).open, ears.hear, asyncio.get_running_loop())
+    ears, loop = Ears[SpeakerEvent](), asyncio.get_running_loop()
+    thread = SpeakerThread(
+        Slot(*cards).open, ears.hear, loop, played=played, wake_lead_ms=wake_lead_ms
+    )
     thread.open()
     try:
         await ears.until(lambda: ears.events)
@@ -59,6 +64,13 @@ async def playing_on(*cards: PlaybackPcm) -> AsyncIterator[Stage]:
 
 def clip(samples: Samples, source: Source = Source.AGENT, rate_hz: int = 48_000) -> Clip:
     return Clip(samples, rate_hz, source)
+
+
+def after_the_lead(card: PlaybackCard) -> Samples:
+    """What was heard after the silence from which the echo canceller learns of it in time."""
+    lead = card.rate_hz // 100
+    assert not card.heard[:lead].any()
+    return card.heard[lead:]
 
 
 def ones(seconds: float, value: int) -> Samples:
@@ -74,7 +86,7 @@ async def test_every_sample_is_heard_once_and_in_order(most: int, channels: int)
         assert stage.speaker.play(clip(sound[:5000])) == 1
         assert stage.speaker.play(clip(sound[5000:])) == 2
         await stage.drained(2)
-    np.testing.assert_array_equal(card.heard, sound)
+    np.testing.assert_array_equal(after_the_lead(card), sound)
 
 
 async def test_a_clip_of_another_rate_is_converted_without_a_seam_or_a_lost_tail() -> None:
@@ -86,7 +98,7 @@ async def test_a_clip_of_another_rate_is_converted_without_a_seam_or_a_lost_tail
         await stage.drained(len(range(0, len(sound), 700)))
     resampler = Resampler(16_000, 48_000)
     expected = np.concatenate((resampler.push(sound), resampler.flush()))
-    np.testing.assert_array_equal(card.heard, expected)
+    np.testing.assert_array_equal(after_the_lead(card), expected)
 
 
 async def test_the_beginning_of_each_clip_is_reported_with_its_time() -> None:
@@ -162,7 +174,7 @@ async def test_flushing_another_source_leaves_what_sounds_alone() -> None:
         stage.speaker.flush(Source.EARCON)
         await stage.drained(2)
         assert stage.ears.of(Flushed) == []
-    np.testing.assert_array_equal(card.heard, ones(0.2, 1))
+    np.testing.assert_array_equal(after_the_lead(card), ones(0.2, 1))
 
 
 async def test_flushing_everything_is_silence_at_once() -> None:
@@ -200,6 +212,98 @@ async def test_flushing_silence_reports_nothing() -> None:
         assert stage.ears.of(Flushed) == []
 
 
+# --- ducking ------------------------------------------------------------------------------------
+
+LOUD = 20_000
+SOFT = round(LOUD * 10 ** (-12 / 20))
+FADE = 48_000 * 30 // 1000
+
+
+async def heard_last(card: PlaybackCard, value: int) -> None:
+    """Wait until a steady sound has come to this level."""
+    for _ in range(800):
+        if value in card.heard[-1:]:
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"never came to {value}")
+
+
+async def test_the_speaker_steps_back_within_thirty_milliseconds_and_comes_back() -> None:
+    card = PlaybackCard()
+    async with playing_on(card) as stage:
+        stage.speaker.play(clip(ones(30, LOUD)))
+        await heard_last(card, LOUD)
+        stage.speaker.duck(on=True)
+        await heard_last(card, SOFT)
+        stage.speaker.duck(on=False)
+        await heard_last(card, LOUD)
+    sounding = card.heard[card.rate_hz // 100 :]
+    assert np.count_nonzero((sounding > SOFT) & (sounding < LOUD)) <= 2 * FADE
+    assert np.abs(np.diff(sounding.astype(int))).max() < LOUD / 100
+
+
+@pytest.mark.parametrize("cut", [True, False])
+async def test_the_next_sound_after_a_ducked_one_begins_without_a_fade(cut: bool) -> None:
+    card = PlaybackCard()
+    async with playing_on(card) as stage:
+        stage.speaker.duck(on=True)
+        stage.speaker.play(clip(ones(30 if cut else 0.1, LOUD)))
+        await heard_last(card, SOFT)
+        if cut:
+            stage.speaker.flush()
+        await stage.drained(1)
+        stage.speaker.duck(on=False)
+        stage.speaker.play(clip(ones(0.05, 10_000)))
+        await stage.drained(2)
+    assert (card.heard == 10_000).sum() == 2400
+
+
+async def test_what_begins_while_ducked_is_soft_from_its_first_sample_on() -> None:
+    card = PlaybackCard()
+    async with playing_on(card) as stage:
+        stage.speaker.duck(on=True)
+        stage.speaker.play(clip(ones(0.05, LOUD)))
+        await stage.drained(1)
+    assert set(card.heard.tolist()) == {0, SOFT}
+
+
+@pytest.mark.parametrize("ducked", [True, False])
+async def test_the_echo_cancellers_reference_is_as_loud_as_the_loudspeaker(ducked: bool) -> None:
+    played = PlayedSound()
+    async with playing_on(PlaybackCard(), played=played) as stage:
+        stage.speaker.duck(on=ducked)
+        stage.speaker.play(clip(ones(0.1, LOUD)))
+        await stage.drained(1)
+        [began] = stage.ears.of(Began)
+    reference = played.get(began.heard_at_s - 0.5, 16_000)
+    assert int(np.median(reference[reference != 0])) == pytest.approx(
+        SOFT if ducked else LOUD, abs=60
+    )
+    assert np.count_nonzero(reference) == pytest.approx(1600, abs=80)
+
+
+async def test_the_reference_ends_with_a_flush() -> None:
+    played = PlayedSound()
+    async with playing_on(PlaybackCard(), played=played) as stage:
+        stage.speaker.play(clip(ones(30, LOUD)))
+        await stage.ears.until(lambda: stage.ears.of(Began))
+        stage.speaker.flush()
+        await stage.silent()
+        [silent] = stage.ears.of(Flushed)
+        assert not played.get(silent.at_s, 16_000).any()
+
+
+async def test_an_amplifier_that_was_asleep_is_woken_before_the_sound() -> None:
+    card = PlaybackCard()
+    async with playing_on(card, wake_lead_ms=100) as stage:
+        asked_s = time.monotonic()
+        stage.speaker.play(clip(ones(0.02, 1)))
+        await stage.drained(1)
+        [began] = stage.ears.of(Began)
+        assert began.heard_at_s - asked_s >= 0.1
+    np.testing.assert_array_equal(card.heard, [0] * 4800 + [1] * 960)
+
+
 # --- trouble ------------------------------------------------------------------------------------
 
 
@@ -218,7 +322,7 @@ async def test_a_card_lost_while_playing_is_reported_and_opened_again() -> None:
         assert first.closed
         stage.speaker.play(clip(noise(0.05, 16_000), rate_hz=16_000))
         await stage.drained(3)
-    assert len(second.heard) == 800
+    assert len(after_the_lead(second)) == 800
     assert "16000 Hz, 1 channel" in stage.ears.of(Opened)[1].description
 
 

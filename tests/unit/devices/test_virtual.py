@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kiosk.audio.levels import rms_dbfs
-from kiosk.audio.pcm import Samples, samples_from_bytes, samples_to_bytes, upmix
+from kiosk.audio.pcm import Samples, samples_from_bytes, samples_to_bytes, to_int16, upmix
 from kiosk.devices.ports import ButtonEdge
 from kiosk.devices.virtual import (
     Echo,
@@ -15,7 +15,7 @@ from kiosk.devices.virtual import (
     VirtualIndicator,
     VirtualPlayback,
 )
-from tests.unit.sounds import tone
+from tests.unit.sounds import tone, tone_and_rest
 
 RATE_HZ = 8000
 
@@ -51,6 +51,64 @@ def test_an_echo_is_late_and_soft() -> None:
 
 def test_a_quiet_room_has_its_noise() -> None:
     assert rms_dbfs(Room(RATE_HZ, noise_dbfs=-60).capture(0, RATE_HZ)) == pytest.approx(-60, abs=1)
+
+
+def test_the_walls_answer_is_applied() -> None:
+    response = np.array([0.5, 0.0, 0.25], np.float32)
+    echo = Echo(delay_s=0.01, gain_db=0, response=response)
+    room = Room(RATE_HZ, noise_dbfs=None, echo=echo)
+    room.play(0, ones(1, 8000))
+    heard = np.concatenate([room.capture(at, 37) for at in range(0, 148, 37)])
+    np.testing.assert_array_equal(np.flatnonzero(heard), [80, 82])
+    assert heard[[80, 82]].tolist() == [4000, 2000]
+
+
+def test_whoever_listens_later_hears_what_the_walls_still_send() -> None:
+    response = np.full(100, 0.01, np.float32)
+    room = Room(RATE_HZ, noise_dbfs=None, echo=Echo(delay_s=0, gain_db=0, response=response))
+    room.play(0, ones(1000, 10_000))
+    heard = room.capture(500, 700)
+    np.testing.assert_allclose(heard[:500], 10_000, atol=1)
+    np.testing.assert_allclose(heard[500:600], np.arange(9900, -100, -100), atol=1)
+    assert not heard[600:].any()
+
+
+def test_a_loudspeaker_driven_hard_distorts_what_is_loud() -> None:
+    def heard(peak: int) -> tuple[float, float]:
+        room = Room(RATE_HZ, noise_dbfs=None, echo=Echo(delay_s=0, gain_db=0, drive=1))
+        room.play(0, tone(1000, 0.5, RATE_HZ, peak))
+        return tone_and_rest(room.capture(0, RATE_HZ // 2), 1000, RATE_HZ)
+
+    loud, rest = heard(30_000)
+    assert loud < 0.9 * 30_000 / 2**0.5
+    assert rest > loud / 50
+    soft, rest = heard(3000)
+    assert soft == pytest.approx(3000 / 2**0.5, rel=0.01)
+    assert rest < soft / 500
+
+
+@pytest.mark.parametrize("ppm", [50, -50])
+def test_a_clock_that_drifts_shifts_the_echo_by_as_much_every_second(ppm: int) -> None:
+    rate_hz = 16_000
+    room = Room(rate_hz, noise_dbfs=None, echo=Echo(delay_s=0.02, gain_db=0, drift_ppm=ppm))
+    pulse = to_int16(10_000 * np.hanning(33))
+    came_s = []
+    for second in (0, 10, 20):
+        room.play(second * rate_hz, pulse)  # by the loudspeaker's own count
+        start = second * rate_hz - 100
+        heard = room.capture(start, 700).astype(float)
+        centre = float(heard @ np.arange(len(heard)) / heard.sum()) - 100
+        came_s.append(centre / rate_hz)
+    assert came_s[0] == pytest.approx(0.021, abs=2e-6)
+    # A loudspeaker whose clock runs faster is there earlier.
+    assert np.diff(came_s) == pytest.approx([-10 * ppm * 1e-6] * 2, rel=0.02)
+
+
+def test_the_loudspeaker_counts_by_its_own_clock() -> None:
+    room = Room(48_000, echo=Echo(drift_ppm=50))
+    now_s = time.monotonic()
+    counted = room.played_index(now_s + 100) - room.played_index(now_s)
+    assert counted == pytest.approx(100 * 48_000 * 1.00005, abs=1)
 
 
 def test_everything_at_once_clips_instead_of_wrapping_round() -> None:

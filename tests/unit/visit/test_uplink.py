@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
+from kiosk.audio.echo import ONSET_GUARD_MS
 from kiosk.audio.gate import Verdict
 from kiosk.audio.pcm import FORMATS, PCM_16000, PcmFormat, Samples
 from kiosk.visit.timeline import Latencies
@@ -33,8 +34,11 @@ class Line:
     def speak(self, *gate: bool) -> None:
         """One chunk for each of these: whether the gate lets it pass."""
         for passes in gate:
-            self._number += 1
-            self.hear(np.full(CHUNK_SAMPLES, self._number, dtype=np.int16), passes)
+            self.hear(np.full(CHUNK_SAMPLES, self.next_number(), dtype=np.int16), passes)
+
+    def next_number(self) -> int:
+        self._number += 1
+        return self._number
 
     def hear(self, samples: Samples, passes: bool) -> None:
         self.uplink.push(CapturedChunk(samples, time.monotonic(), Verdict(passes, passes)))
@@ -173,6 +177,116 @@ def test_speech_is_sent_whole_in_order_and_in_step_with_time(
         heard = [number for number in line.sent if number]
         assert heard == sorted(set(heard))
         assert {at for at, passes in enumerate(gate, start=1) if passes} <= set(heard)
+
+    run_in_virtual_time(visit())
+
+
+# --- over the agent -----------------------------------------------------------------------------
+
+GUARD = ONSET_GUARD_MS // 20  # chunks
+
+
+def over_the_agent(line: Line, chunks: int) -> None:
+    """The gate hears nobody, and the agent sounds; what stands in for chunk n is 1000 + n."""
+    for _ in range(chunks):
+        number = line.next_number()
+        line.uplink.push(
+            CapturedChunk(
+                np.full(CHUNK_SAMPLES, number, dtype=np.int16),
+                time.monotonic(),
+                Verdict(speech=False, passes=False),
+                np.full(CHUNK_SAMPLES, 1000 + number, dtype=np.int16),
+            )
+        )
+
+
+@virtual_time
+async def test_what_the_canceller_leaves_goes_out_while_only_the_agent_sounds() -> None:
+    line = Line()
+    async with line.connected():
+        over_the_agent(line, 10)
+        line.speak(SHUT, SHUT)
+    assert line.sent == [*numbers(1001, 1010), 0, 0]
+
+
+@virtual_time
+async def test_over_the_agent_the_preroll_is_longer_and_all_of_it_is_the_visitors_own_sound() -> (
+    None
+):
+    line = Line()
+    async with line.connected():
+        over_the_agent(line, 40)
+        line.speak(OPEN, OPEN)
+        await settle()
+        assert line.uplink.debt_ms == (PREROLL + GUARD) * 20
+    assert line.sent == [*numbers(1001, 1040), *numbers(41 - PREROLL - GUARD, 42)]
+
+
+@virtual_time
+async def test_where_the_agent_sounded_a_moment_ago_the_preroll_is_the_longer_one() -> None:
+    line = Line()
+    async with line.connected():
+        over_the_agent(line, 40)
+        line.speak(*[SHUT] * 5, OPEN)
+    assert line.sent[45:] == numbers(46 - PREROLL - GUARD, 46)
+
+
+@virtual_time
+async def test_where_it_has_been_silent_for_long_the_preroll_is_the_usual_one() -> None:
+    line = Line()
+    async with line.connected():
+        over_the_agent(line, 40)
+        line.speak(*[SHUT] * (PREROLL + GUARD), OPEN)
+    assert line.sent[40 + PREROLL + GUARD :] == numbers(68 - PREROLL, 68)
+
+
+@virtual_time
+async def test_the_debt_of_a_barge_in_is_repaid_with_stand_ins_left_out() -> None:
+    line = Line()
+    async with line.connected():
+        over_the_agent(line, 40)
+        line.speak(*[OPEN] * 10)
+        over_the_agent(line, 50)
+        await settle()
+        assert line.uplink.debt_ms == 0
+        assert len(line.wire.sent) == 100  # as many as came in
+    spoken = numbers(41 - PREROLL - GUARD, 50)
+    repaid = numbers(1000 + 51 + PREROLL + GUARD, 1100)
+    assert line.sent == [*numbers(1001, 1040), *spoken, *repaid]
+
+
+@virtual_time
+async def test_with_the_button_up_or_on_hold_nothing_stands_in() -> None:
+    line = Line()
+    async with line.connected():
+        line.uplink.allow_talk(allowed=False)
+        over_the_agent(line, 3)
+        await settle()
+        line.uplink.allow_talk(allowed=True)
+        line.uplink.hold(on=True)
+        over_the_agent(line, 3)
+    assert line.sent == [0] * 6
+
+
+@given(st.lists(st.sampled_from([True, False, None]), max_size=120), st.integers(0, 30))
+def test_over_the_agent_too_speech_is_sent_whole_once_in_order_and_in_step_with_time(
+    heard: list[bool | None], preroll: int
+) -> None:
+    async def visit() -> None:
+        line = Line(preroll_ms=preroll * 20)
+        async with line.connected():
+            for count, passes in enumerate(heard, start=1):
+                if passes is None:
+                    over_the_agent(line, 1)
+                else:
+                    line.speak(passes)
+                await settle()
+                debt = line.uplink.debt_ms // 20
+                assert len(line.wire.sent) == count + debt
+                assert 0 <= debt <= max(1, preroll) + GUARD
+        own = [number for number in line.sent if 0 < number < 1000]
+        assert own == sorted(set(own))
+        assert {at for at, passes in enumerate(heard, start=1) if passes} <= set(own)
 
     run_in_virtual_time(visit())
 
