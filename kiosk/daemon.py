@@ -15,16 +15,14 @@ from datetime import datetime
 from typing import cast
 
 from kiosk import __version__
-from kiosk.audio.ducking import Ducking
 from kiosk.config import Settings, compat_api_key, device_token
 from kiosk.convai.client_messages import Initiation, UserActivity
 from kiosk.convai.fields import Json
 from kiosk.convai.frames import serialize
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
-from kiosk.devices.played import PlayedSound
 from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent, StuckError
-from kiosk.devices.processing import Processing
+from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import CredentialKeeper, Credentials, PublicAgent
@@ -99,7 +97,10 @@ class Daemon:
             self._failed = stack.enter_context(_failures(loop))
             voice = await self._prepared_voice()
             credentials = await self._opened_credentials(stack)
-            microphone, speaker = self._sound(loop)
+            self._sound = Sound(
+                self._settings, self._hardware, self._on_microphone, self._on_speaker, loop
+            )
+            microphone, speaker = self._sound.microphone, self._sound.speaker
             indicator = self._hardware.open_indicator(loop)
             stack.callback(indicator.close)
             self._host = Host(
@@ -159,24 +160,6 @@ class Daemon:
         await stack.enter_async_context(client)
         return CredentialKeeper(client.fetch, credentials.policy)
 
-    def _sound(self, loop: asyncio.AbstractEventLoop) -> tuple[MicrophoneThread, SpeakerThread]:
-        echo, played = self._settings.echo, PlayedSound()
-        microphone = MicrophoneThread(
-            self._hardware.open_capture,
-            Processing(self._settings, played),
-            self._on_microphone,
-            loop,
-        )
-        speaker = SpeakerThread(
-            self._hardware.open_playback,
-            self._on_speaker,
-            loop,
-            played,
-            Ducking(echo.duck_db, echo.duck_fade_ms),
-            self._settings.playback.wake_lead_ms,
-        )
-        return microphone, speaker
-
     def _plan(self) -> Plan:
         visit, button, agent = self._settings.visit, self._settings.button, self._settings.agent
         compat = self._settings.convai.compat
@@ -212,7 +195,7 @@ class Daemon:
 
     def _commands(self) -> Mapping[str, control.Command]:
         return {
-            "status": lambda _: self._host.status(),
+            "status": lambda _: {**self._host.status(), **self._sound.status()},
             "press": self._press,
             "end": self._end,
             "tell": self._tell,

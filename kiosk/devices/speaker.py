@@ -50,6 +50,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
         self._wake_lead_ms = wake_lead_ms
         self._outbox = Outbox(loop, handler, _OUTBOX_LIMIT)
         self._drained = 0  # the last count reported
+        self.xruns = 0  # of the card as it is open now; read by any thread
         self._lock = threading.Lock()  # guards the six below, which two threads share
         self._clips: deque[Clip] = deque()
         self._position = 0  # in the first clip
@@ -96,6 +97,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
                 stream.drop()
                 self._outbox.put(Flushed(time.monotonic()))
             self._feed(stream)
+            self.xruns = device.xruns
             if not self._finish(stream):
                 self._wake.wait(POLL_S)
             else:

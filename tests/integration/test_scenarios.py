@@ -111,7 +111,7 @@ class Play:
         scenario = self.scenario
         quickly = {"disclosure": False, "messages_dir": tones_for_sentences(self._directory)}
         # These rooms have no echo, and eight kiosks share one interpreter.
-        anechoic = {"mode": "off"}
+        anechoic: dict[str, Any] = {"mode": "off"}
         for name, table in {"visit": quickly, "echo": anechoic, **scenario.kiosk}.items():
             changes[name] = {**changes.get(name, {}), **table}
         changes["visit"] = {**quickly, **changes["visit"]}

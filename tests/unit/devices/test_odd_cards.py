@@ -9,7 +9,7 @@ from kiosk.audio.pcm import SampleFormat
 from kiosk.devices.ports import Began, Clip, Lost, Opened, Source
 from tests.unit.devices.cards import CaptureCard, PlaybackCard
 from tests.unit.devices.test_microphone import listening_on
-from tests.unit.devices.test_speaker import playing_on
+from tests.unit.devices.test_speaker import after_the_lead, playing_on
 from tests.unit.sounds import noise
 
 FORMATS = pytest.mark.parametrize("sample_format", list(SampleFormat))
@@ -42,7 +42,7 @@ async def test_every_sample_is_played_in_every_format_even_in_pieces(
     async with playing_on(card) as stage:
         stage.speaker.play(Clip(sound, 48_000, Source.AGENT))
         await stage.drained(1)
-    np.testing.assert_array_equal(card.heard, sound)
+    np.testing.assert_array_equal(after_the_lead(card), sound)
 
 
 async def test_after_an_overrun_the_microphone_goes_on() -> None:
@@ -88,4 +88,4 @@ async def test_a_card_pulled_while_it_plays_is_lost_at_once_and_its_successor_se
         stage.speaker.play(Clip(sound, 48_000, Source.AGENT))
         await stage.drained(2)
     assert pulled.closed
-    np.testing.assert_array_equal(spare.heard, sound)
+    np.testing.assert_array_equal(after_the_lead(spare), sound)

@@ -1,0 +1,48 @@
+"""The two sound threads with what they share: the reference of the echo canceller."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+
+from kiosk.audio.ducking import Ducking
+from kiosk.config import Settings
+from kiosk.devices.hardware import Hardware
+from kiosk.devices.microphone import MicrophoneThread
+from kiosk.devices.played import PlayedSound
+from kiosk.devices.ports import MicrophoneEvent, SpeakerEvent
+from kiosk.devices.processing import Processing
+from kiosk.devices.speaker import SpeakerThread
+
+
+class Sound:
+    """Microphone and speaker as the settings want them; their cards open with their threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        hardware: Hardware,
+        on_microphone: Callable[[MicrophoneEvent], None],
+        on_speaker: Callable[[SpeakerEvent], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        echo, played = settings.echo, PlayedSound()
+        self._processing = Processing(settings, played)
+        self.microphone = MicrophoneThread(
+            hardware.open_capture, self._processing, on_microphone, loop
+        )
+        self.speaker = SpeakerThread(
+            hardware.open_playback,
+            on_speaker,
+            loop,
+            played,
+            Ducking(echo.duck_db, echo.duck_fade_ms),
+            settings.playback.wake_lead_ms,
+        )
+
+    def status(self) -> dict[str, object]:
+        """For operators: levels in dBFS (None: not heard yet), and how often sound was lost."""
+        return {
+            **asdict(self._processing.meter.levels),
+            "microphone_xruns": self.microphone.xruns,
+            "speaker_xruns": self.speaker.xruns,
+        }
