@@ -56,7 +56,12 @@ async def test_a_stereo_recording_at_8_khz_is_said_and_what_was_heard_is_reporte
         assert np.abs(samples).max() > 1000
     events = json.loads((out / "timeline.json").read_text(encoding="utf-8"))
     assert [event["at_s"] for event in events] == sorted(event["at_s"] for event in events)
-    assert {"visitor", "kiosk", "agent"} == {event["who"] for event in events}
+    assert {"visitor", "kiosk", "agent", "turn"} == {event["who"] for event in events}
+    for turn in result["turns"]:
+        chain = turn["chain"]
+        assert chain["at_agent_ms"] < chain["answered_ms"] < chain["heard_ms"]
+        assert chain["heard_ms"] == turn["response_latency_ms"]
+    assert result["imagined_onsets"] == 0
 
 
 async def test_what_was_not_understood_is_reported_as_null(tmp_path: Path) -> None:
