@@ -27,13 +27,15 @@ class CapturedChunk:
     it is speech.
 
     `stand_in` goes out in the place of a chunk that does not pass: what the echo canceller leaves
-    of the room while only the agent sounds. None: digital silence does.
+    of the room while only the agent sounds. None: digital silence does. `over_agent`: captured
+    while the loudspeaker, or its reverberation, was in the room.
     """
 
     samples: Samples
     captured_at_s: float
     verdict: Verdict
     stand_in: Samples | None = None
+    over_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +92,5 @@ class CaptureChain:
             # Not to be sent: it holds a trace of the agent's own voice. It is kept as pre-roll, in
             # case it was the beginning of a word.
             verdict = replace(verdict, passes=False)
-            return CapturedChunk(near, captured_at_s, verdict, heard.judged)
-        return CapturedChunk(near, captured_at_s, verdict)
+            return CapturedChunk(near, captured_at_s, verdict, heard.judged, over_agent=True)
+        return CapturedChunk(near, captured_at_s, verdict, over_agent=heard.agent_sounds)

@@ -120,7 +120,7 @@ class Uplink:
     def _send_preroll(self) -> None:
         # Silence already stood in for these; now they follow with their own sound. Over the agent
         # speech is noticed that much later.
-        overlap = any(chunk.stand_in is not None for chunk in self._preroll)
+        overlap = any(chunk.over_agent for chunk in self._preroll)
         wanted = self._preroll.maxlen if overlap else self._preroll_chunks
         for chunk in list(self._preroll)[-(wanted or 1) :]:
             self._send(chunk.samples, chunk.captured_at_s)

@@ -196,6 +196,7 @@ def over_the_agent(line: Line, chunks: int) -> None:
                 time.monotonic(),
                 Verdict(speech=False, passes=False),
                 np.full(CHUNK_SAMPLES, 1000 + number, dtype=np.int16),
+                over_agent=True,
             )
         )
 
