@@ -1,14 +1,12 @@
 """What is measured, in its order: latencies first, while nothing else runs; the sweeps, which only
 compute, at last and side by side."""
 
-import importlib
-import importlib.util
 import sys
 import time
 import traceback
 
 from kiosk.errors import KioskError
-from tests.bench import gates, latency, machine, resampling, stages, visits
+from tests.bench import echo_sweep, gates, latency, machine, resampling, stages, visits
 from tests.bench.figures import AT_MOST, Figure, Measurement
 
 PARTS: dict[str, Measurement] = {
@@ -21,12 +19,11 @@ PARTS: dict[str, Measurement] = {
     "stages": stages.figures,
 }
 SWEEPS: dict[str, Measurement] = {
+    "understood": echo_sweep.understood_figures,
+    "echo": echo_sweep.figures,
     "resampling": resampling.figures,
     "gate": gates.figures,
 }
-
-if importlib.util.find_spec("tests.bench.echo_sweep") is not None:
-    SWEEPS["echo"] = importlib.import_module("tests.bench.echo_sweep").figures
 
 
 def timed(name: str, measurement: Measurement) -> list[Figure]:

@@ -87,9 +87,9 @@ def captured(mic: Floats, far: Samples, canceller: EchoCanceller) -> list[Captur
     return list(chain.push(samples_to_bytes(to_int16(mic[:whole])), 0.0))
 
 
-def through_the_card(mic: Floats) -> list[CapturedChunk]:
+def through_the_card(mic: Floats, canceller: EchoCanceller) -> list[CapturedChunk]:
     """The same from a card of 48 kHz in periods of 20 ms, while the agent is silent."""
-    treatment = Treatment(new_gate(), EchoCanceller(), new_gain())
+    treatment = Treatment(new_gate(), canceller, new_gain())
     chain = CaptureChain(CaptureLayout(48_000, 1), treatment)
     card = resample(to_int16(mic), HZ, 48_000)
     chunks: list[CapturedChunk] = []
