@@ -38,8 +38,8 @@ _UTTERANCES = 208
 _BARGE_INS = 20
 _CARD_BUFFER_S = 0.08
 _DUCK_S = 0.8
-# What was sent of an utterance may begin before it and end after it.
-_MARGIN_S = 0.8
+# Around an utterance: the agent goes on talking here, as no server would let it.
+_MARGIN_S = 0.2
 
 
 def figures() -> Iterator[Figure]:
@@ -55,13 +55,15 @@ def figures() -> Iterator[Figure]:
 def _return_loss() -> Iterator[Figure]:
     far = agent_speech(20)
     still = Place(0.3, SEEDS[0], level_dbfs=-22.0, drive=1.0, drift_ppm=0.0)
-    losses = {
-        delay_ms: _loss_db(far, replace(still, delay_s=delay_ms / 1000).echo(far), HZ)
-        for delay_ms in (20, 60, 120, 250)
-    }
-    worst = min(losses, key=lambda delay_ms: losses[delay_ms])
-    name = f"echo return loss after 1 s, delays 20-250 ms, the worst ({worst} ms)"
-    yield Figure(name, "dB", losses[worst], at_least(38))
+    # Beyond 60 ms the suppressor must find the delay first, once after the start of the process.
+    for delays_ms in ((20, 60), (120, 250)):
+        losses = {
+            delay_ms: _loss_db(far, replace(still, delay_s=delay_ms / 1000).echo(far), HZ)
+            for delay_ms in delays_ms
+        }
+        worst = min(losses, key=lambda delay_ms: losses[delay_ms])
+        span = f"{delays_ms[0]}-{delays_ms[1]} ms, the worst ({worst} ms)"
+        yield Figure(f"echo return loss after 1 s, {span}", "dB", losses[worst], at_least(38))
     drifting = replace(still, drift_ppm=50.0).echo(far)
     jump = 8 * HZ
     jumped = np.concatenate((drifting[:jump], np.zeros(HZ // 25), drifting[jump:]))[: len(far)]
