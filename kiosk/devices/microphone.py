@@ -8,15 +8,12 @@ from typing import Protocol
 from kiosk.audio.capture import CaptureChain, CaptureLayout, Treatment
 from kiosk.audio.deadline import DeadlineMeter
 from kiosk.audio.echo import Canceller
-from kiosk.audio.pcm import CHUNK_MS
 from kiosk.devices.bridge import POLL_S, STALL_S, DeviceThread, Outbox
 from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Overloaded, Running
 from kiosk.errors import DeviceError
 
 # 10 s of chunks: a loop that stalls for less loses nothing.
 _OUTBOX_LIMIT = 500
-_DUE_S = CHUNK_MS / 1000 - 0.001
-_EAGER_S = 0.001
 
 
 class Treating(Protocol):
@@ -90,9 +87,7 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
                 else:
                     if read_s - progress_s > STALL_S:
                         raise DeviceError(f"the microphone delivered nothing for {STALL_S:g} s")
-                    # Asleep until the next chunk is due, then awake: the oldest sample is waiting.
-                    due_s = progress_s + _DUE_S - read_s
-                    self._wake.wait(min(POLL_S, max(_EAGER_S, due_s)))
+                    self._wake.wait(POLL_S)
                     self._wake.clear()
                 data, waiting, read_s = _read(device)
                 self.xruns = device.xruns
