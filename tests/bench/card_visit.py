@@ -22,29 +22,10 @@ from tests import rig as rigs
 from tests.bench.kiosk_process import kiosk_process
 from tests.bench.tape import RATE_HZ, Tape
 from tests.convai_server import Connection, scripted_server
+from tests.integration.cards import card_config
 
-KIOSK_CONFIG = """
-[agent]
-id = "agent_local"
-url = "{url}"
-[credentials]
-mode = "public"
-[button]
-driver = "none"
-[indicator]
-driver = "none"
-[capture]
-device = "vmic"
-[playback]
-device = "vspk"
-[gate]
-mode = "{gate}"
-[visit]
-disclosure = false
-idle_s = 3600
-answer_s = 3600
-max_s = 7000
-"""
+# A visit that ends when the measurement is done with it.
+ENDLESS = "idle_s = 3600\nanswer_s = 3600\nmax_s = 7000"
 _DEFAULT_DEVICE = """
 pcm.!default { type asym
     playback.pcm "vspk"
@@ -108,7 +89,11 @@ async def kiosk_visit() -> AsyncIterator[CardVisit]:
     """`kiosk run` with its default sound, but for a gate that stands open."""
     with cards() as rig:
         async with scripted_server() as server:
-            config = KIOSK_CONFIG.format(url=server.url, gate="open")
+            config = card_config(
+                server.url,
+                visit=ENDLESS,
+                more='[gate]\nmode = "open"',
+            )
             async with kiosk_process(rig.directory, config, rig.env) as kiosk:
                 with Tape(rig, rig.microphone) as heard, Tape(rig, rig.speaker) as played:
                     await kiosk.ask("press")

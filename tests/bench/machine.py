@@ -14,11 +14,11 @@ from kiosk.agent.hearing import Recogniser
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.agent.voice import Voice
 from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
-from tests.bench.card_visit import KIOSK_CONFIG, cards, feeding
+from tests.bench.card_visit import ENDLESS, cards, feeding
 from tests.bench.figures import AT_MOST, Figure
 from tests.bench.kiosk_process import kiosk_process
 from tests.bench.tape import RATE_HZ
-from tests.integration.cards import wait_for_event
+from tests.integration.cards import card_config, wait_for_event
 
 _QUESTIONS = ("tell me about the blue whale", "where are the dinosaurs please")
 _TALKING_S = 60.0
@@ -55,7 +55,7 @@ async def _conversation() -> Cost:
     questions = [await voice.render(question, RATE_HZ) for question in _QUESTIONS]
     with cards() as rig:
         async with agent.listening() as url:
-            config = KIOSK_CONFIG.format(url=url.replace("http", "ws", 1), gate="vad")
+            config = card_config(url, visit=ENDLESS)
             async with kiosk_process(rig.directory, config, rig.env) as kiosk:
                 await kiosk.ask("press")
                 await kiosk.wait_for("state", "speaking")
@@ -77,7 +77,7 @@ async def _conversation() -> Cost:
 
 async def _idle() -> tuple[float, float]:
     with cards() as rig:
-        config = KIOSK_CONFIG.format(url=_NOWHERE, gate="vad")
+        config = card_config(_NOWHERE)
         starts_s = []
         for number in range(_STARTS + 1):
             async with kiosk_process(rig.directory, config, rig.env) as kiosk:

@@ -16,6 +16,36 @@ from tests.rig import Rig
 
 RIG_HZ = 48_000
 
+_CONFIG = """
+[agent]
+id = "agent_local"
+url = "{url}"
+[credentials]
+mode = "public"
+[button]
+driver = "none"
+[indicator]
+driver = "none"
+[capture]
+device = "vmic"
+{capture}
+[playback]
+device = "vspk"
+{playback}
+{more}
+[visit]
+disclosure = false
+{visit}
+"""
+
+
+def card_config(
+    url: str, *, capture: str = "", playback: str = "", visit: str = "", more: str = ""
+) -> str:
+    """A public agent at this address, the virtual cards, and what the caller adds to the tables."""
+    address = url.replace("http", "ws", 1)
+    return _CONFIG.format(url=address, capture=capture, playback=playback, visit=visit, more=more)
+
 
 class Recorder:
     """`arecord` on the virtual loudspeaker; `async with` ends it whatever happens."""

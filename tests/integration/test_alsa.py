@@ -11,7 +11,7 @@ from kiosk.agent.voice import Voice
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import Samples, read_wav
 from kiosk.audio.resample import resample
-from tests.integration.cards import RIG_HZ, ask_through_the_card, correlation
+from tests.integration.cards import RIG_HZ, ask_through_the_card, card_config, correlation
 from tests.integration.conftest import StartAgent
 from tests.integration.daemon import running_kiosk
 from tests.rig import Rig
@@ -19,28 +19,6 @@ from tests.rig import Rig
 pytestmark = pytest.mark.rig
 
 ALSA_SOUNDS = Path("/usr/share/sounds/alsa")
-
-CONFIG = """
-[agent]
-id = "agent_local"
-url = "{url}"
-[credentials]
-mode = "public"
-[button]
-driver = "none"
-[indicator]
-driver = "none"
-[capture]
-device = "vmic"
-rate_hz = {capture_hz}
-channels = {capture_channels}
-[playback]
-device = "vspk"
-rate_hz = {playback_hz}
-channels = 2
-[visit]
-disclosure = false
-"""
 
 
 def longest_gap_ms(recorded: Samples, sent: Samples) -> float:
@@ -70,11 +48,10 @@ async def test_a_question_goes_in_and_the_whole_answer_comes_out(
 ) -> None:
     question = await Voice("en-us+f2", 150).render("where is the planetarium", RIG_HZ)
     async with start_agent(replace(guide, greeting="Yes?")) as (url, events):
-        config = CONFIG.format(
-            url=url.replace("http", "ws"),
-            capture_hz=capture_hz,
-            capture_channels=capture_channels,
-            playback_hz=playback_hz,
+        config = card_config(
+            url,
+            capture=f"rate_hz = {capture_hz}\nchannels = {capture_channels}",
+            playback=f"rate_hz = {playback_hz}\nchannels = 2",
         )
         async with running_kiosk(short_dir, config, rig.env) as kiosk:
             heard, recording = await ask_through_the_card(
@@ -121,12 +98,7 @@ async def test_a_human_voice_is_understood_through_the_card(
     speech, rate_hz = read_wav((ALSA_SOUNDS / "Front_Center.wav").read_bytes())
     recogniser = Recogniser(guide.jsgf())
     async with start_agent(guide, recogniser) as (url, events):
-        config = CONFIG.format(
-            url=url.replace("http", "ws"),
-            capture_hz=48_000,
-            capture_channels=1,
-            playback_hz=48_000,
-        )
+        config = card_config(url)
         async with running_kiosk(short_dir, config, rig.env) as kiosk:
             heard, _ = await ask_through_the_card(kiosk, rig, speech, rate_hz, events, short_dir)
     assert heard["text"] == "front center"

@@ -13,7 +13,7 @@ from kiosk.agent.voice import Voice
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import samples_from_bytes
 from tests import rig as rigs
-from tests.integration.cards import RIG_HZ, ask_through_the_card
+from tests.integration.cards import RIG_HZ, ask_through_the_card, card_config
 from tests.integration.conftest import StartAgent
 from tests.integration.daemon import running_kiosk
 from tests.integration.sounds import pitch_hz
@@ -61,32 +61,6 @@ LOOP = """
     sys.stdout.buffer.write(sound.tobytes())
 """
 
-CONFIG = """
-[agent]
-id = "agent_local"
-url = "{url}"
-[credentials]
-mode = "public"
-[button]
-driver = "none"
-[indicator]
-driver = "none"
-[capture]
-device = "vmic"
-rate_hz = 44100
-channels = 4
-channel = 3
-format = "S32_LE"
-[playback]
-device = "vspk"
-rate_hz = 96000
-channels = 4
-format = "S24_3LE"
-volume = 50
-[visit]
-disclosure = false
-"""
-
 
 @pytest.fixture
 def rig_directory(short_dir: Path) -> Path:
@@ -132,7 +106,11 @@ async def test_a_whole_visit_on_one_channel_of_an_array_and_a_wide_loudspeaker(
     rig = rigs.start(rig_directory, microphone=Shape(44_100, 4), speaker=Shape(96_000, 4))
     try:
         async with start_agent(replace(guide, greeting="Yes?")) as (url, events):
-            config = CONFIG.format(url=url.replace("http", "ws"))
+            config = card_config(
+                url,
+                capture='rate_hz = 44100\nchannels = 4\nchannel = 3\nformat = "S32_LE"',
+                playback='rate_hz = 96000\nchannels = 4\nformat = "S24_3LE"\nvolume = 50',
+            )
             async with running_kiosk(short_dir, config, rig.env) as kiosk:
                 heard, recording = await ask_through_the_card(
                     kiosk, rig, question, RIG_HZ, events, short_dir, channel=3, of=4

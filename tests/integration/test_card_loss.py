@@ -20,7 +20,7 @@ from kiosk.audio.pcm import Samples
 from kiosk.errors import UnavailableError
 from kiosk.ops.control import request
 from tests import rig as rigs
-from tests.integration.cards import RIG_HZ, Recorder, ask_through_the_card
+from tests.integration.cards import RIG_HZ, Recorder, ask_through_the_card, card_config
 from tests.integration.conftest import AgentEvents, StartAgent
 from tests.integration.daemon import RunningKiosk, running_kiosk
 from tests.rig import Card, Rig
@@ -29,23 +29,6 @@ pytestmark = pytest.mark.rig
 
 DETECTION_S = 2.0
 QUESTION = "where is the planetarium"
-CONFIG = """
-[agent]
-id = "agent_local"
-url = "{url}"
-[credentials]
-mode = "public"
-[button]
-driver = "none"
-[indicator]
-driver = "none"
-[capture]
-device = "vmic"
-[playback]
-device = "vspk"
-[visit]
-disclosure = false
-"""
 DEVICES = pytest.mark.parametrize(
     ("device", "unfit", "kind"),
     [
@@ -93,7 +76,7 @@ async def staged(
     # Long enough to lose the loudspeaker in.
     greeting = "What would you like to know?"
     async with start_agent(replace(guide, greeting=greeting)) as (url, events):
-        config = CONFIG.format(url=url.replace("http", "ws"))
+        config = card_config(url)
         async with running_kiosk(directory, config, rig.env) as kiosk:
             yield Stage(kiosk, rig, directory, events, question)
     assert kiosk.process.returncode == 0
