@@ -9,7 +9,6 @@ any echo): its output is what is *sent*.
 """
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.linear_echo import LinearCanceller
-from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, Samples, ms_to_samples, silence, to_int16
+from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, Samples, silence, to_int16
 
 # Nothing in a room of a second's reverberation is louder than this, half a second after it ended.
 _TAIL_MS = 500
@@ -100,20 +99,16 @@ class EchoCanceller:
 
     def __init__(self) -> None:
         # Imported here: the library costs 30 ms at start, and a half-duplex kiosk needs none of it.
-        from pywebrtc_audio import AudioProcessor
+        from kiosk.audio.suppressor import Suppressor
 
-        self._suppressor = AudioProcessor(
-            sample_rate=INTERNAL_RATE_HZ, echo_cancellation=True, noise_suppression=True
-        )
-        for mic, far in _rehearsal():
-            self._suppressor.process(mic, far)
+        self._suppressor = Suppressor(REFERENCE_LEAD_S)
         self._linear = LinearCanceller()
         self._activity = _Activity()
         self._mic_dbfs: deque[float] = deque(maxlen=_RESIDUE_WINDOW_MS // CHUNK_MS)
 
     def push(self, mic: Samples, far: Samples) -> Heard:
-        suppressed: Samples = self._suppressor.process(mic, far)
         near = self._linear.push(mic, far)
+        suppressed = self._suppressor.push(mic, far, self._linear.strongest_partition())
         self._mic_dbfs.append(rms_dbfs(mic))
         if not self._activity.push(far):
             # Noise suppression takes babble for speech: without need the gate hears the room.
@@ -122,28 +117,6 @@ class EchoCanceller:
         if residue or self._activity.sounding_ms <= ONSET_GUARD_MS:
             suppressed = to_int16(suppressed * np.float32(_RESIDUE_GAIN))
         return Heard(near, suppressed, agent_sounds=True)
-
-
-def _rehearsal() -> Iterator[tuple[Samples, Samples]]:
-    """Two seconds of a loudspeaker in an ordinary room, (mic, far) chunk by chunk.
-
-    The suppressor begins its life by suppressing everything for half a second of echo: the first
-    words of the first visitor, or it lets the first of the agent's through. It has that behind it
-    then, and adapts to the true room from there, whether its echo is louder by 10 dB or softer.
-    """
-    noise = np.random.default_rng(1)
-    count = 2 * INTERNAL_RATE_HZ
-    time_s = np.arange(count) / INTERNAL_RATE_HZ
-    syllables = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * time_s)
-    far = to_int16(noise.normal(0, 3000, count) * syllables)
-    room = noise.normal(0, 0.08, 2400) * 10 ** (-3 * np.arange(2400) / (0.3 * INTERNAL_RATE_HZ))
-    room[0] = 1.0
-    delay = ms_to_samples(1000 * REFERENCE_LEAD_S + 4, INTERNAL_RATE_HZ)
-    echo = 0.3 * np.convolve(far, room)[: count - delay]
-    mic = to_int16(np.concatenate((np.zeros(delay), echo)) + noise.normal(0, 6, count))
-    size = ms_to_samples(CHUNK_MS, INTERNAL_RATE_HZ)
-    for at in range(0, count, size):
-        yield mic[at : at + size], far[at : at + size]
 
 
 class ReferenceReader:
