@@ -70,6 +70,11 @@ class CaptureChain:
         self._resampler = Resampler(layout.rate_hz, INTERNAL_RATE_HZ)
         self._rechunker = Rechunker(CHUNK_SAMPLES)
 
+    @property
+    def missing_s(self) -> float:
+        """How much sound the next chunk still lacks."""
+        return (CHUNK_SAMPLES - self._rechunker.held) / INTERNAL_RATE_HZ
+
     def push(self, data: bytes, captured_at_s: float) -> Iterator[CapturedChunk]:
         """`data`: interleaved; `captured_at_s`: when its first sample was captured."""
         started_s = (

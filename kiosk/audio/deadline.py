@@ -16,6 +16,10 @@ class DeadlineMeter:
     def __init__(self) -> None:
         self._spent_s: deque[float] = deque(maxlen=_WINDOW_CHUNKS)
 
+    def restart(self) -> None:
+        """Something was done about it: judge what comes from now on."""
+        self._spent_s.clear()
+
     @property
     def share(self) -> float:
         """Of real time, over the window; 1 is all there is."""

@@ -69,6 +69,10 @@ class Heard:
 class Canceller(Protocol):
     """Takes what the loudspeaker plays out of what the microphone hears, chunk by chunk."""
 
+    def begin(self) -> None:
+        """The microphone starts: the room is known still, the last sound in it is over."""
+        ...
+
     def push(self, mic: Samples, far: Samples) -> Heard:
         """`mic`: one chunk, 16 kHz int16; `far`: what was played meanwhile, of the same length."""
         ...
@@ -76,6 +80,9 @@ class Canceller(Protocol):
 
 class Transparent:
     """`echo.mode = "off"`: for headsets, handsets and loudspeakers in another room."""
+
+    def begin(self) -> None:
+        """There is nothing to forget."""
 
     def push(self, mic: Samples, far: Samples) -> Heard:
         return Heard(mic, mic)
@@ -85,6 +92,9 @@ class HalfDuplex:
     """Deaf while the loudspeaker sounds: costs nothing, and there is no barge-in by voice."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
         self._activity = _Activity()
 
     def push(self, mic: Samples, far: Samples) -> Heard:
@@ -103,8 +113,14 @@ class EchoCanceller:
 
         self._suppressor = Suppressor(REFERENCE_LEAD_S)
         self._linear = LinearCanceller()
-        self._activity = _Activity()
         self._mic_dbfs: deque[float] = deque(maxlen=_RESIDUE_WINDOW_MS // CHUNK_MS)
+        self.begin()
+
+    def begin(self) -> None:
+        self._suppressor.begin()
+        self._linear.begin()
+        self._mic_dbfs.clear()
+        self._activity = _Activity()
 
     def push(self, mic: Samples, far: Samples) -> Heard:
         near = self._linear.push(mic, far)

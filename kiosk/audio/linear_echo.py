@@ -39,14 +39,18 @@ class LinearCanceller:
 
     def __init__(self) -> None:
         bins = BLOCK + 1
-        self._far: _Spectra = np.zeros((PARTITIONS, bins), np.complex64)  # the newest first
         self._room: _Spectra = np.zeros((PARTITIONS, bins), np.complex64)
         fading_db = np.minimum(_FADING_DB * np.arange(PARTITIONS), _MOST_FADING_DB)
         first = 10 ** ((_FIRST_UNCERTAINTY_DB - fading_db) / 10)
         self._uncertainty: _Floats = np.repeat(first[:, None], bins, axis=1).astype(np.float32)
         self._error_power: _Floats = np.ones(bins, np.float32)
-        self._last_far: _Floats = np.zeros(BLOCK, np.float32)
         self._power: _Floats = np.zeros(PARTITIONS, np.float32)  # of the response, by partition
+        self.begin()
+
+    def begin(self) -> None:
+        """The room is as it was learnt; what was played in it before is over."""
+        self._far: _Spectra = np.zeros((PARTITIONS, BLOCK + 1), np.complex64)  # the newest first
+        self._last_far: _Floats = np.zeros(BLOCK, np.float32)
         self._silent_blocks = PARTITIONS
 
     def push(self, mic: Samples, far: Samples) -> Samples:

@@ -28,10 +28,14 @@ class Suppressor:
         self._processor = AudioProcessor(
             sample_rate=INTERNAL_RATE_HZ, echo_cancellation=True, noise_suppression=True
         )
-        self._far = deque([silence(BLOCK)] * PARTITIONS, maxlen=PARTITIONS)  # the newest first
-        self._votes = (0, 0)  # for how many chunks, and how often in a row
+        self.begin()
         for mic, far in _rehearsal(lead_s):
             self._processor.process(mic, far)
+
+    def begin(self) -> None:
+        """What was played before is over."""
+        self._far = deque([silence(BLOCK)] * PARTITIONS, maxlen=PARTITIONS)  # the newest first
+        self._votes = (0, 0)  # for how many chunks, and how often in a row
 
     def push(self, mic: Samples, far: Samples, strongest: int | None) -> Samples:
         """(320,) int16 of the microphone and of what was played meanwhile; what is left.

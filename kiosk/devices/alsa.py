@@ -21,7 +21,7 @@ from typing import Any
 
 from kiosk.audio.pcm import SampleFormat
 from kiosk.devices.cards import Direction
-from kiosk.devices.ports import BusyError
+from kiosk.devices.ports import BusyError, RefusedError
 from kiosk.errors import DeviceError
 
 log = logging.getLogger(__name__)
@@ -273,4 +273,6 @@ def _worded(error: Exception, device: str) -> DeviceError:
     reason = str(error).removesuffix(f" [{device}]")
     if reason == _BUSY:
         return BusyError(f"sound device {device!r}: {reason}: {_BUSY_ADVICE}")
-    return DeviceError(f"sound device {device!r}: {reason}; {_ADVICE.get(reason, _LISTING_ADVICE)}")
+    if reason in _ADVICE:
+        return DeviceError(f"sound device {device!r}: {reason}; {_ADVICE[reason]}")
+    return RefusedError(f"sound device {device!r}: {reason}; {_LISTING_ADVICE}")

@@ -15,8 +15,7 @@ from kiosk.errors import DeviceError
 T = TypeVar("T")
 
 REOPEN_INTERVAL_S = 1.0
-# Between a wake-up and the card's next period: under half a period, so that a flush or a stop
-# is seen at once and a full or empty buffer is never waited out.
+# How long a card that has nothing, or takes nothing, is left alone at most: half a usual period.
 POLL_S = 0.008
 STALL_S = 1.5
 # How often a card that rests is asked whether it is still there.
@@ -97,6 +96,7 @@ class DeviceThread(ABC, Generic[P]):
 
     def _run(self) -> None:
         go_first(self._thread.name)
+        self._prepare()
         while not self._stopping:
             try:
                 device = self._open_device()
@@ -129,6 +129,9 @@ class DeviceThread(ABC, Generic[P]):
         that comes after the look still ends the next wait."""
         self._wake.clear()
         return not self._stopping
+
+    def _prepare(self) -> None:
+        """What takes its time, before the device is opened for the first time."""
 
     @abstractmethod
     def _serve(self, device: P) -> None:

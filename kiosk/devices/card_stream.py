@@ -179,7 +179,8 @@ class CardStream:
 
     def _watch(self) -> None:
         queued, now_s = self._queued(), time.monotonic()
-        if queued != self._progress[0] or not queued:
+        idle = not queued and not self._pending
+        if queued != self._progress[0] or idle:
             self._progress = (queued, now_s)
         elif now_s - self._progress[1] > STALL_S:
             raise DeviceError(f"the speaker took nothing for {STALL_S:g} s")

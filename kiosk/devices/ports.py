@@ -19,6 +19,10 @@ class BusyError(DeviceError):
     """Another program has the card."""
 
 
+class RefusedError(DeviceError):
+    """ALSA cannot open the card or work with it, and not for want of a right: it may be away."""
+
+
 class StuckError(DeviceError):
     """The card is there, and this process cannot open it any more: a new one can."""
 

@@ -39,6 +39,7 @@ class Processing:
         """For one visit."""
         if self._canceller is None:
             self._canceller = _CANCELLERS[self._settings.echo.mode]()
+        self._canceller.begin()
         return Treatment(self._gate(), self._canceller, self._gain(), self._played, self.meter)
 
     def fall_back(self) -> Canceller | None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from kiosk.devices.ports import BusyError, StuckError
+from kiosk.devices.ports import RefusedError, StuckError
 from kiosk.errors import DeviceError
 
 P = TypeVar("P")
@@ -36,16 +36,16 @@ class Opener(Generic[P]):
     def __call__(self) -> P:
         try:
             card = self._open_card()
-        except BusyError:
-            # Another program has it: a new process would fare no better.
-            self._refused_since_s = None
-            raise
-        except DeviceError as error:
+        except RefusedError as error:
             if self._stuck():
                 raise StuckError(
                     f"{error}; the card has been there for {STUCK_S:g} s: "
                     "only starting the kiosk again can help"
                 ) from error
+            raise
+        except DeviceError:
+            # Busy, forbidden, or named badly: a new process would fare no better.
+            self._refused_since_s = None
             raise
         self._refused_since_s = None
         return card

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kiosk.link.heard import HeardConnection
 
 # A dead peer is noticed within their sum.
-PING_INTERVAL_S = 3.0
+PING_INTERVAL_S = 2.5
 PING_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 # What the library closes with by itself: the server's frame is no text, or too long.

@@ -61,9 +61,9 @@ class Announcer:
         for key in owed:
             self.say(key)
 
-    def forget(self) -> None:
-        """Nothing is owed to a visitor who goes."""
-        self._owed.clear()
+    def forget(self, key: str | None = None) -> None:
+        """This is owed no more: it is no longer so. None: nothing is, to a visitor who goes."""
+        self._owed = [] if key is None else [owed for owed in self._owed if owed != key]
 
     async def finished(self) -> None:
         """Wait until everything said so far was heard."""

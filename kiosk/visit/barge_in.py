@@ -39,6 +39,8 @@ class BargeIn:
     def entered(self, state: State) -> None:
         """The visit went on: nobody is spoken over any more."""
         self._restore()
+        if state is not State.QUEUED:
+            self._announcer.forget("queued")
         if state is State.THINKING:  # what is owed comes before the answer
             self._announcer.resume()
         elif state in _VISIT_IS_OVER:

@@ -83,17 +83,18 @@ class Uplink:
     def disconnect(self) -> None:
         """From now on chunks are kept again."""
         self._connected = False
+        self._on_hold = False
+        self._debt = 0
         self._preroll.clear()
 
     def push(self, chunk: CapturedChunk) -> None:
         """The next chunk of the microphone, in order."""
-        if not self._connected:
-            self._queue(chunk.samples if self.talk_open else _SILENCE, chunk.captured_at_s, True)
-            return
         self._debt -= 1  # real time went on by one chunk
         talking = self.talk_open and not self._on_hold
-        if talking and chunk.verdict.passes:
-            self._send_preroll()
+        # While connecting nothing is cut but the loudspeaker's own trace.
+        passes = chunk.verdict.passes or not (self._connected or chunk.over_agent)
+        if talking and passes:
+            self._send_preroll(speech=chunk.verdict.speech)
             self._send(chunk.samples, chunk.captured_at_s)
             return
         if talking:
@@ -117,18 +118,23 @@ class Uplink:
             self._ready.clear()
             await self._ready.wait()
 
-    def _send_preroll(self) -> None:
+    def _send_preroll(self, *, speech: bool) -> None:
         # Silence already stood in for these; now they follow with their own sound. Over the agent
-        # speech is noticed that much later.
-        overlap = any(chunk.over_agent for chunk in self._preroll)
-        wanted = self._preroll.maxlen if overlap else self._preroll_chunks
-        for chunk in list(self._preroll)[-(wanted or 1) :]:
-            self._send(chunk.samples, chunk.captured_at_s)
+        # speech is noticed that much later, and what is not sure to be speech may be the agent's.
+        kept = list(self._preroll)
         self._preroll.clear()
+        overlap = any(chunk.over_agent for chunk in kept)
+        if not overlap:
+            kept = kept[-self._preroll_chunks :]
+        elif not speech:
+            last = max(at for at, chunk in enumerate(kept) if chunk.over_agent)
+            kept = kept[last + 1 :]
+        for chunk in kept:
+            self._send(chunk.samples, chunk.captured_at_s)
 
     def _send(self, samples: Samples, captured_at_s: float) -> None:
         self._debt += 1
-        self._queue(samples, captured_at_s, self._debt > 0)
+        self._queue(samples, captured_at_s, self._debt > 0 or not self._connected)
 
     def _queue(self, samples: Samples, captured_at_s: float, in_debt: bool) -> None:
         if len(self._outgoing) == self._outgoing.maxlen:

@@ -88,6 +88,8 @@ class Split:
         self.agent_sounds = agent_sounds
         self.far: list[Samples] = []
 
+    def begin(self) -> None: ...
+
     def push(self, mic: Samples, far: Samples) -> Heard:
         self.far.append(far)
         near, judged = np.full_like(mic, 2), np.full_like(mic, 1)
@@ -186,6 +188,8 @@ def test_the_gate_does_not_learn_the_room_while_the_agent_sounds(agent_sounds: b
     """What a canceller leaves is no room: the true one is judged as ever, once it is heard."""
 
     class Muffled:
+        def begin(self) -> None: ...
+
         def push(self, mic: Samples, far: Samples) -> Heard:
             return Heard(mic, np.zeros_like(mic), agent_sounds)
 

@@ -79,6 +79,17 @@ def test_the_room_is_still_known_after_a_pause() -> None:
     assert decibels(rms(mic) / rms(left)) > 12
 
 
+def test_what_was_played_before_the_microphone_started_anew_is_subtracted_from_nobody() -> None:
+    canceller, far = LinearCanceller(), syllables(3, RATE_HZ)
+    cancelled(canceller, echo_of(far, 40), far)
+    canceller.begin()
+    mic = noise(0.4, RATE_HZ)
+    np.testing.assert_array_equal(cancelled(canceller, mic, silence(len(mic))), mic)
+    far = syllables(2, RATE_HZ, seed=9)
+    echo = echo_of(far, 40)
+    assert rms(cancelled(canceller, echo, far)) < 0.4 * rms(echo)  # the room is known still
+
+
 def test_a_clipping_microphone_and_a_full_scale_loudspeaker_stay_within_range() -> None:
     far = to_int16(40_000 * np.sign(syllables(1, RATE_HZ).astype(float)))
     left = cancelled(LinearCanceller(), to_int16(2.0 * echo_of(far, 20)), far)

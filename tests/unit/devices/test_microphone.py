@@ -227,6 +227,8 @@ class Clock:
     def monotonic(self) -> float:
         return self.now_s
 
+    thread_time = monotonic
+
 
 @dataclass
 class Work:
@@ -235,6 +237,8 @@ class Work:
     clock: Clock
     spent_s: float
     mark: int
+
+    def begin(self) -> None: ...
 
     def push(self, mic: Samples, far: Samples) -> Heard:
         self.clock.now_s += self.spent_s
@@ -276,6 +280,9 @@ class Recording(CaptureCard):
             return b""
         self._left -= 1
         return samples_to_bytes(noise(0.02, 16_000))
+
+    def available(self) -> int:
+        return 320 * self._left
 
     def drop(self) -> None:
         self._left = self._chunks
@@ -329,8 +336,24 @@ async def test_what_insists_on_full_duplex_is_told_once_that_it_is_too_much(
     assert set(marks) == {1}
 
 
-async def test_a_machine_too_slow_even_for_less_says_so_once_too(
+async def test_a_machine_too_slow_even_for_less_says_that_once_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said, _ = await overloads(monkeypatch, 2, 0.015, 0.015)
-    assert [event.half_duplex for event in said] == [True]
+    said, _ = await overloads(monkeypatch, 3, 0.015, 0.015)
+    assert [event.half_duplex for event in said] == [True, False]
+
+
+def test_the_card_is_looked_at_just_before_a_chunk_can_be_complete_then_soon_then_seldom() -> None:
+    looks = microphone.Looks()
+    looks.completed(100.0, 0.020)
+    assert looks.next_in_s(100.0, 0.0) == pytest.approx(0.0195)
+    waits_ms = [round(1000 * looks.next_in_s(100.0195 + at, 0.0)) for at in range(5)]
+    assert waits_ms == [1, 2, 4, 8, 8]
+    looks.completed(100.05, 0.020)
+    assert looks.next_in_s(100.0695, 0.0) == pytest.approx(0.001)
+
+
+def test_what_the_card_holds_already_is_fetched_at_once() -> None:
+    looks = microphone.Looks()
+    looks.completed(100.0, 0.020)
+    assert looks.next_in_s(100.0, 0.005) == 0

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.devices.cards import present, read_cards
-from kiosk.devices.ports import BusyError, StuckError
+from kiosk.devices.ports import BusyError, RefusedError, StuckError
 from kiosk.devices.reopening import STUCK_S, Opener
 from kiosk.errors import DeviceError
 
@@ -16,7 +16,7 @@ class Stage:
 
     def __init__(self, proc: Path, setting: str = "plughw:CARD=Device") -> None:
         self.now_s = 1000.0
-        self.outcome: Exception | str = DeviceError("No such device")
+        self.outcome: Exception | str = RefusedError("No such device")
         self._cards = proc / "cards"
         self.opener = Opener(
             self._open, lambda: present(setting, read_cards(proc)), lambda: self.now_s
@@ -74,13 +74,19 @@ def test_the_time_counts_anew_after_each_opening(stage: Stage) -> None:
     list(stage.tries(STUCK_S - 1))
     stage.outcome = "a card"
     assert stage.opener() == "a card"
-    stage.outcome = DeviceError("Input/output error")
+    stage.outcome = RefusedError("Input/output error")
     assert not any(isinstance(error, StuckError) for error in stage.tries(STUCK_S - 1))
 
 
 def test_a_card_that_another_program_has_is_not_stuck(stage: Stage) -> None:
     stage.plug()
     stage.outcome = BusyError("busy")
+    assert not any(isinstance(error, StuckError) for error in stage.tries(3 * STUCK_S))
+
+
+def test_what_the_settings_ask_in_vain_is_not_stuck(stage: Stage) -> None:
+    stage.plug()
+    stage.outcome = DeviceError("there is no capture.channel = 4")
     assert not any(isinstance(error, StuckError) for error in stage.tries(3 * STUCK_S))
 
 

@@ -210,6 +210,18 @@ async def test_of_two_sentences_only_the_one_that_was_cut_is_said_again(tmp_path
     assert kiosk.sentences == [SENTENCE_S, 0.5, SENTENCE_S]
 
 
+@virtual_time
+async def test_who_is_admitted_is_not_told_to_wait(tmp_path: Path) -> None:
+    kiosk = Kiosk(await recorded_voice(tmp_path))
+    kiosk.announcer.say("queued")
+    await asyncio.sleep(0.5)
+    kiosk.speak()
+    kiosk.barge_in.entered(State.LISTENING)
+    kiosk.fall_silent()
+    await asyncio.sleep(5)
+    assert kiosk.sentences == [0.5]
+
+
 @pytest.mark.parametrize("state", [State.CLOSING, State.IDLE])
 @virtual_time
 async def test_nothing_is_owed_to_a_visitor_who_has_gone(tmp_path: Path, state: State) -> None:

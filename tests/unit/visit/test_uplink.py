@@ -36,6 +36,11 @@ class Line:
         for passes in gate:
             self.hear(np.full(CHUNK_SAMPLES, self.next_number(), dtype=np.int16), passes)
 
+    def doubt(self) -> None:
+        """One chunk that passes, and is not sure to be speech."""
+        samples = np.full(CHUNK_SAMPLES, self.next_number(), dtype=np.int16)
+        self.uplink.push(CapturedChunk(samples, time.monotonic(), Verdict(False, True)))
+
     def next_number(self) -> int:
         self._number += 1
         return self._number
@@ -239,6 +244,36 @@ async def test_where_it_has_been_silent_for_long_the_preroll_is_the_usual_one() 
         over_the_agent(line, 40)
         line.speak(*[SHUT] * (PREROLL + GUARD), OPEN)
     assert line.sent[40 + PREROLL + GUARD :] == numbers(68 - PREROLL, 68)
+
+
+@virtual_time
+async def test_of_the_agents_tail_nothing_follows_without_speech() -> None:
+    line = Line()
+    async with line.connected():
+        over_the_agent(line, 40)
+        line.speak(SHUT, SHUT)
+        line.doubt()
+    assert line.sent == [*numbers(1001, 1040), 0, 0, *numbers(41, 43)]
+
+
+@virtual_time
+async def test_while_connecting_the_kiosks_own_sound_is_not_sent_as_the_visitors() -> None:
+    line = Line()
+    over_the_agent(line, 5)
+    line.speak(SHUT, SHUT)
+    async with line.connected():
+        pass
+    assert line.sent == [*numbers(1001, 1005), 6, 7]
+
+
+@virtual_time
+async def test_who_speaks_over_it_while_connecting_is_sent_whole() -> None:
+    line = Line()
+    over_the_agent(line, 5)
+    line.speak(OPEN)
+    async with line.connected():
+        pass
+    assert line.sent == [*numbers(1001, 1005), *numbers(1, 6)]
 
 
 @virtual_time
