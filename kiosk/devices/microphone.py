@@ -85,12 +85,15 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
                 if data:
                     frames = len(data) // frame_bytes + waiting
                     progress_s = read_s
-                    if self._process(chain, deadline, data, read_s - frames / device.rate_hz):
-                        looks.completed(read_s, chain.missing_s)
-                elif read_s - progress_s > STALL_S:
-                    raise DeviceError(f"the microphone delivered nothing for {STALL_S:g} s")
-                self._wake.wait(looks.next_in_s(time.monotonic(), waiting / device.rate_hz))
-                self._wake.clear()
+                    completed = self._process(
+                        chain, deadline, data, read_s - frames / device.rate_hz
+                    )
+                    looks.found(read_s, chain.missing_s if completed else None)
+                else:
+                    if read_s - progress_s > STALL_S:
+                        raise DeviceError(f"the microphone delivered nothing for {STALL_S:g} s")
+                    self._wake.wait(looks.next_in_s(read_s))
+                    self._wake.clear()
                 data, waiting, read_s = _read(device)
                 self.xruns = device.xruns
             device.drop()
@@ -143,15 +146,15 @@ class Looks:
         self._due_s = 0.0
         self._again_s = self._SOONEST_S
 
-    def completed(self, read_s: float, lacking_s: float) -> None:
-        """A chunk was completed by what was read then; the next one lacks so much."""
-        self._due_s = read_s + lacking_s - self._EARLY_S
-        self._again_s = self._SOONEST_S
+    def found(self, read_s: float, lacking_s: float | None) -> None:
+        """Something was read; with it a chunk was completed, and the next one lacks so much (None:
+        none was)."""
+        self._again_s = self._SOONEST_S  # behind a sound server more may come with the next look
+        if lacking_s is not None:
+            self._due_s = read_s + lacking_s - self._EARLY_S
 
-    def next_in_s(self, now_s: float, waiting_s: float) -> float:
-        """`waiting_s`: how much the card holds already."""
-        if waiting_s >= self._SOONEST_S:
-            return 0.0
+    def next_in_s(self, now_s: float) -> float:
+        """After a look that found nothing."""
         if now_s < self._due_s:
             return self._due_s - now_s
         again_s, self._again_s = self._again_s, min(2 * self._again_s, POLL_S)

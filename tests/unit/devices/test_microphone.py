@@ -281,9 +281,6 @@ class Recording(CaptureCard):
         self._left -= 1
         return samples_to_bytes(noise(0.02, 16_000))
 
-    def available(self) -> int:
-        return 320 * self._left
-
     def drop(self) -> None:
         self._left = self._chunks
 
@@ -345,15 +342,9 @@ async def test_a_machine_too_slow_even_for_less_says_that_once_too(
 
 def test_the_card_is_looked_at_just_before_a_chunk_can_be_complete_then_soon_then_seldom() -> None:
     looks = microphone.Looks()
-    looks.completed(100.0, 0.020)
-    assert looks.next_in_s(100.0, 0.0) == pytest.approx(0.0195)
-    waits_ms = [round(1000 * looks.next_in_s(100.0195 + at, 0.0)) for at in range(5)]
+    looks.found(100.0, 0.020)
+    assert looks.next_in_s(100.0) == pytest.approx(0.0195)
+    waits_ms = [round(1000 * looks.next_in_s(100.0195 + at)) for at in range(5)]
     assert waits_ms == [1, 2, 4, 8, 8]
-    looks.completed(100.05, 0.020)
-    assert looks.next_in_s(100.0695, 0.0) == pytest.approx(0.001)
-
-
-def test_what_the_card_holds_already_is_fetched_at_once() -> None:
-    looks = microphone.Looks()
-    looks.completed(100.0, 0.020)
-    assert looks.next_in_s(100.0, 0.005) == 0
+    looks.found(100.05, None)
+    assert looks.next_in_s(100.05) == pytest.approx(0.001)
