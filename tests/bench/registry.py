@@ -20,6 +20,7 @@ PARTS: dict[str, Measurement] = {
 }
 SWEEPS: dict[str, Measurement] = {
     "understood": echo_sweep.understood_figures,
+    "understood-in-noise": echo_sweep.understood_in_noise_figures,
     "echo": echo_sweep.figures,
     "resampling": resampling.figures,
     "gate": gates.figures,
