@@ -17,6 +17,7 @@ import numpy as np
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.linear_echo import LinearCanceller
 from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, Samples, silence, to_int16
+from kiosk.audio.suppressor import Suppressor
 
 # Nothing in a room of a second's reverberation is louder than this, half a second after it ended.
 _TAIL_MS = 500
@@ -108,9 +109,6 @@ class EchoCanceller:
     """Full duplex on an open loudspeaker; about 0.3 ms of processor for each chunk of 20 ms."""
 
     def __init__(self) -> None:
-        # Imported here: the library costs 30 ms at start, and a half-duplex kiosk needs none of it.
-        from kiosk.audio.suppressor import Suppressor
-
         self._suppressor = Suppressor(REFERENCE_LEAD_S)
         self._linear = LinearCanceller()
         self._mic_dbfs: deque[float] = deque(maxlen=_RESIDUE_WINDOW_MS // CHUNK_MS)

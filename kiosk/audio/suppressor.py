@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
-from pywebrtc_audio import AudioProcessor
 
 from kiosk.audio.linear_echo import BLOCK, PARTITIONS
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples, ms_to_samples, silence, to_int16
@@ -24,6 +23,9 @@ class Suppressor:
 
     def __init__(self, lead_s: float) -> None:
         """`lead_s`: how much too early the reference comes."""
+        # Imported here: the library costs 30 ms at start, and a half-duplex kiosk needs none of it.
+        from pywebrtc_audio import AudioProcessor
+
         self.held_back = 0  # chunks by which the reference waits
         self._processor = AudioProcessor(
             sample_rate=INTERNAL_RATE_HZ, echo_cancellation=True, noise_suppression=True

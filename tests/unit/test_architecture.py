@@ -46,7 +46,7 @@ DRIVERS: dict[str, Callable[[str], bool]] = {
     "lgpio": lambda module: module == "kiosk.devices.gpio",
     "systemd": lambda module: module.startswith("kiosk.ops."),
     "webrtcvad": lambda module: module == "kiosk.audio.gate",
-    "pywebrtc_audio": lambda module: module in {"kiosk.audio.echo", "kiosk.audio.gate"},
+    "pywebrtc_audio": lambda module: module in {"kiosk.audio.suppressor", "kiosk.audio.gate"},
     "pocketsphinx": lambda module: module.startswith("kiosk.agent."),
 }
 
@@ -233,7 +233,7 @@ PLANTED = [
     ("misplaced_drivers", "kiosk.devices.speaker", "def f():\n    import alsaaudio"),
     ("misplaced_drivers", "kiosk.visit.host", "def f():\n    from systemd import daemon"),
     ("misplaced_drivers", "kiosk.devices.gpio", "class A:\n    import gpiozero"),
-    ("misplaced_drivers", "kiosk.audio.echo", "from pywebrtc_audio import AudioProcessor"),
+    ("misplaced_drivers", "kiosk.audio.suppressor", "from pywebrtc_audio import AudioProcessor"),
     ("misplaced_drivers", "kiosk.audio.noise", "def f():\n    import pywebrtc_audio"),
     ("misplaced_threads", "kiosk.link.backend", "import threading"),
     ("prints_and_catches", "kiosk.demo.report", "print('hello')"),
