@@ -168,5 +168,5 @@ def _read(device: CapturePcm) -> tuple[bytes, int, float]:
     the processor at any moment), never too early.
     """
     data = device.read()
-    waiting = device.available()
+    waiting = device.available() if data else 0
     return data, waiting, time.monotonic()
