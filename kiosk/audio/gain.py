@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kiosk.audio.levels import FULL_SCALE, SpeechLevel
+from kiosk.audio.levels import FULL_SCALE, SpeechLevel, peak_size
 from kiosk.audio.pcm import CHUNK_MS, Samples, to_int16
 
 
@@ -62,21 +62,21 @@ class Gain:
 
     def push(self, chunk: Samples, *, speech: bool) -> Samples:
         """The chunk at its new level, as long; the gain moves in speech only."""
-        peak = float(np.abs(chunk.astype(np.int32)).max(initial=0))
+        peak = peak_size(chunk)
         # What the card delivered fits: nothing is turned down for its peaks that is not turned up.
-        most = max(1.0, _PEAK_LIMIT / peak) if peak else np.inf
+        limit = max(1.0, _PEAK_LIMIT / peak) if peak else np.inf
         if speech and self._settings.mode == "auto":
             self._follow(chunk)
         else:
             self._turn_chunks = 0
-        factor, before = min(_factor(self._gain_db), most), self._factor
+        factor, before = min(_factor(self._gain_db), limit), self._factor
         self._factor = factor
-        curve = np.full(len(chunk), factor)
-        # The whole chunk is known before any of it leaves: down in time for the peak, up slowly.
-        ramp = min(_RAMP_DOWN_SAMPLES if factor < before else len(chunk), len(chunk))
-        curve[:ramp] = np.linspace(before, factor, ramp, endpoint=False)
-        changed = chunk * curve
-        return to_int16(_bent(changed) if max(before, factor) > 1 else changed)
+        if factor == before == 1.0:
+            return chunk
+        gain = factor if factor == before else _curve(before, factor, len(chunk))
+        changed = np.multiply(chunk, gain, dtype=np.float64)
+        most = max(before, factor)
+        return to_int16(_bent(changed) if most > 1 and most * peak > _PEAK_LIMIT else changed)
 
     def _follow(self, chunk: Samples) -> None:
         if not self._turn_chunks:
@@ -102,11 +102,17 @@ def _factor(gain_db: float) -> float:
     return float(10 ** (gain_db / 20))
 
 
+def _curve(before: float, factor: float, count: int) -> npt.NDArray[np.float64]:
+    """The whole chunk is known before any of it leaves: down in time for the peak, up slowly."""
+    curve = np.full(count, factor)
+    ramp = min(_RAMP_DOWN_SAMPLES if factor < before else count, count)
+    curve[:ramp] = np.linspace(before, factor, ramp, endpoint=False)
+    return curve
+
+
 def _bent(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Values beyond the limit bent, so that none reaches full scale."""
     size = np.abs(values)
-    if size.max(initial=0) <= _PEAK_LIMIT:
-        return values
     room = _MOST - _PEAK_LIMIT
     return np.where(
         size <= _PEAK_LIMIT,

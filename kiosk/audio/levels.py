@@ -13,6 +13,7 @@ from kiosk.audio.pcm import CHUNK_MS, Samples
 
 SILENCE_DBFS = -96.0
 FULL_SCALE = 32768.0
+_LARGEST = 32767
 
 # The room's level is the mean over so much: words have gaps as long. Over 100 ms instead, eight
 # people talking at once seem 3 dB quieter than they are.
@@ -30,21 +31,28 @@ def rms_dbfs(samples: Samples) -> float:
     """The root mean square level; a full-scale square wave is 0 dBFS, nothing is -96."""
     if not len(samples):
         return SILENCE_DBFS
-    mean_square = float(np.mean(np.square(samples, dtype=np.float64)))
+    wide = samples.astype(np.float64)
+    mean_square = float(np.einsum("n,n->", wide, wide)) / len(samples)
     if mean_square < 0.25:
         return SILENCE_DBFS
     return max(SILENCE_DBFS, 10 * math.log10(mean_square / FULL_SCALE**2))
 
 
+def peak_size(samples: Samples) -> int:
+    """How far from zero the farthest sample is, 0 to 32768."""
+    # Not by the absolute value: that of -32768 does not fit into 16 bits.
+    return max(int(samples.max(initial=0)), -int(samples.min(initial=0)))
+
+
 def peak_dbfs(samples: Samples) -> float:
     """The level of the sample farthest from zero; a full-scale sine is 0 dBFS, nothing is -96."""
-    peak = _peak(samples)
+    peak = peak_size(samples)
     return max(SILENCE_DBFS, 20 * math.log10(peak / FULL_SCALE)) if peak else SILENCE_DBFS
 
 
 def clipped_samples(samples: Samples) -> int:
     """How many samples stand at full scale in runs of at least three: what a card cut off."""
-    at_limit = (samples == 32767) | (samples <= -32767)
+    at_limit = (samples == _LARGEST) | (samples <= -_LARGEST)
     if not at_limit.any():
         return 0
     steps = np.diff(np.concatenate(([False], at_limit, [False])).astype(np.int8))
@@ -157,8 +165,10 @@ class Meter:
 
     def push_card(self, samples: Samples) -> None:
         """The next samples of one channel at any rate, as the card delivered them."""
-        self._peaks[-1] = max(self._peaks[-1], _peak(samples))
-        self._clipped += clipped_samples(samples)
+        peak = peak_size(samples)
+        self._peaks[-1] = max(self._peaks[-1], peak)
+        if peak >= _LARGEST:
+            self._clipped += clipped_samples(samples)
 
     def push(self, chunk: Samples, *, speech: bool) -> None:
         """The next 20 ms, before any gain, and whether the gate calls them speech."""
@@ -175,8 +185,3 @@ class Meter:
                 self._clipped,
             )
             self._peaks.append(0)
-
-
-def _peak(samples: Samples) -> int:
-    # Widened: the absolute value of -32768 does not fit into 16 bits.
-    return int(np.abs(samples.astype(np.int32)).max(initial=0))

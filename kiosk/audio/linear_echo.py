@@ -6,6 +6,8 @@ it is; the more there is in the error that the loudspeaker does not explain, the
 So it needs no double-talk detector: a visitor's voice slows its learning instead of spoiling it.
 """
 
+from typing import Generic, TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
@@ -37,6 +39,26 @@ _Spectra = npt.NDArray[np.complex64]
 _Floats = npt.NDArray[np.float32]
 
 
+_T = TypeVar("_T", bound=np.generic)
+
+
+class _Latest(Generic[_T]):
+    """The latest rows, the newest first, without moving them: each one is written twice."""
+
+    def __init__(self, memory: npt.NDArray[_T]) -> None:
+        self._memory = memory
+        self._newest = 0
+
+    @property
+    def rows(self) -> npt.NDArray[_T]:
+        return self._memory[self._newest : self._newest + len(self._memory) // 2]
+
+    def push(self, row: npt.NDArray[_T]) -> None:
+        half = len(self._memory) // 2
+        self._newest = (self._newest - 1) % half
+        self._memory[self._newest] = self._memory[self._newest + half] = row
+
+
 class LinearCanceller:
     """One microphone and one loudspeaker at 16 kHz, in chunks of 20 ms."""
 
@@ -53,7 +75,9 @@ class LinearCanceller:
 
     def begin(self) -> None:
         """The room is as it was learnt; what was played in it before is over."""
-        self._far: _Spectra = np.zeros((PARTITIONS, BLOCK + 1), np.complex64)  # the newest first
+        bins = BLOCK + 1
+        self._far: _Latest[np.complex64] = _Latest(np.zeros((2 * PARTITIONS, bins), np.complex64))
+        self._far_power: _Latest[np.float32] = _Latest(np.zeros((2 * PARTITIONS, bins), np.float32))
         self._last_far: _Floats = np.zeros(BLOCK, np.float32)
         self._silent_blocks = PARTITIONS
 
@@ -63,7 +87,7 @@ class LinearCanceller:
         if self._silent_blocks > PARTITIONS:
             return mic  # nothing that was played can still be heard
         self._take_in(far.astype(np.float32) / _FULL_SCALE)
-        expected = np.fft.irfft((self._room * self._far).sum(axis=0))[BLOCK:]
+        expected = np.fft.irfft((self._room * self._far.rows).sum(axis=0))[BLOCK:]
         error = mic.astype(np.float32) / _FULL_SCALE - expected.astype(np.float32)
         self._learn(error)
         return to_int16(error * _FULL_SCALE)
@@ -75,25 +99,34 @@ class LinearCanceller:
         return strongest if clear else None
 
     def _take_in(self, far: _Floats) -> None:
-        self._far[1:] = self._far[:-1]
-        self._far[0] = np.fft.rfft(np.concatenate((self._last_far, far)))
+        spectrum = np.fft.rfft(np.concatenate((self._last_far, far))).astype(np.complex64)
+        self._far.push(spectrum)
+        self._far_power.push(np.abs(spectrum) ** 2)
         self._last_far = far
 
     def _learn(self, error: _Floats) -> None:
         padded = np.concatenate((np.zeros(BLOCK, np.float32), error))
         spectrum = np.fft.rfft(padded).astype(np.complex64)
-        far_power = np.abs(self._far) ** 2
+        far_power = self._far_power.rows
         explained = (self._uncertainty * far_power).sum(axis=0)
         power = np.abs(spectrum) ** 2
         self._error_power += (1 - _ERROR_SMOOTHING) * (power - self._error_power)
         step = self._uncertainty / (explained + 2 * self._error_power + _REGULAR)
-        self._room += step * np.conj(self._far) * spectrum
+        change = np.conj(self._far.rows)
+        change *= step
+        change *= spectrum
+        self._room += change
         self._cut()
         kept = _PERSISTENCE**2
-        self._uncertainty *= kept * (1 - 0.5 * step * far_power)
-        power = np.abs(self._room) ** 2
-        self._uncertainty += (1 - kept) * power
+        step *= far_power
+        step *= -0.5 * kept
+        step += kept
+        self._uncertainty *= step
+        power = np.abs(self._room)
+        power *= power
         self._power = power.sum(axis=1)
+        power *= 1 - kept
+        self._uncertainty += power
 
     def _cut(self) -> None:
         """The next partitions to their length."""

@@ -67,7 +67,7 @@ def samples_to_bytes(samples: Samples) -> bytes:
 
 def to_int16(values: npt.NDArray[np.floating]) -> Samples:
     """Round and clip float samples on the int16 scale."""
-    samples: Samples = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+    samples: Samples = np.rint(values).clip(-32768, 32767).astype(np.int16)
     return samples
 
 

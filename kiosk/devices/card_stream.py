@@ -8,7 +8,7 @@ import numpy as np
 from kiosk.audio.echo import REFERENCE_LEAD_S
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples, ms_to_samples, silence, to_int16, upmix
 from kiosk.audio.resample import Resampler
-from kiosk.devices.bridge import STALL_S
+from kiosk.devices.bridge import POLL_S, STALL_S
 from kiosk.devices.played import PlayedSound
 from kiosk.devices.ports import PlaybackPcm, Source
 from kiosk.errors import DeviceError
@@ -17,6 +17,9 @@ from kiosk.errors import DeviceError
 _GAP_S = 0.05
 # An amplifier that went to sleep does so after seconds of silence, not between two words.
 _AWAKE_S = 1.0
+# Three quarters of what the card holds are there for a thread that is woken late.
+_PART_ALONE = 0.25
+_LONGEST_ALONE_S = 0.02
 
 
 class CardStream:
@@ -94,6 +97,11 @@ class CardStream:
         self.write_out()
         frames = self._queued() + len(self._pending) // self._frame_bytes
         return frames * 1000 / self._device.rate_hz
+
+    def next_look_s(self) -> float:
+        """How long the card may be left alone: a full buffer for longer than one near its end."""
+        left_s = self._queued() / self._device.rate_hz
+        return max(POLL_S, min(_LONGEST_ALONE_S, left_s * _PART_ALONE))
 
     def drop(self) -> None:
         """Silence now."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from kiosk.audio.ducking import Ducking
 from kiosk.audio.pcm import Samples
-from kiosk.devices.bridge import POLL_S, DeviceThread, Outbox
+from kiosk.devices.bridge import DeviceThread, Outbox
 from kiosk.devices.card_stream import CardStream
 from kiosk.devices.played import PlayedSound
 from kiosk.devices.ports import (
@@ -99,7 +99,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
             self._feed(stream)
             self.xruns = device.xruns
             if not self._finish(stream):
-                self._wake.wait(POLL_S)
+                self._wake.wait(stream.next_look_s())
             else:
                 self._rest(device)
         device.drop()  # closing would play out what is queued
