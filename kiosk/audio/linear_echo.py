@@ -69,6 +69,7 @@ class LinearCanceller:
         first = 10 ** ((_FIRST_UNCERTAINTY_DB - fading_db) / 10)
         self._uncertainty: _Floats = np.repeat(first[:, None], bins, axis=1).astype(np.float32)
         self._error_power: _Floats = np.ones(bins, np.float32)
+        self._error_window: _Floats = np.zeros(2 * BLOCK, np.float32)  # a chunk after a silent one
         self._next_cut = 0
         self._power: _Floats = np.zeros(PARTITIONS, np.float32)  # of the response, by partition
         self.begin()
@@ -78,7 +79,7 @@ class LinearCanceller:
         bins = BLOCK + 1
         self._far: _Latest[np.complex64] = _Latest(np.zeros((2 * PARTITIONS, bins), np.complex64))
         self._far_power: _Latest[np.float32] = _Latest(np.zeros((2 * PARTITIONS, bins), np.float32))
-        self._last_far: _Floats = np.zeros(BLOCK, np.float32)
+        self._far_window: _Floats = np.zeros(2 * BLOCK, np.float32)  # the last chunk and this one
         self._silent_blocks = PARTITIONS
 
     def push(self, mic: Samples, far: Samples) -> Samples:
@@ -99,14 +100,15 @@ class LinearCanceller:
         return strongest if clear else None
 
     def _take_in(self, far: _Floats) -> None:
-        spectrum = np.fft.rfft(np.concatenate((self._last_far, far))).astype(np.complex64)
+        self._far_window[:BLOCK] = self._far_window[BLOCK:]
+        self._far_window[BLOCK:] = far
+        spectrum = np.fft.rfft(self._far_window).astype(np.complex64, copy=False)
         self._far.push(spectrum)
         self._far_power.push(np.abs(spectrum) ** 2)
-        self._last_far = far
 
     def _learn(self, error: _Floats) -> None:
-        padded = np.concatenate((np.zeros(BLOCK, np.float32), error))
-        spectrum = np.fft.rfft(padded).astype(np.complex64)
+        self._error_window[BLOCK:] = error
+        spectrum = np.fft.rfft(self._error_window).astype(np.complex64, copy=False)
         far_power = self._far_power.rows
         explained = (self._uncertainty * far_power).sum(axis=0)
         power = np.abs(spectrum) ** 2

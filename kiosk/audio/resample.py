@@ -93,6 +93,6 @@ def _filter_bank(up: int, down: int) -> npt.NDArray[np.float32]:
     cutoff = 2 * _CUTOFF
     prototype = cutoff * np.sinc(cutoff * time) * np.kaiser(taps * up, _KAISER_BETA)
     prototype *= up / prototype.sum()
-    # Tap k of phase p weighs the input sample k places back from the newest.
-    bank: npt.NDArray[np.float32] = prototype.reshape(taps, up).T[:, ::-1].astype(np.float32)
-    return bank
+    # Laid out as a window is, or every sum would cost seven times as much.
+    bank = prototype.reshape(taps, up).T[:, ::-1]
+    return np.ascontiguousarray(bank, dtype=np.float32)

@@ -55,6 +55,30 @@ class Outbox(Generic[T]):
             self._handler(self._items.popleft())
 
 
+class WakeUp:
+    """Ends one thread's wait, from any other; a wait that it ended has used it up.
+
+    Not a threading.Event, which makes a new lock for every wait and needs clearing: 75 instead of
+    48 microseconds each, 160 times a second.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Callable from any thread."""
+        with contextlib.suppress(RuntimeError):  # not locked: it is set already
+            self._lock.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it came, now or earlier."""
+        return self._lock.acquire(timeout=timeout_s)
+
+    def clear(self) -> None:
+        self._lock.acquire(blocking=False)
+
+
 class Device(Protocol):
     """What a device thread opens."""
 
@@ -77,7 +101,7 @@ class DeviceThread(ABC, Generic[P]):
 
     def __init__(self, name: str, open_device: Callable[[], P]) -> None:
         self._open_device = open_device
-        self._wake = threading.Event()
+        self._wake = WakeUp()
         self._stopping = False
         # Daemonic, so that a driver that hangs for ever cannot keep the process alive.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

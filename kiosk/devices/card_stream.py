@@ -43,6 +43,7 @@ class CardStream:
         # The reference for what was appended: seconds after the anchor, which the first write sets.
         self._unheard: list[tuple[float, Samples]] = []
         self._xruns = device.xruns
+        self._queued = 0  # frames in the card when it was asked last, which takes its time
         self._silent_since_s = float("-inf")
         # Frames queued, and since when they are that many with nothing more accepted.
         self._progress = (0, 0.0)
@@ -50,7 +51,7 @@ class CardStream:
     def room(self) -> int:
         """Frames that may still be appended without the card owning more than its buffer."""
         pending = len(self._pending) // self._frame_bytes
-        return self._device.buffer_frames - self._queued() - pending
+        return self._device.buffer_frames - self._ask() - pending
 
     def append(self, samples: Samples, rate_hz: int, source: Source) -> float:
         """Convert one slice; returns when its first sample will be heard (monotonic seconds)."""
@@ -89,18 +90,19 @@ class CardStream:
                 self._xruns = self._device.xruns
             del self._pending[: frames * self._frame_bytes]
             self._progress = (-1, time.monotonic())
+            self._ask()
         self._tell()
         self._watch()
 
     def left_ms(self) -> float:
         """How long what was appended will still sound."""
         self.write_out()
-        frames = self._queued() + len(self._pending) // self._frame_bytes
+        frames = self._ask() + len(self._pending) // self._frame_bytes
         return frames * 1000 / self._device.rate_hz
 
     def next_look_s(self) -> float:
         """How long the card may be left alone: a full buffer for longer than one near its end."""
-        left_s = self._queued() / self._device.rate_hz
+        left_s = self._queued / self._device.rate_hz
         return max(POLL_S, min(_LONGEST_ALONE_S, left_s * _PART_ALONE))
 
     def drop(self) -> None:
@@ -115,6 +117,7 @@ class CardStream:
         self._unheard.clear()
         self._resampler, self._reference, self._key = None, None, None
         self.started = self._running = False
+        self._queued = 0
 
     def _began_s(self, asked_s: float, frames: int) -> float:
         """When the card began to play the first `frames` it was given, some time in the write.
@@ -141,7 +144,7 @@ class CardStream:
         only when the card ran dry or lost time.
         """
         now_s, rate_hz = time.monotonic(), self._device.rate_hz
-        ahead = self._queued() + len(self._pending) // self._frame_bytes
+        ahead = self._queued + len(self._pending) // self._frame_bytes
         counted_s = self._anchor_s + self._frames / rate_hz
         measured_s = now_s + ahead / rate_hz
         if not self._running:
@@ -182,14 +185,15 @@ class CardStream:
             louder = _louder(np.asarray(samples), device.software_gain)
             self._pending += upmix(louder, device.channels, device.sample_format)
 
-    def _queued(self) -> int:
-        return self._device.queued() if self.started else 0
+    def _ask(self) -> int:
+        self._queued = self._device.queued() if self.started else 0
+        return self._queued
 
     def _watch(self) -> None:
-        queued, now_s = self._queued(), time.monotonic()
-        idle = not queued and not self._pending
-        if queued != self._progress[0] or idle:
-            self._progress = (queued, now_s)
+        now_s = time.monotonic()
+        idle = not self._queued and not self._pending
+        if self._queued != self._progress[0] or idle:
+            self._progress = (self._queued, now_s)
         elif now_s - self._progress[1] > STALL_S:
             raise DeviceError(f"the speaker took nothing for {STALL_S:g} s")
 

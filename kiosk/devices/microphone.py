@@ -95,7 +95,6 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
                     if read_s - progress_s > STALL_S:
                         raise DeviceError(f"the microphone delivered nothing for {STALL_S:g} s")
                     self._wake.wait(looks.next_in_s(read_s))
-                    self._wake.clear()
                 data, waiting, read_s = _read(device)
                 self.xruns = device.xruns
             device.drop()
@@ -155,14 +154,16 @@ class Looks:
         self._again_s = self._SOONEST_S
         self._pieces_s: deque[float] = deque(maxlen=self._PIECES)
         self._came_s = 0.0  # when the last piece did, as far as is known
-        self._found_none = False
+        self._found_none = True
 
     def found(self, read_s: float, piece_s: float, lacking_s: float | None) -> None:
         """So much was read; with it a chunk was completed, and the next one lacks so much (None:
         none was)."""
         self._again_s = self._SOONEST_S  # behind a sound server more may come with the next look
-        # The first look finds what may have come long ago: this thread was kept waiting.
-        self._came_s = read_s if self._found_none else min(read_s, self._next_piece_s())
+        if self._found_none or not self._piece_s:
+            self._came_s = read_s
+        else:  # the first look may find what came long ago: this thread was kept waiting
+            self._came_s = min(read_s, self._came_s + self._piece_s)
         self._found_none = False
         self._pieces_s.append(piece_s)
         if lacking_s is not None:
@@ -173,15 +174,17 @@ class Looks:
         if now_s < self._due_s:
             return self._due_s - now_s
         self._found_none = True
-        piece_in_s = self._next_piece_s() - self._EARLY_S - now_s
+        piece_in_s = self._came_s + self._piece_s - self._EARLY_S - now_s
         if piece_in_s > 0:
             return piece_in_s
         again_s, self._again_s = self._again_s, min(2 * self._again_s, POLL_S)
         return again_s
 
-    def _next_piece_s(self) -> float:
-        # The smallest of the last ones: a late look finds two pieces as one.
-        return self._came_s + min(self._pieces_s, default=0.0)
+    @property
+    def _piece_s(self) -> float:
+        """The smallest of the last ones: a late look finds two as one, and the first one of a run
+        may be whatever the card held. 0: not known yet."""
+        return min(self._pieces_s) if len(self._pieces_s) == self._PIECES else 0.0
 
 
 def _read(device: CapturePcm) -> tuple[bytes, int, float]:

@@ -65,9 +65,9 @@ async def _conversation() -> Cost:
                     async with feeding(rig, questions[turns % len(questions)]):
                         turns += 1
                         await wait_for_event(events, "heard", turns)
-                        await kiosk.wait_for("state", "speaking", every_s=0.1)
+                        await kiosk.wait_for("state", "speaking", every_s=0.5)
                     # Looked at seldom, for every look costs the kiosk.
-                    await kiosk.wait_for("state", "listening", timeout_s=60, every_s=0.5)
+                    await kiosk.wait_for("state", "listening", timeout_s=60, every_s=1.0)
                 cpu_s, took_s = kiosk.cpu_s() - before_s, time.monotonic() - began_s
                 memory_mb = kiosk.peak_memory_mb()
                 await kiosk.ask("end")

@@ -342,9 +342,33 @@ async def test_a_machine_too_slow_even_for_less_says_that_once_too(
 
 def test_the_card_is_looked_at_just_before_a_chunk_can_be_complete_then_soon_then_seldom() -> None:
     looks = microphone.Looks()
-    looks.found(100.0, 0.020)
+    looks.found(100.0, 0.002, 0.020)
     assert looks.next_in_s(100.0) == pytest.approx(0.0195)
     waits_ms = [round(1000 * looks.next_in_s(100.0195 + at)) for at in range(5)]
     assert waits_ms == [1, 2, 4, 8, 8]
-    looks.found(100.05, None)
-    assert looks.next_in_s(100.05) == pytest.approx(0.001)
+    looks.found(105.05, 0.002, None)
+    assert looks.next_in_s(105.0525) == pytest.approx(0.001)
+
+
+def test_a_card_that_delivers_in_pieces_is_looked_at_again_when_the_next_one_is_due() -> None:
+    looks = microphone.Looks()
+    for at in range(3):
+        looks.found(99.94 + 0.02 * at, 0.020, 0.0085)  # with 11.5 ms more than a chunk
+    now_s = 100.0
+    for _ in range(5):
+        looks.found(now_s, 0.020, 0.0085)
+        assert looks.next_in_s(now_s) == pytest.approx(0.008)
+        assert looks.next_in_s(now_s + 0.008) == pytest.approx(0.0115), "nothing comes before"
+        assert looks.next_in_s(now_s + 0.0195) == pytest.approx(0.001)
+        now_s += 0.0205
+
+
+def test_a_look_that_came_late_does_not_make_the_next_piece_late() -> None:
+    looks = microphone.Looks()
+    for at in range(4):
+        looks.found(99.94 + 0.02 * at, 0.020, 0.0085)
+    looks.next_in_s(100.008)
+    looks.next_in_s(100.0195)
+    looks.found(100.0205, 0.020, 0.0085)
+    looks.found(100.050, 0.020, 0.0085)  # at the first look, 10 ms after the piece
+    assert looks.next_in_s(100.058) == pytest.approx(100.060 - 100.058)
