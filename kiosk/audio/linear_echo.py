@@ -21,9 +21,10 @@ PARTITIONS = 16
 # here.
 _PERSISTENCE = 0.99
 _ERROR_SMOOTHING = 0.9
-# A partition is 20 ms long: what runs over its end is not the room. So many are cut to length with
-# each chunk, in turn; all of them would cost a third more and cancel no better.
-_CUT_AT_ONCE = 4
+# A partition is 20 ms long: what runs over its end is not the room, and is cut off. That, and the
+# doubt that grows with time, is done once in so many chunks: each time would cost a third more, and
+# cancels no better.
+_UPKEEP_CHUNKS = 4
 # An echo is expected soon and fading: what is likely is learned first. In the first second while
 # both talk that is worth 2 dB.
 _FIRST_UNCERTAINTY_DB = -3.0
@@ -70,7 +71,7 @@ class LinearCanceller:
         self._uncertainty: _Floats = np.repeat(first[:, None], bins, axis=1).astype(np.float32)
         self._error_power: _Floats = np.ones(bins, np.float32)
         self._error_window: _Floats = np.zeros(2 * BLOCK, np.float32)  # a chunk after a silent one
-        self._next_cut = 0
+        self._chunks = 0
         self._power: _Floats = np.zeros(PARTITIONS, np.float32)  # of the response, by partition
         self.begin()
 
@@ -118,22 +119,21 @@ class LinearCanceller:
         change *= step
         change *= spectrum
         self._room += change
-        self._cut()
-        kept = _PERSISTENCE**2
         step *= far_power
-        step *= -0.5 * kept
-        step += kept
+        step *= -0.5
+        step += 1
         self._uncertainty *= step
-        power = np.abs(self._room)
-        power *= power
-        self._power = power.sum(axis=1)
-        power *= 1 - kept
-        self._uncertainty += power
+        self._chunks += 1
+        if self._chunks % _UPKEEP_CHUNKS == 0:
+            self._upkeep()
 
-    def _cut(self) -> None:
-        """The next partitions to their length."""
-        cut = slice(self._next_cut, self._next_cut + _CUT_AT_ONCE)
-        self._next_cut = cut.stop % PARTITIONS
-        responses = np.fft.irfft(self._room[cut], axis=1)
+    def _upkeep(self) -> None:
+        """What time does to the knowledge of the room."""
+        responses = np.fft.irfft(self._room, axis=1)
         responses[:, BLOCK:] = 0
-        self._room[cut] = np.fft.rfft(responses, axis=1)
+        self._room[:] = np.fft.rfft(responses, axis=1)
+        power = np.abs(self._room) ** 2
+        self._power = power.sum(axis=1)
+        kept = _PERSISTENCE ** (2 * _UPKEEP_CHUNKS)
+        self._uncertainty *= kept
+        self._uncertainty += (1 - kept) * power

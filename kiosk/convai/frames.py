@@ -43,9 +43,13 @@ class Malformed:
     why: str
 
 
+# Made once: json.dumps makes one for every frame.
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def serialize(message: Message) -> str:
     """The frame's text: compact JSON. Half a surrogate pair, which no frame can carry, is "?"."""
-    text = json.dumps(message.body(), separators=(",", ":"), ensure_ascii=False)
+    text = _COMPACT.encode(message.body())
     return text.encode(errors="replace").decode()
 
 
