@@ -91,6 +91,8 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
                     )
                     piece_s = len(data) / frame_bytes / device.rate_hz
                     looks.found(read_s, piece_s, chain.missing_s if completed else None)
+                    if completed and not waiting:
+                        self._wake.wait(looks.due_in_s(time.monotonic()))
                 else:
                     if read_s - progress_s > STALL_S:
                         raise DeviceError(f"the microphone delivered nothing for {STALL_S:g} s")
@@ -169,10 +171,14 @@ class Looks:
         if lacking_s is not None:
             self._due_s = read_s + lacking_s - self._EARLY_S
 
+    def due_in_s(self, now_s: float) -> float:
+        """Until the next chunk can be complete."""
+        return max(0.0, self._due_s - now_s)
+
     def next_in_s(self, now_s: float) -> float:
         """After a look that found nothing."""
         if now_s < self._due_s:
-            return self._due_s - now_s
+            return self.due_in_s(now_s)
         self._found_none = True
         piece_in_s = self._came_s + self._piece_s - self._EARLY_S - now_s
         if piece_in_s > 0:
