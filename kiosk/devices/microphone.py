@@ -183,7 +183,7 @@ class Looks:
         piece_in_s = self._came_s + self._piece_s - self._EARLY_S - now_s
         if piece_in_s > 0:
             return piece_in_s
-        again_s, self._again_s = self._again_s, min(2 * self._again_s, POLL_S)
+        again_s, self._again_s = self._again_s, min(1.5 * self._again_s, POLL_S)
         return again_s
 
     @property

@@ -44,17 +44,10 @@ _DUCK_S = 0.8
 _MARGIN_S = 0.2
 
 
-def figures() -> Iterator[Figure]:
-    yield from _return_loss()
-    yield from _alone()
-    yield from _barge_in()
-    yield from _both_talk()
-
-
 # --- how much of the echo is left ---------------------------------------------------------------
 
 
-def _return_loss() -> Iterator[Figure]:
+def loss_figures() -> Iterator[Figure]:
     far = agent_speech(20)
     still = Place(0.3, SEEDS[0], level_dbfs=-22.0, drive=1.0, drift_ppm=0.0)
     losses = {
@@ -90,7 +83,7 @@ def _loss_db(far: Samples, echo: Floats, from_sample: int) -> float:
 # --- the agent alone ----------------------------------------------------------------------------
 
 
-def _alone() -> Iterator[Figure]:
+def alone_figures() -> Iterator[Figure]:
     far = agent_speech(_ALONE_S)
     for rt60_s in RT60_S:
         counts = []
@@ -109,7 +102,7 @@ def _openings(chunks: list[CapturedChunk]) -> list[int]:
 # --- the visitor over the agent -----------------------------------------------------------------
 
 
-def _barge_in() -> Iterator[Figure]:
+def barge_in_figures() -> Iterator[Figure]:
     for rt60_s in RT60_S:
         latencies: list[float] = []
         missed = 0
@@ -149,7 +142,7 @@ def _conversation(count: int, seed: int) -> tuple[Samples, Floats, list[tuple[st
 # --- the visitor's words under the agent's ------------------------------------------------------
 
 
-def _both_talk() -> Iterator[Figure]:
+def both_talk_figures() -> Iterator[Figure]:
     for ducked in (True, False):
         right = words = 0
         gains = []
@@ -214,17 +207,7 @@ def _transmitted(chunks: list[CapturedChunk], began: int, ended: int) -> Samples
 # --- the guide's questions through everything ---------------------------------------------------
 
 
-def understood_figures() -> Iterator[Figure]:
-    yield from _understood("clean", None, None)
-    yield from _understood("RT60 0.3 s", 0.3, None)
-
-
-def understood_in_noise_figures() -> Iterator[Figure]:
-    yield from _understood("RT60 1 s", 1.0, None)
-    yield from _understood("babble 10 dB", None, 10.0)
-
-
-def _understood(name: str, rt60_s: float | None, snr_db: float | None) -> Iterator[Figure]:
+def understood_figures(name: str, rt60_s: float | None, snr_db: float | None) -> Iterator[Figure]:
     straight = through = 0
     canceller = EchoCanceller()
     for number, (text, speech) in enumerate(questions(_UTTERANCES)):

@@ -23,12 +23,12 @@ from tests.integration.cards import correlation
 
 _LISTENING_S = 15.0
 _SETTLING_S = 2.0  # after the beginning of the noise
-_TURNS = 40
+_TURNS = 30
 _TURN_S = 0.3
-_INTERRUPTIONS = 30
+_INTERRUPTIONS = 20
 _PIECE_S = 0.2  # as the agent sends
 _LONG_TURN_PIECES = 12
-_HUSH_S = 0.9  # from an interruption to the next turn
+_HUSH_S = 0.6  # from an interruption to the next turn
 _PIECE_STEP = RATE_HZ // INTERNAL_RATE_HZ
 _AUDIBLE = 300
 _RECOGNISED = 0.8  # how alike a piece of the stream must be to what the card got

@@ -21,8 +21,8 @@ from tests.bench.tape import RATE_HZ
 from tests.integration.cards import card_config, wait_for_event
 
 _QUESTIONS = ("tell me about the blue whale", "where are the dinosaurs please")
-_TALKING_S = 60.0
-_RESTING_S = 30.0
+_TALKING_S = 45.0
+_RESTING_S = 20.0
 _STARTS = 5
 _NOWHERE = "ws://127.0.0.1:9"
 

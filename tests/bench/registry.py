@@ -4,6 +4,7 @@ compute, at last and side by side."""
 import sys
 import time
 import traceback
+from functools import partial
 
 from kiosk.errors import KioskError
 from tests.bench import echo_sweep, gates, latency, machine, resampling, stages, visits
@@ -18,12 +19,18 @@ PARTS: dict[str, Measurement] = {
     "conversation": machine.conversation_figures,
     "stages": stages.figures,
 }
+# Cut so small, and the longest first, that two cores are done with them at about the same time.
 SWEEPS: dict[str, Measurement] = {
-    "understood": echo_sweep.understood_figures,
-    "understood-in-noise": echo_sweep.understood_in_noise_figures,
-    "echo": echo_sweep.figures,
-    "resampling": resampling.figures,
+    "echo-alone": echo_sweep.alone_figures,
+    "understood-far": partial(echo_sweep.understood_figures, "RT60 1 s", 1.0, None),
+    "understood-babble": partial(echo_sweep.understood_figures, "babble 10 dB", None, 10.0),
+    "understood-clean": partial(echo_sweep.understood_figures, "clean", None, None),
+    "understood-near": partial(echo_sweep.understood_figures, "RT60 0.3 s", 0.3, None),
+    "echo-barge-in": echo_sweep.barge_in_figures,
+    "echo-both-talk": echo_sweep.both_talk_figures,
     "gate": gates.figures,
+    "echo-loss": echo_sweep.loss_figures,
+    "resampling": resampling.figures,
 }
 
 

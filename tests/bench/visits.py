@@ -28,7 +28,7 @@ from tests.bench.slow_link import slow_link
 from tests.convai_server import scripted_server
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
 
-_TURNS = 31
+_TURNS = 25
 _GUIDE = """
 language = "en"
 voice = "en-gb-x-rp"
