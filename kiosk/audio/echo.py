@@ -106,7 +106,7 @@ class HalfDuplex:
 
 
 class EchoCanceller:
-    """Full duplex on an open loudspeaker; about 0.3 ms of processor for each chunk of 20 ms."""
+    """Full duplex on an open loudspeaker; about 0.25 ms of processor for each chunk of 20 ms."""
 
     def __init__(self) -> None:
         self._suppressor = Suppressor(REFERENCE_LEAD_S)

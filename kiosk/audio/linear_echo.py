@@ -38,8 +38,6 @@ _FULL_SCALE = np.float32(32768.0)
 
 _Spectra = npt.NDArray[np.complex64]
 _Floats = npt.NDArray[np.float32]
-
-
 _T = TypeVar("_T", bound=np.generic)
 
 

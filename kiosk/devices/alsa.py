@@ -88,18 +88,18 @@ class AlsaCapture:
         self.drop()
 
     def read(self) -> bytes:
-        with _device_errors(self._alsa, self._settings.device):
+        with _Worded(self._alsa, self._settings.device):
             frames, data = self._pcm.read()
         if frames == _EPIPE:
             self.xruns += 1
         return bytes(data) if frames > 0 else b""
 
     def available(self) -> int:
-        with _device_errors(self._alsa, self._settings.device):
+        with _Worded(self._alsa, self._settings.device):
             return max(0, int(self._pcm.avail()))
 
     def drop(self) -> None:
-        with _device_errors(self._alsa, self._settings.device):
+        with _Worded(self._alsa, self._settings.device):
             self._pcm.drop()
 
     def check(self) -> None:
@@ -129,7 +129,7 @@ class AlsaPlayback:
         self.buffer_frames = min(self._card_frames, max(asked, 2 * info["period_size"]))
 
     def write(self, data: bytes) -> int:
-        with _device_errors(self._alsa, self._settings.device):
+        with _Worded(self._alsa, self._settings.device):
             frames = int(self._pcm.write(data))
             if frames == _EPIPE:
                 self.xruns += 1
@@ -137,13 +137,13 @@ class AlsaPlayback:
         return max(0, frames)
 
     def queued(self) -> int:
-        with _device_errors(self._alsa, self._settings.device):
+        with _Worded(self._alsa, self._settings.device):
             free = int(self._pcm.avail())
         # A negative answer is an errno: the stream ran dry, so nothing is queued.
         return 0 if free < 0 else max(0, self._card_frames - free)
 
     def drop(self) -> None:
-        with _device_errors(self._alsa, self._settings.device):
+        with _Worded(self._alsa, self._settings.device):
             self._pcm.drop()
 
     def check(self) -> None:
@@ -199,7 +199,7 @@ def _open(
     wanted = _FORMATS if settings.sample_format is None else (settings.sample_format,)
     for sample_format in wanted:
         code = getattr(alsa, f"PCM_FORMAT_{sample_format}")
-        with _device_errors(alsa, settings.device):
+        with _Worded(alsa, settings.device):
             pcm = alsa.PCM(
                 type=_kind(alsa, direction),
                 mode=alsa.PCM_NONBLOCK,
@@ -259,8 +259,8 @@ def _close(alsa: ModuleType, pcm: Any) -> None:
         pcm.close()
 
 
-class _device_errors:  # noqa: N801  used like a function
-    """Words what ALSA refuses. Not by contextlib: this is entered 400 times a second."""
+class _Worded:
+    """What ALSA refuses in this block, in the kiosk's words. Not by contextlib: 400 times a second."""
 
     def __init__(self, alsa: ModuleType, device: str) -> None:
         self._refusal: type[Exception] = alsa.ALSAAudioError
