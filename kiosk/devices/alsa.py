@@ -260,7 +260,8 @@ def _close(alsa: ModuleType, pcm: Any) -> None:
 
 
 class _Worded:
-    """What ALSA refuses in this block, in the kiosk's words. Not by contextlib: 400 times a second."""
+    """What ALSA refuses in this block, in the kiosk's words. Not by contextlib: it is entered 400
+    times a second."""
 
     def __init__(self, alsa: ModuleType, device: str) -> None:
         self._refusal: type[Exception] = alsa.ALSAAudioError
