@@ -3,12 +3,22 @@
 `POST /v1/visits` with `Authorization: Bearer <device token>` asks for one conversation; the answer
 is a `Grant`. The writer sends one shape; the reader also accepts what existing token routes answer,
 so that a kiosk works with anybody's backend.
+
+A grant that names its visit is a lease: it is spent with `POST /v1/visits/{id}/start` when somebody
+presses, and accounted for with `POST /v1/visits/{id}/end`. Each may be sent again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
 
 VISITS_PATH = "/v1/visits"
+START_PATH = "/v1/visits/{visit_id}/start"
+END_PATH = "/v1/visits/{visit_id}/end"
+# Whoever asks again with the same key gets the same visit.
+IDEMPOTENCY_HEADER = "Idempotency-Key"
 REQUEST_ID_HEADER = "X-Request-Id"
 
 # The conversation must be started within this time of minting (ElevenLabs, "Signed URL
@@ -26,6 +36,7 @@ class Grant:
     Exactly one of `signed_url` and `conversation_token` is set. `life_s` counts from the moment
     the request was sent, so that a slow answer never makes a credential look younger than it is.
     `single_use` is true when the credential names its conversation and opens it only once.
+    `visit_id` is None where the backend keeps no account.
     """
 
     life_s: float
@@ -33,10 +44,35 @@ class Grant:
     conversation_token: str | None = None
     conversation_id: str | None = None
     single_use: bool = False
+    visit_id: str | None = None
 
     def __repr__(self) -> str:
         kind = "signed_url" if self.signed_url is not None else "conversation_token"
         return f"Grant({kind}=***, life_s={self.life_s}, conversation_id={self.conversation_id!r})"
+
+
+_Id: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+_ConversationId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+
+
+class StartVisit(BaseModel):
+    """Somebody pressed: the lease is to be spent on this press."""
+
+    model_config = ConfigDict(frozen=True)
+
+    press_id: _Id
+
+
+class EndVisit(BaseModel):
+    """How a visit went. `outcome` is the kind of its ending, `duration_s` its length from the
+    press; `conversation_id` the one that it really had."""
+
+    model_config = ConfigDict(frozen=True)
+
+    press_id: _Id
+    outcome: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    duration_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
+    conversation_id: _ConversationId | None = None
 
 
 class GrantError(ValueError):
@@ -54,6 +90,8 @@ def write_grant(grant: Grant) -> dict[str, str | float | bool]:
         body["conversation_id"] = grant.conversation_id
     if grant.single_use:
         body["single_use"] = True
+    if grant.visit_id is not None:
+        body["visit_id"] = grant.visit_id
     return body
 
 
@@ -79,6 +117,7 @@ def read_grant(body: object) -> Grant:
         conversation_token=None if signed_url else token,
         conversation_id=_text(body, "conversation_id", "conversationId"),
         single_use=single_use,
+        visit_id=_text(body, "visit_id"),
     )
 
 

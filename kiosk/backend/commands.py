@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Add `init`, `enroll`, `revoke` and `serve`; the choice is left in `backend_command`."""
+    """Add `init`, `enroll` and the others; the choice is left in `backend_command`."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--database", metavar="URL", help="sqlite:///PATH of the database")
     commands = parser.add_subparsers(dest="backend_command", metavar="COMMAND", required=True)
@@ -39,6 +39,17 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
     revoke = commands.add_parser("revoke", parents=[common], help="shut a kiosk out, at once")
     revoke.add_argument("name", metavar="NAME", type=_name, help="the kiosk's name")
+
+    visits = commands.add_parser("visits", parents=[common], help="the latest visits")
+    visits.add_argument("--kiosk", metavar="NAME", type=_name, help="of this kiosk only")
+    visits.add_argument("--limit", metavar="N", type=_count, default=20, help="so many (20)")
+    visits.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    for word, help_ in (("pause", "let no visit begin"), ("resume", "let visits begin again")):
+        switch = commands.add_parser(word, parents=[common], help=f"{help_}; of the whole fleet")
+        where = switch.add_mutually_exclusive_group()
+        where.add_argument("--site", metavar="NAME", type=_name, help="of this site only")
+        where.add_argument("--kiosk", metavar="NAME", type=_name, help="of this kiosk only")
 
     serve = commands.add_parser("serve", parents=[common], help="answer kiosks until stopped")
     serve.add_argument("--host", help="address to listen on")
@@ -86,6 +97,46 @@ def _revoke(args: argparse.Namespace, say: Say) -> None:
     say(f"revoked {args.name}; its device token opens nothing any more")
 
 
+def _visits(args: argparse.Namespace, say: Say) -> None:
+    import dataclasses
+    import json
+
+    from kiosk.backend import operations
+    from kiosk.backend.settings import load_settings
+
+    path = load_settings({"database": args.database}).database_path
+    found = operations.latest_visits(path, args.limit, args.kiosk)
+    for visit in found:
+        if args.json:
+            say(json.dumps(dataclasses.asdict(visit), default=str))
+            continue
+        length = "" if visit.duration_s is None else f"{visit.duration_s:.0f} s"
+        say(
+            f"{visit.admitted_at:%Y-%m-%d %H:%M:%S}  {visit.kiosk:16} {visit.state:9}"
+            f"{length:>6}  {visit.outcome or '':20} {visit.conversation_id or ''}".rstrip()
+        )
+    if not found and not args.json:
+        say("no visits yet")
+
+
+def _pause(args: argparse.Namespace, say: Say) -> None:
+    from kiosk.backend import operations
+    from kiosk.backend.settings import load_settings
+
+    path = load_settings({"database": args.database}).database_path
+    what = operations.pause(path, site=args.site, kiosk=args.kiosk)
+    say(f"paused {what}; visits under way go on")
+
+
+def _resume(args: argparse.Namespace, say: Say) -> None:
+    from kiosk.backend import operations
+    from kiosk.backend.settings import load_settings
+
+    path = load_settings({"database": args.database}).database_path
+    what = operations.resume(path, site=args.site, kiosk=args.kiosk)
+    say(f"resumed {what}")
+
+
 def _serve(args: argparse.Namespace, say: Say) -> None:
     import asyncio
 
@@ -104,7 +155,15 @@ def _serve(args: argparse.Namespace, say: Say) -> None:
     asyncio.run(serve(settings, key, lambda url: say(f"listening on {url}")))
 
 
-_COMMANDS = {"init": _init, "enroll": _enroll, "revoke": _revoke, "serve": _serve}
+_COMMANDS = {
+    "init": _init,
+    "enroll": _enroll,
+    "revoke": _revoke,
+    "visits": _visits,
+    "pause": _pause,
+    "resume": _resume,
+    "serve": _serve,
+}
 
 
 def _require_extra() -> None:
@@ -128,3 +187,9 @@ def _name(text: str) -> str:
             f"{text!r} is not a name: up to 64 letters, digits, dots, dashes or underscores"
         )
     return text
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 10000")
+    return int(text)

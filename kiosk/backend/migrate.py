@@ -14,23 +14,23 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import NullPool
 
-from kiosk.backend.store import set_pragmas
+from kiosk.backend.store import prepare_sqlite
 from kiosk.errors import ConfigError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def upgrade(database_path: str) -> bool:
-    """Migrate to head; False if it was there already. Raises ConfigError for a newer database."""
+def upgrade(database_path: str, to: str = "head") -> bool:
+    """Migrate, to head unless told otherwise; False if it was at head already. Raises ConfigError
+    for a newer database."""
     with _connect(database_path) as db:
         before = MigrationContext.configure(db).get_current_revision()
         config = _config()
         config.attributes["connection"] = db
         try:
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
         except CommandError:
             raise ConfigError(
                 f"{database_path} is at revision {before}, which this version does not know: "
@@ -72,18 +72,8 @@ def _config() -> Config:
 def _connect(database_path: str) -> Iterator[sa.Connection]:
     url = sa.URL.create("sqlite", database=database_path)
     engine = sa.create_engine(url, hide_parameters=True, poolclass=NullPool)
-
-    @sa.event.listens_for(engine, "connect")
-    def _connected(connection: DBAPIConnection, _record: object) -> None:
-        # Foreign keys stay off: SQLite changes a table by dropping and copying it.
-        set_pragmas(connection, foreign_keys=False)
-        # sqlite3 would commit before every CREATE TABLE; without its help a migration is whole.
-        connection.isolation_level = None
-
-    @sa.event.listens_for(engine, "begin")
-    def _begun(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
+    # Foreign keys stay off: SQLite changes a table by dropping and copying it.
+    prepare_sqlite(engine, foreign_keys=False)
     try:
         with engine.begin() as db:
             yield db

@@ -1,19 +1,23 @@
-"""What an operator does to the database: init, enroll, revoke. Says nothing, serves nothing."""
+"""What an operator does to the database, and reads in it. Says nothing, serves nothing."""
 
 import asyncio
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from kiosk.backend.ledger import Scope, VisitLine
 from kiosk.backend.migrate import require_current, upgrade
-from kiosk.backend.store import open_store
+from kiosk.backend.store import Store, open_store
 from kiosk.backend.tokens import DeviceToken, new_token
 from kiosk.errors import KioskError, UnavailableError
+
+T = TypeVar("T")
 
 
 def init(database_path: str) -> bool:
@@ -46,14 +50,68 @@ def enroll(database_path: str, name: str, site: str, token_file: Path | None) ->
 def revoke(database_path: str, name: str) -> None:
     """Shut a kiosk out, at once. Raises KioskError if there is none of this name."""
 
-    async def shut_out() -> bool:
+    async def shut_out(store: Store) -> bool:
+        return await store.revoke(name, datetime.now(UTC))
+
+    if not _with_store(database_path, shut_out):
+        raise KioskError(f"no kiosk named {name} is enrolled, or it is revoked already")
+
+
+def latest_visits(database_path: str, limit: int, kiosk: str | None) -> list[VisitLine]:
+    """The newest visits that somebody pressed for, of one kiosk or of all. Raises KioskError."""
+
+    async def read(store: Store) -> list[VisitLine]:
+        if kiosk is not None and not await store.knows(Scope.KIOSK, kiosk):
+            raise KioskError(f"no kiosk named {kiosk} was ever enrolled")
+        return await store.ledger.latest(limit, kiosk)
+
+    return _with_store(database_path, read)
+
+
+def pause(database_path: str, *, site: str | None = None, kiosk: str | None = None) -> str:
+    """Let no visit begin, anywhere or there; says what is paused. Raises KioskError."""
+    scope, name = _scope(site, kiosk)
+
+    async def put(store: Store) -> bool:
+        if not await store.knows(scope, name):
+            raise KioskError(f"no {scope} named {name}: `kiosk backend enroll` makes one")
+        return await store.ledger.pause(scope, name, datetime.now(UTC))
+
+    if not _with_store(database_path, put):
+        raise KioskError(f"{_named(scope, name)} is paused already")
+    return _named(scope, name)
+
+
+def resume(database_path: str, *, site: str | None = None, kiosk: str | None = None) -> str:
+    """Undo `pause` there; says what goes on. Raises KioskError."""
+    scope, name = _scope(site, kiosk)
+
+    async def lift(store: Store) -> bool:
+        return await store.ledger.resume(scope, name)
+
+    if not _with_store(database_path, lift):
+        raise KioskError(f"{_named(scope, name)} is not paused")
+    return _named(scope, name)
+
+
+def _scope(site: str | None, kiosk: str | None) -> tuple[Scope, str]:
+    if kiosk is not None:
+        return Scope.KIOSK, kiosk
+    return (Scope.FLEET, "") if site is None else (Scope.SITE, site)
+
+
+def _named(scope: Scope, name: str) -> str:
+    return "the whole fleet" if scope is Scope.FLEET else f"the {scope} {name}"
+
+
+def _with_store(database_path: str, work: Callable[[Store], Awaitable[T]]) -> T:
+    async def run() -> T:
         async with open_store(database_path) as store:
-            return await store.revoke(name, datetime.now(UTC))
+            return await work(store)
 
     with database_errors(database_path):
         require_current(database_path)
-        if not asyncio.run(shut_out()):
-            raise KioskError(f"no kiosk named {name} is enrolled, or it is revoked already")
+        return asyncio.run(run())
 
 
 @contextmanager

@@ -6,15 +6,17 @@ ever in the answer.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from kiosk.backend.ledger import Refusal
 from kiosk.backend.provider import (
     AgentUnknownError,
     KeyRefusedError,
@@ -44,6 +46,7 @@ class Problem:
 
 UNAUTHORIZED = Problem("unauthorized", 401, "The device token is missing, unknown or revoked")
 STORE = Problem("store-unavailable", 503, "The backend cannot use its database", 5)
+INVALID = Problem("invalid", 422, "The request cannot be used")
 INTERNAL = Problem("internal", 500, "The backend failed")
 OF_PROVIDER: dict[type[ProviderError], Problem] = {
     KeyRefusedError: Problem("provider-key-refused", 502, "The provider refuses the backend's key"),
@@ -55,6 +58,26 @@ OF_PROVIDER: dict[type[ProviderError], Problem] = {
 }
 
 
+OF_REFUSAL: dict[Refusal, Problem] = {
+    Refusal(problem.slug): problem
+    for problem in (
+        Problem("visit-unknown", 404, "This kiosk has no such visit"),
+        Problem("visit-spent", 409, "The visit was begun already: ask for another"),
+        Problem("lease-expired", 409, "The lease has expired: ask for another"),
+        Problem("paused", 403, "An operator has paused this kiosk", 60),
+        Problem("bad-idempotency-key", 400, "Idempotency-Key is not 1 to 64 of A-Za-z0-9._-"),
+    )
+}
+
+
+class RefusedError(Exception):
+    """The ledger says no."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+
 class UnauthorizedError(Exception):
     """The request shows no device token that is good."""
 
@@ -62,6 +85,8 @@ class UnauthorizedError(Exception):
 def add_problems(app: FastAPI) -> None:
     """Answer every failure of `app` with a problem document."""
     app.add_exception_handler(UnauthorizedError, _unauthorized)
+    app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ProviderError, _provider)
     app.add_exception_handler(DBAPIError, _store)
     app.add_exception_handler(PoolTimeoutError, _store)
@@ -82,6 +107,20 @@ def _answer(
 
 async def _unauthorized(request: Request, _error: Exception) -> JSONResponse:
     return _answer(request, UNAUTHORIZED, {"WWW-Authenticate": 'Bearer realm="kiosk"'})
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusedError)
+    return _answer(request, OF_REFUSAL[error.refusal])
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # Where it is wrong, and never what stood there.
+    where = [part for part in error.errors()[0]["loc"] if part != "body"]
+    name = where[0] if where and isinstance(where[0], str) else "the body"
+    problem = replace(INVALID, title=f"{INVALID.title}: {name}")
+    return _answer(request, problem)
 
 
 async def _provider(request: Request, error: Exception) -> JSONResponse:

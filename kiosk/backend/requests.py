@@ -52,9 +52,14 @@ class RequestLog:
             _log(scope, status, (time.monotonic() - began_s) * 1000)
 
 
+def is_id(text: str) -> bool:
+    """Whether it may be kept and logged as somebody's id of a request."""
+    return _GOOD_ID.fullmatch(text) is not None
+
+
 def _request_id(headers: Headers) -> str:
     given = headers.get(REQUEST_ID_HEADER, "")
-    return given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if is_id(given) else uuid.uuid4().hex
 
 
 def _log(scope: Scope, status: int, duration_ms: float) -> None:

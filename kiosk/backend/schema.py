@@ -66,4 +66,19 @@ visits = sa.Table(
     sa.Column("conversation_id", sa.String(128)),
     sa.Column("minted_at", UtcTime, nullable=False),
     sa.Column("expires_at", UtcTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, server_default="leased"),
+    sa.Column("press_id", sa.String(64)),
+    sa.Column("admitted_at", UtcTime),
+    sa.Column("closed_at", UtcTime),
+    sa.Column("outcome", sa.String(32)),
+    sa.Column("duration_s", sa.Float),
+    sa.UniqueConstraint("kiosk_id", "request_id"),
+)
+
+pauses = sa.Table(
+    "pauses",
+    metadata,
+    sa.Column("scope", sa.String(8), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),  # "" for the fleet
+    sa.Column("since", UtcTime, nullable=False),
 )

@@ -1,4 +1,4 @@
-"""What the backend remembers, in SQLite. The only module with SQL; it knows no HTTP.
+"""Whom the backend knows, in SQLite. SQL stands here and in `ledger`; neither knows HTTP.
 
 Every method is one transaction. A device token's secret enters as an argument and leaves as a
 hash; statements hide their parameters from logs and errors.
@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from kiosk.backend.schema import kiosk_credentials, kiosks, visits
+from kiosk.backend.ledger import Ledger, Scope
+from kiosk.backend.schema import kiosk_credentials, kiosks
 from kiosk.backend.tokens import DeviceToken, new_id
 
 # How long a writer waits for another before SQLite gives up.
@@ -29,19 +30,23 @@ class Kiosk:
     revoked: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One minted permission, for the record: never the URL itself."""
+def prepare_sqlite(engine: sa.Engine, *, foreign_keys: bool = True) -> None:
+    """Make every connection durable (WAL, synchronous=FULL), strict and patient, and every
+    transaction one that nobody writes into between its reading and its writing."""
 
-    kiosk_id: str
-    request_id: str
-    conversation_id: str | None
-    minted_at: datetime
-    expires_at: datetime
+    @sa.event.listens_for(engine, "connect")
+    def _connected(connection: DBAPIConnection, _record: object) -> None:
+        _set_pragmas(connection, foreign_keys)
+        # sqlite3 itself would begin a transaction with the first writing statement only, and commit
+        # before every CREATE TABLE.
+        connection.isolation_level = None
+
+    @sa.event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def set_pragmas(connection: DBAPIConnection, *, foreign_keys: bool = True) -> None:
-    """Make one SQLite connection durable (WAL, synchronous=FULL), strict and patient."""
+def _set_pragmas(connection: DBAPIConnection, foreign_keys: bool) -> None:
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_MS}",  # first: the next may have to wait for another process
@@ -57,6 +62,7 @@ class Store:
     """The database behind one engine; see `open_store`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self.ledger = Ledger(engine)
         self._engine = engine
 
     async def enroll(self, name: str, site: str, token: DeviceToken, now: datetime) -> bool:
@@ -93,6 +99,15 @@ class Store:
             done = await db.execute(sa.update(kiosks).where(live).values(revoked_at=now))
         return done.rowcount == 1
 
+    async def knows(self, scope: Scope, name: str) -> bool:
+        """Whether a kiosk, or a site of one, has that name; the fleet is always known."""
+        if scope is Scope.FLEET:
+            return True
+        column = kiosks.c.site if scope is Scope.SITE else kiosks.c.name
+        async with self._engine.begin() as db:
+            found = await db.execute(sa.select(kiosks.c.id).where(column == name).limit(1))
+        return found.first() is not None
+
     async def authenticate(self, token: DeviceToken, now: datetime) -> Kiosk | None:
         """Whose token this is, None if nobody's; notes when it was last used."""
         this = kiosk_credentials.c.id == token.credential_id
@@ -107,30 +122,13 @@ class Store:
                 await db.execute(touch)
         return Kiosk(row.id, row.name, row.revoked_at is not None)
 
-    async def record(self, visit: Visit) -> None:
-        """Keep a visit that was granted."""
-        row = {
-            "id": new_id(),
-            "kiosk_id": visit.kiosk_id,
-            "request_id": visit.request_id,
-            "conversation_id": visit.conversation_id,
-            "minted_at": visit.minted_at,
-            "expires_at": visit.expires_at,
-        }
-        async with self._engine.begin() as db:
-            await db.execute(sa.insert(visits).values(row))
-
 
 @asynccontextmanager
 async def open_store(database_path: str) -> AsyncIterator[Store]:
     """The store in this SQLite file, whose tables must be there already (`migrate.is_current`)."""
     url = sa.URL.create("sqlite+aiosqlite", database=database_path)
     engine = create_async_engine(url, hide_parameters=True)
-
-    @sa.event.listens_for(engine.sync_engine, "connect")
-    def _connected(connection: DBAPIConnection, _record: object) -> None:
-        set_pragmas(connection)
-
+    prepare_sqlite(engine.sync_engine)
     try:
         yield Store(engine)
     finally:

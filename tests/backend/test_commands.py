@@ -1,4 +1,5 @@
 import argparse
+import asyncio
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -17,8 +19,11 @@ import pytest
 import uvicorn
 
 from kiosk.backend.commands import add_commands, run
+from kiosk.backend.ledger import Lease
 from kiosk.backend.server import _listen
-from kiosk.backend.tokens import parse_token
+from kiosk.backend.store import open_store
+from kiosk.backend.tokens import new_token, parse_token
+from kiosk.contract import EndVisit, StartVisit
 from kiosk.errors import ConfigError, KioskError, UnavailableError
 
 from .conftest import AGENT_ID, API_KEY, FakeProvider
@@ -101,6 +106,62 @@ def test_revoke_shuts_out_and_enroll_lets_in_again(database: Path) -> None:
     with pytest.raises(KioskError, match="revoked already"):
         command("revoke", "lobby", at(database))
     assert command("enroll", "lobby", at(database))[-1] != old
+
+
+def test_a_pause_names_what_it_stops_and_must_find_it(database: Path) -> None:
+    command("enroll", "lobby", "--site", "north", at(database))
+    for words, what in (
+        ((), "the whole fleet"),
+        (("--site", "north"), "the site north"),
+        (("--kiosk", "lobby"), "the kiosk lobby"),
+    ):
+        assert command("pause", *words, at(database)) == [f"paused {what}; visits under way go on"]
+        with pytest.raises(KioskError, match=f"{what} is paused already"):
+            command("pause", *words, at(database))
+        assert command("resume", *words, at(database)) == [f"resumed {what}"]
+        with pytest.raises(KioskError, match=f"{what} is not paused"):
+            command("resume", *words, at(database))
+    with pytest.raises(KioskError, match="no site named south"):
+        command("pause", "--site", "south", at(database))
+
+
+async def test_visits_are_listed_for_people_and_for_programs(database: Path) -> None:
+    def listed(*words: str) -> list[str]:
+        return command("visits", *words, at(database))
+
+    await asyncio.to_thread(command, "enroll", "attic", at(database))
+    assert await asyncio.to_thread(listed) == ["no visits yet"]
+    now = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
+    token = new_token()
+    async with open_store(str(database)) as store:
+        await store.enroll("lobby", "north", token, now)
+        kiosk = await store.authenticate(token, now)
+        assert kiosk is not None
+        lease = Lease(kiosk.id, "lease-1", "conv_1", now, now + timedelta(seconds=900))
+        visit_id = await store.ledger.lease(lease)
+        assert visit_id is not None
+        await store.ledger.start(kiosk.id, visit_id, StartVisit(press_id="press-1"), now)
+        end = EndVisit(press_id="press-1", outcome="hung_up", duration_s=12.4)
+        await store.ledger.end(kiosk.id, visit_id, end, now)
+    [line] = await asyncio.to_thread(listed)
+    assert line.split() == [
+        "2026-11-21",
+        "12:00:30",
+        "lobby",
+        "closed",
+        "12",
+        "s",
+        "hung_up",
+        "conv_1",
+    ]
+    [line] = await asyncio.to_thread(listed, "--kiosk", "lobby", "--json")
+    assert json.loads(line)["press_id"] == "press-1"
+    assert await asyncio.to_thread(listed, "--kiosk", "attic") == ["no visits yet"]
+    with pytest.raises(KioskError, match="no kiosk named cellar"):
+        await asyncio.to_thread(listed, "--kiosk", "cellar")
+    for count in ("0", "x", "10001"):
+        with pytest.raises(SystemExit):
+            await asyncio.to_thread(listed, "--limit", count)
 
 
 @pytest.mark.parametrize("name", ["", "-x", "two words", "x" * 65, "a\nb", "ä"])

@@ -10,8 +10,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from kiosk.backend import migrate
+from kiosk.backend.ledger import Lease
 from kiosk.backend.schema import metadata
-from kiosk.backend.store import Visit, open_store
+from kiosk.backend.store import open_store
 from kiosk.backend.tokens import new_token
 from kiosk.errors import ConfigError
 
@@ -31,6 +32,28 @@ def test_the_migrations_lead_to_the_tables_the_code_uses(database: Path) -> None
         context = MigrationContext.configure(db, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def test_an_earlier_database_keeps_its_visits(tmp_path: Path) -> None:
+    path = str(tmp_path / "kiosk.db")
+    migrate.upgrade(path, "0001")
+    assert not migrate.is_current(path)
+    at = "2026-11-21 12:00:0"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("insert into kiosks values ('k1', 'lobby', 'north', '2026-11-21', null)")
+        # The same request, recorded twice: nothing forbade it then.
+        for number, request_id in enumerate(("press-7", "press-7", "press-8")):
+            row = (f"v{number}", request_id, f"{at}{number}", f"{at}9")
+            db.execute("insert into visits values (?, 'k1', ?, null, ?, ?)", row)
+        db.commit()
+    assert migrate.upgrade(path)
+    with closing(sqlite3.connect(path)) as db:
+        kept = db.execute("select id, request_id, state from visits order by id").fetchall()
+    assert kept == [
+        ("v0", "v0", "leased"),
+        ("v1", "press-7", "leased"),
+        ("v2", "press-8", "leased"),
+    ]
 
 
 def test_a_database_of_another_version_is_refused_with_the_next_step(database: Path) -> None:
@@ -74,7 +97,7 @@ async def test_a_visit_of_no_kiosk_is_refused_and_no_value_stands_in_the_error(
     now = datetime.now(UTC)
     async with open_store(str(database)) as store:
         with pytest.raises(sa.exc.IntegrityError) as caught:
-            await store.record(Visit("nobody", "press-7", None, now, now))
+            await store.ledger.lease(Lease("nobody", "press-7", None, now, now))
     assert "press-7" not in str(caught.value)
 
 

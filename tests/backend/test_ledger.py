@@ -1,0 +1,191 @@
+"""A visit's life in the ledger, through the routes."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+import pytest
+
+from kiosk.backend.ledger import Scope, VisitLine
+from kiosk.backend.tokens import new_token
+
+from .conftest import Backend
+
+END = {"press_id": "press-1", "outcome": "hung_up", "duration_s": 12.5}
+
+
+async def lease(backend: Backend, key: str = "lease-1", token: str | None = None) -> str:
+    answer = await backend.ask(token, Idempotency_Key=key)
+    assert answer.status_code == 200, answer.text
+    visit_id: str = answer.json()["visit_id"]
+    return visit_id
+
+
+async def tell(
+    backend: Backend, visit_id: str, what: str, body: object, token: str | None = None
+) -> httpx2.Response:
+    bearer = {"Authorization": f"Bearer {token or backend.token.reveal()}"}
+    return await backend.client.post(f"/v1/visits/{visit_id}/{what}", json=body, headers=bearer)
+
+
+async def start(backend: Backend, visit_id: str, press_id: str = "press-1") -> httpx2.Response:
+    return await tell(backend, visit_id, "start", {"press_id": press_id})
+
+
+def problem(answer: httpx2.Response) -> str:
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    kind: str = answer.json()["type"]
+    return kind.removeprefix("urn:kiosk:problem:")
+
+
+async def latest(backend: Backend) -> list[VisitLine]:
+    return await backend.store.ledger.latest(10)
+
+
+async def test_a_visit_is_leased_admitted_and_closed(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    assert await latest(backend) == [], "a lease that nobody used is no visit"
+    assert (await start(backend, visit_id)).status_code == 204
+    [visit] = await latest(backend)
+    assert (visit.kiosk, visit.site, visit.state) == ("lobby", "north", "admitted")
+    assert (await tell(backend, visit_id, "end", END)).status_code == 204
+    [visit] = await latest(backend)
+    assert (visit.state, visit.outcome, visit.duration_s) == ("closed", "hung_up", 12.5)
+    assert (visit.conversation_id, visit.press_id) == ("conv_0", "press-1")
+
+
+async def test_whoever_got_no_answer_may_ask_again(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    assert await lease(backend) == visit_id
+    for _ in range(2):
+        assert (await start(backend, visit_id)).status_code == 204
+    for _ in range(2):
+        assert (await tell(backend, visit_id, "end", END)).status_code == 204
+    assert len(await latest(backend)) == 1
+    late = await tell(backend, visit_id, "end", {**END, "outcome": "abandoned"})
+    assert late.status_code == 204
+    assert (await latest(backend))[0].outcome == "hung_up", "the first report counts"
+
+
+async def test_a_lease_is_spent_once(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    await start(backend, visit_id)
+    minted = len(backend.fake.minted)
+    again = await start(backend, visit_id, "press-2")
+    assert (again.status_code, problem(again)) == (409, "visit-spent")
+    asked = await backend.ask(Idempotency_Key="lease-1")
+    assert (asked.status_code, problem(asked)) == (409, "visit-spent")
+    assert len(backend.fake.minted) == minted, "and nothing is minted for it"
+
+
+async def test_two_presses_at_once_spend_it_once(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    answers = await asyncio.gather(*(start(backend, visit_id, f"press-{n}") for n in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [204] + 7 * [409]
+
+
+async def test_an_expired_lease_admits_nobody_and_is_never_a_visit(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    with closing(sqlite3.connect(backend.database)) as db:
+        db.execute("update visits set expires_at = ?", (str(past.replace(tzinfo=None)),))
+        db.commit()
+    answer = await start(backend, visit_id)
+    assert (answer.status_code, problem(answer)) == (409, "lease-expired")
+    other = await lease(backend, "lease-2")  # marks it on the way
+    with closing(sqlite3.connect(backend.database)) as db:
+        states = dict(db.execute("select id, state from visits").fetchall())
+    assert states == {visit_id: "expired", other: "leased"}
+    assert await lease(backend) == visit_id, "asked for again, it is leased again"
+    assert (await start(backend, visit_id)).status_code == 204
+
+
+async def test_a_visit_without_the_backend_is_booked_when_it_is_back(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    report = {**END, "conversation_id": "conv_really"}
+    assert (await tell(backend, visit_id, "end", report)).status_code == 204
+    [visit] = await latest(backend)
+    assert (visit.state, visit.press_id) == ("closed", "press-1")
+    assert visit.conversation_id == "conv_really"
+    assert visit.admitted_at is not None
+    assert visit.closed_at is not None
+    assert visit.closed_at - visit.admitted_at == timedelta(seconds=12.5)
+
+
+async def test_a_kiosk_holds_one_visit_at_a_time(backend: Backend) -> None:
+    first, second = await lease(backend, "lease-1"), await lease(backend, "lease-2")
+    await start(backend, first)
+    assert (await start(backend, second, "press-2")).status_code == 204
+    by_id = {visit.id: visit for visit in await latest(backend)}
+    assert (by_id[first].state, by_id[first].outcome) == ("closed", "superseded")
+    assert by_id[second].state == "admitted"
+    # The first one's report was only late: it knows better.
+    await tell(backend, first, "end", END)
+    assert {visit.outcome for visit in await latest(backend)} == {"hung_up", None}
+
+
+@pytest.mark.parametrize(
+    ("scope", "name"), [(Scope.FLEET, ""), (Scope.SITE, "north"), (Scope.KIOSK, "lobby")]
+)
+async def test_what_is_paused_begins_no_visit_and_keeps_its_lease(
+    backend: Backend, scope: Scope, name: str
+) -> None:
+    visit_id = await lease(backend)
+    assert await backend.store.ledger.pause(scope, name, datetime.now(UTC))
+    assert not await backend.store.ledger.pause(scope, name, datetime.now(UTC))
+    answer = await start(backend, visit_id)
+    assert (answer.status_code, problem(answer)) == (403, "paused")
+    assert answer.headers["Retry-After"] == "60"
+    assert await backend.store.ledger.resume(scope, name)
+    assert not await backend.store.ledger.resume(scope, name)
+    assert (await start(backend, visit_id)).status_code == 204
+
+
+@pytest.mark.parametrize(("scope", "name"), [(Scope.SITE, "south"), (Scope.KIOSK, "attic")])
+async def test_others_are_not_paused(backend: Backend, scope: Scope, name: str) -> None:
+    await backend.store.ledger.pause(scope, name, datetime.now(UTC))
+    assert (await start(backend, await lease(backend))).status_code == 204
+
+
+async def test_another_kiosks_visit_does_not_exist(backend: Backend) -> None:
+    other = new_token()
+    assert await backend.store.enroll("attic", "south", other, datetime.now(UTC))
+    visit_id = await lease(backend)
+    for what, body in (("start", {"press_id": "press-1"}), ("end", END)):
+        answer = await tell(backend, visit_id, what, body, other.reveal())
+        assert (answer.status_code, problem(answer)) == (404, "visit-unknown")
+        no_token = await backend.client.post(f"/v1/visits/{visit_id}/{what}", json=body)
+        assert no_token.status_code == 401
+    assert await latest(backend) == []
+    assert await lease(backend, "lease-1", other.reveal()) != visit_id, "the key is the kiosk's own"
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "name"),
+    [
+        ("start", {}, "press_id"),
+        ("start", {"press_id": "x" * 65}, "press_id"),
+        ("start", {"press_id": 7}, "press_id"),
+        ("start", [], "the body"),
+        ("end", {**END, "outcome": "Said: my secret"}, "outcome"),
+        ("end", {**END, "duration_s": -1}, "duration_s"),
+        ("end", {**END, "duration_s": 1e9}, "duration_s"),
+        ("end", {**END, "conversation_id": "a b"}, "conversation_id"),
+    ],
+)
+async def test_a_bad_report_is_told_where_and_never_quoted(
+    backend: Backend, what: str, body: object, name: str
+) -> None:
+    answer = await tell(backend, await lease(backend), what, body)
+    assert (answer.status_code, problem(answer)) == (422, "invalid")
+    assert answer.json()["title"].endswith(f": {name}")
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 65])
+async def test_a_bad_idempotency_key_is_refused(backend: Backend, key: str) -> None:
+    answer = await backend.ask(Idempotency_Key=key)
+    assert (answer.status_code, problem(answer)) == (400, "bad-idempotency-key")
+    assert backend.fake.minted == []
