@@ -8,6 +8,8 @@ A grant that names its visit is a lease: it is spent with `POST /v1/visits/{id}/
 presses, and accounted for with `POST /v1/visits/{id}/end`. Each may be sent again.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
@@ -17,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 VISITS_PATH = "/v1/visits"
 START_PATH = "/v1/visits/{visit_id}/start"
 END_PATH = "/v1/visits/{visit_id}/end"
+PROBLEM_PREFIX = "urn:kiosk:problem:"
 # Whoever asks again with the same key gets the same visit.
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -51,8 +54,12 @@ class Grant:
         return f"Grant({kind}=***, life_s={self.life_s}, conversation_id={self.conversation_id!r})"
 
 
+_PROBLEM = re.compile(re.escape(PROBLEM_PREFIX) + r"([a-z0-9-]{1,64})")
+
+_CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
 _Id: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-_ConversationId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+_ConversationId: TypeAlias = Annotated[str, Field(pattern=f"^{_CONVERSATION_ID.pattern}$")]
 
 
 class StartVisit(BaseModel):
@@ -119,6 +126,22 @@ def read_grant(body: object) -> Grant:
         single_use=single_use,
         visit_id=_text(body, "visit_id"),
     )
+
+
+def conversation_id(text: str | None) -> str | None:
+    """The provider's id of a conversation as it may be passed on; None for anything else."""
+    return text if text is not None and _CONVERSATION_ID.fullmatch(text) else None
+
+
+def read_problem(content: bytes) -> str | None:
+    """The slug of our backend's problem document (RFC 9457); None for anything else."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    kind = body.get("type") if isinstance(body, Mapping) else None
+    found = _PROBLEM.fullmatch(kind) if isinstance(kind, str) else None
+    return found[1] if found else None
 
 
 def _text(body: Mapping[object, object], *names: str) -> str | None:

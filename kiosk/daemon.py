@@ -24,6 +24,7 @@ from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent, StuckError
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
+from kiosk.link.account import Account
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import CredentialKeeper, Credentials, PublicAgent
 from kiosk.ops import control, journal, systemd
@@ -158,7 +159,7 @@ class Daemon:
             return PublicAgent(agent.url, agent.id, api_key)
         client = BackendClient(credentials.backend_url, device_token(self._settings))
         await stack.enter_async_context(client)
-        return CredentialKeeper(client.fetch, credentials.policy)
+        return CredentialKeeper(client.fetch, credentials.policy, account=Account(client))
 
     def _plan(self) -> Plan:
         visit, button, agent = self._settings.visit, self._settings.button, self._settings.agent

@@ -13,7 +13,7 @@ from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
 from kiosk.audio.gate import Verdict
 from kiosk.audio.pcm import CHUNK_MS
 from kiosk.convai.client_messages import Initiation
-from kiosk.convai.endings import Ending
+from kiosk.convai.endings import Ending, Kind
 from kiosk.link.credentials import PublicAgent
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
@@ -104,4 +104,4 @@ async def bare_conversation(
         try:
             yield bare
         finally:
-            await bare.conversation.close()
+            await bare.conversation.close(Ending(Kind.HUNG_UP))

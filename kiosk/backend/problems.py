@@ -25,6 +25,7 @@ from kiosk.backend.provider import (
     QuotaError,
     UnreachableError,
 )
+from kiosk.contract import PROBLEM_PREFIX
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Problem:
     @property
     def type(self) -> str:
         """The stable identifier."""
-        return f"urn:kiosk:problem:{self.slug}"
+        return PROBLEM_PREFIX + self.slug
 
 
 UNAUTHORIZED = Problem("unauthorized", 401, "The device token is missing, unknown or revoked")

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 from pydantic import SecretStr
 
-from kiosk.contract import REQUEST_ID_HEADER, Grant, read_grant
+from kiosk.contract import REQUEST_ID_HEADER, Grant, conversation_id, read_grant
 
 SIGNED_URL_PATH = "/v1/convai/conversation/get-signed-url"
 CONNECT_TIMEOUT_S = 3.0
@@ -22,7 +22,6 @@ CONNECT_TIMEOUT_S = 3.0
 DEADLINE_S = 8.0
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class ProviderError(Exception):
@@ -139,7 +138,7 @@ def _conversation_id(signed_url: str) -> str | None:
         found = parse_qs(urlsplit(signed_url).query).get("conversation_id", [""])[0]
     except ValueError:
         return None
-    return found if _CONVERSATION_ID.fullmatch(found) else None
+    return conversation_id(found)
 
 
 def _refusal(answer: httpx2.Response) -> ProviderError:

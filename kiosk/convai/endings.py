@@ -26,6 +26,9 @@ class Kind(StrEnum):
     NO_METADATA = "no_metadata"
     NO_CREDENTIAL = "no_credential"
     BACKEND_UNREACHABLE = "backend_unreachable"
+    PAUSED = "paused"  # by an operator, at the backend
+    NOT_ADMITTED = "not_admitted"  # by the backend, for another reason
+    LEASE_REFUSED = "lease_refused"  # by the backend; another lease may do
     QUOTA = "quota"
     BUSY = "busy"
     OVERRIDE_REFUSED = "override_refused"
@@ -77,6 +80,9 @@ RULES: dict[Kind, Rule] = {
     Kind.NO_METADATA: Rule(3, "cannot_reach", 4),
     Kind.BACKEND_UNREACHABLE: Rule(3, "cannot_reach", 4),
     Kind.NO_CREDENTIAL: Rule(0, "cannot_reach", 3),
+    Kind.PAUSED: Rule(0, "paused", 5),
+    Kind.NOT_ADMITTED: Rule(0, "paused", 4),
+    Kind.LEASE_REFUSED: Rule(1, "cannot_reach", 4),
     Kind.QUOTA: Rule(0, "not_today", 3),
     Kind.BUSY: Rule(0, "busy", 4),
     Kind.OVERRIDE_REFUSED: Rule(0, "out_of_order", 3),

@@ -1,12 +1,28 @@
-"""The kiosk's client of the backend: asks for one conversation. One request, one deadline."""
+"""The kiosk's client of the backend: asks for one conversation, and accounts for it.
+
+One request, one deadline.
+"""
 
 import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from kiosk.contract import REQUEST_ID_HEADER, VISITS_PATH, Grant, GrantError, read_grant
+from kiosk.contract import (
+    END_PATH,
+    IDEMPOTENCY_HEADER,
+    REQUEST_ID_HEADER,
+    START_PATH,
+    VISITS_PATH,
+    EndVisit,
+    Grant,
+    GrantError,
+    StartVisit,
+    read_grant,
+    read_problem,
+)
 from kiosk.errors import ConfigError, CredentialError
+from kiosk.link.account import DeniedError
 
 if TYPE_CHECKING:
     import httpx2
@@ -26,7 +42,8 @@ class BackendClient:
             path = urlsplit(backend_url).path
         except ValueError as error:
             raise ConfigError(f"credentials.backend_url: not an address: {error}") from None
-        self._url = backend_url.rstrip("/") + VISITS_PATH if path in ("", "/") else backend_url
+        self._base = backend_url.rstrip("/")
+        self._url = self._base + VISITS_PATH if path in ("", "/") else backend_url
         self._authorization = f"Bearer {device_token}"
         self._client: httpx2.AsyncClient | None = None
 
@@ -44,20 +61,7 @@ class BackendClient:
 
     async def fetch(self, request_id: str) -> Grant:
         """Ask for one conversation; raises CredentialError, whose text names no secret."""
-        import httpx2
-
-        if self._client is None:
-            self._client = httpx2.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
-        try:
-            # The client's timeout is for each step; a backend that trickles must not hold us up.
-            async with asyncio.timeout(_TIMEOUT_S):
-                response = await self._client.post(
-                    self._url,
-                    json={},
-                    headers={"Authorization": self._authorization, REQUEST_ID_HEADER: request_id},
-                )
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-            raise CredentialError(f"the backend does not answer ({type(error).__name__})") from None
+        response = await self._post(self._url, {}, request_id, {IDEMPOTENCY_HEADER: request_id})
         if response.status_code in (401, 403):
             raise CredentialError(
                 f"the backend does not accept this kiosk (HTTP {response.status_code}): "
@@ -72,3 +76,39 @@ class BackendClient:
             raise CredentialError(str(error)) from None
         except (ValueError, RecursionError):
             raise CredentialError("the backend's answer is not JSON") from None
+
+    async def start(self, visit_id: str, start: StartVisit) -> None:
+        """Spend a lease; raises DeniedError, and CredentialError when there is no answer."""
+        path = START_PATH.format(visit_id=quote(visit_id, safe=""))
+        await self._tell(path, start.model_dump(), start.press_id)
+
+    async def end(self, visit_id: str, end: EndVisit) -> None:
+        """Account for a visit; raises DeniedError, and CredentialError when there is no answer."""
+        path = END_PATH.format(visit_id=quote(visit_id, safe=""))
+        await self._tell(path, end.model_dump(exclude_none=True), end.press_id)
+
+    async def _tell(self, path: str, body: dict[str, object], request_id: str) -> None:
+        response = await self._post(self._base + path, body, request_id, {})
+        status = response.status_code
+        if 200 <= status < 300:
+            return
+        reason = read_problem(response.content)
+        # A proxy's 429 is no decision of the backend's about this visit.
+        if status >= 500 or (status in (408, 429) and reason is None):
+            raise CredentialError(f"the backend answered HTTP {status}")
+        raise DeniedError(reason or f"http-{status}")
+
+    async def _post(
+        self, url: str, body: dict[str, object], request_id: str, headers: dict[str, str]
+    ) -> "httpx2.Response":
+        import httpx2
+
+        if self._client is None:
+            self._client = httpx2.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
+        sent = {"Authorization": self._authorization, REQUEST_ID_HEADER: request_id, **headers}
+        try:
+            # The client's timeout is for each step; a backend that trickles must not hold us up.
+            async with asyncio.timeout(_TIMEOUT_S):
+                return await self._client.post(url, json=body, headers=sent)
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
+            raise CredentialError(f"the backend does not answer ({type(error).__name__})") from None

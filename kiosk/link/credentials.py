@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from urllib.parse import urlencode
 
-from kiosk.contract import Grant
+from kiosk.contract import EndVisit, Grant
 from kiosk.errors import CredentialError
+from kiosk.link.account import Account
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Opening:
 
     url: str
     request_id: str
+    visit_id: str | None = None  # the backend's, where it keeps an account
 
     def __repr__(self) -> str:
         return f"Opening(url=***, request_id={self.request_id!r})"
@@ -63,6 +65,14 @@ class Credentials(Protocol):
         """The agent did not accept it: it must not be used again."""
         ...
 
+    async def spend(self, opening: Opening, press_id: str) -> None:
+        """Tell the backend that it is used; raises DeniedError if the visit may not go on."""
+        ...
+
+    def account_for(self, opening: Opening, end: EndVisit) -> None:
+        """How the conversation that it opened went."""
+        ...
+
     async def run(self, on_standing: Callable[[Standing], None]) -> None:
         """The task that keeps one at hand and tells how things stand."""
         ...
@@ -92,7 +102,9 @@ class CredentialKeeper:
         fetch: Callable[[str], Awaitable[Grant]],
         policy: Literal["warm", "on_press"],
         jitter: Callable[[], float] = random.random,
+        account: Account | None = None,
     ) -> None:
+        self._account = account
         self._fetch = fetch
         self._policy = policy
         self._jitter = jitter
@@ -102,7 +114,13 @@ class CredentialKeeper:
         self._changed = asyncio.Event()
 
     async def run(self, on_standing: Callable[[Standing], None]) -> None:
-        """Renew for ever; ends by cancellation, or at once when nothing is kept at hand."""
+        """Renew for ever; ends by cancellation, or at once when there is nothing to do."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._account is not None:
+                tasks.create_task(self._account.run(), name="account")
+            await self._keep(on_standing)
+
+    async def _keep(self, on_standing: Callable[[Standing], None]) -> None:
         if self._policy == "on_press":
             on_standing(Standing(ready=True))
             return
@@ -133,10 +151,10 @@ class CredentialKeeper:
         if held is None:
             held = await self._renew(press_id, self._held)
         held.used = True
-        if held.grant.single_use:
+        if held.grant.single_use or held.grant.visit_id is not None:
             self._held = None
             self._changed.set()  # the next visit needs another
-        return Opening(held.signed_url, held.request_id)
+        return Opening(held.signed_url, held.request_id, held.grant.visit_id)
 
     def hurry(self) -> None:
         if self._valid() is None:
@@ -146,6 +164,14 @@ class CredentialKeeper:
         if self._held is not None and self._held.signed_url == opening.url:
             self._held = None
             self._changed.set()
+
+    async def spend(self, opening: Opening, press_id: str) -> None:
+        if self._account is not None and opening.visit_id is not None:
+            await self._account.start(opening.visit_id, press_id)
+
+    def account_for(self, opening: Opening, end: EndVisit) -> None:
+        if self._account is not None and opening.visit_id is not None:
+            self._account.ended(opening.visit_id, end)
 
     async def _renew(self, request_id: str, replacing: _Held | None) -> _Held:
         """Fetch, unless somebody else just did; what is returned is valid."""
@@ -223,6 +249,12 @@ class PublicAgent:
 
     def refused(self, opening: Opening) -> None:
         """There is no other address to use next time."""
+
+    async def spend(self, opening: Opening, press_id: str) -> None:
+        """Nobody keeps an account."""
+
+    def account_for(self, opening: Opening, end: EndVisit) -> None:
+        """Nobody keeps an account."""
 
     async def run(self, on_standing: Callable[[Standing], None]) -> None:
         on_standing(Standing(ready=True))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from kiosk.audio.pcm import FORMATS
-from kiosk.convai.captions import caption
+from kiosk.contract import MAX_LIFE_S, EndVisit, conversation_id
 from kiosk.convai.client_messages import ContextualUpdate
 from kiosk.convai.conversation import (
     Admitted,
@@ -25,17 +25,16 @@ from kiosk.convai.conversation import (
     TurnSkipped,
 )
 from kiosk.convai.endings import Ending, Kind, classify_handshake
-from kiosk.convai.frames import Malformed, serialize
+from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
     AgentResponse,
-    AgentResponseCorrection,
-    GuardrailTriggered,
     Interruption,
     UserTranscript,
 )
-from kiosk.convai.server_tools import AgentToolResponse, ToolCall
+from kiosk.convai.server_tools import ToolCall
 from kiosk.errors import CredentialError
+from kiosk.link.account import DeniedError
 from kiosk.link.credentials import Credentials, Opening
 from kiosk.link.websocket import (
     CLOSE_TIMEOUT_S,
@@ -47,6 +46,7 @@ from kiosk.link.websocket import (
     connect,
 )
 from kiosk.visit.downlink import Downlink
+from kiosk.visit.moments import moment_of
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event
 from kiosk.visit.timeline import FieldValue, Moment, Observer, What
@@ -55,8 +55,6 @@ from kiosk.visit.uplink import Uplink
 
 CONNECT_TIMEOUT_S = 10.0
 METADATA_TIMEOUT_S = 10.0
-# Of the frames that make no sense so many are told of; the others are only counted.
-_MALFORMED_TOLD = 5
 _BESIDE_LIMIT = 32
 
 
@@ -82,6 +80,7 @@ class Conversation:
         self._tasks = tasks
         self._core = ClientConversation(parts.plan.approved_mcp_tools)
         self._socket: Socket | None = None
+        self._connecting: asyncio.Timeout | None = None
         self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
         self._connected = False
         self._ending: Ending | None = None
@@ -111,17 +110,36 @@ class Conversation:
             except CredentialError as error:
                 kind = Kind.BACKEND_UNREACHABLE if error.retryable else Kind.NO_CREDENTIAL
                 return Ending(kind, None, str(error))
-            opened = await self._open(opening)
-            ending = opened if isinstance(opened, Ending) else await self._hold(opened)
-            if ending.kind is Kind.REFUSED:
-                self._parts.credentials.refused(opening)
-            return ending
+            return await self._use(opening)
         finally:
             self._finished.set()
 
-    async def close(self) -> None:
-        """End it: an open socket closes with 1000. Returns when `run` is over."""
-        self._ending = self._ending or Ending(Kind.HUNG_UP)
+    async def _use(self, opening: Opening) -> Ending:
+        began_s = time.monotonic()
+        # In parallel: whether the visit may go on is known before anybody has said much.
+        self._start(self._spend(opening), "spend")
+        ending = None
+        try:
+            opened = await self._open(opening)
+            ending = opened if isinstance(opened, Ending) else await self._hold(opened)
+            if ending.kind in (Kind.REFUSED, Kind.LEASE_REFUSED):
+                self._parts.credentials.refused(opening)
+            return ending
+        finally:
+            self._stop_beside()
+            # Cancelled while connecting it has no ending but the one it was closed with.
+            outcome = ending or self._ending or Ending(Kind.STOPPED)
+            account = EndVisit(
+                press_id=self._press_id,
+                outcome=outcome.kind,
+                duration_s=min(time.monotonic() - began_s, MAX_LIFE_S),
+                conversation_id=conversation_id(self.conversation_id),
+            )
+            self._parts.credentials.account_for(opening, account)
+
+    async def close(self, ending: Ending) -> None:
+        """End it, for this reason: an open socket closes with 1000. Returns when `run` is over."""
+        self._ending = self._ending or ending
         if self._task is None:
             return
         if self._socket is not None:
@@ -141,16 +159,33 @@ class Conversation:
         self._start(self._send(self._socket, serialize(ContextualUpdate(text))), "tell")
         return True
 
+    async def _spend(self, opening: Opening) -> None:
+        """Let the backend know; what it refuses ends the conversation, connected or not yet."""
+        try:
+            await self._parts.credentials.spend(opening, self._press_id)
+        except DeniedError as denied:
+            ending = Ending(_DENIALS.get(denied.reason, Kind.NOT_ADMITTED), None, denied.reason)
+            if not ending.rule.retries:
+                # The words come first: giving up a connection may take its second.
+                self._parts.post(Event.ENDED, ending)
+                return
+            self._ending = self._ending or ending
+            if self._socket is not None:
+                await self._hang_up(self._socket)
+            elif self._connecting is not None:
+                self._connecting.reschedule(asyncio.get_running_loop().time())
+
     async def _open(self, opening: Opening) -> Socket | Ending:
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S) as self._connecting:
                 socket = await connect(opening.url)
         except HandshakeRefusedError as refused:
             return classify_handshake(refused.status)
         except ConnectError as error:
             return Ending(Kind.UNREACHABLE, None, str(error))
         except TimeoutError:
-            return Ending(Kind.UNREACHABLE, None, f"no connection in {CONNECT_TIMEOUT_S:g} s")
+            late = Ending(Kind.UNREACHABLE, None, f"no connection in {CONNECT_TIMEOUT_S:g} s")
+            return self._ending or late
         self._socket = socket
         return socket
 
@@ -175,8 +210,7 @@ class Conversation:
             return self._core.timed_out(late)
         finally:
             self._parts.uplink.disconnect()
-            for task in self._beside:
-                task.cancel()
+            self._stop_beside()
             await self._hang_up(socket)
         return self._ending
 
@@ -218,46 +252,16 @@ class Conversation:
                 uplink.hold(on=False)
             case Refused(ending):
                 self._ending = ending
-        if (moment := self._moment(event, received_at_s)) is not None:
+        if (moment := moment_of(event, received_at_s, self._core.malformed_frames)) is not None:
             self._parts.observe(moment)
         if (news := _NEWS.get(type(event))) is not None:
             self._parts.post(*news)
 
-    def _moment(self, event: CoreEvent, at_s: float) -> Moment | None:
-        """What observers learn of an event; the words are apart from what may be logged."""
-        match event:
-            case UserTranscript(text, _, False):
-                return Moment(What.TRANSCRIPT, at_s, words=text)
-            case AgentResponse(text):
-                return Moment(What.RESPONSE, at_s, words=caption(text))
-            case AgentResponseCorrection():
-                return Moment(What.CORRECTION, at_s, words=caption(event.corrected))
-            case AgentHangsUp():
-                return Moment(What.AGENT_HANGS_UP, at_s)
-            case Queued():
-                return Moment(What.QUEUED, at_s)
-            case Admitted():
-                return Moment(What.ADMITTED, at_s)
-            case AgentToolResponse():
-                tool: dict[str, FieldValue] = {
-                    "tool": event.tool_name[:64],
-                    "failed": int(event.is_error),
-                }
-                return Moment(What.AGENT_TOOL, at_s, tool)
-            case GuardrailTriggered(name):
-                return Moment(What.GUARDRAIL, at_s, {"rule": (name or "")[:64]})
-            case Malformed(why) if self._core.malformed_frames <= _MALFORMED_TOLD:
-                return Moment(What.MALFORMED, at_s, {"why": why})
-            case Connected():
-                formats: dict[str, FieldValue] = {
-                    "conversation_id": event.conversation_id,
-                    "input_format": event.input_format,
-                    "output_format": event.output_format,
-                }
-                return Moment(What.CONNECTED, at_s, formats)
-        return None
-
     # --- beside the reader ----------------------------------------------------------------------
+
+    def _stop_beside(self) -> None:
+        for task in self._beside:
+            task.cancel()
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         """Do something until the conversation is over."""
@@ -301,6 +305,14 @@ class Conversation:
             await socket.send(frame)
 
 
+# What follows from a refusal of the backend's; any other reason is final.
+_DENIALS: dict[str, Kind] = {
+    "paused": Kind.PAUSED,
+    "unauthorized": Kind.NO_CREDENTIAL,
+    "visit-unknown": Kind.LEASE_REFUSED,
+    "visit-spent": Kind.LEASE_REFUSED,
+    "lease-expired": Kind.LEASE_REFUSED,
+}
 # What the host learns of an event.
 _NEWS: dict[type[CoreEvent], tuple[Event, Ending | None]] = {
     Connected: (Event.CONNECTED, None),

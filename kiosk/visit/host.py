@@ -311,7 +311,7 @@ class Host:
         if rule.sentence is not None:
             self._say(rule.sentence)
         if conversation is not None:
-            await conversation.close()
+            await conversation.close(ending)
         await at_most(FAREWELL_LIMIT_S, self._announcer.finished())
         ended: dict[str, FieldValue] = {
             "kind": ending.kind,

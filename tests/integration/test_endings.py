@@ -329,7 +329,7 @@ def test_hanging_up_on_a_server_that_takes_nothing_any_more_takes_no_longer_than
             await kiosk.speak(4)
             assert transport_of(kiosk).get_write_buffer_size() > 0, "the wire is not full"
             hung_up_s = clock()
-            await kiosk.conversation.close()
+            await kiosk.conversation.close(Ending(Kind.HUNG_UP))
             took_s = clock() - hung_up_s
             connection.transport.abort()
         assert (await kiosk.ending()).kind is Kind.HUNG_UP

@@ -31,7 +31,7 @@ ONLY = {
 }
 
 PURE_ROOMS = {"convai", "audio", "contract", "errors"}
-PURE_MODULES = {"kiosk.visit.states"}
+PURE_MODULES = {"kiosk.visit.moments", "kiosk.visit.states"}
 IMPURE = {
     "asyncio", "concurrent", "ctypes", "datetime", "fcntl", "http", "httpx2", "logging", "mmap",
     "multiprocessing", "os", "pathlib", "queue", "random", "select", "selectors",

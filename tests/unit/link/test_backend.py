@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kiosk.contract import Grant
+from kiosk.contract import EndVisit, Grant, StartVisit
 from kiosk.errors import CredentialError
+from kiosk.link.account import DeniedError
 from kiosk.link.backend import BackendClient
 from tests.unit.link.test_websocket import free_port
 
@@ -152,3 +153,50 @@ async def test_a_backend_that_hangs_up_does_not_answer() -> None:
 def _assert_secrets_are_kept(error: BaseException) -> None:
     assert "s3cret" not in str(error)
     assert error.__cause__ is None
+
+
+async def test_a_lease_is_spent_and_accounted_for_under_its_visit() -> None:
+    async with (
+        answering(Answering(status=204, body=b"")) as server,
+        BackendClient(server.url, TOKEN) as client,
+    ):
+        await client.start("v/1", StartVisit(press_id="press-1"))
+        await client.end("v/1", EndVisit(press_id="press-1", outcome="hung_up", duration_s=1.5))
+    [(start, headers, body), (end, _, report)] = server.asked
+    assert start == "POST /v1/visits/v%2F1/start HTTP/1.1"
+    assert headers["authorization"] == f"Bearer {TOKEN}"
+    assert headers["x-request-id"] == "press-1"
+    assert json.loads(body) == {"press_id": "press-1"}
+    assert end == "POST /v1/visits/v%2F1/end HTTP/1.1"
+    assert json.loads(report) == {"press_id": "press-1", "outcome": "hung_up", "duration_s": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (403, b'{"type": "urn:kiosk:problem:paused"}', "paused"),
+        (401, b'{"type": "urn:kiosk:problem:unauthorized"}', "unauthorized"),
+        (404, b"not found", "http-404"),
+        (403, b'{"type": "urn:kiosk:problem:Said: a secret"}', "http-403"),
+        (400, b'{"type": 7}', "http-400"),
+        (302, b"[]", "http-302"),
+    ],
+)
+async def test_a_refusal_is_its_slug(status: int, body: bytes, reason: str) -> None:
+    async with (
+        answering(Answering(status=status, body=body)) as server,
+        BackendClient(server.url, TOKEN) as client,
+    ):
+        with pytest.raises(DeniedError) as denied:
+            await client.start("v1", StartVisit(press_id="press-1"))
+    assert denied.value.reason == reason
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+async def test_a_backend_in_trouble_refuses_nobody(status: int) -> None:
+    async with (
+        answering(Answering(status=status)) as server,
+        BackendClient(server.url, TOKEN) as client,
+    ):
+        with pytest.raises(CredentialError, match=f"HTTP {status}"):
+            await client.start("v1", StartVisit(press_id="press-1"))
