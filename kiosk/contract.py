@@ -30,6 +30,8 @@ SIGNED_URL_LIFE_S = 900.0
 # The same for WebRTC conversation tokens.
 CONVERSATION_TOKEN_LIFE_S = 600.0
 MAX_LIFE_S = 86_400.0
+# A kiosk that was without its backend for longer reports no more.
+MAX_REPORT_AGE_S = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Grant:
 
 _PROBLEM = re.compile(re.escape(PROBLEM_PREFIX) + r"([a-z0-9-]{1,64})")
 
+_VISIT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 _Id: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -71,14 +74,16 @@ class StartVisit(BaseModel):
 
 
 class EndVisit(BaseModel):
-    """How a visit went. `outcome` is the kind of its ending, `duration_s` its length from the
-    press; `conversation_id` the one that it really had."""
+    """How a visit went. `outcome` is the kind of its ending, `duration_s` the length of its
+    conversation, which ended `ago_s` before this was sent; `conversation_id` the one that it really
+    had."""
 
     model_config = ConfigDict(frozen=True)
 
     press_id: _Id
     outcome: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
     duration_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
+    ago_s: Annotated[float, Field(ge=0, le=MAX_REPORT_AGE_S)] = 0.0
     conversation_id: _ConversationId | None = None
 
 
@@ -124,7 +129,7 @@ def read_grant(body: object) -> Grant:
         conversation_token=None if signed_url else token,
         conversation_id=_text(body, "conversation_id", "conversationId"),
         single_use=single_use,
-        visit_id=_text(body, "visit_id"),
+        visit_id=_visit_id(body),
     )
 
 
@@ -150,6 +155,11 @@ def _text(body: Mapping[object, object], *names: str) -> str | None:
         if isinstance(value, str) and value:
             return value
     return None
+
+
+def _visit_id(body: Mapping[object, object]) -> str | None:
+    text = _text(body, "visit_id")
+    return text if text is not None and _VISIT_ID.fullmatch(text) else None
 
 
 def _life(body: Mapping[object, object], default_s: float) -> float:

@@ -159,7 +159,9 @@ class Daemon:
             return PublicAgent(agent.url, agent.id, api_key)
         client = BackendClient(credentials.backend_url, device_token(self._settings))
         await stack.enter_async_context(client)
-        return CredentialKeeper(client.fetch, credentials.policy, account=Account(client))
+        account = Account(client)
+        stack.push_async_callback(account.close)
+        return CredentialKeeper(client.fetch, credentials.policy, account=account)
 
     def _plan(self) -> Plan:
         visit, button, agent = self._settings.visit, self._settings.button, self._settings.agent

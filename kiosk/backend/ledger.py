@@ -162,14 +162,17 @@ class Ledger:
             visit = (await db.execute(_visit(kiosk_id, visit_id))).first()
             if visit is None:
                 return Refusal.UNKNOWN
+            if visit.press_id not in (None, end.press_id):
+                return Refusal.SPENT
             if visit.state == VisitState.CLOSED and visit.outcome != SUPERSEDED:
                 return None
-            closed_at = visit.closed_at or now
+            closed_at = now - timedelta(seconds=end.ago_s)
+            began_at = visit.admitted_at or closed_at - timedelta(seconds=end.duration_s)
             closed = {
                 "state": VisitState.CLOSED,
                 "press_id": visit.press_id or end.press_id,
-                "admitted_at": visit.admitted_at or now - timedelta(seconds=end.duration_s),
-                "closed_at": closed_at,
+                "admitted_at": began_at,
+                "closed_at": max(closed_at, began_at),
                 "outcome": end.outcome,
                 "duration_s": end.duration_s,
                 "conversation_id": end.conversation_id or visit.conversation_id,
@@ -205,6 +208,14 @@ class Ledger:
             )
             for row in rows
         ]
+
+    async def paused(self) -> list[tuple[Scope, str]]:
+        """All that is paused, the widest first."""
+        async with self._engine.begin() as db:
+            rows = (await db.execute(sa.select(pauses).order_by(pauses.c.since))).all()
+        widest = list(Scope)
+        found = [(Scope(row.scope), str(row.name)) for row in rows]
+        return sorted(found, key=lambda pause: widest.index(pause[0]))
 
     async def pause(self, scope: Scope, name: str, now: datetime) -> bool:
         """No visit begins there from now on; False if it was paused already."""

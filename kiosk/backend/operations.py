@@ -62,7 +62,9 @@ def latest_visits(database_path: str, limit: int, kiosk: str | None) -> list[Vis
 
     async def read(store: Store) -> list[VisitLine]:
         if kiosk is not None and not await store.knows(Scope.KIOSK, kiosk):
-            raise KioskError(f"no kiosk named {kiosk} was ever enrolled")
+            raise KioskError(
+                f"no kiosk named {kiosk} was ever enrolled: see `kiosk backend enroll`"
+            )
         return await store.ledger.latest(limit, kiosk)
 
     return _with_store(database_path, read)
@@ -78,20 +80,22 @@ def pause(database_path: str, *, site: str | None = None, kiosk: str | None = No
         return await store.ledger.pause(scope, name, datetime.now(UTC))
 
     if not _with_store(database_path, put):
-        raise KioskError(f"{_named(scope, name)} is paused already")
+        raise KioskError(f"{_named(scope, name)} is paused already: `kiosk backend resume` ends it")
     return _named(scope, name)
 
 
 def resume(database_path: str, *, site: str | None = None, kiosk: str | None = None) -> str:
-    """Undo `pause` there; says what goes on. Raises KioskError."""
+    """Undo `pause` there; says what goes on, and what does not. Raises KioskError."""
     scope, name = _scope(site, kiosk)
 
-    async def lift(store: Store) -> bool:
-        return await store.ledger.resume(scope, name)
+    async def lift(store: Store) -> tuple[bool, list[tuple[Scope, str]]]:
+        return await store.ledger.resume(scope, name), await store.ledger.paused()
 
-    if not _with_store(database_path, lift):
-        raise KioskError(f"{_named(scope, name)} is not paused")
-    return _named(scope, name)
+    lifted, left = _with_store(database_path, lift)
+    still = "; paused still: " + ", ".join(_named(*pause) for pause in left) if left else ""
+    if not lifted:
+        raise KioskError(f"{_named(scope, name)} is not paused{still}")
+    return _named(scope, name) + still
 
 
 def _scope(site: str | None, kiosk: str | None) -> tuple[Scope, str]:

@@ -8,13 +8,18 @@ import logging
 import re
 import time
 import uuid
+from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kiosk.contract import REQUEST_ID_HEADER
 
 logger = logging.getLogger(__name__)
+
+# A kiosk's reports are a tenth of it; more is nobody's, and is not read.
+MAX_BODY_BYTES = 16_384
 
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -46,8 +51,18 @@ class RequestLog:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
+        taken = 0
+
+        async def receive_little() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MAX_BODY_BYTES:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return message
+
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive_little, send_with_id)
         finally:
             _log(scope, status, (time.monotonic() - began_s) * 1000)
 

@@ -5,13 +5,14 @@ when the backend is back.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from kiosk.contract import EndVisit, StartVisit
+from kiosk.contract import MAX_REPORT_AGE_S, EndVisit, StartVisit
 from kiosk.errors import CredentialError
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 60.0
 # Days of an outage; what is over it is dropped, the oldest first.
 _REPORTS_LIMIT = 500
+_LAST_TRY_S = 0.5
 
 
 class DeniedError(Exception):
@@ -49,7 +51,8 @@ class Account:
         self.dropped_reports = 0
         self._bookkeeper = bookkeeper
         self._jitter = jitter
-        self._reports: deque[tuple[str, EndVisit]] = deque(maxlen=_REPORTS_LIMIT)
+        # With the moment it was given.
+        self._reports: deque[tuple[str, EndVisit, float]] = deque(maxlen=_REPORTS_LIMIT)
         self._ready = asyncio.Event()
 
     async def start(self, visit_id: str, press_id: str) -> None:
@@ -63,27 +66,55 @@ class Account:
         """To be told as soon as the backend answers."""
         if len(self._reports) == self._reports.maxlen:
             self.dropped_reports += 1
-        self._reports.append((visit_id, end))
+            log.warning("the backend was away for too long: a visit's end is dropped, untold")
+        self._reports.append((visit_id, end, _now_s()))
         self._ready.set()
 
     async def run(self) -> None:
-        """Tell what is to be told, in order, until cancelled."""
+        """Tell what is to be told until cancelled."""
         failures = 0
         while True:
             while self._reports:
-                report = self._reports[0]
                 try:
-                    await self._bookkeeper.end(*report)
+                    await self._tell_first()
                     failures = 0
-                except DeniedError as denied:
-                    log.warning("the backend does not take a visit's end: %s", denied.reason)
                 except CredentialError as error:
                     failures += 1
                     (log.warning if failures == 1 else log.debug)("a visit is untold: %s", error)
                     limit_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures - 1, 10))
                     await asyncio.sleep(max(0.2, self._jitter() * limit_s))
-                    continue
-                if self._reports and self._reports[0] is report:  # else it was dropped meanwhile
-                    self._reports.popleft()
             self._ready.clear()
             await self._ready.wait()
+
+    async def close(self) -> None:
+        """The process ends: a last try for what is untold, when `run` is over."""
+        with contextlib.suppress(TimeoutError, CredentialError):
+            async with asyncio.timeout(_LAST_TRY_S):
+                while self._reports:
+                    await self._tell_first()
+        if self._reports:
+            log.warning("the backend was not told how %d visit(s) ended", len(self._reports))
+
+    async def _tell_first(self) -> None:
+        """Raises CredentialError; another's turn is next then, so that none holds up the rest."""
+        report = self._reports[0]
+        visit_id, end, given_s = report
+        ago_s = min(_now_s() - given_s, MAX_REPORT_AGE_S)
+        done = False
+        try:
+            await self._bookkeeper.end(visit_id, end.model_copy(update={"ago_s": ago_s}))
+            done = True
+        except DeniedError as denied:
+            log.warning("the backend does not take the end of visit %s: %s", visit_id, denied)
+            done = True
+        finally:
+            # Not there any more if it was dropped meanwhile.
+            if self._reports and self._reports[0] is report:
+                if done:
+                    self._reports.popleft()
+                else:
+                    self._reports.rotate(-1)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -4,6 +4,8 @@ One request, one deadline.
 """
 
 import asyncio
+import uuid
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
@@ -42,10 +44,14 @@ class BackendClient:
             path = urlsplit(backend_url).path
         except ValueError as error:
             raise ConfigError(f"credentials.backend_url: not an address: {error}") from None
-        self._base = backend_url.rstrip("/")
-        self._url = self._base + VISITS_PATH if path in ("", "/") else backend_url
+        base = backend_url.rstrip("/")
+        self._url = base + VISITS_PATH if path in ("", "/") else backend_url
+        # Where visits are accounted for; another's token route keeps no account.
+        keeps_account = self._url.endswith(VISITS_PATH)
+        self._base = self._url.removesuffix(VISITS_PATH) if keeps_account else None
         self._authorization = f"Bearer {device_token}"
         self._client: httpx2.AsyncClient | None = None
+        self._key: str | None = None  # of a request that was not answered
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,7 +67,12 @@ class BackendClient:
 
     async def fetch(self, request_id: str) -> Grant:
         """Ask for one conversation; raises CredentialError, whose text names no secret."""
-        response = await self._post(self._url, {}, request_id, {IDEMPOTENCY_HEADER: request_id})
+        # A lease whose answer was lost is asked for again. Not by the press's id: a visit that
+        # connects anew needs another lease.
+        key = self._key = self._key or uuid.uuid4().hex
+        response = await self._post(self._url, {}, request_id, {IDEMPOTENCY_HEADER: key})
+        if response.status_code < 500:
+            self._key = None
         if response.status_code in (401, 403):
             raise CredentialError(
                 f"the backend does not accept this kiosk (HTTP {response.status_code}): "
@@ -71,11 +82,12 @@ class BackendClient:
         if response.status_code != 200:
             raise CredentialError(f"the backend answered HTTP {response.status_code}")
         try:
-            return read_grant(response.json())
+            grant = read_grant(response.json())
         except GrantError as error:
             raise CredentialError(str(error)) from None
         except (ValueError, RecursionError):
             raise CredentialError("the backend's answer is not JSON") from None
+        return grant if self._base is not None else replace(grant, visit_id=None)
 
     async def start(self, visit_id: str, start: StartVisit) -> None:
         """Spend a lease; raises DeniedError, and CredentialError when there is no answer."""
@@ -88,15 +100,16 @@ class BackendClient:
         await self._tell(path, end.model_dump(exclude_none=True), end.press_id)
 
     async def _tell(self, path: str, body: dict[str, object], request_id: str) -> None:
+        assert self._base is not None
         response = await self._post(self._base + path, body, request_id, {})
         status = response.status_code
-        if 200 <= status < 300:
+        if status == 204:
             return
         reason = read_problem(response.content)
-        # A proxy's 429 is no decision of the backend's about this visit.
-        if status >= 500 or (status in (408, 429) and reason is None):
+        # What a proxy or a captive portal says is no decision of the backend's about this visit.
+        if status >= 500 or reason is None:
             raise CredentialError(f"the backend answered HTTP {status}")
-        raise DeniedError(reason or f"http-{status}")
+        raise DeniedError(reason)
 
     async def _post(
         self, url: str, body: dict[str, object], request_id: str, headers: dict[str, str]

@@ -129,13 +129,14 @@ class Conversation:
             self._stop_beside()
             # Cancelled while connecting it has no ending but the one it was closed with.
             outcome = ending or self._ending or Ending(Kind.STOPPED)
-            account = EndVisit(
-                press_id=self._press_id,
-                outcome=outcome.kind,
-                duration_s=min(time.monotonic() - began_s, MAX_LIFE_S),
-                conversation_id=conversation_id(self.conversation_id),
-            )
-            self._parts.credentials.account_for(opening, account)
+            if outcome.kind is not Kind.LEASE_REFUSED:
+                account = EndVisit(
+                    press_id=self._press_id,
+                    outcome=outcome.kind,
+                    duration_s=min(time.monotonic() - began_s, MAX_LIFE_S),
+                    conversation_id=conversation_id(self.conversation_id),
+                )
+                self._parts.credentials.account_for(opening, account)
 
     async def close(self, ending: Ending) -> None:
         """End it, for this reason: an open socket closes with 1000. Returns when `run` is over."""

@@ -121,6 +121,12 @@ def test_a_pause_names_what_it_stops_and_must_find_it(database: Path) -> None:
         assert command("resume", *words, at(database)) == [f"resumed {what}"]
         with pytest.raises(KioskError, match=f"{what} is not paused"):
             command("resume", *words, at(database))
+    command("pause", at(database))
+    command("pause", "--kiosk", "lobby", at(database))
+    left = "resumed the kiosk lobby; paused still: the whole fleet"
+    assert command("resume", "--kiosk", "lobby", at(database)) == [left]
+    with pytest.raises(KioskError, match="is not paused; paused still: the whole fleet"):
+        command("resume", "--kiosk", "lobby", at(database))
     with pytest.raises(KioskError, match="no site named south"):
         command("pause", "--site", "south", at(database))
 

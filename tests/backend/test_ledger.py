@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -112,6 +113,44 @@ async def test_a_visit_without_the_backend_is_booked_when_it_is_back(backend: Ba
     assert visit.admitted_at is not None
     assert visit.closed_at is not None
     assert visit.closed_at - visit.admitted_at == timedelta(seconds=12.5)
+
+
+async def test_a_late_report_is_booked_when_it_was(backend: Backend) -> None:
+    now = datetime.now(UTC)
+    started, missed = await lease(backend), await lease(backend, "lease-2")
+    await start(backend, started)
+    await tell(backend, missed, "end", {**END, "ago_s": 3600})
+    visit = (await latest(backend))[1]
+    assert visit.id == missed
+    assert visit.closed_at is not None
+    assert (now - visit.closed_at).total_seconds() == pytest.approx(3600, abs=10)
+    await tell(backend, started, "end", {**END, "ago_s": 7200})  # before it began: a clock is wrong
+    visit = (await latest(backend))[0]
+    assert visit.closed_at == visit.admitted_at
+
+
+async def test_only_the_press_that_began_a_visit_ends_it(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    await start(backend, visit_id)
+    answer = await tell(backend, visit_id, "end", {**END, "press_id": "press-2"})
+    assert (answer.status_code, problem(answer)) == (409, "visit-spent")
+    assert (await latest(backend))[0].state == "admitted"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_too_long_is_not_read(backend: Backend, chunked: bool) -> None:
+    given = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal given
+        for _ in range(1000):
+            given += 4096
+            yield b" " * 4096
+
+    content = pieces() if chunked else b" " * 100_000
+    answer = await backend.client.post("/v1/visits/x/start", content=content)
+    assert answer.status_code == 413
+    assert given < 1_000_000
 
 
 async def test_a_kiosk_holds_one_visit_at_a_time(backend: Backend) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -64,13 +65,14 @@ class Site:
         self.token_file = directory / "device-token"
         self.token_file.write_text(token.reveal(), encoding="ascii")
 
-    def settings(self, directory: Path, **tables: Any) -> Any:
+    def settings(self, directory: Path, policy: str = "warm") -> Any:
         credentials = {
+            "policy": policy,
             "mode": "backend",
             "backend_url": f"http://127.0.0.1:{self.port}",
             "device_token_file": self.token_file,
         }
-        return settings(directory, self._agent_url, credentials=credentials, **tables)
+        return settings(directory, self._agent_url, credentials=credentials)
 
     async def _mint(self, _: Request) -> JSONResponse:
         self._minted += 1
@@ -194,6 +196,39 @@ async def test_without_the_backend_a_visit_is_held_and_booked_when_it_is_back(
             async with here.up():
                 [visit] = await here.visits(1, "closed")
     assert (visit.press_id, visit.outcome) == (press_id, "hung_up")
+
+
+@pytest.mark.parametrize("policy", ["warm", "on_press"])
+async def test_a_visit_that_connects_anew_spends_another_lease(
+    short_dir: Path, policy: str
+) -> None:
+    async with (
+        scripted_server() as server,
+        site(short_dir, server.url) as here,
+        here.up(),
+        virtual_kiosk(here.settings(short_dir, policy), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await kiosk.state(State.LISTENING)
+        connection.socket.transport.abort()
+        await kiosk.moment(What.LOST)
+        await kiosk.state(State.LISTENING)
+        press_id = kiosk.host.status()["press_id"]
+        kiosk.host.post(Event.HANG_UP)
+        visits = await here.visits(2, "closed")
+    assert {visit.press_id for visit in visits} == {press_id}
+    assert sorted(str(visit.outcome) for visit in visits) == ["hung_up", "network_lost"]
+
+
+async def test_a_daemon_that_stops_in_a_visit_books_it(short_dir: Path) -> None:
+    async with scripted_server() as server, site(short_dir, server.url) as here, here.up():
+        async with virtual_kiosk(here.settings(short_dir), quiet_room()) as kiosk:
+            kiosk.button.press()
+            await kiosk.state(State.LISTENING)
+            await here.visits(1, "admitted")
+        [visit] = await here.visits(1, "closed")
+    assert visit.outcome == "stopped"
 
 
 async def test_a_lease_the_backend_does_not_know_is_replaced(short_dir: Path) -> None:

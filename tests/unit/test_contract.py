@@ -35,6 +35,11 @@ def test_a_signed_url_alone_is_a_grant(name: str) -> None:
     assert read_grant({name: URL}) == Grant(SIGNED_URL_LIFE_S, signed_url=URL)
 
 
+@pytest.mark.parametrize("visit_id", ["", "..", "a/b", "\ud800", "x" * 65, 7, None])
+def test_a_visit_that_cannot_be_named_in_a_path_has_no_account(visit_id: object) -> None:
+    assert read_grant({"signed_url": URL, "visit_id": visit_id}).visit_id is None
+
+
 def test_the_url_is_opaque() -> None:
     assert read_grant({"signed_url": URL}).signed_url == URL
 

@@ -168,7 +168,45 @@ async def test_a_lease_is_spent_and_accounted_for_under_its_visit() -> None:
     assert headers["x-request-id"] == "press-1"
     assert json.loads(body) == {"press_id": "press-1"}
     assert end == "POST /v1/visits/v%2F1/end HTTP/1.1"
-    assert json.loads(report) == {"press_id": "press-1", "outcome": "hung_up", "duration_s": 1.5}
+    assert json.loads(report) == {
+        "press_id": "press-1",
+        "outcome": "hung_up",
+        "duration_s": 1.5,
+        "ago_s": 0.0,
+    }
+
+
+async def test_a_lease_whose_answer_was_lost_is_asked_for_by_the_same_key() -> None:
+    async with (
+        answering(Answering(status=503)) as server,
+        BackendClient(server.url, TOKEN) as kiosk,
+    ):
+        with pytest.raises(CredentialError):
+            await kiosk.fetch("press-1")
+        server.status = 200
+        await kiosk.fetch("press-1")
+        await kiosk.fetch("press-1")
+    first, second, third = [headers["idempotency-key"] for _, headers, _ in server.asked]
+    assert first == second
+    assert second != third, "a visit that connects anew needs another lease"
+
+
+@pytest.mark.parametrize(
+    ("path", "visit_id"),
+    [("", "v1"), ("/", "v1"), ("/api/v1/visits", "v1"), ("/api/token", None), ("/t?a=b", None)],
+)
+async def test_only_our_own_route_keeps_an_account(path: str, visit_id: str | None) -> None:
+    body = json.dumps({"signed_url": URL, "visit_id": "v1"}).encode()
+    async with (
+        answering(Answering(body=body)) as server,
+        BackendClient(server.url + path, TOKEN) as client,
+    ):
+        assert (await client.fetch("press-1")).visit_id == visit_id
+        if visit_id is not None:
+            with pytest.raises(CredentialError):
+                await client.start(visit_id, StartVisit(press_id="press-1"))
+            before = path.rstrip("/").removesuffix("/v1/visits")
+            assert server.asked[-1][0] == f"POST {before}/v1/visits/v1/start HTTP/1.1"
 
 
 @pytest.mark.parametrize(
@@ -176,10 +214,7 @@ async def test_a_lease_is_spent_and_accounted_for_under_its_visit() -> None:
     [
         (403, b'{"type": "urn:kiosk:problem:paused"}', "paused"),
         (401, b'{"type": "urn:kiosk:problem:unauthorized"}', "unauthorized"),
-        (404, b"not found", "http-404"),
-        (403, b'{"type": "urn:kiosk:problem:Said: a secret"}', "http-403"),
-        (400, b'{"type": 7}', "http-400"),
-        (302, b"[]", "http-302"),
+        (429, b'{"type": "urn:kiosk:problem:too-many"}', "too-many"),
     ],
 )
 async def test_a_refusal_is_its_slug(status: int, body: bytes, reason: str) -> None:
@@ -192,10 +227,24 @@ async def test_a_refusal_is_its_slug(status: int, body: bytes, reason: str) -> N
     assert denied.value.reason == reason
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 503])
-async def test_a_backend_in_trouble_refuses_nobody(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>Please log in</html>"),
+        (302, b"[]"),
+        (400, b'{"type": 7}'),
+        (403, b'{"type": "urn:kiosk:problem:Said: a secret"}'),
+        (404, b"not found"),
+        (408, b""),
+        (429, b""),
+        (503, b'{"type": "urn:kiosk:problem:store-unavailable"}'),
+    ],
+)
+async def test_a_backend_in_trouble_and_a_captive_portal_refuse_nobody(
+    status: int, body: bytes
+) -> None:
     async with (
-        answering(Answering(status=status)) as server,
+        answering(Answering(status=status, body=body)) as server,
         BackendClient(server.url, TOKEN) as client,
     ):
         with pytest.raises(CredentialError, match=f"HTTP {status}"):
