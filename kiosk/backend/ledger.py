@@ -156,8 +156,10 @@ class Ledger:
     async def end(
         self, kiosk_id: str, visit_id: str, end: EndVisit, now: datetime
     ) -> Refusal | None:
-        """Close a visit; the first report counts, and only that of the press that began it. One that
-        began while the backend was not reachable is admitted after the fact: it took place."""
+        """Close a visit; the first report counts, and only that of the press that began it.
+
+        One that began while the backend was not reachable is admitted now: it took place.
+        """
         async with self._engine.begin() as db:
             visit = (await db.execute(_visit(kiosk_id, visit_id))).first()
             if visit is None:
