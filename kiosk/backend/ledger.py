@@ -1,8 +1,8 @@
 """The ledger: what became of every lease. SQL, but no HTTP, no clock and no provider.
 
 A visit's life is `leased -> admitted -> closed`, or `leased -> expired`. Every method is one
-transaction, sees the visits of one kiosk only, and may be repeated: a kiosk that got no answer asks
-again, and nothing is booked twice.
+transaction. What a kiosk may ask for sees its own visits only, and may be repeated: a kiosk that
+got no answer asks again, and nothing is booked twice.
 """
 
 from dataclasses import dataclass

@@ -29,6 +29,7 @@ from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
 from tests.integration.sounds import quiet_room
+from tests.unit.link.test_websocket import free_port
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
 
 
@@ -46,12 +47,6 @@ async def served(app: Any, port: int) -> AsyncIterator[None]:
     finally:
         server.should_exit = server.force_exit = True
         await task
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class Site:
