@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-313 lint slow bench lock venv packages rig-packages bench-packages
-.PHONY: javascript-client clean
+.PHONY: javascript-client postgresql clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -30,10 +30,10 @@ help:
 demo: venv
 	$(BIN)/kiosk demo
 
-test: venv rig-packages javascript-client
+test: venv rig-packages postgresql javascript-client
 	$(BIN)/pytest -m "not slow"
 
-slow: venv rig-packages
+slow: venv rig-packages postgresql
 	$(BIN)/pytest -m slow
 
 # One table, and bench.json; in under a quarter of an hour. BENCH_ARGS='--only PATTERN' takes a part.
@@ -49,7 +49,7 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	shellcheck .ci/run .ci/debian-packages .ci/verify-units .ci/python313
+	shellcheck .ci/run .ci/debian-packages .ci/verify-units .ci/python313 .ci/postgresql
 	.ci/verify-units
 
 # After a change of dependencies in pyproject.toml. Hashes, no addresses.
@@ -67,6 +67,10 @@ packages:
 
 rig-packages:
 	@.ci/debian-packages $(RIG_PACKAGES) $(RIG_KEEPS)
+
+# The backend's other database, for its tests.
+postgresql:
+	@.ci/postgresql
 
 # The official client's own sound needs PyAudio, which is built against PortAudio.
 bench-packages:

@@ -5,7 +5,7 @@ is a `Grant`. The writer sends one shape; the reader also accepts what existing 
 so that a kiosk works with anybody's backend.
 
 A grant that names its visit is a lease: it is spent with `POST /v1/visits/{id}/start` when somebody
-presses, and accounted for with `POST /v1/visits/{id}/end`. Each may be sent again.
+presses, is told to be open with `/live`, and accounted for with `/end`. Each may be sent again.
 """
 
 import json
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 VISITS_PATH = "/v1/visits"
 START_PATH = "/v1/visits/{visit_id}/start"
+LIVE_PATH = "/v1/visits/{visit_id}/live"
 END_PATH = "/v1/visits/{visit_id}/end"
 PROBLEM_PREFIX = "urn:kiosk:problem:"
 # Whoever asks again with the same key gets the same visit.
@@ -71,6 +72,15 @@ class StartVisit(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     press_id: _Id
+
+
+class LiveVisit(BaseModel):
+    """The conversation is open; `conversation_id` is what the agent calls it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    press_id: _Id
+    conversation_id: _ConversationId | None = None
 
 
 class EndVisit(BaseModel):

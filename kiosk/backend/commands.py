@@ -9,12 +9,18 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kiosk.backend import rule_commands
 from kiosk.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from kiosk.backend.operations import At
+    from kiosk.backend.settings import Settings
 
 Say = Callable[[str], None]
 
-_EXTRA = ("aiosqlite", "alembic", "fastapi", "sqlalchemy", "uvicorn")
+_EXTRA = ("aiosqlite", "alembic", "asyncpg", "fastapi", "sqlalchemy", "uvicorn")
 # It stands in log lines and on the command line, so: no spaces, no surprises.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -22,10 +28,22 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Add `init`, `enroll` and the others; the choice is left in `backend_command`."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--database", metavar="URL", help="sqlite:///PATH of the database")
+    common.add_argument(
+        "--database", metavar="URL", help="sqlite:///PATH or postgresql://USER@HOST/NAME"
+    )
+    common.add_argument("--tenant", metavar="NAME", type=_name, help="whose kiosks (default)")
     commands = parser.add_subparsers(dest="backend_command", metavar="COMMAND", required=True)
 
-    commands.add_parser("init", parents=[common], help="create or migrate the database")
+    init = commands.add_parser("init", parents=[common], help="create or migrate the database")
+    init.add_argument(
+        "--serving-role", metavar="ROLE", help="the PostgreSQL role that `serve` will run as"
+    )
+
+    tenant = commands.add_parser("tenant", parents=[common], help="make a tenant")
+    tenant.add_argument("name", metavar="NAME", type=_name, help="the tenant's name")
+    tenant.add_argument(
+        "--database-role", metavar="ROLE", help="a PostgreSQL role that sees its rows only"
+    )
 
     enroll = commands.add_parser("enroll", parents=[common], help="let a kiosk in")
     enroll.add_argument("name", metavar="NAME", type=_name, help="the kiosk's name")
@@ -45,11 +63,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     visits.add_argument("--limit", metavar="N", type=_count, default=20, help="so many (20)")
     visits.add_argument("--json", action="store_true", help="one JSON object a line")
 
-    for word, help_ in (("pause", "let no visit begin"), ("resume", "let visits begin again")):
-        switch = commands.add_parser(word, parents=[common], help=f"{help_}; of the whole fleet")
-        where = switch.add_mutually_exclusive_group()
-        where.add_argument("--site", metavar="NAME", type=_name, help="of this site only")
-        where.add_argument("--kiosk", metavar="NAME", type=_name, help="of this kiosk only")
+    rule_commands.add_commands(commands, common, _name)
 
     serve = commands.add_parser("serve", parents=[common], help="answer kiosks until stopped")
     serve.add_argument("--host", help="address to listen on")
@@ -61,26 +75,41 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, say: Say) -> int:
     """Run the chosen command, report by `say`, return the exit code; raises KioskError."""
     _require_extra()
-    command: Callable[[argparse.Namespace, Say], None] = _COMMANDS[args.backend_command]
-    command(args, say)
+    word = args.backend_command
+    if (rule := rule_commands.COMMANDS.get(word)) is not None:
+        rule(args, _at(args), say)
+    else:
+        _COMMANDS[word](args, say)
     return 0
+
+
+def _settings(args: argparse.Namespace) -> "Settings":
+    from kiosk.backend.settings import load_settings
+
+    return load_settings({"database": args.database, "tenant": args.tenant})
+
+
+def _at(args: argparse.Namespace) -> "At":
+    from kiosk.backend.operations import At
+
+    settings = _settings(args)
+    return At(settings.database_url, settings.tenant)
 
 
 def _init(args: argparse.Namespace, say: Say) -> None:
     from kiosk.backend import operations
-    from kiosk.backend.settings import load_settings
+    from kiosk.backend.database import shown
 
-    path = load_settings({"database": args.database}).database_path
-    changed = operations.init(path)
-    say(f"the database {path} is {'ready' if changed else 'up to date already'}")
+    at = _at(args)
+    changed = operations.init(at, args.serving_role or _settings(args).serving_role)
+    say(f"the database {shown(at.url)} is {'ready' if changed else 'up to date already'}")
 
 
 def _enroll(args: argparse.Namespace, say: Say) -> None:
     from kiosk.backend import operations
-    from kiosk.backend.settings import load_settings
 
-    path = load_settings({"database": args.database}).database_path
-    token = operations.enroll(path, args.name, args.site or "", args.token_file)
+    at = _at(args)
+    token = operations.enroll(at, args.name, args.site or "", args.token_file)
     if args.token_file is not None:
         say(f"enrolled {args.name}; its device token is in {args.token_file}")
         return
@@ -90,11 +119,19 @@ def _enroll(args: argparse.Namespace, say: Say) -> None:
 
 def _revoke(args: argparse.Namespace, say: Say) -> None:
     from kiosk.backend import operations
-    from kiosk.backend.settings import load_settings
 
-    path = load_settings({"database": args.database}).database_path
-    operations.revoke(path, args.name)
+    at = _at(args)
+    operations.revoke(at, args.name)
     say(f"revoked {args.name}; its device token opens nothing any more")
+
+
+def _tenant(args: argparse.Namespace, say: Say) -> None:
+    from kiosk.backend import operations
+
+    added = operations.add_tenant(_at(args), args.name, args.database_role)
+    say(f"the tenant {args.name} {'is made' if added else 'was there already'}")
+    if args.database_role is not None:
+        say(f"the role {args.database_role} sees its rows only")
 
 
 def _visits(args: argparse.Namespace, say: Say) -> None:
@@ -102,10 +139,9 @@ def _visits(args: argparse.Namespace, say: Say) -> None:
     import json
 
     from kiosk.backend import operations
-    from kiosk.backend.settings import load_settings
 
-    path = load_settings({"database": args.database}).database_path
-    found = operations.latest_visits(path, args.limit, args.kiosk)
+    at = _at(args)
+    found = operations.latest_visits(at, args.limit, args.kiosk)
     for visit in found:
         if args.json:
             say(json.dumps(dataclasses.asdict(visit), default=str))
@@ -119,49 +155,31 @@ def _visits(args: argparse.Namespace, say: Say) -> None:
         say("no visits yet")
 
 
-def _pause(args: argparse.Namespace, say: Say) -> None:
-    from kiosk.backend import operations
-    from kiosk.backend.settings import load_settings
-
-    path = load_settings({"database": args.database}).database_path
-    what = operations.pause(path, site=args.site, kiosk=args.kiosk)
-    say(f"paused {what}; visits under way go on")
-
-
-def _resume(args: argparse.Namespace, say: Say) -> None:
-    from kiosk.backend import operations
-    from kiosk.backend.settings import load_settings
-
-    path = load_settings({"database": args.database}).database_path
-    what = operations.resume(path, site=args.site, kiosk=args.kiosk)
-    say(f"resumed {what}")
-
-
 def _serve(args: argparse.Namespace, say: Say) -> None:
     import asyncio
 
     from kiosk.backend import settings as of
-    from kiosk.backend.migrate import require_current
+    from kiosk.backend.migrate import require_current, require_held_role
     from kiosk.backend.operations import database_errors
     from kiosk.backend.server import serve
 
-    names = ("database", "host", "port", "provider_url", "agent_id")
+    names = ("database", "tenant", "host", "port", "provider_url", "agent_id")
     settings = of.load_settings({name: getattr(args, name) for name in names})
     of.require_agent(settings)
     key = of.read_api_key(settings)
-    with database_errors(settings.database_path):
-        require_current(settings.database_path)
+    with database_errors(settings.database_url):
+        require_current(settings.database_url)
+        require_held_role(settings.database_url)
     _log_to_stderr()
     asyncio.run(serve(settings, key, lambda url: say(f"listening on {url}")))
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "init": _init,
     "enroll": _enroll,
     "revoke": _revoke,
+    "tenant": _tenant,
     "visits": _visits,
-    "pause": _pause,
-    "resume": _resume,
     "serve": _serve,
 }
 

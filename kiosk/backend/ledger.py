@@ -1,21 +1,26 @@
 """The ledger: what became of every lease. SQL, but no HTTP, no clock and no provider.
 
-A visit's life is `leased -> admitted -> closed`, or `leased -> expired`. Every method is one
-transaction. What a kiosk may ask for sees its own visits only, and may be repeated: a kiosk that
-got no answer asks again, and nothing is booked twice.
+A visit's life is `leased -> admitted -> live -> closed -> confirmed`, or `leased -> expired`. Every
+method is one transaction that holds the kiosk's row. What a kiosk may ask for sees its own visits
+only, and may be repeated: a kiosk that got no answer asks again, and nothing is booked twice.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kiosk.backend.schema import kiosks, pauses, visits
+from kiosk.backend import admission
+from kiosk.backend.admission import LONGEST_VISIT_S, Place, Refusal, Refused
+from kiosk.backend.database import Database
+from kiosk.backend.registry import Kiosk
+from kiosk.backend.schema import kiosks, visits
 from kiosk.backend.tokens import new_id
-from kiosk.contract import EndVisit, StartVisit
+from kiosk.contract import EndVisit, LiveVisit, StartVisit
 
 
 class VisitState(StrEnum):
@@ -23,40 +28,29 @@ class VisitState(StrEnum):
 
     LEASED = "leased"  # minted ahead; costs nothing until somebody presses
     ADMITTED = "admitted"  # somebody pressed
-    CLOSED = "closed"
+    LIVE = "live"  # and the conversation is open
+    CLOSED = "closed"  # by the kiosk's word
+    CONFIRMED = "confirmed"  # and by the provider's
     EXPIRED = "expired"  # never used
 
 
 _UNSPENT = (VisitState.LEASED, VisitState.EXPIRED)
+_OPEN = (VisitState.ADMITTED, VisitState.LIVE)
+_USED = (*_OPEN, VisitState.CLOSED, VisitState.CONFIRMED)
 
-
-class Scope(StrEnum):
-    """What an operator pauses."""
-
-    FLEET = "fleet"
-    SITE = "site"
-    KIOSK = "kiosk"
-
-
-class Refusal(StrEnum):
-    """Why a visit may not begin; the slug of a problem document."""
-
-    UNKNOWN = "visit-unknown"
-    SPENT = "visit-spent"
-    EXPIRED = "lease-expired"
-    PAUSED = "paused"
-    BAD_KEY = "bad-idempotency-key"
-
-
-# What ended a visit of which the kiosk told nothing more before it began another.
+# What ended a visit of which the kiosk told nothing more: it began another, ...
 SUPERSEDED = "superseded"
+# ... or it did not, and the longest time that a visit may last has passed.
+UNREPORTED = "unreported"
+_GUESSES = (SUPERSEDED, UNREPORTED)
+# A kiosk ends its visits before the agent does, and tells at once unless there is an outage.
+_REPORT_WITHIN = timedelta(seconds=LONGEST_VISIT_S + 120)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """One minted permission, for the record: never the URL itself."""
 
-    kiosk_id: str
     request_id: str
     conversation_id: str | None
     minted_at: datetime
@@ -83,27 +77,31 @@ class VisitLine:
 class Ledger:
     """The visits in one database."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    async def may_lease(self, kiosk_id: str, request_id: str) -> bool:
-        """False if a lease of this request was spent already."""
-        async with self._engine.begin() as db:
-            found = (await db.execute(_of_request(kiosk_id, request_id))).first()
-        return found is None or found.state in _UNSPENT
+    async def may_lease(self, kiosk: Kiosk, request_id: str, now: datetime) -> Refused | None:
+        """Whether to mint: the request's lease was not spent, and there were not too many."""
+        async with self._database.transaction(kiosk.tenant) as db:
+            place = await admission.lock(db, kiosk)
+            found = (await db.execute(_of_request(kiosk, request_id))).first()
+            if found is not None and found.state not in _UNSPENT:
+                return Refused(Refusal.SPENT)
+            return await admission.may_lease(db, place, now)
 
-    async def lease(self, lease: Lease) -> str | None:
+    async def lease(self, kiosk: Kiosk, lease: Lease) -> str | None:
         """Keep a lease and return the visit's id, the same for the same request; None if that was
         spent meanwhile. What the kiosk never used is marked expired on the way."""
-        async with self._engine.begin() as db:
+        async with self._database.transaction(kiosk.tenant) as db:
+            await admission.lock(db, kiosk)
             unused = sa.and_(
-                visits.c.kiosk_id == lease.kiosk_id,
+                _own(kiosk),
                 visits.c.state == VisitState.LEASED,
                 visits.c.expires_at < lease.minted_at,
             )
             expired = sa.update(visits).where(unused).values(state=VisitState.EXPIRED)
             await db.execute(expired)
-            found = (await db.execute(_of_request(lease.kiosk_id, lease.request_id))).first()
+            found = (await db.execute(_of_request(kiosk, lease.request_id))).first()
             row = {
                 "conversation_id": lease.conversation_id,
                 "minted_at": lease.minted_at,
@@ -112,61 +110,80 @@ class Ledger:
             }
             if found is None:
                 visit_id = new_id()
-                named = {"kiosk_id": lease.kiosk_id, "request_id": lease.request_id}
-                await db.execute(sa.insert(visits).values(id=visit_id, **named, **row))
+                named = {"id": visit_id, "tenant": kiosk.tenant, "kiosk_id": kiosk.id}
+                inserted = sa.insert(visits).values(**named, **row, request_id=lease.request_id)
+                await db.execute(inserted)
                 return visit_id
             if found.state not in _UNSPENT:
                 return None
-            await db.execute(sa.update(visits).where(visits.c.id == found.id).values(**row))
+            await _change(db, kiosk, found.id, row)
         kept: str = found.id
         return kept
 
     async def start(
-        self, kiosk_id: str, visit_id: str, start: StartVisit, now: datetime
-    ) -> Refusal | None:
+        self, kiosk: Kiosk, visit_id: str, start: StartVisit, now: datetime
+    ) -> Refused | None:
         """Spend the lease on a press; None if the visit may go on.
 
         A kiosk holds one visit at a time: another that is open still is closed as superseded.
         """
-        async with self._engine.begin() as db:
-            visit = (await db.execute(_visit(kiosk_id, visit_id))).first()
+        async with self._database.transaction(kiosk.tenant) as db:
+            place = await admission.lock(db, kiosk)
+            visit = (await db.execute(_visit(kiosk, visit_id))).first()
             if visit is None:
-                return Refusal.UNKNOWN
-            if visit.state == VisitState.ADMITTED and visit.press_id == start.press_id:
+                return Refused(Refusal.UNKNOWN)
+            if visit.state in _OPEN and visit.press_id == start.press_id:
                 return None
             if visit.state not in _UNSPENT:
-                return Refusal.SPENT
+                return Refused(Refusal.SPENT)
             if visit.expires_at <= now:
-                return Refusal.EXPIRED
-            if await _paused(db, kiosk_id):
-                return Refusal.PAUSED
-            open_still = sa.and_(
-                visits.c.kiosk_id == kiosk_id, visits.c.state == VisitState.ADMITTED
-            )
-            closed = {"state": VisitState.CLOSED, "closed_at": now, "outcome": SUPERSEDED}
-            await db.execute(sa.update(visits).where(open_still).values(**closed))
+                return Refused(Refusal.EXPIRED)
+            refused = await admission.admit(db, place, now)
+            if refused is not None:
+                return refused
+            for other in (await db.execute(_open(kiosk))).all():
+                await _guess(db, place, other, SUPERSEDED, now)
             admitted = {
                 "state": VisitState.ADMITTED,
                 "press_id": start.press_id,
                 "admitted_at": now,
+                "charged_s": LONGEST_VISIT_S,
+                "charged_on": place.day(now),
             }
-            await db.execute(sa.update(visits).where(visits.c.id == visit_id).values(**admitted))
+            await _change(db, kiosk, visit_id, admitted)
+        return None
+
+    async def live(self, kiosk: Kiosk, visit_id: str, live: LiveVisit) -> Refused | None:
+        """The conversation is open; nothing changes if the visit is over by now."""
+        async with self._database.transaction(kiosk.tenant) as db:
+            await admission.lock(db, kiosk)
+            visit = (await db.execute(_visit(kiosk, visit_id))).first()
+            if visit is None:
+                return Refused(Refusal.UNKNOWN)
+            if visit.press_id != live.press_id:
+                return Refused(Refusal.SPENT)
+            if visit.state == VisitState.ADMITTED:
+                known = live.conversation_id or visit.conversation_id
+                row = {"state": VisitState.LIVE, "conversation_id": known}
+                await _change(db, kiosk, visit_id, row)
         return None
 
     async def end(
-        self, kiosk_id: str, visit_id: str, end: EndVisit, now: datetime
-    ) -> Refusal | None:
+        self, kiosk: Kiosk, visit_id: str, end: EndVisit, now: datetime
+    ) -> Refused | None:
         """Close a visit; the first report counts, and only that of the press that began it.
 
         One that began while the backend was not reachable is admitted now: it took place.
         """
-        async with self._engine.begin() as db:
-            visit = (await db.execute(_visit(kiosk_id, visit_id))).first()
+        async with self._database.transaction(kiosk.tenant) as db:
+            place = await admission.lock(db, kiosk)
+            visit = (await db.execute(_visit(kiosk, visit_id))).first()
             if visit is None:
-                return Refusal.UNKNOWN
+                return Refused(Refusal.UNKNOWN)
             if visit.press_id not in (None, end.press_id):
-                return Refusal.SPENT
-            if visit.state == VisitState.CLOSED and visit.outcome != SUPERSEDED:
+                return Refused(Refusal.SPENT)
+            told = visit.state == VisitState.CLOSED and visit.outcome not in _GUESSES
+            if told or visit.state == VisitState.CONFIRMED:
                 return None
             closed_at = now - timedelta(seconds=end.ago_s)
             began_at = visit.admitted_at or closed_at - timedelta(seconds=end.duration_s)
@@ -179,20 +196,43 @@ class Ledger:
                 "duration_s": end.duration_s,
                 "conversation_id": end.conversation_id or visit.conversation_id,
             }
-            await db.execute(sa.update(visits).where(visits.c.id == visit_id).values(**closed))
+            charge = await _charge(db, place, visit, end.duration_s, place.day(began_at))
+            await _change(db, kiosk, visit_id, closed | charge)
         return None
 
-    async def latest(self, limit: int, kiosk: str | None = None) -> list[VisitLine]:
+    async def sweep(self, tenant: str, now: datetime) -> int:
+        """Close what no kiosk reports any more, and expire what nobody used; how many."""
+        lost = sa.and_(
+            visits.c.tenant == tenant,
+            visits.c.state.in_(_OPEN),
+            visits.c.admitted_at < now - _REPORT_WITHIN,
+        )
+        unused = sa.and_(
+            visits.c.tenant == tenant,
+            visits.c.state == VisitState.LEASED,
+            visits.c.expires_at < now,
+        )
+        async with self._database.transaction(tenant) as db:
+            closed = {
+                "state": VisitState.CLOSED,
+                "closed_at": now,
+                "outcome": UNREPORTED,
+            }
+            ended = await db.execute(sa.update(visits).where(lost).values(**closed))
+            expired = sa.update(visits).where(unused).values(state=VisitState.EXPIRED)
+            return ended.rowcount + (await db.execute(expired)).rowcount
+
+    async def latest(self, tenant: str, limit: int, kiosk: str | None = None) -> list[VisitLine]:
         """The newest visits that somebody pressed for, the newest first."""
-        used = visits.c.state.in_((VisitState.ADMITTED, VisitState.CLOSED))
+        used = sa.and_(visits.c.tenant == tenant, visits.c.state.in_(_USED))
         query = (
             sa.select(visits, kiosks.c.name, kiosks.c.site)
-            .join_from(visits, kiosks)
+            .join_from(visits, kiosks, visits.c.kiosk_id == kiosks.c.id)
             .where(used if kiosk is None else sa.and_(used, kiosks.c.name == kiosk))
             .order_by(visits.c.admitted_at.desc(), visits.c.id)
             .limit(limit)
         )
-        async with self._engine.begin() as db:
+        async with self._database.transaction(tenant) as db:
             rows = (await db.execute(query)).all()
         return [
             VisitLine(
@@ -211,49 +251,45 @@ class Ledger:
             for row in rows
         ]
 
-    async def paused(self) -> list[tuple[Scope, str]]:
-        """All that is paused, the widest first."""
-        async with self._engine.begin() as db:
-            rows = (await db.execute(sa.select(pauses).order_by(pauses.c.since))).all()
-        widest = list(Scope)
-        found = [(Scope(row.scope), str(row.name)) for row in rows]
-        return sorted(found, key=lambda pause: widest.index(pause[0]))
 
-    async def pause(self, scope: Scope, name: str, now: datetime) -> bool:
-        """No visit begins there from now on; False if it was paused already."""
-        async with self._engine.begin() as db:
-            if (await db.execute(_pause(scope, name))).first() is not None:
-                return False
-            await db.execute(sa.insert(pauses).values(scope=scope, name=name, since=now))
-        return True
-
-    async def resume(self, scope: Scope, name: str) -> bool:
-        """Undo `pause`; False if it was not paused."""
-        this = sa.and_(pauses.c.scope == scope, pauses.c.name == name)
-        async with self._engine.begin() as db:
-            done = await db.execute(sa.delete(pauses).where(this))
-        return done.rowcount == 1
+async def _guess(
+    db: AsyncConnection, place: Place, visit: sa.Row[Any], outcome: str, now: datetime
+) -> None:
+    """Close a visit that the kiosk says nothing about. It cannot have lasted longer than this."""
+    lasted_s = min((now - visit.admitted_at).total_seconds(), LONGEST_VISIT_S)
+    charge = await _charge(db, place, visit, max(0.0, lasted_s), visit.charged_on)
+    closed = {"state": VisitState.CLOSED, "closed_at": now, "outcome": outcome}
+    await _change(db, place.kiosk, visit.id, closed | charge)
 
 
-def _visit(kiosk_id: str, visit_id: str) -> sa.Select[Any]:
-    return sa.select(visits).where(visits.c.id == visit_id, visits.c.kiosk_id == kiosk_id)
+async def _charge(
+    db: AsyncConnection, place: Place, visit: sa.Row[Any], seconds: float, day: date
+) -> dict[str, object]:
+    """Charge a visit with what it took, instead of what it was charged with before."""
+    day = visit.charged_on or day
+    await admission.charge(db, place, day, seconds - visit.charged_s)
+    return {"charged_s": seconds, "charged_on": day}
 
 
-def _of_request(kiosk_id: str, request_id: str) -> sa.Select[Any]:
-    return sa.select(visits.c.id, visits.c.state).where(
-        visits.c.kiosk_id == kiosk_id, visits.c.request_id == request_id
-    )
+async def _change(
+    db: AsyncConnection, kiosk: Kiosk, visit_id: str, row: Mapping[str, object]
+) -> None:
+    this = sa.and_(_own(kiosk), visits.c.id == visit_id)
+    await db.execute(sa.update(visits).where(this).values(**row))
 
 
-def _pause(scope: Scope, name: str) -> sa.Select[Any]:
-    return sa.select(pauses).where(pauses.c.scope == scope, pauses.c.name == name)
+def _own(kiosk: Kiosk) -> sa.ColumnElement[bool]:
+    return sa.and_(visits.c.tenant == kiosk.tenant, visits.c.kiosk_id == kiosk.id)
 
 
-async def _paused(db: AsyncConnection, kiosk_id: str) -> bool:
-    this = sa.or_(
-        pauses.c.scope == Scope.FLEET,
-        sa.and_(pauses.c.scope == Scope.SITE, pauses.c.name == kiosks.c.site),
-        sa.and_(pauses.c.scope == Scope.KIOSK, pauses.c.name == kiosks.c.name),
-    )
-    query = sa.select(pauses.c.scope).join_from(kiosks, pauses, this).where(kiosks.c.id == kiosk_id)
-    return (await db.execute(query)).first() is not None
+def _visit(kiosk: Kiosk, visit_id: str) -> sa.Select[Any]:
+    return sa.select(visits).where(_own(kiosk), visits.c.id == visit_id)
+
+
+def _open(kiosk: Kiosk) -> sa.Select[Any]:
+    return sa.select(visits).where(_own(kiosk), visits.c.state.in_(_OPEN))
+
+
+def _of_request(kiosk: Kiosk, request_id: str) -> sa.Select[Any]:
+    columns = (visits.c.id, visits.c.state)
+    return sa.select(*columns).where(_own(kiosk), visits.c.request_id == request_id)

@@ -5,6 +5,7 @@ ever in the answer.
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -13,10 +14,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from kiosk.backend.ledger import Refusal
+from kiosk.backend.admission import Refusal, Refused
+from kiosk.backend.database import DatabaseDownError
 from kiosk.backend.provider import (
     AgentUnknownError,
     KeyRefusedError,
@@ -48,6 +49,7 @@ class Problem:
 UNAUTHORIZED = Problem("unauthorized", 401, "The device token is missing, unknown or revoked")
 STORE = Problem("store-unavailable", 503, "The backend cannot use its database", 5)
 INVALID = Problem("invalid", 422, "The request cannot be used")
+BAD_KEY = Problem("bad-idempotency-key", 400, "Idempotency-Key is not 1 to 64 of A-Za-z0-9._-")
 INTERNAL = Problem("internal", 500, "The backend failed")
 OF_PROVIDER: dict[type[ProviderError], Problem] = {
     KeyRefusedError: Problem("provider-key-refused", 502, "The provider refuses the backend's key"),
@@ -65,8 +67,12 @@ OF_REFUSAL: dict[Refusal, Problem] = {
         Problem("visit-unknown", 404, "This kiosk has no such visit"),
         Problem("visit-spent", 409, "The visit was begun already: ask for another"),
         Problem("lease-expired", 409, "The lease has expired: ask for another"),
-        Problem("paused", 403, "An operator has paused this kiosk", 60),
-        Problem("bad-idempotency-key", 400, "Idempotency-Key is not 1 to 64 of A-Za-z0-9._-"),
+        Problem("paused", 403, "An operator has paused this kiosk"),
+        Problem("closed", 403, "The site is closed at this hour"),
+        Problem("busy", 429, "As many visits as are allowed are under way"),
+        Problem("no-minutes-left", 403, "The day's minutes are used up"),
+        Problem("too-many-presses", 429, "Too many visits were begun in too short a time"),
+        Problem("too-many-leases", 429, "Too many leases were asked for and not used"),
     )
 }
 
@@ -74,9 +80,13 @@ OF_REFUSAL: dict[Refusal, Problem] = {
 class RefusedError(Exception):
     """The ledger says no."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal)
-        self.refusal = refusal
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.refusal)
+        self.refused = refused
+
+
+class BadKeyError(Exception):
+    """The idempotency key cannot be kept."""
 
 
 class UnauthorizedError(Exception):
@@ -87,19 +97,23 @@ def add_problems(app: FastAPI) -> None:
     """Answer every failure of `app` with a problem document."""
     app.add_exception_handler(UnauthorizedError, _unauthorized)
     app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(BadKeyError, _bad_key)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ProviderError, _provider)
     app.add_exception_handler(DBAPIError, _store)
-    app.add_exception_handler(PoolTimeoutError, _store)
+    app.add_exception_handler(DatabaseDownError, _store)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(HTTPStatus.INTERNAL_SERVER_ERROR, _internal)
 
 
 def _answer(
-    request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+    request: Request,
+    problem: Problem,
+    headers: Mapping[str, str] | None = None,
+    **members: str,
 ) -> JSONResponse:
     request.state.problem = problem.slug
-    body = {"type": problem.type, "title": problem.title, "status": problem.status}
+    body = {"type": problem.type, "title": problem.title, "status": problem.status, **members}
     sent = {"Cache-Control": "no-store", **(headers or {})}
     if problem.retry_after_s is not None:
         sent.setdefault("Retry-After", str(problem.retry_after_s))
@@ -112,7 +126,16 @@ async def _unauthorized(request: Request, _error: Exception) -> JSONResponse:
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError)
-    return _answer(request, OF_REFUSAL[error.refusal])
+    refused = error.refused
+    # Rounded up: who comes back sooner is refused again.
+    wait = None if refused.retry_after_s is None else str(math.ceil(refused.retry_after_s))
+    headers = {"Retry-After": wait} if wait is not None else None
+    members = {"scope": refused.scope.value} if refused.scope is not None else {}
+    return _answer(request, OF_REFUSAL[refused.refusal], headers, **members)
+
+
+async def _bad_key(request: Request, _error: Exception) -> JSONResponse:
+    return _answer(request, BAD_KEY)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -133,8 +156,8 @@ async def _provider(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _store(request: Request, error: Exception) -> JSONResponse:
-    # SQLite's own words ("disk is full"); statement and parameters are not in them.
-    logger.error("database: %s", error.orig if isinstance(error, DBAPIError) else "no connection")
+    # The database's own words ("disk is full"); statement and parameters are not in them.
+    logger.error("database: %s", error.orig if isinstance(error, DBAPIError) else error)
     return _answer(request, STORE)
 
 

@@ -31,7 +31,7 @@ async def serve(settings: Settings, key: SecretStr, listening: Callable[[str], N
     Must run in the main thread. Raises UnavailableError if the address cannot be had.
     """
     access = AgentAccess(settings.provider_url, settings.agent_id, settings.include_conversation_id)
-    async with open_store(settings.database_path) as store, open_provider(access, key) as provider:
+    async with open_store(settings.database_url) as store, open_provider(access, key) as provider:
         with contextlib.closing(_listen(settings.host, settings.port)) as sock:
             url = _url(sock)
             config = uvicorn.Config(

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kiosk.backend.database import DEFAULT_TENANT, parse_url
 from kiosk.errors import ConfigError
 
 PREFIX = "KIOSK_BACKEND_"
@@ -34,6 +36,8 @@ class Settings(BaseSettings):
     )
 
     database: str = Field(default_factory=_default_database)
+    tenant: str = Field(default=DEFAULT_TENANT, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    serving_role: str = Field(default="", pattern=r"^[a-z_][a-z0-9_]{0,62}$|^$")
     provider_url: str = "https://api.elevenlabs.io"
     agent_id: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,128}$")
     host: str = Field(default="127.0.0.1", min_length=1)
@@ -43,10 +47,8 @@ class Settings(BaseSettings):
 
     @field_validator("database")
     @classmethod
-    def _is_sqlite(cls, url: str) -> str:
-        path = url.removeprefix(_SQLITE)
-        if path in (url, "", ":memory:"):
-            raise ValueError("must be sqlite:///PATH")
+    def _is_known(cls, url: str) -> str:
+        parse_url(url)
         return url
 
     @field_validator("provider_url")
@@ -60,9 +62,9 @@ class Settings(BaseSettings):
         return url.rstrip("/")
 
     @property
-    def database_path(self) -> str:
-        """The SQLite file; relative paths start at the working directory."""
-        return self.database.removeprefix(_SQLITE)
+    def database_url(self) -> sa.URL:
+        """Where the rows are; a relative path starts at the working directory."""
+        return parse_url(self.database)
 
 
 def load_settings(given: Mapping[str, object] | None = None) -> Settings:

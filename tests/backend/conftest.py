@@ -2,26 +2,33 @@
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kiosk.backend.app import create_app
-from kiosk.backend.migrate import upgrade
+from kiosk.backend.database import DEFAULT_TENANT, parse_url
+from kiosk.backend.migrate import grant, upgrade
 from kiosk.backend.provider import SIGNED_URL_PATH, AgentAccess, Provider, open_provider
+from kiosk.backend.registry import Kiosk
+from kiosk.backend.schema import metadata
 from kiosk.backend.settings import PREFIX
 from kiosk.backend.store import Store, open_store
 from kiosk.backend.tokens import DeviceToken, new_token
+from tests.backend.postgres import OWNER, SERVING, Cluster, cluster, programs
 
 API_KEY = "sk_0123456789abcdef0123456789abcdef"
 AGENT_ID = "agent_lobby"
@@ -57,14 +64,33 @@ class FakeProvider:
 
 
 @dataclass
+class Place:
+    """A migrated database: how the backend gets at it, and how its owner does."""
+
+    url: sa.URL
+    owner: sa.URL
+
+    async def sql(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
+        """Run one statement past everything that keeps tenants apart."""
+        engine = create_async_engine(self.owner)
+        try:
+            async with engine.begin() as db:
+                done = await db.execute(sa.text(statement), values)
+                return [tuple(row) for row in done.all()] if done.returns_rows else []
+        finally:
+            await engine.dispose()
+
+
+@dataclass
 class Backend:
     """The application under test, one enrolled kiosk and what lies around them."""
 
     client: httpx2.AsyncClient
     store: Store
     fake: FakeProvider
-    database: Path
+    place: Place
     token: DeviceToken
+    kiosk: Kiosk
 
     async def ask(self, token: str | None = None, **headers: str) -> httpx2.Response:
         """One `POST /v1/visits`, as the enrolled kiosk unless told otherwise."""
@@ -82,11 +108,37 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(PREFIX + field_name, raising=False)
 
 
+# What a server asks without naming a tenant: who somebody is, and whom there is.
+_UNSCOPED = ("kiosk_credentials.id =", "FROM tenants ORDER BY", "pg_catalog", "set_config")
+
+
+@pytest.fixture(autouse=True)
+def _every_query_names_its_tenant() -> Iterator[None]:
+    """On SQLite nothing but the queries themselves keeps tenants apart."""
+    unscoped: list[str] = []
+
+    def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        words = " ".join(statement.split())
+        if any(f" {table} " in f"{words} " for table in metadata.tables) and not (
+            "tenant = " in words
+            or words.startswith("INSERT INTO")
+            or "tenants.name = " in words
+            or any(known in words for known in _UNSCOPED)
+            or not words.startswith(("SELECT", "UPDATE", "DELETE"))  # written by a test
+        ):
+            unscoped.append(words)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", look)
+    yield
+    sa.event.remove(sa.Engine, "before_cursor_execute", look)
+    assert unscoped == []
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a database at head, so that not every test has to migrate one."""
     path = tmp_path_factory.mktemp("migrated") / "kiosk.db"
-    upgrade(str(path))
+    upgrade(parse_url(f"sqlite:///{path}"))
     return path.read_bytes()
 
 
@@ -95,6 +147,36 @@ def database(tmp_path: Path, migrated: bytes) -> Path:
     path = tmp_path / "kiosk.db"
     path.write_bytes(migrated)
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """One server for all tests, with a migrated database `template` to copy."""
+    if programs() is None:
+        pytest.skip("no PostgreSQL here: Debian's package `postgresql` has it")
+    with cluster() as made:
+        made.psql("postgres", f"create database template owner {OWNER}")
+        owner = parse_url(made.url("template", OWNER))
+        upgrade(owner)
+        grant(owner, SERVING)
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, database: Path) -> Place:
+    """One database of each kind: whatever asks for this holds for both."""
+    if request.param == "sqlite":
+        url = parse_url(f"sqlite:///{database}")
+        return Place(url, url)
+    return copy(request.getfixturevalue("postgres"))
+
+
+def copy(postgres: Cluster) -> Place:
+    """A fresh database on the server."""
+    name = f"k{secrets.token_hex(6)}"
+    postgres.psql("postgres", f"create database {name} template template")
+    url = parse_url(postgres.url(name))
+    return Place(url, url.set(username=postgres.superuser))
 
 
 @pytest.fixture
@@ -114,16 +196,31 @@ async def provider_of(
         yield provider
 
 
+async def enrolled(
+    store: Store,
+    name: str = "lobby",
+    site: str = "north",
+    tenant: str = DEFAULT_TENANT,
+    token: DeviceToken | None = None,
+) -> Kiosk:
+    """A kiosk that is let in."""
+    token, now = token or new_token(), datetime.now(UTC)
+    assert await store.registry.enroll(tenant, name, site, token, now)
+    kiosk = await store.registry.authenticate(token, now)
+    assert kiosk is not None
+    return kiosk
+
+
 BackendFactory = Callable[..., AbstractAsyncContextManager[Backend]]
 
 
 @pytest.fixture
-def backend_with(database: Path, fake: FakeProvider) -> BackendFactory:
+def backend_with(place: Place, fake: FakeProvider) -> BackendFactory:
     @asynccontextmanager
     async def open_backend(*, include_conversation_id: bool = True) -> AsyncIterator[Backend]:
         token = new_token()
         async with (
-            open_store(str(database)) as store,
+            open_store(place.url) as store,
             provider_of(fake.app(), include_conversation_id=include_conversation_id) as provider,
             httpx2.AsyncClient(
                 transport=httpx2.ASGITransport(
@@ -132,8 +229,7 @@ def backend_with(database: Path, fake: FakeProvider) -> BackendFactory:
                 base_url="http://backend.test",
             ) as client,
         ):
-            assert await store.enroll("lobby", "north", token, datetime.now(UTC))
-            yield Backend(client, store, fake, database, token)
+            yield Backend(client, store, fake, place, token, await enrolled(store, token=token))
 
     return open_backend
 

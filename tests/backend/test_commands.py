@@ -19,14 +19,16 @@ import pytest
 import uvicorn
 
 from kiosk.backend.commands import add_commands, run
+from kiosk.backend.database import parse_url
 from kiosk.backend.ledger import Lease
 from kiosk.backend.server import _listen
 from kiosk.backend.store import open_store
-from kiosk.backend.tokens import new_token, parse_token
+from kiosk.backend.tokens import parse_token
 from kiosk.contract import EndVisit, StartVisit
 from kiosk.errors import ConfigError, KioskError, UnavailableError
+from tests.backend.postgres import OWNER, SERVING, Cluster
 
-from .conftest import AGENT_ID, API_KEY, FakeProvider
+from .conftest import AGENT_ID, API_KEY, FakeProvider, enrolled
 
 MAIN = """
 import argparse, sys
@@ -138,17 +140,14 @@ async def test_visits_are_listed_for_people_and_for_programs(database: Path) -> 
     await asyncio.to_thread(command, "enroll", "attic", at(database))
     assert await asyncio.to_thread(listed) == ["no visits yet"]
     now = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
-    token = new_token()
-    async with open_store(str(database)) as store:
-        await store.enroll("lobby", "north", token, now)
-        kiosk = await store.authenticate(token, now)
-        assert kiosk is not None
-        lease = Lease(kiosk.id, "lease-1", "conv_1", now, now + timedelta(seconds=900))
-        visit_id = await store.ledger.lease(lease)
+    async with open_store(parse_url(f"sqlite:///{database}")) as store:
+        kiosk = await enrolled(store)
+        lease = Lease("lease-1", "conv_1", now, now + timedelta(seconds=900))
+        visit_id = await store.ledger.lease(kiosk, lease)
         assert visit_id is not None
-        await store.ledger.start(kiosk.id, visit_id, StartVisit(press_id="press-1"), now)
+        await store.ledger.start(kiosk, visit_id, StartVisit(press_id="press-1"), now)
         end = EndVisit(press_id="press-1", outcome="hung_up", duration_s=12.4)
-        await store.ledger.end(kiosk.id, visit_id, end, now)
+        await store.ledger.end(kiosk, visit_id, end, now)
     [line] = await asyncio.to_thread(listed)
     assert line.split() == [
         "2026-11-21",
@@ -325,3 +324,70 @@ def test_small_answers_leave_at_once() -> None:
         connection, _ = listener.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+def test_limits_are_shown_and_changed(database: Path) -> None:
+    command("enroll", "lobby", "--site", "north", at(database))
+    assert command("limit", at(database)) == [
+        "fleet            20 visits at the same time, 300 visits begun in a minute",
+        "each kiosk       240 minutes of conversation a day, 4 visits begun in a minute",
+    ]
+    said = command("limit", "--site", "north", "--minutes-per-day", "60", at(database))
+    assert said == ["site north       60 minutes of conversation a day"]
+    said = command("limit", "--fleet", "--at-once", "none", at(database))
+    assert said == ["fleet            300 visits begun in a minute"]
+    assert command("limit", "--kiosk", "lobby", "--minutes-per-day", "0", at(database))[0] == (
+        "kiosk lobby      0 minutes of conversation a day, 4 visits begun in a minute"
+    )
+    for words, why in (
+        (("--at-once", "3"), "whose limit"),
+        (("--fleet",), "which limit"),
+        (("--fleet", "--minutes-per-day", "9"), "nothing from 1 to 9"),
+        (("--kiosk", "cellar", "--at-once", "3"), "no kiosk named cellar"),
+    ):
+        with pytest.raises(KioskError, match=why):
+            command("limit", *words, at(database))
+
+
+def test_a_site_has_a_time_zone_and_hours(database: Path) -> None:
+    hours = "mon-fri 9:00-18:00"
+    with pytest.raises(ConfigError, match=r"--hours: '9:00' is not a time of day"):
+        command("site", "north", "--hours", hours, at(database))
+    with pytest.raises(ConfigError, match="--time-zone: 'Berlin' is not one"):
+        command("site", "north", "--time-zone", "Berlin", at(database))
+    options = ("--hours", "mon-fri 09:00-18:00", "--time-zone", "Europe/Berlin")
+    assert command("site", "north", *options, at(database)) == ["the site north is set up"]
+    assert command("site", at(database)) == [
+        "(no site)        always open, the fleet's time zone",
+        "north            mon-fri 09:00-18:00, Europe/Berlin",
+    ]
+
+
+def test_a_tenant_is_made_once_and_must_be_there(database: Path) -> None:
+    with pytest.raises(KioskError, match="no tenant named aquarium: `kiosk backend tenant"):
+        command("enroll", "lobby", "--tenant", "aquarium", at(database))
+    assert command("tenant", "aquarium", at(database)) == ["the tenant aquarium is made"]
+    assert command("tenant", "aquarium", at(database)) == ["the tenant aquarium was there already"]
+    command("enroll", "lobby", at(database))
+    command("enroll", "lobby", "--tenant", "aquarium", at(database))
+    command("revoke", "lobby", "--tenant", "aquarium", at(database))
+    with pytest.raises(KioskError, match="enrolled already"):
+        command("enroll", "lobby", at(database))
+
+
+def test_a_postgresql_that_is_away_is_named(tmp_path: Path) -> None:
+    url = f"postgresql://kiosk@/kiosk?host={tmp_path}"
+    with pytest.raises(UnavailableError, match=r"postgresql://kiosk@/kiosk.*does not answer"):
+        command("visits", f"--database={url}")
+
+
+def test_on_postgresql_init_lets_the_serving_role_serve(postgres: Cluster) -> None:
+    postgres.psql("postgres", f"create database by_command owner {OWNER}")
+    owner = f"--database={postgres.url('by_command', OWNER)}"
+    serving = f"--database={postgres.url('by_command', SERVING)}"
+    with pytest.raises(ConfigError, match="kiosk backend init"):
+        command("visits", serving)
+    said = command("init", owner, "--serving-role", SERVING)
+    assert said[0].endswith(" is ready")
+    command("enroll", "lobby", serving)
+    assert command("visits", serving) == ["no visits yet"]

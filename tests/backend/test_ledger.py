@@ -1,18 +1,17 @@
 """A visit's life in the ledger, through the routes."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
 
-from kiosk.backend.ledger import Scope, VisitLine
+from kiosk.backend.ledger import VisitLine
+from kiosk.backend.rules import Scope
 from kiosk.backend.tokens import new_token
 
-from .conftest import Backend
+from .conftest import Backend, enrolled
 
 END = {"press_id": "press-1", "outcome": "hung_up", "duration_s": 12.5}
 
@@ -42,7 +41,7 @@ def problem(answer: httpx2.Response) -> str:
 
 
 async def latest(backend: Backend) -> list[VisitLine]:
-    return await backend.store.ledger.latest(10)
+    return await backend.store.ledger.latest("default", 10)
 
 
 async def test_a_visit_is_leased_admitted_and_closed(backend: Backend) -> None:
@@ -90,14 +89,11 @@ async def test_two_presses_at_once_spend_it_once(backend: Backend) -> None:
 async def test_an_expired_lease_admits_nobody_and_is_never_a_visit(backend: Backend) -> None:
     visit_id = await lease(backend)
     past = datetime.now(UTC) - timedelta(seconds=1)
-    with closing(sqlite3.connect(backend.database)) as db:
-        db.execute("update visits set expires_at = ?", (str(past.replace(tzinfo=None)),))
-        db.commit()
+    await backend.place.sql(f"update visits set expires_at = '{past.replace(tzinfo=None)}'")
     answer = await start(backend, visit_id)
     assert (answer.status_code, problem(answer)) == (409, "lease-expired")
     other = await lease(backend, "lease-2")  # marks it on the way
-    with closing(sqlite3.connect(backend.database)) as db:
-        states = dict(db.execute("select id, state from visits").fetchall())
+    states = dict(await backend.place.sql("select id, state from visits"))
     assert states == {visit_id: "expired", other: "leased"}
     assert await lease(backend) == visit_id, "asked for again, it is leased again"
     assert (await start(backend, visit_id)).status_code == 204
@@ -172,25 +168,25 @@ async def test_what_is_paused_begins_no_visit_and_keeps_its_lease(
     backend: Backend, scope: Scope, name: str
 ) -> None:
     visit_id = await lease(backend)
-    assert await backend.store.ledger.pause(scope, name, datetime.now(UTC))
-    assert not await backend.store.ledger.pause(scope, name, datetime.now(UTC))
+    assert await backend.store.rules.pause("default", scope, name, datetime.now(UTC))
+    assert not await backend.store.rules.pause("default", scope, name, datetime.now(UTC))
     answer = await start(backend, visit_id)
     assert (answer.status_code, problem(answer)) == (403, "paused")
     assert answer.headers["Retry-After"] == "60"
-    assert await backend.store.ledger.resume(scope, name)
-    assert not await backend.store.ledger.resume(scope, name)
+    assert await backend.store.rules.resume("default", scope, name)
+    assert not await backend.store.rules.resume("default", scope, name)
     assert (await start(backend, visit_id)).status_code == 204
 
 
 @pytest.mark.parametrize(("scope", "name"), [(Scope.SITE, "south"), (Scope.KIOSK, "attic")])
 async def test_others_are_not_paused(backend: Backend, scope: Scope, name: str) -> None:
-    await backend.store.ledger.pause(scope, name, datetime.now(UTC))
+    await backend.store.rules.pause("default", scope, name, datetime.now(UTC))
     assert (await start(backend, await lease(backend))).status_code == 204
 
 
 async def test_another_kiosks_visit_does_not_exist(backend: Backend) -> None:
     other = new_token()
-    assert await backend.store.enroll("attic", "south", other, datetime.now(UTC))
+    await enrolled(backend.store, "attic", "south", token=other)
     visit_id = await lease(backend)
     for what, body in (("start", {"press_id": "press-1"}), ("end", END)):
         answer = await tell(backend, visit_id, what, body, other.reveal())

@@ -19,7 +19,7 @@ def test_the_defaults_are_local_and_complete() -> None:
     settings = load_settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
     assert settings.provider_url == "https://api.elevenlabs.io"
-    assert settings.database_path == "kiosk-backend.db"
+    assert settings.database_url.database == "kiosk-backend.db"
     assert settings.include_conversation_id
 
 
@@ -28,7 +28,7 @@ def test_under_systemd_the_database_lies_in_the_state_directory(
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/kiosk-backend:/var/lib/other")
     assert load_settings().database == "sqlite:////var/lib/kiosk-backend/kiosk-backend.db"
-    assert load_settings().database_path == "/var/lib/kiosk-backend/kiosk-backend.db"
+    assert load_settings().database_url.database == "/var/lib/kiosk-backend/kiosk-backend.db"
 
 
 def test_the_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,9 @@ def test_the_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPa
         ("PORT", "eighty"),
         ("PORT", "65536"),
         ("HOST", ""),
-        ("DATABASE", "postgresql://db/kiosk"),
+        ("DATABASE", "mysql://db/kiosk"),
+        ("DATABASE", "postgresql://db"),
+        ("DATABASE", "postgresql://me:pw@db/kiosk"),
         ("DATABASE", "sqlite://"),
         ("DATABASE", "sqlite:///:memory:"),
         ("PROVIDER_URL", "api.elevenlabs.io"),

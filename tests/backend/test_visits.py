@@ -1,23 +1,20 @@
 import logging
-import sqlite3
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx2
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from kiosk.backend.schema import metadata
 from kiosk.backend.tokens import new_token
 from kiosk.contract import SIGNED_URL_LIFE_S, read_grant
 
 from .conftest import AGENT_ID, API_KEY, Backend, BackendFactory
 
 
-def rows(backend: Backend, query: str) -> list[Any]:
-    with sqlite3.connect(backend.database) as db:
-        found = db.execute(query).fetchall()
-    db.close()
-    return found
+async def everything(backend: Backend) -> str:
+    """All that stands in the database."""
+    return repr([await backend.place.sql(f"select * from {table}") for table in metadata.tables])
 
 
 def last_line(caplog: pytest.LogCaptureFixture) -> str:
@@ -39,15 +36,16 @@ async def test_an_enrolled_kiosk_gets_the_providers_url_untouched(backend: Backe
 
 async def test_a_visit_is_recorded_with_its_conversation_and_its_end(backend: Backend) -> None:
     await backend.ask(X_Request_Id="press-7")
-    [(name, request_id, conversation_id, minted_at, expires_at)] = rows(
-        backend,
+    [(name, request_id, conversation_id, minted_at, expires_at)] = await backend.place.sql(
         "select k.name, v.request_id, v.conversation_id, v.minted_at, v.expires_at "
         "from visits v join kiosks k on k.id = v.kiosk_id",
     )
     assert (name, request_id, conversation_id) == ("lobby", "press-7", "conv_0")
-    life = datetime.fromisoformat(expires_at) - datetime.fromisoformat(minted_at)
-    assert life.total_seconds() == SIGNED_URL_LIFE_S
-    assert rows(backend, "select last_used_at is not null from kiosk_credentials") == [(1,)]
+    [minted_at, expires_at] = [datetime.fromisoformat(str(at)) for at in (minted_at, expires_at)]
+    assert (expires_at - minted_at).total_seconds() == SIGNED_URL_LIFE_S
+    assert await backend.place.sql("select last_used_at is not null from kiosk_credentials") == [
+        (True,)
+    ]
 
 
 async def test_without_conversation_ids_a_url_may_be_used_again(
@@ -58,7 +56,7 @@ async def test_without_conversation_ids_a_url_may_be_used_again(
         assert "include_conversation_id" not in backend.fake.requests[0].query_params
         assert not grant.single_use
         assert grant.conversation_id is None
-        assert rows(backend, "select conversation_id from visits") == [(None,)]
+        assert await backend.place.sql("select conversation_id from visits") == [(None,)]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +84,7 @@ async def test_a_revoked_kiosk_is_refused_at_once_and_named_in_the_log(
     backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert (await backend.ask()).status_code == 200
-    assert await backend.store.revoke("lobby", datetime.now(UTC))
+    assert await backend.store.registry.revoke("default", "lobby", datetime.now(UTC))
     assert (await backend.ask()).status_code == 401
     assert "kiosk=lobby" in last_line(caplog)
     assert "problem=unauthorized" in last_line(caplog)
@@ -95,10 +93,10 @@ async def test_a_revoked_kiosk_is_refused_at_once_and_named_in_the_log(
 async def test_a_revoked_kiosk_enrolled_again_needs_its_new_token(backend: Backend) -> None:
     now = datetime.now(UTC)
     fresh = new_token()
-    assert not await backend.store.enroll("lobby", "", fresh, now)  # still live
-    assert await backend.store.revoke("lobby", now)
-    assert not await backend.store.revoke("lobby", now)
-    assert await backend.store.enroll("lobby", "south", fresh, now)
+    assert not await backend.store.registry.enroll("default", "lobby", "", fresh, now)  # still live
+    assert await backend.store.registry.revoke("default", "lobby", now)
+    assert not await backend.store.registry.revoke("default", "lobby", now)
+    assert await backend.store.registry.enroll("default", "lobby", "south", fresh, now)
     assert (await backend.ask()).status_code == 401
     assert (await backend.ask(fresh.reveal())).status_code == 200
 
@@ -183,7 +181,7 @@ async def test_a_provider_failure_is_a_problem_without_its_words(
     assert answer.headers.get("Retry-After") == retry_after
     assert f"kiosk=lobby problem={slug}" in last_line(caplog)
     assert "upstream" not in answer.text + caplog.text
-    assert rows(backend, "select count(*) from visits") == [(0,)]
+    assert await backend.place.sql("select count(*) from visits") == [(0,)]
 
 
 async def test_the_providers_code_reaches_the_operators_log_only(
@@ -197,9 +195,7 @@ async def test_the_providers_code_reaches_the_operators_log_only(
 
 
 async def test_a_database_that_fails_is_a_503_that_may_be_tried_again(backend: Backend) -> None:
-    with sqlite3.connect(backend.database) as db:
-        db.execute("drop table visits")
-    db.close()
+    await backend.place.sql("drop table visits")
     answer = await backend.ask()
     assert answer.status_code == 503
     assert answer.json()["type"] == "urn:kiosk:problem:store-unavailable"
@@ -209,9 +205,7 @@ async def test_a_database_that_fails_is_a_503_that_may_be_tried_again(backend: B
 async def test_a_bug_is_answered_and_logged_like_any_request(
     backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with sqlite3.connect(backend.database) as db:
-        db.execute("update kiosk_credentials set sha256 = x'00'")  # never written by us
-    db.close()
+    await backend.place.sql("update kiosk_credentials set sha256 = 'Ä'")  # never written by us
     answer = await backend.ask(X_Request_Id="press-7")
     assert answer.status_code == 500
     assert answer.json()["type"] == "urn:kiosk:problem:internal"
@@ -227,10 +221,10 @@ async def test_no_secret_is_kept_logged_or_shown(
     backend.fake.answer = answered(401, f"the key {API_KEY} is bad")
     answers.append(await backend.ask())
     secret, signature = backend.token.secret, backend.fake.minted[0].split("=")[2]
-    kept = b"".join(p.read_bytes() for p in backend.database.parent.iterdir())
+    kept = await everything(backend)
     shown = caplog.text + "".join(repr(record.__dict__) for record in caplog.records)
     for hidden in (secret, API_KEY, signature, signature.split("&")[0]):
-        assert hidden.encode() not in kept
+        assert hidden not in kept
         assert hidden not in shown
     assert API_KEY not in "".join(a.text + repr(a.headers) for a in answers)
-    assert backend.token.digest().encode() in kept
+    assert backend.token.digest() in kept

@@ -19,9 +19,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from kiosk.backend.app import create_app
-from kiosk.backend.ledger import Scope, VisitLine
+from kiosk.backend.database import parse_url
+from kiosk.backend.ledger import VisitLine
 from kiosk.backend.migrate import upgrade
 from kiosk.backend.provider import SIGNED_URL_PATH, AgentAccess, open_provider
+from kiosk.backend.rules import Scope
 from kiosk.backend.server import _Server
 from kiosk.backend.store import Store, open_store
 from kiosk.backend.tokens import DeviceToken, new_token
@@ -89,7 +91,7 @@ class Site:
         """The booked visits, as soon as there are so many in this state."""
         async with asyncio.timeout(10):
             while True:
-                lines = await self.store.ledger.latest(10)
+                lines = await self.store.ledger.latest("default", 10)
                 if sum(line.state == state for line in lines) >= count:
                     return lines
                 await asyncio.sleep(0.02)
@@ -104,10 +106,10 @@ async def deaf() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def site(directory: Path, agent_url: str) -> AsyncIterator[Site]:
-    path, token = str(directory / "backend.db"), new_token()
-    await asyncio.to_thread(upgrade, path)
-    async with open_store(path) as store:
-        await store.enroll("lobby", "north", token, datetime.now(UTC))
+    url, token = parse_url(f"sqlite:///{directory / 'backend.db'}"), new_token()
+    await asyncio.to_thread(upgrade, url)
+    async with open_store(url) as store:
+        await store.registry.enroll("default", "lobby", "north", token, datetime.now(UTC))
         yield Site(directory, agent_url, store, token)
 
 
@@ -144,7 +146,7 @@ async def test_a_pause_is_spoken_within_a_second_although_a_lease_is_in_hand(
         here.up(),
         virtual_kiosk(here.settings(short_dir), quiet_room()) as kiosk,
     ):
-        await here.store.ledger.pause(Scope.FLEET, "", datetime.now(UTC))
+        await here.store.rules.pause("default", Scope.FLEET, "", datetime.now(UTC))
         pressed_s = time.monotonic()
         kiosk.button.press()
         said = await kiosk.moment(What.SENTENCE_HEARD, pressed_s)
@@ -152,7 +154,7 @@ async def test_a_pause_is_spoken_within_a_second_although_a_lease_is_in_hand(
         assert (await ended(kiosk, pressed_s))["kind"] == "paused"
         # The conversation was open for a moment, and may cost something: that is booked.
         assert [visit.outcome for visit in await here.visits(1, "closed")] == ["paused"]
-        await here.store.ledger.resume(Scope.FLEET, "")
+        await here.store.rules.resume("default", Scope.FLEET, "")
         await asyncio.sleep(1.0)  # sooner, the press would be a nervous second one
         kiosk.button.press()
         await kiosk.state(State.LISTENING)
@@ -165,7 +167,7 @@ async def test_a_pause_is_spoken_although_the_agent_does_not_answer(short_dir: P
         here.up(),
         virtual_kiosk(here.settings(short_dir), quiet_room()) as kiosk,
     ):
-        await here.store.ledger.pause(Scope.SITE, "north", datetime.now(UTC))
+        await here.store.rules.pause("default", Scope.SITE, "north", datetime.now(UTC))
         pressed_s = time.monotonic()
         kiosk.button.press()
         said = await kiosk.moment(What.SENTENCE_HEARD, pressed_s)
@@ -187,7 +189,7 @@ async def test_without_the_backend_a_visit_is_held_and_booked_when_it_is_back(
             press_id = kiosk.host.status()["press_id"]
             kiosk.host.post(Event.HANG_UP)
             assert (await ended(kiosk, pressed_s))["kind"] == "hung_up"
-            assert await here.store.ledger.latest(10) == []
+            assert await here.store.ledger.latest("default", 10) == []
             async with here.up():
                 [visit] = await here.visits(1, "closed")
     assert (visit.press_id, visit.outcome) == (press_id, "hung_up")

@@ -1,0 +1,159 @@
+"""The device token and its replacement, kept so that no crash shuts the kiosk out.
+
+The backend's rule: the old token stays good until the new one is first used; two are good at most,
+and whoever asks again gets another in place of the one never used. So a new token is used only when
+it is on the disk for good, and the file keeps beside it the one that was in use: whichever of the
+two the backend knows, it is at hand.
+
+Every method reads or writes files: call it with `asyncio.to_thread`, one at a time.
+"""
+
+import logging
+import os
+import re
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+# Ours to the letter: half a token is none.
+_SHAPE = re.compile(r"kdk_[0-9a-f]{16}_[0-9a-f]{64}")
+_KEPT = 2
+
+
+class DeviceTokens:
+    """The tokens a kiosk may try: those of its state file, then the one it was provisioned with.
+
+    `provisioned` is the token's text; without a `state_file` there is nothing else.
+    """
+
+    def __init__(self, provisioned: str, state_file: Path | None) -> None:
+        self._provisioned = provisioned
+        self._file = state_file
+        self._in_use: str | None = None
+        self._ended: str | None = None  # by the one in use
+        self._refused: set[str] = set()
+        self._lasting = False  # whether a power cut would leave the file as it is
+
+    @property
+    def can_rotate(self) -> bool:
+        """Whether a new token could be kept at all: without, do not ask for one."""
+        return self._file is not None
+
+    def candidates(self) -> list[str]:
+        """The tokens to try, in order; at least one."""
+        kept = self._read()
+        if kept and not self._made_lasting():
+            # The file may be gone tomorrow, and with it a new token that had ended the old one.
+            kept.reverse()
+        return list(dict.fromkeys((*kept, self._provisioned)))
+
+    def adopt(self, token: str) -> bool:
+        """Keep a new token. True: it is safe on the disk, use it. False: go on with the old one,
+        and do NOT use the new one, for that would end the old one."""
+        if self._file is None:
+            return False
+        if not _SHAPE.fullmatch(token):
+            log.warning("the backend's new device token is malformed: the old one stays")
+            return False
+        before = self._in_use or self.candidates()[0]
+        self._lasting = False
+        try:
+            _write(self._file, [token, before])
+        except OSError as error:
+            log.warning(
+                "cannot keep a new device token in %s, the old one stays: %s",
+                self._file,
+                error.strerror,
+            )
+            return False
+        self._lasting = True
+        self._refused.discard(token)
+        return True
+
+    def accepted(self, token: str) -> None:
+        """The backend knows this token. If that is the provisioned one, after it refused all that
+        the state file holds, the operator has enrolled the kiosk anew: the file is stale."""
+        if self._in_use is not None and token == self._ended:
+            return  # an answer to an older request, come late
+        if self._in_use != token:
+            self._in_use, self._ended = token, self._in_use
+        self._refused.discard(token)
+        if self._file is None or token != self._provisioned or not self._refused:
+            return
+        # Not with one that nobody has tried: such an answer may also come after `adopt`.
+        if self._refused.issuperset(set(self._read()) - {token}):
+            try:
+                _remove(self._file)
+            except OSError as error:
+                log.warning("cannot remove the stale %s: %s", self._file, error.strerror)
+            else:
+                self._refused.clear()
+
+    def rejected(self, token: str) -> str | None:
+        """The backend does not know this token (401): the one to try next. None after the last:
+        begin again later, for a proxy may have said so; nothing is thrown away."""
+        self._refused.add(token)
+        if self._in_use == token:
+            self._in_use = None
+        for candidate in self.candidates():
+            if candidate not in self._refused:
+                return candidate
+        self._refused.clear()
+        return None
+
+    def _made_lasting(self) -> bool:
+        if self._file is not None and not self._lasting:
+            try:
+                _sync_directory(self._file)
+            except OSError as error:
+                log.warning("%s may not outlive a power cut: %s", self._file, error.strerror)
+            else:
+                self._lasting = True
+        return self._lasting
+
+    def _read(self) -> list[str]:
+        if self._file is None:
+            return []
+        try:
+            lines = self._file.read_text(encoding="ascii", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            log.warning("cannot read the device token in %s: %s", self._file, error.strerror)
+            return []
+        tokens = [line for line in lines if _SHAPE.fullmatch(line)]
+        if not tokens:
+            log.warning("%s holds no device token", self._file)
+        return tokens[:_KEPT]
+
+
+def _write(path: Path, tokens: list[str]) -> None:
+    """Whole or not at all, mode 0600, and on the disk when this returns; raises OSError."""
+    # Always the same name: what a crash left is written over, and piles up nowhere.
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="ascii") as new:
+            new.write("".join(f"{token}\n" for token in tokens))
+            new.flush()
+            os.fsync(new.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(path)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _sync_directory(path)
+
+
+def _sync_directory(path: Path) -> None:
+    """A name is on the disk only when its directory is."""
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

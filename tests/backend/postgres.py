@@ -1,0 +1,82 @@
+"""A PostgreSQL of the tests' own: Debian's program, a temporary cluster, a socket, no service."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# Who makes the tables, and who serves: the second can neither change them nor get around them.
+OWNER, SERVING = "kiosk_owner", "kiosk_serving"
+# No flushing: these rows need not survive the machine, and initdb alone would take seconds.
+_FAST = "-c fsync=off -c full_page_writes=off -c max_connections=60"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running server. `superuser` is for the fixtures only."""
+
+    directory: Path
+    superuser: str
+    programs: Path
+
+    def url(self, database: str, role: str = SERVING) -> str:
+        return f"postgresql://{role}@/{database}?host={self.directory}"
+
+    def psql(self, database: str, statement: str, role: str | None = None) -> str:
+        """What psql says, as tuples only; raises with its complaint."""
+        command = [self.programs / "psql", "-qAtX", "-v", "ON_ERROR_STOP=1"]
+        command += ["-h", self.directory, "-U", role or self.superuser, "-d", database]
+        done = subprocess.run(
+            [*map(str, command), "-c", statement], capture_output=True, text=True, timeout=30
+        )
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        return done.stdout.strip()
+
+
+def programs() -> Path | None:
+    """Debian's newest PostgreSQL server; None if there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found else None
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """A server that is there for as long as the block."""
+    at = programs()
+    assert at is not None
+    # It refuses to run as root; Debian's package brings a user for it.
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    directory = Path(tempfile.mkdtemp(prefix="kiosk-pg-"))
+    if os.geteuid() == 0:
+        shutil.chown(directory, user)
+        directory.chmod(0o755)
+
+    def run(program: str, *words: str) -> None:
+        done = subprocess.run(
+            [str(at / program), *words],
+            user=user if os.geteuid() == 0 else None,
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    data = str(directory / "data")
+    run("initdb", "-D", data, "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync")
+    options = f"-k {directory} -h '' {_FAST}"
+    run("pg_ctl", "-D", data, "-w", "-l", str(directory / "log"), "-o", options, "start")
+    try:
+        made = Cluster(directory, user, at)
+        for role in (OWNER, SERVING):
+            made.psql("postgres", f"create role {role} login")
+        yield made
+    finally:
+        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(directory, ignore_errors=True)

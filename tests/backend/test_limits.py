@@ -1,0 +1,189 @@
+"""What may not begin: told in a word, with the time to wait, and charged to nobody."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kiosk.backend.admission import Refusal, Refused
+from kiosk.backend.ledger import UNREPORTED, Lease
+from kiosk.backend.registry import Kiosk
+from kiosk.backend.rules import Scope
+from kiosk.backend.store import Store, open_store
+from kiosk.contract import EndVisit, StartVisit
+
+from .conftest import Backend, Place, enrolled
+from .test_ledger import END, lease, problem, start, tell
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)  # a Saturday
+
+
+async def begin(store: Store, kiosk: Kiosk, name: str, now: datetime) -> Refused | str:
+    """A visit from its lease to its start."""
+    expires_at = now + timedelta(seconds=900)
+    visit_id = await store.ledger.lease(kiosk, Lease(name, None, now, expires_at))
+    assert visit_id is not None
+    refused = await store.ledger.start(kiosk, visit_id, StartVisit(press_id=name), now)
+    return refused or visit_id
+
+
+async def used_s(place: Place, scope: str) -> float:
+    rows = await place.sql("select seconds from usage where scope = :scope", scope=scope)
+    return float(rows[0][0]) if rows else 0.0
+
+
+async def test_a_refusal_is_a_problem_that_names_scope_and_time(backend: Backend) -> None:
+    rules = backend.store.rules
+    await rules.set_limit("default", Scope.SITE, "north", {"minutes_per_day": 10})
+    assert (await start(backend, await lease(backend))).status_code == 204
+    answer = await start(backend, await lease(backend, "lease-2"), "press-2")
+    assert (answer.status_code, problem(answer)) == (403, "no-minutes-left")
+    assert answer.json()["scope"] == "site"
+    assert 1 <= int(answer.headers["Retry-After"]) <= 86_400
+
+
+async def test_the_days_minutes_are_those_of_the_visits(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        await store.rules.set_limit("default", Scope.KIOSK, "", {"minutes_per_day": 25})
+        for number in range(8):  # two minutes each, and the longest one fits every time
+            now = NOON + timedelta(minutes=5 * number)
+            visit_id = await begin(store, kiosk, f"v{number}", now)
+            assert isinstance(visit_id, str), number
+            report = EndVisit(press_id=f"v{number}", outcome="hung_up", duration_s=120)
+            await store.ledger.end(kiosk, visit_id, report, now)
+        refused = await begin(store, kiosk, "v8", NOON + timedelta(hours=1))
+        assert isinstance(refused, Refused)
+        assert refused.refusal is Refusal.NO_MINUTES
+        assert refused.retry_after_s == 11 * 3600
+        assert await used_s(place, "kiosk") == 8 * 120
+        tomorrow = await begin(store, kiosk, "v9", NOON + timedelta(hours=12))
+        assert isinstance(tomorrow, str)
+
+
+async def test_a_day_begins_at_the_sites_midnight(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        await store.rules.set_site("default", "north", {"time_zone": "Europe/Berlin"})
+        await store.rules.set_limit("default", Scope.KIOSK, "", {"minutes_per_day": 10})
+        before = datetime(2026, 11, 21, 22, 30, tzinfo=UTC)
+        assert isinstance(await begin(store, kiosk, "v1", before), str)
+        refused = await begin(store, kiosk, "v2", before)
+        assert isinstance(refused, Refused)
+        assert refused.retry_after_s == 1800
+        assert isinstance(await begin(store, kiosk, "v2", before + timedelta(minutes=30)), str)
+
+
+async def test_a_visit_that_nobody_reports_is_charged_in_full(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        visit_id = await begin(store, kiosk, "v1", NOON)
+        assert isinstance(visit_id, str)
+        assert await store.ledger.sweep("default", NOON + timedelta(seconds=700)) == 0
+        later = NOON + timedelta(seconds=800)
+        assert await store.ledger.sweep("default", later) == 1
+        [line] = await store.ledger.latest("default", 10)
+        assert (line.state, line.outcome) == ("closed", UNREPORTED)
+        assert await used_s(place, "fleet") == 600
+        # The kiosk was only cut off from its backend: it knows better.
+        report = EndVisit(press_id="v1", outcome="hung_up", duration_s=42, ago_s=60)
+        assert await store.ledger.end(kiosk, visit_id, report, later) is None
+        assert [await used_s(place, scope) for scope in Scope] == [42, 42, 42]
+
+
+async def test_a_site_is_closed_at_night_and_says_until_when(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        hours = {"time_zone": "Europe/Berlin", "hours": "mon-sat 09:00-18:00"}
+        await store.rules.set_site("default", "north", hours)
+        for now, opens_in in (
+            (NOON, None),
+            (NOON.replace(hour=17), timedelta(days=1, hours=15)),  # Saturday evening, until Monday
+        ):
+            said = await begin(store, kiosk, f"at-{now.hour}", now)
+            if opens_in is None:
+                assert isinstance(said, str)
+            else:
+                wait_s = opens_in.total_seconds()
+                assert said == Refused(Refusal.CLOSED, Scope.SITE, wait_s)
+
+
+async def test_the_last_place_is_taken_once(place: Place) -> None:
+    async with open_store(place.url) as store:
+        names = [f"kiosk-{number}" for number in range(6)]
+        everybody = [await enrolled(store, name, "north") for name in names]
+        await store.rules.set_limit("default", Scope.FLEET, "", {"at_once": 3})
+        said = await asyncio.gather(
+            *(begin(store, kiosk, f"v-{kiosk.name}", NOON) for kiosk in everybody)
+        )
+        refused = [each for each in said if isinstance(each, Refused)]
+        assert len(refused) == 3
+        assert {each.refusal for each in refused} == {Refusal.BUSY}
+        assert {each.scope for each in refused} == {Scope.FLEET}
+
+
+async def test_a_sites_places_are_its_own(place: Place) -> None:
+    async with open_store(place.url) as store:
+        north, other = await enrolled(store), await enrolled(store, "attic")
+        south = await enrolled(store, "cellar", "south")
+        await store.rules.set_limit("default", Scope.SITE, "", {"at_once": 1})
+        assert isinstance(await begin(store, north, "v1", NOON), str)
+        assert isinstance(await begin(store, south, "v2", NOON), str)
+        refused = await begin(store, other, "v3", NOON)
+        assert isinstance(refused, Refused)
+        assert (refused.refusal, refused.scope) == (Refusal.BUSY, Scope.SITE)
+
+
+async def test_presses_come_in_a_bunch_and_not_for_ever(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        for number in range(8):  # two minutes' worth of 4
+            assert isinstance(await begin(store, kiosk, f"v{number}", NOON), str)
+        refused = await begin(store, kiosk, "v8", NOON)
+        assert refused == Refused(Refusal.TOO_MANY_PRESSES, Scope.KIOSK, 15.0)
+        before = await used_s(place, "kiosk")
+        assert isinstance(await begin(store, kiosk, "v8", NOON + timedelta(seconds=15)), str)
+        assert await used_s(place, "kiosk") == before + 600 + 15 - 600
+
+
+async def test_leases_that_nobody_uses_run_out(backend: Backend) -> None:
+    for number in range(10):
+        await lease(backend, f"lease-{number}")
+    minted = len(backend.fake.minted)
+    answer = await backend.ask(Idempotency_Key="lease-10")
+    assert (answer.status_code, problem(answer)) == (429, "too-many-leases")
+    assert 0 < int(answer.headers["Retry-After"]) <= 180
+    assert len(backend.fake.minted) == minted, "and nothing is minted"
+
+
+async def test_leases_that_are_used_do_not_count(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await backend.store.rules.set_limit("default", Scope.KIOSK, "", {"presses_per_minute": 60})
+    for number in range(15):
+        visit_id = await lease(backend, f"lease-{number}")
+        press = f"press-{number}"
+        assert (await start(backend, visit_id, press)).status_code == 204
+        await tell(backend, visit_id, "end", {**END, "press_id": press})
+
+
+@pytest.mark.parametrize("name", ["", "lobby"])
+async def test_a_limit_can_be_lifted(place: Place, name: str) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        changes = {"minutes_per_day": None, "presses_per_minute": None}
+        await store.rules.set_limit("default", Scope.KIOSK, name, changes)
+        for number in range(30):
+            assert isinstance(await begin(store, kiosk, f"v{number}", NOON), str)
+
+
+async def test_a_line_of_ones_own_starts_from_everybodys(place: Place) -> None:
+    async with open_store(place.url) as store:
+        line = await store.rules.set_limit("default", Scope.KIOSK, "lobby", {"minutes_per_day": 60})
+        assert (line.minutes_per_day, line.presses_per_minute) == (60, 4)
+        listed = await store.rules.limits("default")
+        assert [(each.scope, each.name) for each in listed] == [
+            (Scope.FLEET, ""),
+            (Scope.KIOSK, ""),
+            (Scope.KIOSK, "lobby"),
+        ]
