@@ -11,15 +11,18 @@ presses, is told to be open with `/live`, and accounted for with `/end`. Each ma
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 VISITS_PATH = "/v1/visits"
 START_PATH = "/v1/visits/{visit_id}/start"
 LIVE_PATH = "/v1/visits/{visit_id}/live"
 END_PATH = "/v1/visits/{visit_id}/end"
+HEARTBEAT_PATH = "/v1/heartbeat"
+ROTATE_PATH = "/v1/device/rotate"
+ENROLL_PATH = "/v1/enroll"
 PROBLEM_PREFIX = "urn:kiosk:problem:"
 # Whoever asks again with the same key gets the same visit.
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -33,6 +36,11 @@ CONVERSATION_TOKEN_LIFE_S = 600.0
 MAX_LIFE_S = 86_400.0
 # A kiosk that was without its backend for longer reports no more.
 MAX_REPORT_AGE_S = 30 * 86_400.0
+# What a kiosk tells of one visit, at most.
+MAX_EVENTS = 64
+
+# `kdk_<credential id>_<secret>`.
+DEVICE_TOKEN = re.compile(r"kdk_([0-9a-f]{16})_([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,9 @@ class Grant:
     Exactly one of `signed_url` and `conversation_token` is set. `life_s` counts from the moment
     the request was sent, so that a slow answer never makes a credential look younger than it is.
     `single_use` is true when the credential names its conversation and opens it only once.
-    `visit_id` is None where the backend keeps no account.
+    `visit_id` is None where the backend keeps no account. `overrides` and `dynamic_variables` are
+    for the initiation, in the wire's shape (`kiosk.convai.overrides`); `max_s` is how long the
+    visit may last, None if the backend does not say.
     """
 
     life_s: float
@@ -51,6 +61,9 @@ class Grant:
     conversation_id: str | None = None
     single_use: bool = False
     visit_id: str | None = None
+    overrides: Mapping[str, JsonValue] = field(default_factory=dict)
+    dynamic_variables: Mapping[str, JsonValue] = field(default_factory=dict)
+    max_s: float | None = None
 
     def __repr__(self) -> str:
         kind = "signed_url" if self.signed_url is not None else "conversation_token"
@@ -63,6 +76,10 @@ _VISIT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 _Id: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+_Word: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+_Counter: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
+# `warm`: a lease is always at hand; `open_hours`: while the site is open; `on_press`: never.
+LeasePolicy: TypeAlias = Literal["warm", "open_hours", "on_press"]
 _ConversationId: TypeAlias = Annotated[str, Field(pattern=f"^{_CONVERSATION_ID.pattern}$")]
 
 
@@ -83,27 +100,99 @@ class LiveVisit(BaseModel):
     conversation_id: _ConversationId | None = None
 
 
+class VisitEvent(BaseModel):
+    """What happened `at_s` after the press. No words of anybody's: names and numbers only."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sequence: Annotated[int, Field(ge=1, le=MAX_EVENTS)]
+    at_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
+    what: _Word
+    fields: Annotated[dict[_Word, int | float | bool | _Id], Field(max_length=8)] = {}
+
+
 class EndVisit(BaseModel):
     """How a visit went. `outcome` is the kind of its ending, `duration_s` the length of its
     conversation, which ended `ago_s` before this was sent; `conversation_id` the one that it really
-    had."""
+    had; `events` what happened in it, numbered from 1 without a gap."""
 
     model_config = ConfigDict(frozen=True)
 
     press_id: _Id
-    outcome: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
+    outcome: _Word
     duration_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
     ago_s: Annotated[float, Field(ge=0, le=MAX_REPORT_AGE_S)] = 0.0
     conversation_id: _ConversationId | None = None
+    events: Annotated[tuple[VisitEvent, ...], Field(max_length=MAX_EVENTS)] = ()
+
+    @field_validator("events")
+    @classmethod
+    def _numbered(cls, events: tuple[VisitEvent, ...]) -> tuple[VisitEvent, ...]:
+        if [event.sequence for event in events] != list(range(1, len(events) + 1)):
+            raise ValueError("events are numbered from 1 without a gap")
+        return events
+
+
+class LeaseRequest(BaseModel):
+    """What a lease is asked for; an empty body asks for the defaults."""
+
+    model_config = ConfigDict(frozen=True)
+
+    transport: Literal["websocket", "webrtc"] = "websocket"
+    language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2})?$")] | None = None
+
+
+class Heartbeat(BaseModel):
+    """How a kiosk is. `boot_id` is new with every start of the daemon, `sequence` rises from 1
+    within it; two that alternate are two kiosks with one token."""
+
+    model_config = ConfigDict(frozen=True)
+
+    boot_id: _Id
+    sequence: Annotated[int, Field(ge=1, le=2**53)]
+    state: _Word
+    cause: _Word = "fit"  # why no visit can be held, if none can
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+_-]{1,32}$")]
+    counters: Annotated[dict[_Word, _Counter], Field(max_length=16)] = {}
+
+
+class Instructions(BaseModel):
+    """What the backend wants, in answer to a heartbeat. `policy` None: as the kiosk is configured;
+    `rotate`: ask for a new device token; `next_s`: until the next heartbeat."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    next_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    policy: LeasePolicy | None = None
+    paused: bool = False
+    rotate: bool = False
+    target_version: str | None = None
+
+
+class Enroll(BaseModel):
+    """A one-time code, as an operator was told it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
+class NewToken(BaseModel):
+    """A device token: to be written down, for it is not shown again."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    device_token: Annotated[str, Field(pattern=f"^{DEVICE_TOKEN.pattern}$", repr=False)]
+    name: str = ""
 
 
 class GrantError(ValueError):
     """The backend's answer is not a grant; the message names what is missing, never a value."""
 
 
-def write_grant(grant: Grant) -> dict[str, str | float | bool]:
+def write_grant(grant: Grant) -> dict[str, JsonValue]:
     """The one shape our backend answers with; absent fields are left out."""
-    body: dict[str, str | float | bool] = {"expires_in": grant.life_s}
+    body: dict[str, JsonValue] = {"expires_in": grant.life_s}
     if grant.signed_url is not None:
         body["signed_url"] = grant.signed_url
     if grant.conversation_token is not None:
@@ -114,6 +203,12 @@ def write_grant(grant: Grant) -> dict[str, str | float | bool]:
         body["single_use"] = True
     if grant.visit_id is not None:
         body["visit_id"] = grant.visit_id
+    if grant.overrides:
+        body["overrides"] = dict(grant.overrides)
+    if grant.dynamic_variables:
+        body["dynamic_variables"] = dict(grant.dynamic_variables)
+    if grant.max_s is not None:
+        body["max_s"] = grant.max_s
     return body
 
 
@@ -140,6 +235,9 @@ def read_grant(body: object) -> Grant:
         conversation_id=_text(body, "conversation_id", "conversationId"),
         single_use=single_use,
         visit_id=_visit_id(body),
+        overrides=_table(body, "overrides"),
+        dynamic_variables=_table(body, "dynamic_variables"),
+        max_s=_max_s(body),
     )
 
 
@@ -170,6 +268,18 @@ def _text(body: Mapping[object, object], *names: str) -> str | None:
 def _visit_id(body: Mapping[object, object]) -> str | None:
     text = _text(body, "visit_id")
     return text if text is not None and _VISIT_ID.fullmatch(text) else None
+
+
+def _table(body: Mapping[object, object], name: str) -> Mapping[str, JsonValue]:
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _max_s(body: Mapping[object, object]) -> float | None:
+    value = body.get("max_s")
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_LIFE_S:
+        return float(value)
+    return None
 
 
 def _life(body: Mapping[object, object], default_s: float) -> float:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request, Response
+from pydantic import JsonValue
 from starlette.types import ASGIApp
 
 from kiosk.backend.admission import Refusal, Refused
@@ -51,7 +52,7 @@ def create_app(store: Store, provider: Provider) -> ASGIApp:
     @app.post(VISITS_PATH)
     async def grant_visit(
         request: Request, response: Response, kiosk: Known
-    ) -> dict[str, str | float | bool]:
+    ) -> dict[str, JsonValue]:
         request_id: str = request.state.request_id
         key = request.headers.get(IDEMPOTENCY_HEADER, request_id)
         if not is_id(key):

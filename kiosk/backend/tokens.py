@@ -6,12 +6,11 @@ scanners find a token that was pasted where it does not belong.
 """
 
 import hmac
-import re
 import secrets
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-_SHAPE = re.compile(r"kdk_([0-9a-f]{16})_([0-9a-f]{64})")
+from kiosk.contract import DEVICE_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def new_token() -> DeviceToken:
 
 def parse_token(text: str) -> DeviceToken | None:
     """The token this text is, or None for anything else; never raises."""
-    shape = _SHAPE.fullmatch(text)
+    shape = DEVICE_TOKEN.fullmatch(text)
     return DeviceToken(shape[1], shape[2]) if shape else None
 
 

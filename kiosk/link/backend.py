@@ -97,7 +97,7 @@ class BackendClient:
     async def end(self, visit_id: str, end: EndVisit) -> None:
         """Account for a visit; raises DeniedError, and CredentialError when there is no answer."""
         path = END_PATH.format(visit_id=quote(visit_id, safe=""))
-        await self._tell(path, end.model_dump(exclude_none=True), end.press_id)
+        await self._tell(path, end.model_dump(mode="json", exclude_defaults=True), end.press_id)
 
     async def _tell(self, path: str, body: dict[str, object], request_id: str) -> None:
         assert self._base is not None

@@ -10,13 +10,12 @@ Every method reads or writes files: call it with `asyncio.to_thread`, one at a t
 
 import logging
 import os
-import re
 from pathlib import Path
+
+from kiosk.contract import DEVICE_TOKEN
 
 log = logging.getLogger(__name__)
 
-# Ours to the letter: half a token is none.
-_SHAPE = re.compile(r"kdk_[0-9a-f]{16}_[0-9a-f]{64}")
 _KEPT = 2
 
 
@@ -52,7 +51,7 @@ class DeviceTokens:
         and do NOT use the new one, for that would end the old one."""
         if self._file is None:
             return False
-        if not _SHAPE.fullmatch(token):
+        if not DEVICE_TOKEN.fullmatch(token):
             log.warning("the backend's new device token is malformed: the old one stays")
             return False
         before = self._in_use or self.candidates()[0]
@@ -121,7 +120,7 @@ class DeviceTokens:
         except OSError as error:
             log.warning("cannot read the device token in %s: %s", self._file, error.strerror)
             return []
-        tokens = [line for line in lines if _SHAPE.fullmatch(line)]
+        tokens = [line for line in lines if DEVICE_TOKEN.fullmatch(line)]
         if not tokens:
             log.warning("%s holds no device token", self._file)
         return tokens[:_KEPT]

@@ -172,7 +172,6 @@ async def test_a_lease_is_spent_and_accounted_for_under_its_visit() -> None:
         "press_id": "press-1",
         "outcome": "hung_up",
         "duration_s": 1.5,
-        "ago_s": 0.0,
     }
 
 
