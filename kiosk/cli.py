@@ -54,7 +54,7 @@ def _operators_errors(error: BaseException) -> Iterator[KioskError]:
 
 def _parser() -> argparse.ArgumentParser:
     from kiosk.agent import commands as agent
-    from kiosk.backend import commands as backend
+    from kiosk.backend.cli import commands as backend
     from kiosk.demo import commands as demo
 
     parser = argparse.ArgumentParser(
@@ -183,6 +183,6 @@ def _agent(args: argparse.Namespace) -> int:
 
 
 def _backend(args: argparse.Namespace) -> int:
-    from kiosk.backend import commands as backend
+    from kiosk.backend.cli import commands as backend
 
     return backend.run(args, _say)

@@ -1,70 +1,148 @@
-"""The two REST endpoints a backend asks for credentials, on the WebSocket's own port."""
+"""The REST endpoints beside the conversation's WebSocket, on its own port: credentials for a
+conversation, what became of it, and the agent's settings."""
 
 import hmac
 import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from kiosk.agent.archive import Archive
+from kiosk.agent.document import ChangeError, Document
 from kiosk.agent.signatures import CONVERSATION_PATH, Signer
+from kiosk.convai.fields import Json
 
-Handler = Callable[[dict[str, str], str], tuple[HTTPStatus, dict[str, object]]]
+AGENTS_PATH = "/v1/convai/agents/"
+CONVERSATIONS_PATH = "/v1/convai/conversations/"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as the endpoints see it; `id` is the last part of the path."""
+
+    id: str
+    query: dict[str, str]
+    host: str
+    body: bytes
+
+
+Handler = Callable[[Call], Response]
 
 
 class Rest:
     """Answers everything that is not the conversation's WebSocket."""
 
-    def __init__(self, agent_id: str, api_key: str, signer: Signer) -> None:
+    def __init__(
+        self, agent_id: str, api_key: str, signer: Signer, document: Document, archive: Archive
+    ) -> None:
         self._agent_id = agent_id
         self._api_key = api_key
         self._signer = signer
-        self._routes: dict[str, Handler] = {
+        self._document = document
+        self._archive = archive
+        self._routes: dict[str, dict[str, Handler]] = {
             # The second spelling is the deprecated alias that older guides name.
-            f"{CONVERSATION_PATH}/get-signed-url": self._signed_url,
-            f"{CONVERSATION_PATH}/get_signed_url": self._signed_url,
-            f"{CONVERSATION_PATH}/token": self._token,
+            f"{CONVERSATION_PATH}/get-signed-url": {"GET": self._signed_url},
+            f"{CONVERSATION_PATH}/get_signed_url": {"GET": self._signed_url},
+            f"{CONVERSATION_PATH}/token": {"GET": self._token},
+            AGENTS_PATH: {"GET": self._agent, "PATCH": self._change_agent},
+            CONVERSATIONS_PATH.rstrip("/"): {"GET": self._conversations},
+            CONVERSATIONS_PATH: {"GET": self._conversation, "DELETE": self._forget},
         }
 
-    def respond(self, request: Request) -> Response | None:
+    def respond(self, request: Request, method: str = "GET", body: bytes = b"") -> Response | None:
         """The answer, or None for the WebSocket's path."""
         url = urlsplit(request.path)
         if url.path == CONVERSATION_PATH:
-            return None
-        route = self._routes.get(url.path)
-        if route is None:
+            return None if method == "GET" else _not_allowed(["GET"])
+        parent, _, last = url.path.rpartition("/")
+        methods = self._routes.get(url.path) if last else None
+        if methods is None and last:
+            methods = self._routes.get(f"{parent}/")
+        if methods is None:
             return json_response(HTTPStatus.NOT_FOUND, {"detail": "Not Found"})
+        if method not in methods:
+            return _not_allowed(methods)
         key = request.headers.get("xi-api-key", "")
         if not hmac.compare_digest(key.encode(), self._api_key.encode()):
             return _problem(HTTPStatus.UNAUTHORIZED, "invalid_api_key", "Invalid API key")
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        agent_id = query.get("agent_id")
-        if agent_id is None:
-            missing = {"loc": ["query", "agent_id"], "msg": "Field required", "type": "missing"}
-            return json_response(HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": [missing]})
-        if agent_id != self._agent_id:
-            return _problem(HTTPStatus.NOT_FOUND, "agent_not_found", "Agent not found")
-        return json_response(*route(query, request.headers.get("Host", "localhost")))
+        return methods[method](Call(last, query, request.headers.get("Host", "localhost"), body))
 
-    def _signed_url(self, query: dict[str, str], host: str) -> tuple[HTTPStatus, dict[str, object]]:
-        single_use = query.get("include_conversation_id", "").lower() == "true"
+    def _signed_url(self, call: Call) -> Response:
+        if refusal := self._not_ours(call):
+            return refusal
+        single_use = call.query.get("include_conversation_id", "").lower() == "true"
         conversation_id = new_conversation_id() if single_use else None
         signed = self._signer.query(self._agent_id, conversation_id, time.monotonic())
-        return HTTPStatus.OK, {
-            "signed_url": f"ws://{host}{CONVERSATION_PATH}?{signed}",
+        body = {
+            "signed_url": f"ws://{call.host}{CONVERSATION_PATH}?{signed}",
             # The real service leaves this out; ours may be told to sign for less than 15 minutes.
             "expires_in": self._signer.life_s,
         }
+        return json_response(HTTPStatus.OK, body)
 
-    def _token(self, _query: dict[str, str], _host: str) -> tuple[HTTPStatus, dict[str, object]]:
+    def _token(self, call: Call) -> Response:
+        if refusal := self._not_ours(call):
+            return refusal
         # WebRTC needs a media server that this agent is not: the token has the right shape only.
         conversation_id = new_conversation_id()
         token = f"local.{secrets.token_urlsafe(24)}"
-        return HTTPStatus.OK, {"token": token, "conversation_id": conversation_id}
+        return json_response(HTTPStatus.OK, {"token": token, "conversation_id": conversation_id})
+
+    def _not_ours(self, call: Call) -> Response | None:
+        """The refusal of a request whose query does not name this agent."""
+        agent_id = call.query.get("agent_id")
+        if agent_id is None:
+            missing = {"loc": ["query", "agent_id"], "msg": "Field required", "type": "missing"}
+            return json_response(HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": [missing]})
+        return None if agent_id == self._agent_id else _unknown_agent()
+
+    def _agent(self, call: Call) -> Response:
+        if call.id != self._agent_id:
+            return _unknown_agent()
+        return json_response(HTTPStatus.OK, self._document.as_json())
+
+    def _change_agent(self, call: Call) -> Response:
+        if call.id != self._agent_id:
+            return _unknown_agent()
+        try:
+            patch: Json = json.loads(call.body)
+            if not isinstance(patch, dict):
+                return _invalid("body", "Input should be an object")
+            self._document.change(patch)
+        except ChangeError as error:
+            return _invalid(f"body.{error.path}".rstrip("."), str(error))
+        except (ValueError, RecursionError):
+            return _invalid("body", "JSON decode error")
+        return json_response(HTTPStatus.OK, self._document.as_json())
+
+    def _conversations(self, call: Call) -> Response:
+        since, size = (
+            call.query.get("call_start_after_unix", "0"),
+            call.query.get("page_size", "30"),
+        )
+        if not (since.isdecimal() and size.isdecimal() and 1 <= int(size) <= 100):
+            return _invalid("query", "Input should be a valid integer")
+        if call.query.get("agent_id", self._agent_id) != self._agent_id:
+            return json_response(HTTPStatus.OK, Archive(self._agent_id).page(0, None, 1))
+        page = self._archive.page(int(since), call.query.get("cursor"), int(size))
+        return json_response(HTTPStatus.OK, page)
+
+    def _conversation(self, call: Call) -> Response:
+        account = self._archive.as_json(call.id)
+        return _unknown_conversation() if account is None else json_response(HTTPStatus.OK, account)
+
+    def _forget(self, call: Call) -> Response:
+        if not self._archive.forget(call.id):
+            return _unknown_conversation()
+        return json_response(HTTPStatus.OK, {"status": "ok"})
 
 
 def new_conversation_id() -> str:
@@ -72,8 +150,32 @@ def new_conversation_id() -> str:
     return f"conv_{secrets.token_hex(12)}"
 
 
+def refusal_of_body(status: HTTPStatus) -> Response:
+    """The answer to a request whose body was not read."""
+    return json_response(status, {"detail": status.phrase})
+
+
 def _problem(status: HTTPStatus, code: str, message: str) -> Response:
     return json_response(status, {"detail": {"status": code, "message": message}})
+
+
+def _unknown_agent() -> Response:
+    return _problem(HTTPStatus.NOT_FOUND, "agent_not_found", "Agent not found")
+
+
+def _unknown_conversation() -> Response:
+    return _problem(HTTPStatus.NOT_FOUND, "conversation_not_found", "Conversation not found")
+
+
+def _invalid(path: str, message: str) -> Response:
+    mistake = {"loc": path.split("."), "msg": message, "type": "value_error"}
+    return json_response(HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": [mistake]})
+
+
+def _not_allowed(methods: Mapping[str, object] | list[str]) -> Response:
+    answer = json_response(HTTPStatus.METHOD_NOT_ALLOWED, {"detail": "Method Not Allowed"})
+    answer.headers["Allow"] = ", ".join(methods)
+    return answer
 
 
 def json_response(status: HTTPStatus, body: Mapping[str, object]) -> Response:

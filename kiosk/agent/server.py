@@ -17,18 +17,21 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from kiosk.agent.admission import ALL, INVALID_MESSAGE, RefusedError, admit
+from kiosk.agent.archive import Archive
 from kiosk.agent.conformance.examination import Examiner
 from kiosk.agent.conformance.record import Record, new_record
 from kiosk.agent.dialect import DIALECTS, Dialect
+from kiosk.agent.document import Document
 from kiosk.agent.faults import Faults
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.link import Link
 from kiosk.agent.manner import Manner
-from kiosk.agent.rest import Rest, new_conversation_id
+from kiosk.agent.requests import RestConnection
+from kiosk.agent.rest import Rest, new_conversation_id, refusal_of_body
 from kiosk.agent.rest_faults import answer_badly, handshake_timeout_s
 from kiosk.agent.scenario import Scenario, Step
-from kiosk.agent.signatures import CONVERSATION_PATH, Claim, SignatureError, Signer
+from kiosk.agent.signatures import Claim, SignatureError, Signer
 from kiosk.agent.talk import Talk, TimelineSink
 from kiosk.agent.voice import Voice
 from kiosk.convai.client_messages import Initiation
@@ -90,7 +93,18 @@ class LocalAgent:
         self._timeline = timeline
         self._voice = Voice(guide.voice, guide.words_per_minute)
         self._signer = Signer(secrets.token_bytes(32), settings.signature_life_s)
-        self._rest = Rest(settings.agent_id, settings.api_key, self._signer)
+        self._document = Document(
+            settings.agent_id,
+            guide.greeting,
+            guide.language,
+            settings.manner,
+            public=settings.public,
+            allowed_overrides=settings.allowed_overrides,
+        )
+        self._archive = Archive(settings.agent_id)
+        self._rest = Rest(
+            settings.agent_id, settings.api_key, self._signer, self._document, self._archive
+        )
         self._arrivals: Counter[str] = Counter()
         self._arriving: set[ServerConnection] = set()
 
@@ -105,6 +119,7 @@ class LocalAgent:
                 host,
                 port,
                 process_request=self._process_request,
+                create_connection=RestConnection,
                 select_subprotocol=_select_subprotocol,
                 max_size=MAX_FRAME_BYTES,
                 open_timeout=handshake_timeout_s(steps),
@@ -130,9 +145,11 @@ class LocalAgent:
     async def _process_request(
         self, connection: ServerConnection, request: Request
     ) -> Response | None:
-        conversation = urlsplit(request.path).path == CONVERSATION_PATH
-        moment = "upgrade" if conversation else "request"
-        answer = None if conversation else self._rest.respond(request)
+        assert isinstance(connection, RestConnection)
+        if connection.refused is not None:
+            return refusal_of_body(connection.refused)
+        answer = self._rest.respond(request, connection.method, connection.body)
+        moment = "upgrade" if answer is None else "request"
         self._arriving.add(connection)
         try:
             return await answer_badly(self._steps_at(moment), answer, connection)
@@ -156,7 +173,7 @@ class LocalAgent:
             # No contract has this; only guides do, whose dialect takes it.
             if settings.dialect.opens_with_initiation or key != [settings.api_key]:
                 raise SignatureError(_UNAUTHORIZED)
-        elif not (claim.signed or settings.public or key == [settings.api_key]):
+        elif not (claim.signed or self._document.public or key == [settings.api_key]):
             raise SignatureError(_UNAUTHORIZED)
         return claim
 
@@ -177,9 +194,7 @@ class LocalAgent:
         try:
             await self._hold(connection, claim, record)
         finally:
-            protocol = connection.protocol
-            agent_first = protocol.close_sent is not None and not protocol.close_rcvd_then_sent
-            self._examiner.end(record, closed_by_agent=agent_first)
+            self._examiner.end(record, closed_by_agent=_agent_closed(connection))
 
     async def _hold(
         self, connection: ServerConnection, claim: Claim, record: Record | None
@@ -191,14 +206,23 @@ class LocalAgent:
             await link.close(1008, INVALID_MESSAGE)
             return
         await asyncio.sleep(self._settings.connect_delay_s)
-        talk = await self._talk(link, initiation, conversation_id, record)
-        if talk is None:
-            return
-        self._tell("connected", conversation_id)
+        self._archive.begin(conversation_id)
         try:
-            await talk.run()
+            talk = await self._talk(link, initiation, conversation_id, record)
+            if talk is None:
+                return
+            self._tell("connected", conversation_id)
+            try:
+                await talk.run()
+            finally:
+                self._tell("closed", conversation_id, code=connection.close_code)
         finally:
-            self._tell("closed", conversation_id, code=connection.close_code)
+            self._archive.end(
+                conversation_id,
+                connection.close_code,
+                connection.close_reason or "",
+                by_agent=_agent_closed(connection),
+            )
 
     async def _initiation(self, link: Link) -> Initiation | None:
         """The first frame; None if it is not what it must be."""
@@ -219,7 +243,7 @@ class LocalAgent:
     ) -> Talk | None:
         """What follows an initiation; None if the client is refused."""
         scenario, settings = self.scenario, self._settings
-        manner = settings.manner
+        manner = self._document.manner(settings.manner)
         if scenario is not None:
             manner = replace(manner, **scenario.agent.model_dump(exclude_none=True))
         system = {
@@ -228,7 +252,7 @@ class LocalAgent:
         }
         greeting = self._guide.greeting if manner.greeting is None else manner.greeting
         try:
-            allowed = settings.allowed_overrides if record is None else {ALL}
+            allowed = self._document.allowed_overrides if record is None else {ALL}
             wishes = admit(initiation, greeting, allowed, system)
         except RefusedError as refusal:
             if record is not None:
@@ -247,7 +271,7 @@ class LocalAgent:
             self._voice,
             link,
             self._faults(record),
-            self._timeline,
+            self._note,
         )
 
     def _faults(self, record: Record | None) -> Faults:
@@ -259,13 +283,23 @@ class LocalAgent:
         return self._examiner.examination(record, steps, number)
 
     def _record(self, request: Request) -> Record:
-        manner = self._settings.manner
+        manner = self._document.manner(self._settings.manner)
         agent = " ".join(request.headers.get_all("User-Agent"))
         return new_record(request.path, agent, manner.input_format, manner.output_format)
 
     def _tell(self, event: str, conversation_id: str, **fields: object) -> None:
         entry = {"at_s": time.monotonic(), "event": event, "conversation_id": conversation_id}
         self._timeline({**entry, **fields})
+
+    def _note(self, event: dict[str, object]) -> None:
+        self._archive.follow(event)
+        self._timeline(event)
+
+
+def _agent_closed(connection: ServerConnection) -> bool:
+    """Whether the agent was the first to close."""
+    protocol = connection.protocol
+    return protocol.close_sent is not None and not protocol.close_rcvd_then_sent
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

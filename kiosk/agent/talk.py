@@ -135,6 +135,7 @@ class Talk:
                 if not self._wishes.text_only and not self.on_hold:
                     await self._hear(audio, now_s, tasks)
             case UserMessage(text) | MultimodalMessage(str(text)):
+                self._tell("read", text=text)
                 await self._interrupt()
                 self._answer_with(tasks, self._read_and_answer(text))
             case Pong(event_id) if isinstance(event_id, int) and event_id in self._pings:

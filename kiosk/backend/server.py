@@ -8,15 +8,19 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import uvicorn
 from pydantic import SecretStr
 
-from kiosk.backend.app import create_app
-from kiosk.backend.provider import AgentAccess, open_provider
+from kiosk.backend.books.store import open_store
+from kiosk.backend.characters.character import Character
+from kiosk.backend.provider.client import AgentAccess, open_provider
 from kiosk.backend.settings import Settings
-from kiosk.backend.store import open_store
+from kiosk.backend.upkeep import run_upkeep
+from kiosk.backend.web.app import create_app
+from kiosk.backend.web.services import Services
 from kiosk.errors import UnavailableError
 
 # What a request under way may still take after a signal; the rest of the two seconds is for
@@ -25,17 +29,40 @@ _LAST_CALL_S = 0.5
 _SHUTDOWN_S = 1
 
 
-async def serve(settings: Settings, key: SecretStr, listening: Callable[[str], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What is read from files when the server starts, and stands nowhere else."""
+
+    api_key: SecretStr
+    webhooks: Sequence[SecretStr] = ()
+
+
+async def serve(
+    settings: Settings,
+    secrets: Secrets,
+    characters: Mapping[str, Character],
+    listening: Callable[[str], None],
+) -> None:
     """Serve until SIGTERM or SIGINT; calls `listening` with the URL once connections are accepted.
 
     Must run in the main thread. Raises UnavailableError if the address cannot be had.
     """
     access = AgentAccess(settings.provider_url, settings.agent_id, settings.include_conversation_id)
-    async with open_store(settings.database_url) as store, open_provider(access, key) as provider:
+    async with (
+        open_store(settings.database_url) as store,
+        open_provider(access, secrets.api_key) as provider,
+    ):
+        services = Services(
+            store=store,
+            provider=provider,
+            characters=characters,
+            webhook_secrets=secrets.webhooks,
+            store_transcripts=settings.store_transcripts,
+        )
         with contextlib.closing(_listen(settings.host, settings.port)) as sock:
             url = _url(sock)
             config = uvicorn.Config(
-                create_app(store, provider),
+                create_app(services),
                 access_log=False,  # it would log query strings
                 http="h11",
                 lifespan="off",
@@ -51,10 +78,16 @@ async def serve(settings: Settings, key: SecretStr, listening: Callable[[str], N
 
             def stop() -> None:
                 server.should_exit = True
+                services.hub.close()
                 provider.hurry(_LAST_CALL_S)
 
             with _on_signals(stop):
-                await server.serve(sockets=[sock])
+                async with asyncio.TaskGroup() as tasks:
+                    upkeep = run_upkeep(services, settings.transcript_days)
+                    beside = tasks.create_task(upkeep, name="upkeep")
+                    await server.serve(sockets=[sock])
+                    beside.cancel()
+            await store.liveness.flush()
 
 
 class _Server(uvicorn.Server):

@@ -14,11 +14,12 @@ import sqlalchemy as sa
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from kiosk.backend.database import DEFAULT_TENANT, parse_url
+from kiosk.backend.books.database import DEFAULT_TENANT, parse_url
 from kiosk.errors import ConfigError
 
 PREFIX = "KIOSK_BACKEND_"
 KEY_CREDENTIAL = "elevenlabs-api-key"
+WEBHOOK_CREDENTIAL = "elevenlabs-webhook-secret"
 _SQLITE = "sqlite:///"
 
 
@@ -44,6 +45,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     include_conversation_id: bool = True
     api_key_file: Path | None = None
+    webhook_secret_file: Path | None = None
+    characters_dir: Path | None = None
+    store_transcripts: bool = False
+    transcript_days: int = Field(default=30, ge=1, le=3650)
 
     @field_validator("database")
     @classmethod
@@ -83,23 +88,50 @@ def load_settings(given: Mapping[str, object] | None = None) -> Settings:
 
 def read_api_key(settings: Settings) -> SecretStr:
     """The key from `api_key_file`, else from systemd's credentials; raises ConfigError."""
-    path = settings.api_key_file
+    path = _secret_path(settings.api_key_file, KEY_CREDENTIAL)
     if path is None:
-        directory = os.environ.get("CREDENTIALS_DIRECTORY")
-        path = Path(directory) / KEY_CREDENTIAL if directory else None
-    if path is None or (settings.api_key_file is None and not path.exists()):
         raise ConfigError(
             f"no ElevenLabs API key: give systemd the credential {KEY_CREDENTIAL} "
             f"(LoadCredential=), or set {PREFIX}API_KEY_FILE to a file that holds it"
         )
-    try:
-        key = path.read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(f"cannot read the API key from {path}: {error.strerror}") from None
-    # A header value is printable ASCII; anything else is the wrong file, and must not be quoted.
-    if not key or not all(0x21 <= byte <= 0x7E for byte in key):
+    keys = _read_secrets(path)
+    if len(keys) != 1:
         raise ConfigError(f"{path} does not hold an API key: one line of printable ASCII")
-    return SecretStr(key.decode("ascii"))
+    return keys[0]
+
+
+def read_webhook_secrets(settings: Settings) -> list[SecretStr]:
+    """The secrets of webhooks, one a line, from `webhook_secret_file`, else from systemd's
+    credentials; none if there is no such file: then no webhook is believed. Raises ConfigError."""
+    path = _secret_path(settings.webhook_secret_file, WEBHOOK_CREDENTIAL)
+    if path is None:
+        return []
+    found = _read_secrets(path)
+    if not found:
+        raise ConfigError(f"{path} does not hold webhook secrets: lines of printable ASCII")
+    return found
+
+
+def _secret_path(chosen: Path | None, credential: str) -> Path | None:
+    """The file that holds it: the one that is set, else systemd's, if that is there."""
+    if chosen is not None:
+        return chosen
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(directory) / credential if directory else None
+    return path if path is not None and path.exists() else None
+
+
+def _read_secrets(path: Path) -> list[SecretStr]:
+    """The lines; none if any is not a secret, which must not be quoted. Raises ConfigError."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    lines = [line.strip() for line in lines if line.strip()]
+    # A header value is printable ASCII; anything else is the wrong file.
+    if not all(0x21 <= byte <= 0x7E for line in lines for byte in line):
+        return []
+    return [SecretStr(line.decode("ascii")) for line in lines]
 
 
 def require_agent(settings: Settings) -> None:

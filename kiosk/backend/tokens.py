@@ -1,28 +1,52 @@
-"""Device tokens: `kdk_<credential id>_<secret>`. Pure: no I/O, no clock, no database.
+"""Tokens: `kdk_<credential id>_<secret>` of a device, `kop_...` of an operator, and one-time codes.
+Pure: no I/O, no clock, no database.
 
-The secret has 256 random bits, so a plain SHA-256 at rest is enough: there is nothing to guess, and
-a slow password hash would only let strangers keep the backend busy. The fixed prefix lets secret
-scanners find a token that was pasted where it does not belong.
+A token's secret has 256 random bits, so a plain SHA-256 at rest is enough: there is nothing to
+guess, and a slow password hash would only let strangers keep the backend busy. The fixed prefix
+lets secret scanners find a token that was pasted where it does not belong.
 """
 
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import ClassVar, Self
 
-from kiosk.contract import DEVICE_TOKEN
+# No 0, 1, I, L, O or U: a code is read out and typed.
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CODE_GROUPS, _CODE_GROUP = 4, 4  # 78 bits
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceToken:
-    """What a kiosk shows to be let in; its repr never shows the secret."""
+class Token:
+    """What somebody shows to be let in; its repr never shows the secret."""
+
+    prefix: ClassVar[str]
 
     credential_id: str
     secret: str = field(repr=False)
 
+    @classmethod
+    def new(cls) -> Self:
+        """A token nobody has seen, from the operating system's random source."""
+        return cls(new_id(), secrets.token_hex(32))
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The token this text is, or None for anything else; never raises."""
+        shape = re.fullmatch(f"{cls.prefix}_([0-9a-f]{{16}})_([0-9a-f]{{64}})", text)
+        return cls(shape[1], shape[2]) if shape else None
+
+    @classmethod
+    def bearer(cls, header: str) -> Self | None:
+        """The token in an `Authorization` header (RFC 6750), or None; never raises."""
+        scheme, _, text = header.partition(" ")
+        return cls.parse(text.strip(" ")) if scheme.lower() == "bearer" else None
+
     def reveal(self) -> str:
-        """The whole token as text: for the operator, once, and for nobody else."""
-        return f"kdk_{self.credential_id}_{self.secret}"
+        """The whole token as text: for whom it is made, once, and for nobody else."""
+        return f"{self.prefix}_{self.credential_id}_{self.secret}"
 
     def digest(self) -> str:
         """SHA-256 of the secret in hexadecimal: all that is kept."""
@@ -33,23 +57,33 @@ class DeviceToken:
         return hmac.compare_digest(self.digest(), digest)
 
 
+class DeviceToken(Token):
+    """A kiosk's (`kiosk.contract.DEVICE_TOKEN`)."""
+
+    __slots__ = ()
+    prefix = "kdk"
+
+
+class OperatorToken(Token):
+    """An operator's."""
+
+    __slots__ = ()
+    prefix = "kop"
+
+
 def new_id() -> str:
     """64 random bits in hexadecimal: names a row, and is no secret."""
     return secrets.token_hex(8)
 
 
-def new_token() -> DeviceToken:
-    """A token nobody has seen, from the operating system's random source."""
-    return DeviceToken(new_id(), secrets.token_hex(32))
+def new_code() -> str:
+    """A one-time code, such as `7KXM-2QRB-9TFD-WA3H`."""
+    groups = (
+        "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_GROUP)) for _ in range(_CODE_GROUPS)
+    )
+    return "-".join(groups)
 
 
-def parse_token(text: str) -> DeviceToken | None:
-    """The token this text is, or None for anything else; never raises."""
-    shape = DEVICE_TOKEN.fullmatch(text)
-    return DeviceToken(shape[1], shape[2]) if shape else None
-
-
-def parse_bearer(header: str) -> DeviceToken | None:
-    """The token in an `Authorization` header (RFC 6750), or None; never raises."""
-    scheme, _, text = header.partition(" ")
-    return parse_token(text.strip(" ")) if scheme.lower() == "bearer" else None
+def code_digest(code: str) -> str:
+    """What is kept of a code, however its letters and dashes were typed."""
+    return sha256(code.upper().replace("-", "").encode("utf-8")).hexdigest()

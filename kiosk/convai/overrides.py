@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Share = Annotated[float, Field(ge=0, le=1)]
 Speed = Annotated[float, Field(ge=0.7, le=1.2)]
 
-_NOT_THERE = {
+# What guides copy from text-to-speech requests, and why it is refused.
+NO_SUCH_CONTROLS = {
     "style": "does not exist for conversations (it belongs to text-to-speech requests); remove it",
     "use_speaker_boost": (
         "does not exist for conversations (it belongs to text-to-speech requests); remove it"
@@ -93,7 +94,7 @@ class TtsOverride(Part):
     @model_validator(mode="before")
     @classmethod
     def _no_such_controls(cls, values: Any) -> Any:
-        for name, reason in _NOT_THERE.items():
+        for name, reason in NO_SUCH_CONTROLS.items():
             if isinstance(values, dict) and name in values:
                 raise ValueError(f"{name} {reason}")
         return values

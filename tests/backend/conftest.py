@@ -19,19 +19,27 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kiosk.backend.app import create_app
-from kiosk.backend.database import DEFAULT_TENANT, parse_url
-from kiosk.backend.migrate import grant, upgrade
-from kiosk.backend.provider import SIGNED_URL_PATH, AgentAccess, Provider, open_provider
-from kiosk.backend.registry import Kiosk
-from kiosk.backend.schema import metadata
+from kiosk.backend.books.database import DEFAULT_TENANT, parse_url
+from kiosk.backend.books.migrate import grant, upgrade
+from kiosk.backend.books.rules import Kiosk
+from kiosk.backend.books.schema import metadata
+from kiosk.backend.books.store import Store, open_store
+from kiosk.backend.provider.client import (
+    CONVERSATIONS_PATH,
+    SIGNED_URL_PATH,
+    AgentAccess,
+    Provider,
+    open_provider,
+)
 from kiosk.backend.settings import PREFIX
-from kiosk.backend.store import Store, open_store
-from kiosk.backend.tokens import DeviceToken, new_token
+from kiosk.backend.tokens import DeviceToken
+from kiosk.backend.web.app import create_app
+from kiosk.backend.web.services import Services
 from tests.backend.postgres import OWNER, SERVING, Cluster, cluster, programs
 
 API_KEY = "sk_0123456789abcdef0123456789abcdef"
 AGENT_ID = "agent_lobby"
+WEBHOOK_SECRET = "wsec_0123456789abcdef"
 
 
 @dataclass
@@ -41,6 +49,7 @@ class FakeProvider:
     answer: Response | None = None
     requests: list[Request] = field(default_factory=list)
     minted: list[str] = field(default_factory=list)
+    conversations: list[dict[str, Any]] = field(default_factory=list)
 
     async def signed_url(self, request: Request) -> Response:
         self.requests.append(request)
@@ -59,8 +68,17 @@ class FakeProvider:
         self.minted.append(url)
         return JSONResponse({"signed_url": url})
 
+    async def listed(self, request: Request) -> Response:
+        self.requests.append(request)
+        page = {"conversations": self.conversations, "has_more": False, "next_cursor": None}
+        return self.answer or JSONResponse(page)
+
     def app(self) -> Starlette:
-        return Starlette(routes=[Route(SIGNED_URL_PATH, self.signed_url)])
+        routes = [
+            Route(SIGNED_URL_PATH, self.signed_url),
+            Route(CONVERSATIONS_PATH, self.listed),
+        ]
+        return Starlette(routes=routes)
 
 
 @dataclass
@@ -91,6 +109,7 @@ class Backend:
     place: Place
     token: DeviceToken
     kiosk: Kiosk
+    services: Services
 
     async def ask(self, token: str | None = None, **headers: str) -> httpx2.Response:
         """One `POST /v1/visits`, as the enrolled kiosk unless told otherwise."""
@@ -109,7 +128,15 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # What a server asks without naming a tenant: who somebody is, and whom there is.
-_UNSCOPED = ("kiosk_credentials.id =", "FROM tenants ORDER BY", "pg_catalog", "set_config")
+_UNSCOPED = (
+    "kiosk_credentials.id =",
+    "conversations.id =",
+    "enrolment_codes.id =",
+    "operators.id =",
+    "FROM tenants ORDER BY",
+    "pg_catalog",
+    "set_config",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -204,7 +231,7 @@ async def enrolled(
     token: DeviceToken | None = None,
 ) -> Kiosk:
     """A kiosk that is let in."""
-    token, now = token or new_token(), datetime.now(UTC)
+    token, now = token or DeviceToken.new(), datetime.now(UTC)
     assert await store.registry.enroll(tenant, name, site, token, now)
     kiosk = await store.registry.authenticate(token, now)
     assert kiosk is not None
@@ -217,19 +244,22 @@ BackendFactory = Callable[..., AbstractAsyncContextManager[Backend]]
 @pytest.fixture
 def backend_with(place: Place, fake: FakeProvider) -> BackendFactory:
     @asynccontextmanager
-    async def open_backend(*, include_conversation_id: bool = True) -> AsyncIterator[Backend]:
-        token = new_token()
+    async def open_backend(
+        *, include_conversation_id: bool = True, **options: Any
+    ) -> AsyncIterator[Backend]:
+        token = DeviceToken.new()
         async with (
             open_store(place.url) as store,
             provider_of(fake.app(), include_conversation_id=include_conversation_id) as provider,
-            httpx2.AsyncClient(
-                transport=httpx2.ASGITransport(
-                    create_app(store, provider), raise_app_exceptions=False
-                ),
-                base_url="http://backend.test",
-            ) as client,
         ):
-            yield Backend(client, store, fake, place, token, await enrolled(store, token=token))
+            secrets = [SecretStr(WEBHOOK_SECRET)]
+            services = Services(store, provider, webhook_secrets=secrets, **options)
+            transport = httpx2.ASGITransport(create_app(services), raise_app_exceptions=False)
+            async with httpx2.AsyncClient(
+                transport=transport, base_url="http://backend.test"
+            ) as client:
+                kiosk = await enrolled(store, token=token)
+                yield Backend(client, store, fake, place, token, kiosk, services)
 
     return open_backend
 

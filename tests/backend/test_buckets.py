@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from kiosk.backend.buckets import Bucket, Rate, give_back, take
+from kiosk.backend.books.buckets import Bucket, Rate, give_back, take
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PRESSES = Rate(capacity=5, every_s=30.0)

@@ -18,12 +18,13 @@ import httpx2
 import pytest
 import uvicorn
 
-from kiosk.backend.commands import add_commands, run
-from kiosk.backend.database import parse_url
-from kiosk.backend.ledger import Lease
+from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.database import parse_url
+from kiosk.backend.books.store import open_store
+from kiosk.backend.cli.commands import add_commands, run
 from kiosk.backend.server import _listen
-from kiosk.backend.store import open_store
-from kiosk.backend.tokens import parse_token
+from kiosk.backend.settings import PREFIX
+from kiosk.backend.tokens import DeviceToken, OperatorToken
 from kiosk.contract import EndVisit, StartVisit
 from kiosk.errors import ConfigError, KioskError, UnavailableError
 from tests.backend.postgres import OWNER, SERVING, Cluster
@@ -32,7 +33,7 @@ from .conftest import AGENT_ID, API_KEY, FakeProvider, enrolled
 
 MAIN = """
 import argparse, sys
-from kiosk.backend.commands import add_commands, run
+from kiosk.backend.cli.commands import add_commands, run
 parser = argparse.ArgumentParser()
 add_commands(parser)
 sys.exit(run(parser.parse_args(), lambda line: print(line, flush=True)))
@@ -54,7 +55,7 @@ def at(database: Path) -> str:
 
 def test_importing_the_commands_imports_nothing_of_the_extra() -> None:
     heavy = "{'aiosqlite','alembic','fastapi','httpx2','pydantic','sqlalchemy','uvicorn'}"
-    code = f"import sys, kiosk.backend.commands; print({heavy} & set(sys.modules))"
+    code = f"import sys, kiosk.backend.cli.commands; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
 
@@ -73,7 +74,7 @@ def test_init_makes_a_database_and_may_be_repeated(tmp_path: Path) -> None:
 
 def test_enroll_says_the_token_once_alone_on_the_last_line(database: Path) -> None:
     said = command("enroll", "lobby", "--site", "north", at(database))
-    assert parse_token(said[-1]) is not None
+    assert DeviceToken.parse(said[-1]) is not None
     assert "lobby" in said[0]
     assert said[-1] not in said[0]
     with pytest.raises(KioskError, match="enrolled already"):
@@ -88,7 +89,7 @@ def test_enroll_writes_the_token_to_a_file_that_only_its_owner_reads(
     assert said == [f"enrolled lobby; its device token is in {file}"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     token = file.read_text()
-    assert parse_token(token.removesuffix("\n")) is not None
+    assert DeviceToken.parse(token.removesuffix("\n")) is not None
     with pytest.raises(KioskError, match="enrolled already"):
         command("enroll", "lobby", "--token-file", str(file), at(database))
     assert file.read_text() == token
@@ -271,9 +272,9 @@ def test_a_real_server_grants_a_visit_and_stops_cleanly(
             process.send_signal(number)
             _, stderr = process.communicate(timeout=5)
         assert time.monotonic() - began_s < 2
-    assert process.returncode == 0
+    assert process.returncode == 0, stderr
     lines = stderr.splitlines()
-    assert [line.split()[:2] for line in lines] == [["INFO", "kiosk.backend.requests"]] * 2
+    assert [line.split()[:2] for line in lines] == [["INFO", "kiosk.backend.web.requests"]] * 2
     assert token not in stderr
     assert API_KEY not in stderr
 
@@ -391,3 +392,79 @@ def test_on_postgresql_init_lets_the_serving_role_serve(postgres: Cluster) -> No
     assert said[0].endswith(" is ready")
     command("enroll", "lobby", serving)
     assert command("visits", serving) == ["no visits yet"]
+
+
+def test_a_list_of_kiosks_is_enrolled_and_may_be_given_again(
+    database: Path, tmp_path: Path
+) -> None:
+    listed = tmp_path / "kiosks.csv"
+    listed.write_text("# name,site\nlobby, north\nattic,north\n\ncellar\n")
+    words = ("enroll", "--list", str(listed), "--token-dir", str(tmp_path), at(database))
+    assert command(*words)[0].startswith("enrolled 3;")
+    assert DeviceToken.parse((tmp_path / "attic.token").read_text().strip()) is not None
+    before = (tmp_path / "lobby.token").read_text()
+    assert command(*words)[0].startswith("enrolled 0;")
+    assert (tmp_path / "lobby.token").read_text() == before
+    lines = command("kiosks", at(database))
+    assert [line.split()[:2] for line in lines] == [
+        ["attic", "north"],
+        ["cellar", "never_seen"],
+        ["lobby", "north"],
+    ]
+    listed.write_text("lobby,north\ntwo words,north\n")
+    with pytest.raises(ConfigError, match=r"kiosks.csv, line 2: 'two words' is not a name"):
+        command(*words)
+    with pytest.raises(ConfigError, match="a NAME is missing"):
+        command("enroll", at(database))
+
+
+def test_a_one_time_code_is_said(database: Path) -> None:
+    said = command("enroll", "lobby", "--code", at(database))
+    assert len(said[-1]) == 19
+    with pytest.raises(KioskError, match="no kiosk named lobby"):
+        command("revoke", "lobby", at(database))
+
+
+def test_operators_come_and_go_and_it_is_written_down(database: Path) -> None:
+    said = command("operator", "add", "ada", "--role", "admin", at(database))
+    assert OperatorToken.parse(said[-1]) is not None
+    with pytest.raises(KioskError, match="an operator already"):
+        command("operator", "add", "ada", at(database))
+    command("operator", "revoke", "ada", at(database))
+    with pytest.raises(KioskError, match="revoked already"):
+        command("operator", "revoke", "ada", at(database))
+    lines = [line.split()[2:] for line in command("audit", at(database))]
+    assert sorted(lines) == [
+        ["command", "line", "operator_added", "ada", "admin"],
+        ["command", "line", "operator_revoked", "ada"],
+    ]
+
+
+def test_a_character_is_assigned_and_must_be_there(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("enroll", "lobby", "--site", "north", at(database))
+    with pytest.raises(ConfigError, match="KIOSK_BACKEND_CHARACTERS_DIR"):
+        command("character", "captain", "--site", "north", at(database))
+    (tmp_path / "captain.toml").write_text('first_message = "Ahoy at {kiosk}!"\n')
+    monkeypatch.setenv(PREFIX + "CHARACTERS_DIR", str(tmp_path))
+    said = command("character", "captain", "--site", "north", at(database))
+    assert said == ["from the next lease on, visitors at the site north talk with captain"]
+    command("character", "none", "--kiosk", "lobby", at(database))
+    with pytest.raises(ConfigError, match=r"no character named nobody in .*; there are: captain"):
+        command("character", "nobody", "--kiosk", "lobby", at(database))
+
+
+def test_the_fleet_is_told_and_the_purge_counts(database: Path) -> None:
+    assert command("fleet", "--policy", "open_hours", at(database)) == [
+        "kiosks are told with their next heartbeat"
+    ]
+    with pytest.raises(ConfigError, match="what to tell"):
+        command("fleet", at(database))
+    assert command("purge", "--older-than", "30", at(database)) == ["forgot 0 transcript(s)"]
+
+
+def test_the_contract_can_be_had_without_a_database() -> None:
+    contract = json.loads("\n".join(command("openapi")))
+    assert contract["openapi"].startswith("3.1")
+    assert "/v1/visits/{visit_id}/start" in contract["paths"]

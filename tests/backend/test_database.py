@@ -10,19 +10,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from kiosk.backend import migrate
-from kiosk.backend.database import parse_url
-from kiosk.backend.ledger import Lease
-from kiosk.backend.registry import Kiosk
-from kiosk.backend.schema import metadata
-from kiosk.backend.store import open_store
-from kiosk.backend.tokens import new_token
+from kiosk.backend.books import migrate
+from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.database import parse_url
+from kiosk.backend.books.rules import Kiosk
+from kiosk.backend.books.schema import metadata
+from kiosk.backend.books.store import open_store
+from kiosk.backend.tokens import DeviceToken
 from kiosk.errors import ConfigError
 from tests.backend.postgres import OWNER, Cluster
 
 from .conftest import Place
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 
 
 def sqlite(path: Path) -> sa.URL:
@@ -153,7 +153,7 @@ async def test_one_name_enrolled_many_times_at_once_is_enrolled_once(place: Plac
     async def enroll() -> bool:
         try:
             now = datetime.now(UTC)
-            return await store.registry.enroll("default", "lobby", "", new_token(), now)
+            return await store.registry.enroll("default", "lobby", "", DeviceToken.new(), now)
         except sa.exc.IntegrityError:
             return False
 
@@ -166,4 +166,4 @@ async def test_times_are_kept_in_utc_and_must_have_a_zone(database: Path) -> Non
     async with open_store(sqlite(database)) as store:
         naive = datetime.now()  # noqa: DTZ005
         with pytest.raises(sa.exc.StatementError, match="without a zone"):
-            await store.registry.enroll("default", "lobby", "", new_token(), naive)
+            await store.registry.enroll("default", "lobby", "", DeviceToken.new(), naive)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kiosk.backend.hours import EXAMPLE, HORIZON, Hours, Range, parse_hours
+from kiosk.backend.books.hours import EXAMPLE, HORIZON, Hours, Range, parse_hours
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NEW_YORK = ZoneInfo("America/New_York")

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import pytest
 
-from kiosk.backend.ledger import VisitLine
-from kiosk.backend.rules import Scope
-from kiosk.backend.tokens import new_token
+from kiosk.backend.books.ledger import VisitLine
+from kiosk.backend.books.rules import Scope
+from kiosk.backend.tokens import DeviceToken
 
 from .conftest import Backend, enrolled
 
@@ -185,7 +185,7 @@ async def test_others_are_not_paused(backend: Backend, scope: Scope, name: str) 
 
 
 async def test_another_kiosks_visit_does_not_exist(backend: Backend) -> None:
-    other = new_token()
+    other = DeviceToken.new()
     await enrolled(backend.store, "attic", "south", token=other)
     visit_id = await lease(backend)
     for what, body in (("start", {"press_id": "press-1"}), ("end", END)):

@@ -15,14 +15,14 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from kiosk.backend.admission import LONGEST_VISIT_S, Refusal
-from kiosk.backend.buckets import Bucket, Rate, give_back, take
-from kiosk.backend.database import parse_url
-from kiosk.backend.ledger import SUPERSEDED, UNREPORTED, Lease, VisitLine
-from kiosk.backend.registry import Kiosk
-from kiosk.backend.rules import Scope
-from kiosk.backend.schema import usage
-from kiosk.backend.store import Store, open_store
+from kiosk.backend.books.admission import LONGEST_VISIT_S, Refusal
+from kiosk.backend.books.buckets import Bucket, Rate, give_back, take
+from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.database import parse_url
+from kiosk.backend.books.ledger import SUPERSEDED, UNREPORTED, VisitLine
+from kiosk.backend.books.rules import Kiosk, Scope
+from kiosk.backend.books.schema import usage
+from kiosk.backend.books.store import Store, open_store
 from kiosk.contract import EndVisit, LiveVisit, StartVisit
 from tests.backend.postgres import Cluster
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kiosk.backend.admission import Refusal, Refused
-from kiosk.backend.ledger import UNREPORTED, Lease
-from kiosk.backend.registry import Kiosk
-from kiosk.backend.rules import Scope
-from kiosk.backend.store import Store, open_store
+from kiosk.backend.books.admission import Refusal, Refused
+from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.ledger import UNREPORTED
+from kiosk.backend.books.rules import Kiosk, Scope
+from kiosk.backend.books.store import Store, open_store
 from kiosk.contract import EndVisit, StartVisit
 
 from .conftest import Backend, Place, enrolled

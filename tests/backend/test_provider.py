@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kiosk.backend.problems import OF_PROVIDER
-from kiosk.backend.provider import (
+from kiosk.backend.provider.client import (
     SIGNED_URL_PATH,
     AgentAccess,
     AgentUnknownError,
@@ -23,6 +22,7 @@ from kiosk.backend.provider import (
     UnreachableError,
     open_provider,
 )
+from kiosk.backend.web.problems import OF_PROVIDER
 from kiosk.contract import Grant
 
 from .conftest import AGENT_ID, API_KEY, FakeProvider, provider_of

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
-from kiosk.backend.database import parse_url
-from kiosk.backend.migrate import require_held_role
-from kiosk.backend.rules import Scope
-from kiosk.backend.schema import metadata
-from kiosk.backend.store import open_store
-from kiosk.backend.tokens import new_token
+from kiosk.backend.books.database import parse_url
+from kiosk.backend.books.migrate import require_held_role
+from kiosk.backend.books.rules import Scope
+from kiosk.backend.books.schema import metadata
+from kiosk.backend.books.store import open_store
+from kiosk.backend.tokens import DeviceToken
 from kiosk.errors import ConfigError
 from tests.backend.postgres import OWNER, SERVING, Cluster
 
@@ -112,7 +112,7 @@ async def test_a_connection_forgets_its_tenant(shared: Place) -> None:
 
 
 async def test_one_credential_opens_one_tenant(shared: Place) -> None:
-    token = new_token()
+    token = DeviceToken.new()
     async with open_store(shared.url) as store:
         await store.registry.enroll("aquarium", "tank", "", token, NOW)
         kiosk = await store.registry.authenticate(token, NOW)

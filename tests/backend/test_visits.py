@@ -5,8 +5,8 @@ import httpx2
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from kiosk.backend.schema import metadata
-from kiosk.backend.tokens import new_token
+from kiosk.backend.books.schema import metadata
+from kiosk.backend.tokens import DeviceToken
 from kiosk.contract import SIGNED_URL_LIFE_S, read_grant
 
 from .conftest import AGENT_ID, API_KEY, Backend, BackendFactory
@@ -18,7 +18,7 @@ async def everything(backend: Backend) -> str:
 
 
 def last_line(caplog: pytest.LogCaptureFixture) -> str:
-    lines = [r.getMessage() for r in caplog.records if r.name == "kiosk.backend.requests"]
+    lines = [r.getMessage() for r in caplog.records if r.name == "kiosk.backend.web.requests"]
     return lines[-1]
 
 
@@ -61,7 +61,7 @@ async def test_without_conversation_ids_a_url_may_be_used_again(
 
 @pytest.mark.parametrize(
     "authorization",
-    ["", "Bearer", "Bearer x", "Basic a2RrOmtkaw==", "Bearer " + new_token().reveal()],
+    ["", "Bearer", "Bearer x", "Basic a2RrOmtkaw==", "Bearer " + DeviceToken.new().reveal()],
 )
 async def test_no_good_token_means_401_and_no_word_to_the_provider(
     backend: Backend, authorization: str
@@ -92,7 +92,7 @@ async def test_a_revoked_kiosk_is_refused_at_once_and_named_in_the_log(
 
 async def test_a_revoked_kiosk_enrolled_again_needs_its_new_token(backend: Backend) -> None:
     now = datetime.now(UTC)
-    fresh = new_token()
+    fresh = DeviceToken.new()
     assert not await backend.store.registry.enroll("default", "lobby", "", fresh, now)  # still live
     assert await backend.store.registry.revoke("default", "lobby", now)
     assert not await backend.store.registry.revoke("default", "lobby", now)
@@ -124,12 +124,12 @@ async def test_every_request_gets_exactly_one_line_and_no_path_of_its_own(
 ) -> None:
     health = await backend.client.get("/healthz?token=oops")
     missing = await backend.client.get("/kdk_oops?token=oops")
-    wrong = await backend.client.get("/v1/visits")
+    wrong = await backend.client.get("/v1/heartbeat")
     assert (health.status_code, health.json()) == (200, {"status": "ok"})
     assert (missing.status_code, missing.json()["title"]) == (404, "Not Found")
     assert (wrong.status_code, wrong.headers["Allow"]) == (405, "POST")
     assert wrong.headers["Content-Type"] == "application/problem+json"
-    lines = [r.getMessage() for r in caplog.records if r.name == "kiosk.backend.requests"]
+    lines = [r.getMessage() for r in caplog.records if r.name == "kiosk.backend.web.requests"]
     assert len(lines) == 3
     assert "route=/healthz status=200" in lines[0]
     assert "method=- route=- status=404" in lines[1]
@@ -195,7 +195,7 @@ async def test_the_providers_code_reaches_the_operators_log_only(
 
 
 async def test_a_database_that_fails_is_a_503_that_may_be_tried_again(backend: Backend) -> None:
-    await backend.place.sql("drop table visits")
+    await backend.place.sql("alter table visits rename to gone")
     answer = await backend.ask()
     assert answer.status_code == 503
     assert answer.json()["type"] == "urn:kiosk:problem:store-unavailable"

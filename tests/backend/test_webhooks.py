@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from kiosk.backend.webhooks import (
+from kiosk.backend.provider.webhooks import (
     MAX_HEADER_LENGTH,
     CallInitiationFailure,
     PostCallAudio,

@@ -18,15 +18,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from kiosk.backend.app import create_app
-from kiosk.backend.database import parse_url
-from kiosk.backend.ledger import VisitLine
-from kiosk.backend.migrate import upgrade
-from kiosk.backend.provider import SIGNED_URL_PATH, AgentAccess, open_provider
-from kiosk.backend.rules import Scope
+from kiosk.backend.books.database import parse_url
+from kiosk.backend.books.ledger import VisitLine
+from kiosk.backend.books.migrate import upgrade
+from kiosk.backend.books.rules import Scope
+from kiosk.backend.books.store import Store, open_store
+from kiosk.backend.characters.character import Character
+from kiosk.backend.provider.client import SIGNED_URL_PATH, AgentAccess, open_provider
 from kiosk.backend.server import _Server
-from kiosk.backend.store import Store, open_store
-from kiosk.backend.tokens import DeviceToken, new_token
+from kiosk.backend.tokens import DeviceToken
+from kiosk.backend.web.app import create_app
+from kiosk.backend.web.services import Services
 from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
@@ -58,22 +60,27 @@ class Site:
         self.port, self.provider_port = free_port(), free_port()
         self.path, self.store = directory / "backend.db", store
         self._agent_url = agent_url
-        self._minted = 0
+        self.minted = 0
+        self.exhausted = False  # the provider's quota
+        self.characters: dict[str, Character] = {}
         self.token_file = directory / "device-token"
         self.token_file.write_text(token.reveal(), encoding="ascii")
 
-    def settings(self, directory: Path, policy: str = "warm") -> Any:
+    def settings(self, directory: Path, policy: str = "warm", **more: Any) -> Any:
         credentials = {
             "policy": policy,
             "mode": "backend",
             "backend_url": f"http://127.0.0.1:{self.port}",
             "device_token_file": self.token_file,
+            **more,
         }
         return settings(directory, self._agent_url, credentials=credentials)
 
     async def _mint(self, _: Request) -> JSONResponse:
-        self._minted += 1
-        query = f"conversation_signature=s&conversation_id=conv_{self._minted}"
+        if self.exhausted:
+            return JSONResponse({"detail": {"status": "quota_exceeded"}}, 429)
+        self.minted += 1
+        query = f"conversation_signature=s&conversation_id=conv_{self.minted}"
         return JSONResponse({"signed_url": f"{self._agent_url}/?{query}"})
 
     @asynccontextmanager
@@ -83,7 +90,7 @@ class Site:
         async with (
             served(provider, self.provider_port),
             open_provider(access, SecretStr("sk_test")) as opened,
-            served(create_app(self.store, opened), self.port),
+            served(create_app(Services(self.store, opened, self.characters)), self.port),
         ):
             yield
 
@@ -105,11 +112,14 @@ async def deaf() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def site(directory: Path, agent_url: str) -> AsyncIterator[Site]:
-    url, token = parse_url(f"sqlite:///{directory / 'backend.db'}"), new_token()
+async def site(
+    directory: Path, agent_url: str, enrolled_at: datetime | None = None
+) -> AsyncIterator[Site]:
+    url, token = parse_url(f"sqlite:///{directory / 'backend.db'}"), DeviceToken.new()
     await asyncio.to_thread(upgrade, url)
     async with open_store(url) as store:
-        await store.registry.enroll("default", "lobby", "north", token, datetime.now(UTC))
+        now = enrolled_at or datetime.now(UTC)
+        await store.registry.enroll("default", "lobby", "north", token, now)
         yield Site(directory, agent_url, store, token)
 
 
@@ -128,7 +138,7 @@ async def test_a_visit_is_booked_from_the_press_to_its_end(short_dir: Path) -> N
     ):
         kiosk.button.press()
         await kiosk.state(State.LISTENING)
-        [visit] = await here.visits(1, "admitted")
+        [visit] = await here.visits(1, "live")
         assert visit.press_id == kiosk.host.status()["press_id"]
         kiosk.host.post(Event.HANG_UP)
         [visit] = await here.visits(1, "closed")
@@ -223,7 +233,7 @@ async def test_a_daemon_that_stops_in_a_visit_books_it(short_dir: Path) -> None:
         async with virtual_kiosk(here.settings(short_dir), quiet_room()) as kiosk:
             kiosk.button.press()
             await kiosk.state(State.LISTENING)
-            await here.visits(1, "admitted")
+            await here.visits(1, "live")
         [visit] = await here.visits(1, "closed")
     assert visit.outcome == "stopped"
 
@@ -239,7 +249,7 @@ async def test_a_lease_the_backend_does_not_know_is_replaced(short_dir: Path) ->
             db.execute("delete from visits")
             db.commit()
         kiosk.button.press()
-        [visit] = await here.visits(1, "admitted")
+        [visit] = await here.visits(1, "live")
         await kiosk.state(State.LISTENING)
         assert kiosk.count(What.LOST) == 1
         assert visit.press_id == kiosk.host.status()["press_id"]

@@ -1,0 +1,186 @@
+"""What the provider says of a conversation, by webhook or when it is asked: the last word on what a
+visit took. SQL, but no HTTP, no clock.
+
+Hearing it twice changes nothing: a confirmed conversation stays as it was confirmed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kiosk.backend.books import admission
+from kiosk.backend.books.admission import LONGEST_VISIT_S, Place
+from kiosk.backend.books.database import Database
+from kiosk.backend.books.ledger import UNADMITTED, UNREPORTED, VisitState, change, recharge
+from kiosk.backend.books.rules import Kiosk
+from kiosk.backend.books.schema import conversations, kiosks, transcripts, visits
+from kiosk.backend.books.upsert import insert_missing
+from kiosk.backend.tokens import new_id
+
+
+class Source(StrEnum):
+    """Who brought the word."""
+
+    WEBHOOK = "webhook"
+    RECONCILED = "reconciled"  # we asked
+
+
+class Heard(StrEnum):
+    """What came of it."""
+
+    CONFIRMED = "confirmed"
+    KNOWN = "known"  # heard before
+    UNKNOWN = "unknown"  # no conversation of ours
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderReport:
+    """How a conversation went, by the provider's word. `started_at` None: it never began."""
+
+    conversation_id: str
+    status: str
+    duration_s: float
+    started_at: datetime | None = None
+    cost: float | None = None
+    termination_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """The visit that a report was about."""
+
+    tenant: str
+    visit_id: str
+
+
+class Confirmations:
+    """The conversations of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def confirm(
+        self,
+        report: ProviderReport,
+        source: Source,
+        now: datetime,
+        turns: Sequence[tuple[str, str]] | None = None,
+    ) -> tuple[Heard, Whose | None]:
+        """Book what the provider says, and whose visit it was. `turns`, role and text, are kept if
+        they are given."""
+        this = conversations.c.id == report.conversation_id
+        query = sa.select(conversations.c.tenant, conversations.c.kiosk_id).where(this)
+        async with self._database.introduction(report.conversation_id) as db:
+            whose = (await db.execute(query)).first()
+            if whose is None:
+                return Heard.UNKNOWN, None
+            await self._database.enter(db, whose.tenant)
+            place = await _lock(db, whose.tenant, whose.kiosk_id)
+            own = sa.and_(this, conversations.c.tenant == whose.tenant)
+            conversation = (await db.execute(sa.select(conversations).where(own))).one()
+            if conversation.confirmed_at is not None:
+                return Heard.KNOWN, None
+            said = {
+                "confirmed_at": now,
+                "confirmed_by": source,
+                "status": report.status,
+                "started_at": report.started_at,
+                "duration_s": report.duration_s,
+                "cost": report.cost,
+                "termination_reason": report.termination_reason,
+            }
+            await db.execute(sa.update(conversations).where(own).values(**said))
+            visit_id = await _book(db, place, conversation, report, now)
+            if turns is not None:
+                row = {"conversation_id": report.conversation_id, "stored_at": now}
+                kept = [{"role": role, "text": text} for role, text in turns]
+                row |= {"tenant": whose.tenant, "turns": kept}
+                await insert_missing(db, transcripts, row)
+        return Heard.CONFIRMED, Whose(whose.tenant, visit_id)
+
+    async def unconfirmed_since(
+        self, tenant: str, now: datetime, within: timedelta
+    ) -> datetime | None:
+        """When the oldest conversation began that the provider should have told of; None if there
+        is none."""
+        query = sa.select(sa.func.min(visits.c.minted_at)).where(
+            visits.c.tenant == tenant,
+            visits.c.state == VisitState.CLOSED,
+            visits.c.conversation_id.is_not(None),
+            visits.c.minted_at > now - within,
+        )
+        async with self._database.transaction(tenant) as db:
+            found: datetime | None = (await db.execute(query)).scalar_one()
+        return found
+
+    async def purge(
+        self, tenant: str, *, before: datetime | None = None, conversation_id: str | None = None
+    ) -> int:
+        """Forget what was said before then, or in that conversation; how many transcripts."""
+        this = [transcripts.c.tenant == tenant]
+        if before is not None:
+            this.append(transcripts.c.stored_at < before)
+        if conversation_id is not None:
+            this.append(transcripts.c.conversation_id == conversation_id)
+        async with self._database.transaction(tenant) as db:
+            return (await db.execute(sa.delete(transcripts).where(*this))).rowcount
+
+
+async def _lock(db: AsyncConnection, tenant: str, kiosk_id: str) -> Place:
+    this = sa.and_(kiosks.c.tenant == tenant, kiosks.c.id == kiosk_id)
+    row = (await db.execute(sa.select(kiosks).where(this))).one()
+    return await admission.lock(db, Kiosk(row.id, row.tenant, row.name, row.site))
+
+
+async def _book(
+    db: AsyncConnection,
+    place: Place,
+    conversation: sa.Row[Any],
+    report: ProviderReport,
+    now: datetime,
+) -> str:
+    kiosk = place.kiosk
+    this = sa.and_(visits.c.tenant == kiosk.tenant, visits.c.id == conversation.visit_id)
+    visit = (await db.execute(sa.select(visits).where(this))).one()
+    if visit.conversation_id != conversation.id:
+        # Minted for the same request, and another was used: this one was opened by nobody we know.
+        if not report.duration_s:
+            return str(visit.id)
+        visit = await _strangers_visit(db, kiosk, conversation)
+    took_s = min(report.duration_s, 2 * LONGEST_VISIT_S)
+    began_at = visit.admitted_at or report.started_at or conversation.minted_at
+    if visit.admitted_at is None and not report.duration_s:
+        return str(visit.id)  # the credential was never used
+    outcome = UNADMITTED if visit.admitted_at is None else UNREPORTED
+    confirmed = {
+        "state": VisitState.CONFIRMED,
+        "admitted_at": began_at,
+        "closed_at": visit.closed_at or min(now, began_at + timedelta(seconds=took_s)),
+        "outcome": visit.outcome or outcome,
+    }
+    charge = await recharge(db, place, visit, took_s, place.day(began_at))
+    await change(db, kiosk, visit.id, confirmed | charge)
+    return str(visit.id)
+
+
+async def _strangers_visit(
+    db: AsyncConnection, kiosk: Kiosk, conversation: sa.Row[Any]
+) -> sa.Row[Any]:
+    visit_id = new_id()
+    row = {
+        "id": visit_id,
+        "tenant": kiosk.tenant,
+        "kiosk_id": kiosk.id,
+        "request_id": f"unadmitted-{visit_id}",
+        "conversation_id": conversation.id,
+        "minted_at": conversation.minted_at,
+        "expires_at": conversation.minted_at,
+    }
+    await db.execute(sa.insert(visits).values(**row))
+    this = sa.and_(visits.c.tenant == kiosk.tenant, visits.c.id == visit_id)
+    return (await db.execute(sa.select(visits).where(this))).one()

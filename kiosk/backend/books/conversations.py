@@ -1,0 +1,72 @@
+"""The conversations that visits had: minted, named, and what happened in them. Runs inside the
+ledger's transactions; SQL, but no HTTP, no clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kiosk.backend.books.rules import Kiosk
+from kiosk.backend.books.schema import conversation_events, conversations
+from kiosk.backend.books.upsert import insert_missing
+from kiosk.contract import VisitEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One minted permission, for the record: never the URL itself."""
+
+    request_id: str
+    conversation_id: str | None
+    minted_at: datetime
+    expires_at: datetime
+
+
+async def mint(db: AsyncConnection, kiosk: Kiosk, visit_id: str, lease: Lease) -> None:
+    """A credential names its conversation, which anybody who has it may open."""
+    if lease.conversation_id is not None:
+        await _add(db, kiosk, visit_id, lease.conversation_id, lease.minted_at)
+
+
+async def name(
+    db: AsyncConnection, kiosk: Kiosk, visit: sa.Row[Any], conversation_id: str | None
+) -> None:
+    """The kiosk tells which conversation it had: the first that names it has it."""
+    if conversation_id is not None:
+        await _add(db, kiosk, visit.id, conversation_id, visit.minted_at)
+
+
+async def add_events(
+    db: AsyncConnection, kiosk: Kiosk, visit_id: str, events: Sequence[VisitEvent]
+) -> None:
+    """Keep what happened in a visit; what is there already stays."""
+    for event in events:
+        row = {"tenant": kiosk.tenant, "visit_id": visit_id, **event.model_dump(mode="json")}
+        await insert_missing(db, conversation_events, row)
+
+
+async def read_events(db: AsyncConnection, tenant: str, visit_id: str) -> list[VisitEvent]:
+    """The events of a visit, in order."""
+    table = conversation_events
+    this = sa.and_(table.c.tenant == tenant, table.c.visit_id == visit_id)
+    query = sa.select(table).where(this).order_by(table.c.sequence)
+    return [
+        VisitEvent(sequence=row.sequence, at_s=row.at_s, what=row.what, fields=row.fields)
+        for row in (await db.execute(query)).all()
+    ]
+
+
+async def _add(
+    db: AsyncConnection, kiosk: Kiosk, visit_id: str, conversation_id: str, minted_at: datetime
+) -> None:
+    row = {
+        "tenant": kiosk.tenant,
+        "id": conversation_id,
+        "kiosk_id": kiosk.id,
+        "visit_id": visit_id,
+        "minted_at": minted_at,
+    }
+    await insert_missing(db, conversations, row)

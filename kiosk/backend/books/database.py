@@ -1,0 +1,208 @@
+"""Where the rows are: SQLite in a file, or PostgreSQL. Opens transactions; knows no table.
+
+Every transaction belongs to one tenant. Whatever it asks must name that tenant, and on PostgreSQL
+row level security holds it to that: see `migrations.row_level_security`.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+# The first tenant, and for most installations the only one.
+DEFAULT_TENANT = "default"
+
+# How long a writer waits for another before SQLite gives up.
+BUSY_TIMEOUT_MS = 5000
+# Connections of one server process to PostgreSQL: more than two cores ever keep busy.
+_POOL = 10
+# A statement or a lock that takes longer is in trouble, and a kiosk waits for its answer.
+_STATEMENT_TIMEOUT_MS = 5000
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+
+
+class DatabaseUrlError(ValueError):
+    """The text names no database that can be used; the message never quotes it."""
+
+
+class DatabaseDownError(Exception):
+    """No connection to the database."""
+
+
+def parse_url(text: str) -> sa.URL:
+    """`sqlite:///PATH` or `postgresql://USER@HOST/NAME`, with the driver we use for it."""
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        url = None
+    if url is None or url.drivername not in _DRIVERS:
+        raise DatabaseUrlError("must be sqlite:///PATH or postgresql://USER@HOST/NAME")
+    if url.drivername == "sqlite" and (url.host or url.database in (None, "", ":memory:")):
+        raise DatabaseUrlError("must be sqlite:///PATH")
+    if url.drivername == "postgresql" and not url.database:
+        raise DatabaseUrlError("must be postgresql://USER@HOST/NAME")
+    if url.password is not None:
+        raise DatabaseUrlError(
+            "must hold no password: write it into a password file (PGPASSFILE, or ~/.pgpass)"
+        )
+    return url.set(drivername=_DRIVERS[url.drivername])
+
+
+def is_sqlite(url: sa.URL) -> bool:
+    """Whether it is a file."""
+    return url.get_backend_name() == "sqlite"
+
+
+def shown(url: sa.URL) -> str:
+    """The database as an operator knows it: the file, or the URL."""
+    if is_sqlite(url):
+        return str(url.database)
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
+def exists(url: sa.URL) -> bool:
+    """False for a file that is not there; a server is asked later."""
+    return not is_sqlite(url) or Path(url.database or "").is_file()
+
+
+class Database:
+    """Transactions on one engine; see `open_database`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._has_row_security = engine.dialect.name == "postgresql"
+
+    @asynccontextmanager
+    async def transaction(self, tenant: str) -> AsyncIterator[AsyncConnection]:
+        """All or nothing, in one tenant's rows; raises DatabaseDownError."""
+        async with self._begin() as db:
+            await self.enter(db, tenant)
+            yield db
+
+    @asynccontextmanager
+    async def introduction(self, credential_id: str) -> AsyncIterator[AsyncConnection]:
+        """A transaction of somebody whose tenant is not known yet: it sees the one credential that
+        it names, and nothing else until `enter`."""
+        async with self._begin() as db:
+            await self._set(db, "kiosk.credential", credential_id)
+            yield db
+
+    @asynccontextmanager
+    async def anywhere(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction in no tenant's rows: for what belongs to all."""
+        async with self._begin() as db:
+            yield db
+
+    @property
+    def has_replicas(self) -> bool:
+        """Whether other servers may use it at the same time."""
+        return self._has_row_security
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[Any]:
+        """PostgreSQL's own connection (asyncpg), for what SQL cannot do: to listen."""
+        async with self._begin() as db:
+            await db.rollback()  # nobody listens in a transaction for hours
+            raw = await db.get_raw_connection()
+            yield raw.driver_connection
+
+    async def enter(self, db: AsyncConnection, tenant: str) -> None:
+        """Go on in this tenant's rows."""
+        await self._set(db, "kiosk.tenant", tenant)
+
+    async def _set(self, db: AsyncConnection, name: str, value: str) -> None:
+        if self._has_row_security:
+            # True: until the transaction ends; the connection is another's afterwards.
+            await db.execute(sa.select(sa.func.set_config(name, value, True)))
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[AsyncConnection]:
+        connection = self._engine.connect()
+        try:
+            await connection.start()
+        except (OSError, TimeoutError, sa.exc.TimeoutError) as error:
+            raise DatabaseDownError(str(error) or type(error).__name__) from None
+        try:
+            async with connection.begin():
+                yield connection
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def open_database(url: sa.URL) -> AsyncIterator[Database]:
+    """The database at `url`, whose tables must be there already (`migrate.is_current`)."""
+    engine = make_engine(url)
+    try:
+        yield Database(engine)
+    finally:
+        await engine.dispose()
+
+
+def make_sync_engine(url: sa.URL) -> sa.Engine:
+    """An engine for migrations of SQLite, which changes a table by dropping and copying it: foreign
+    keys are off."""
+    url = url.set(drivername="sqlite")
+    engine = sa.create_engine(url, hide_parameters=True, poolclass=sa.NullPool)
+    _prepare_sqlite(engine, foreign_keys=False)
+    return engine
+
+
+def make_engine(url: sa.URL, *, migrating: bool = False) -> AsyncEngine:
+    """An engine that keeps parameters out of logs and errors. A migration may take its time."""
+    if is_sqlite(url):
+        # At DEBUG it would log the values of every statement: hashes, and what visitors said.
+        logging.getLogger("aiosqlite").setLevel(logging.INFO)
+        engine = create_async_engine(url, hide_parameters=True)
+        _prepare_sqlite(engine.sync_engine, foreign_keys=True)
+        return engine
+    if migrating:
+        return create_async_engine(url, hide_parameters=True)
+    settings = {
+        "application_name": "kiosk-backend",
+        "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
+        "lock_timeout": str(_STATEMENT_TIMEOUT_MS),
+    }
+    return create_async_engine(
+        url,
+        hide_parameters=True,
+        pool_size=_POOL,
+        max_overflow=0,
+        pool_timeout=_STATEMENT_TIMEOUT_MS / 1000,
+        pool_pre_ping=True,  # the server may have been restarted since
+        connect_args={"server_settings": settings, "timeout": _STATEMENT_TIMEOUT_MS / 1000},
+    )
+
+
+def _prepare_sqlite(engine: sa.Engine, *, foreign_keys: bool) -> None:
+    """Make every connection durable (WAL, synchronous=FULL), strict and patient, and every
+    transaction one that nobody writes into between its reading and its writing."""
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(connection: DBAPIConnection, _record: object) -> None:
+        _set_pragmas(connection, foreign_keys)
+        # sqlite3 itself would begin a transaction with the first writing statement only, and commit
+        # before every CREATE TABLE.
+        connection.isolation_level = None
+
+    @sa.event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _set_pragmas(connection: DBAPIConnection, foreign_keys: bool) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",  # first: the next may have to wait for another process
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"foreign_keys={'ON' if foreign_keys else 'OFF'}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,334 @@
+"""The ledger: what became of every lease. SQL, but no HTTP, no clock and no provider.
+
+A visit's life is `leased -> admitted -> live -> closed -> confirmed`, or `leased -> expired`. Every
+method is one transaction that holds the kiosk's row. What a kiosk may ask for sees its own visits
+only, and may be repeated: a kiosk that got no answer asks again, and nothing is booked twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kiosk.backend.books import admission, conversations
+from kiosk.backend.books.admission import LONGEST_VISIT_S, Place, Refusal, Refused
+from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.database import Database
+from kiosk.backend.books.rules import Kiosk, Scope
+from kiosk.backend.books.schema import kiosks, usage, visits
+from kiosk.backend.tokens import new_id
+from kiosk.contract import EndVisit, LiveVisit, StartVisit, VisitEvent
+
+
+class VisitState(StrEnum):
+    """Where a visit stands."""
+
+    LEASED = "leased"  # minted ahead; costs nothing until somebody presses
+    ADMITTED = "admitted"  # somebody pressed
+    LIVE = "live"  # and the conversation is open
+    CLOSED = "closed"  # by the kiosk's word
+    CONFIRMED = "confirmed"  # and by the provider's
+    EXPIRED = "expired"  # never used
+
+
+_UNSPENT = (VisitState.LEASED, VisitState.EXPIRED)
+_OPEN = (VisitState.ADMITTED, VisitState.LIVE)
+_OVER = (VisitState.CLOSED, VisitState.CONFIRMED)
+_USED = (*_OPEN, *_OVER)
+
+# What ended a visit of which the kiosk told nothing more: it began another, ...
+SUPERSEDED = "superseded"
+# ... it did not, and the longest time that a visit may last has passed, ...
+UNREPORTED = "unreported"
+# ... or the provider knows of a conversation that no press was told of.
+UNADMITTED = "unadmitted"
+_GUESSES = (SUPERSEDED, UNREPORTED, UNADMITTED)
+# A kiosk ends its visits before the agent does, and tells at once unless there is an outage.
+_REPORT_WITHIN = timedelta(seconds=LONGEST_VISIT_S + 120)
+
+
+@dataclass(frozen=True, slots=True)
+class VisitLine:
+    """One visit, as an operator reads it."""
+
+    id: str
+    kiosk: str
+    site: str
+    state: VisitState
+    minted_at: datetime
+    admitted_at: datetime | None
+    closed_at: datetime | None
+    outcome: str | None
+    duration_s: float | None
+    conversation_id: str | None
+    press_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How much goes on at a tenant's."""
+
+    visits_open: int
+    minutes_today: float
+
+
+class Ledger:
+    """The visits in one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def may_lease(self, kiosk: Kiosk, request_id: str, now: datetime) -> Refused | None:
+        """Whether to mint: the request's lease was not spent, and there were not too many."""
+        async with self._database.transaction(kiosk.tenant) as db:
+            place = await admission.lock(db, kiosk)
+            found = (await db.execute(_of_request(kiosk, request_id))).first()
+            if found is not None and found.state not in _UNSPENT:
+                return Refused(Refusal.SPENT)
+            return await admission.may_lease(db, place, now)
+
+    async def lease(self, kiosk: Kiosk, lease: Lease) -> str | None:
+        """Keep a lease and return the visit's id, the same for the same request; None if that was
+        spent meanwhile. What the kiosk never used is marked expired on the way."""
+        async with self._database.transaction(kiosk.tenant) as db:
+            await admission.lock(db, kiosk)
+            unused = sa.and_(
+                _own(kiosk),
+                visits.c.state == VisitState.LEASED,
+                visits.c.expires_at < lease.minted_at,
+            )
+            expired = sa.update(visits).where(unused).values(state=VisitState.EXPIRED)
+            await db.execute(expired)
+            found = (await db.execute(_of_request(kiosk, lease.request_id))).first()
+            row = {
+                "conversation_id": lease.conversation_id,
+                "minted_at": lease.minted_at,
+                "expires_at": lease.expires_at,
+                "state": VisitState.LEASED,
+            }
+            if found is None:
+                visit_id = new_id()
+                named = {"id": visit_id, "tenant": kiosk.tenant, "kiosk_id": kiosk.id}
+                inserted = sa.insert(visits).values(**named, **row, request_id=lease.request_id)
+                await db.execute(inserted)
+            elif found.state in _UNSPENT:
+                visit_id = found.id
+                await change(db, kiosk, visit_id, row)
+            else:
+                return None
+            await conversations.mint(db, kiosk, visit_id, lease)
+        return visit_id
+
+    async def start(
+        self, kiosk: Kiosk, visit_id: str, start: StartVisit, now: datetime
+    ) -> Refused | None:
+        """Spend the lease on a press; None if the visit may go on.
+
+        A kiosk holds one visit at a time: another that is open still is closed as superseded.
+        """
+        async with self._database.transaction(kiosk.tenant) as db:
+            place = await admission.lock(db, kiosk)
+            visit = (await db.execute(_visit(kiosk, visit_id))).first()
+            if visit is None:
+                return Refused(Refusal.UNKNOWN)
+            if visit.state in _OPEN and visit.press_id == start.press_id:
+                return None
+            if visit.state not in _UNSPENT:
+                return Refused(Refusal.SPENT)
+            if visit.expires_at <= now:
+                return Refused(Refusal.EXPIRED)
+            refused = await admission.admit(db, place, now)
+            if refused is not None:
+                return refused
+            for other in (await db.execute(_open(kiosk))).all():
+                await _guess(db, place, other, SUPERSEDED, now)
+            admitted = {
+                "state": VisitState.ADMITTED,
+                "press_id": start.press_id,
+                "admitted_at": now,
+                "charged_s": LONGEST_VISIT_S,
+                "charged_on": place.day(now),
+            }
+            await change(db, kiosk, visit_id, admitted)
+        return None
+
+    async def live(self, kiosk: Kiosk, visit_id: str, live: LiveVisit) -> Refused | None:
+        """The conversation is open; nothing changes if the visit is over by now."""
+        async with self._database.transaction(kiosk.tenant) as db:
+            await admission.lock(db, kiosk)
+            visit = (await db.execute(_visit(kiosk, visit_id))).first()
+            if visit is None:
+                return Refused(Refusal.UNKNOWN)
+            if visit.press_id != live.press_id:
+                return Refused(Refusal.SPENT)
+            if visit.state == VisitState.ADMITTED:
+                known = live.conversation_id or visit.conversation_id
+                row = {"state": VisitState.LIVE, "conversation_id": known}
+                await change(db, kiosk, visit_id, row)
+                await conversations.name(db, kiosk, visit, known)
+        return None
+
+    async def end(
+        self, kiosk: Kiosk, visit_id: str, end: EndVisit, now: datetime
+    ) -> Refused | None:
+        """Close a visit; the first report counts, and only that of the press that began it.
+
+        One that began while the backend was not reachable is admitted now: it took place.
+        """
+        async with self._database.transaction(kiosk.tenant) as db:
+            place = await admission.lock(db, kiosk)
+            visit = (await db.execute(_visit(kiosk, visit_id))).first()
+            if visit is None:
+                return Refused(Refusal.UNKNOWN)
+            if visit.press_id not in (None, end.press_id):
+                return Refused(Refusal.SPENT)
+            if visit.state in _OVER and visit.outcome not in _GUESSES:
+                return None
+            closed_at = now - timedelta(seconds=end.ago_s)
+            began_at = visit.admitted_at or closed_at - timedelta(seconds=end.duration_s)
+            closed: dict[str, object] = {
+                "state": VisitState.CLOSED,
+                "press_id": visit.press_id or end.press_id,
+                "admitted_at": began_at,
+                "closed_at": max(closed_at, began_at),
+                "outcome": end.outcome,
+                "duration_s": end.duration_s,
+                "conversation_id": end.conversation_id or visit.conversation_id,
+            }
+            if visit.state == VisitState.CONFIRMED:  # the provider knows what it took
+                closed["state"] = VisitState.CONFIRMED
+            else:
+                day = place.day(began_at)
+                closed |= await recharge(db, place, visit, end.duration_s, day)
+                await conversations.name(db, kiosk, visit, end.conversation_id)
+            await change(db, kiosk, visit_id, closed)
+            await conversations.add_events(db, kiosk, visit_id, end.events)
+        return None
+
+    async def sweep(self, tenant: str, now: datetime) -> int:
+        """Close what no kiosk reports any more, and expire what nobody used; how many."""
+        lost = sa.and_(
+            visits.c.tenant == tenant,
+            visits.c.state.in_(_OPEN),
+            visits.c.admitted_at < now - _REPORT_WITHIN,
+        )
+        unused = sa.and_(
+            visits.c.tenant == tenant,
+            visits.c.state == VisitState.LEASED,
+            visits.c.expires_at < now,
+        )
+        async with self._database.transaction(tenant) as db:
+            closed = {
+                "state": VisitState.CLOSED,
+                "closed_at": now,
+                "outcome": UNREPORTED,
+            }
+            ended = await db.execute(sa.update(visits).where(lost).values(**closed))
+            expired = sa.update(visits).where(unused).values(state=VisitState.EXPIRED)
+            return ended.rowcount + (await db.execute(expired)).rowcount
+
+    async def latest(self, tenant: str, limit: int, kiosk: str | None = None) -> list[VisitLine]:
+        """The newest visits that somebody pressed for, the newest first."""
+        used = sa.and_(visits.c.tenant == tenant, visits.c.state.in_(_USED))
+        query = (
+            _lines()
+            .where(used if kiosk is None else sa.and_(used, kiosks.c.name == kiosk))
+            .order_by(visits.c.admitted_at.desc(), visits.c.id)
+            .limit(limit)
+        )
+        async with self._database.transaction(tenant) as db:
+            return [_line(row) for row in (await db.execute(query)).all()]
+
+    async def line(self, tenant: str, visit_id: str) -> VisitLine | None:
+        """One visit; None if the tenant has no such."""
+        this = sa.and_(visits.c.tenant == tenant, visits.c.id == visit_id)
+        async with self._database.transaction(tenant) as db:
+            row = (await db.execute(_lines().where(this))).first()
+        return None if row is None else _line(row)
+
+    async def events(self, tenant: str, visit_id: str) -> list[VisitEvent]:
+        """What the kiosk told of a visit, in order."""
+        async with self._database.transaction(tenant) as db:
+            return await conversations.read_events(db, tenant, visit_id)
+
+    async def figures(self, tenant: str, now: datetime) -> Figures:
+        """How much is going on."""
+        under_way = sa.and_(visits.c.tenant == tenant, visits.c.state.in_(_OPEN))
+        counted = sa.select(sa.func.count()).select_from(visits).where(under_way)
+        # The fleet's day is each site's own: the later one, while both go on.
+        this = sa.and_(usage.c.tenant == tenant, usage.c.scope == Scope.FLEET)
+        today = sa.select(usage.c.seconds).where(this, usage.c.day <= now.date())
+        latest = today.order_by(usage.c.day.desc()).limit(1)
+        async with self._database.transaction(tenant) as db:
+            count = (await db.execute(counted)).scalar_one()
+            seconds = (await db.execute(latest)).scalar_one_or_none()
+        return Figures(count, (seconds or 0.0) / 60)
+
+
+async def _guess(
+    db: AsyncConnection, place: Place, visit: sa.Row[Any], outcome: str, now: datetime
+) -> None:
+    """Close a visit that the kiosk says nothing about. It cannot have lasted longer than this."""
+    lasted_s = min((now - visit.admitted_at).total_seconds(), LONGEST_VISIT_S)
+    charge = await recharge(db, place, visit, max(0.0, lasted_s), visit.charged_on)
+    closed = {"state": VisitState.CLOSED, "closed_at": now, "outcome": outcome}
+    await change(db, place.kiosk, visit.id, closed | charge)
+
+
+async def recharge(
+    db: AsyncConnection, place: Place, visit: sa.Row[Any], seconds: float, day: date
+) -> dict[str, object]:
+    """Charge a visit with what it took, instead of what it was charged with before."""
+    day = visit.charged_on or day
+    await admission.charge(db, place, day, seconds - visit.charged_s)
+    return {"charged_s": seconds, "charged_on": day}
+
+
+async def change(
+    db: AsyncConnection, kiosk: Kiosk, visit_id: str, row: Mapping[str, object]
+) -> None:
+    """Change a kiosk's visit."""
+    this = sa.and_(_own(kiosk), visits.c.id == visit_id)
+    await db.execute(sa.update(visits).where(this).values(**row))
+
+
+def _lines() -> sa.Select[Any]:
+    query = sa.select(visits, kiosks.c.name, kiosks.c.site)
+    return query.join_from(visits, kiosks, visits.c.kiosk_id == kiosks.c.id)
+
+
+def _line(row: sa.Row[Any]) -> VisitLine:
+    return VisitLine(
+        row.id,
+        row.name,
+        row.site,
+        VisitState(row.state),
+        row.minted_at,
+        row.admitted_at,
+        row.closed_at,
+        row.outcome,
+        row.duration_s,
+        row.conversation_id,
+        row.press_id,
+    )
+
+
+def _own(kiosk: Kiosk) -> sa.ColumnElement[bool]:
+    return sa.and_(visits.c.tenant == kiosk.tenant, visits.c.kiosk_id == kiosk.id)
+
+
+def _visit(kiosk: Kiosk, visit_id: str) -> sa.Select[Any]:
+    return sa.select(visits).where(_own(kiosk), visits.c.id == visit_id)
+
+
+def _open(kiosk: Kiosk) -> sa.Select[Any]:
+    return sa.select(visits).where(_own(kiosk), visits.c.state.in_(_OPEN))
+
+
+def _of_request(kiosk: Kiosk, request_id: str) -> sa.Select[Any]:
+    columns = (visits.c.id, visits.c.state)
+    return sa.select(*columns).where(_own(kiosk), visits.c.request_id == request_id)

@@ -1,0 +1,34 @@
+"""Everything that is kept, behind one database. No SQL of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import sqlalchemy as sa
+
+from kiosk.backend.books.confirmation import Confirmations
+from kiosk.backend.books.database import Database, open_database
+from kiosk.backend.books.ledger import Ledger
+from kiosk.backend.books.liveness import Liveness
+from kiosk.backend.books.operators import Operators
+from kiosk.backend.books.registry import Registry
+from kiosk.backend.books.rules import Rules
+
+
+class Store:
+    """Who is known, what they may, and what they did; see `open_store`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.registry = Registry(database)
+        self.rules = Rules(database)
+        self.ledger = Ledger(database)
+        self.confirmations = Confirmations(database)
+        self.liveness = Liveness(database)
+        self.operators = Operators(database)
+
+
+@asynccontextmanager
+async def open_store(url: sa.URL) -> AsyncIterator[Store]:
+    """The store in this database, whose tables must be there already (`migrate.is_current`)."""
+    async with open_database(url) as database:
+        yield Store(database)

@@ -1,0 +1,1 @@
+"""CHARACTERS: who the agent is at a kiosk, one TOML file each."""

@@ -1,0 +1,197 @@
+"""What a kiosk asks for. No SQL and no API key: they stand in the store and in the provider."""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from pydantic import JsonValue
+
+from kiosk.backend.books.admission import LONGEST_VISIT_S, Refusal, Refused
+from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.rules import Kiosk
+from kiosk.backend.characters.character import Occasion
+from kiosk.backend.provider.client import ProviderError
+from kiosk.backend.tokens import DeviceToken
+from kiosk.backend.web.problems import (
+    BadKeyError,
+    RefusedError,
+    UnauthorizedError,
+    provider_problem,
+)
+from kiosk.backend.web.requests import is_id
+from kiosk.backend.web.services import Here, Services
+from kiosk.backend.web.stream import Change
+from kiosk.contract import (
+    END_PATH,
+    ENROLL_PATH,
+    HEARTBEAT_PATH,
+    IDEMPOTENCY_HEADER,
+    LIVE_PATH,
+    ROTATE_PATH,
+    START_PATH,
+    VISITS_PATH,
+    EndVisit,
+    Enroll,
+    Grant,
+    Heartbeat,
+    Instructions,
+    LeaseRequest,
+    LiveVisit,
+    NewToken,
+    StartVisit,
+    write_grant,
+)
+
+routes = APIRouter(tags=["kiosk"])
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The kiosk that asks, and the token it shows."""
+
+    kiosk: Kiosk
+    token: DeviceToken
+
+
+async def _authenticate(request: Request, services: Here) -> Shown:
+    token = DeviceToken.bearer(request.headers.get("Authorization", ""))
+    now = datetime.now(UTC)
+    kiosk = await services.store.registry.authenticate(token, now) if token else None
+    if kiosk is not None:
+        # A revoked kiosk is named too: somebody is still switching it on.
+        request.state.kiosk = kiosk.name
+    if token is None or kiosk is None or kiosk.revoked:
+        raise UnauthorizedError
+    return Shown(kiosk, token)
+
+
+Known = Annotated[Shown, Depends(_authenticate)]
+
+
+@routes.post(VISITS_PATH)
+async def grant_visit(
+    request: Request,
+    response: Response,
+    shown: Known,
+    services: Here,
+    wanted: LeaseRequest | None = None,
+    idempotency_key: Annotated[str | None, Header(alias=IDEMPOTENCY_HEADER)] = None,
+) -> dict[str, JsonValue]:
+    """One lease: a credential for one conversation, to be used at the next press."""
+    request_id: str = request.state.request_id
+    key = request_id if idempotency_key is None else idempotency_key
+    if not is_id(key):
+        raise BadKeyError
+    # Before the provider is asked, so that a slow answer never makes a URL look younger.
+    minted_at = datetime.now(UTC)
+    kiosk = shown.kiosk
+    refused = await services.store.ledger.may_lease(kiosk, key, minted_at)
+    if refused is not None:
+        services.metrics.refused(refused.refusal, refused.scope)
+        raise RefusedError(refused)
+    wanted = wanted or LeaseRequest()
+    grant = await _mint(services, request_id, wanted)
+    expires_at = minted_at + timedelta(seconds=grant.life_s)
+    lease = Lease(key, grant.conversation_id, minted_at, expires_at)
+    visit_id = await services.store.ledger.lease(kiosk, lease)
+    if visit_id is None:
+        raise RefusedError(Refused(Refusal.SPENT))
+    services.metrics.visit("leased")
+    response.headers["Cache-Control"] = "no-store"
+    grant = replace(grant, visit_id=visit_id, max_s=LONGEST_VISIT_S)
+    return write_grant(await _in_character(services, kiosk, wanted, grant, minted_at))
+
+
+@routes.post(START_PATH, status_code=204)
+async def start_visit(visit_id: str, start: StartVisit, shown: Known, services: Here) -> None:
+    """Somebody pressed: may the visit go on?"""
+    refused = await services.store.ledger.start(shown.kiosk, visit_id, start, datetime.now(UTC))
+    _tell(services, shown.kiosk, visit_id, "admitted", refused)
+
+
+@routes.post(LIVE_PATH, status_code=204)
+async def visit_is_live(visit_id: str, live: LiveVisit, shown: Known, services: Here) -> None:
+    """The conversation is open."""
+    _tell(
+        services,
+        shown.kiosk,
+        visit_id,
+        "live",
+        await services.store.ledger.live(shown.kiosk, visit_id, live),
+    )
+
+
+@routes.post(END_PATH, status_code=204)
+async def end_visit(visit_id: str, end: EndVisit, shown: Known, services: Here) -> None:
+    """How the visit went."""
+    refused = await services.store.ledger.end(shown.kiosk, visit_id, end, datetime.now(UTC))
+    _tell(services, shown.kiosk, visit_id, "closed", refused)
+
+
+@routes.post(HEARTBEAT_PATH)
+async def heartbeat(beat: Heartbeat, shown: Known, services: Here) -> Instructions:
+    """How the kiosk is, and what it should do."""
+    services.store.liveness.beat(shown.kiosk, beat, datetime.now(UTC))
+    fleet = await services.store.rules.instructions(shown.kiosk)
+    return fleet.model_copy(update={"rotate": shown.kiosk.token_is_old})
+
+
+@routes.post(ROTATE_PATH)
+async def rotate(response: Response, shown: Known, services: Here) -> NewToken:
+    """A second token. The one shown opens until the new one is first used."""
+    new = DeviceToken.new()
+    await services.store.registry.rotate(shown.kiosk, shown.token, new, datetime.now(UTC))
+    response.headers["Cache-Control"] = "no-store"
+    return NewToken(device_token=new.reveal(), name=shown.kiosk.name)
+
+
+@routes.post(ENROLL_PATH)
+async def enroll(response: Response, enroll: Enroll, services: Here) -> NewToken:
+    """A token for the kiosk that this one-time code is for."""
+    token = DeviceToken.new()
+    name = await services.store.registry.redeem(enroll.code, token, datetime.now(UTC))
+    if name is None:
+        raise UnauthorizedError
+    response.headers["Cache-Control"] = "no-store"
+    return NewToken(device_token=token.reveal(), name=name)
+
+
+def _tell(
+    services: Services, kiosk: Kiosk, visit_id: str, event: str, refused: Refused | None
+) -> None:
+    if refused is not None:
+        services.metrics.refused(refused.refusal, refused.scope)
+        raise RefusedError(refused)
+    services.metrics.visit(event)
+    services.hub.tell(Change(kiosk.tenant, "visit", visit_id))
+
+
+async def _mint(services: Services, request_id: str, wanted: LeaseRequest) -> Grant:
+    began_s = time.monotonic()
+    try:
+        grant = await services.provider.mint(request_id, wanted.transport)
+    except ProviderError as error:
+        services.metrics.minted(provider_problem(error).slug, time.monotonic() - began_s)
+        raise
+    services.metrics.minted("ok", time.monotonic() - began_s)
+    return grant
+
+
+async def _in_character(
+    services: Services, kiosk: Kiosk, wanted: LeaseRequest, grant: Grant, now: datetime
+) -> Grant:
+    if not services.characters:
+        return grant
+    assigned = await services.store.rules.assigned(kiosk)
+    character = services.characters.get(assigned.character or "")
+    if character is None:
+        return grant
+    local = now.astimezone(assigned.zone)
+    occasion = Occasion(kiosk.name, kiosk.site, wanted.language or "", local)
+    return replace(
+        grant,
+        overrides=character.overrides(occasion),
+        dynamic_variables=character.dynamic_variables(occasion),
+    )

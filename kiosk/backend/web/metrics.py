@@ -1,0 +1,74 @@
+"""What the server counts, for Prometheus. No routes, no SQL.
+
+No id, no name of a kiosk and no text of anybody's is ever a label: a fleet of 20,000 has as many
+series as a fleet of five.
+"""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_PREFIX = "kiosk_backend_"
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """One server's figures. `provider`: what came of asking the provider last."""
+
+    def __init__(self) -> None:
+        self.provider = "not asked yet"
+        self._registry = CollectorRegistry()
+        self._http = self._histogram("http_request_seconds", "Answers", "route", "method", "status")
+        self._mint = self._histogram("mint_seconds", "The provider's answers", "result")
+        self._refusals = self._counter("refusals", "Visits refused", "reason", "scope")
+        self._visits = self._counter("visits", "Visits by what became of them", "event")
+        self._webhooks = self._counter("webhooks", "Deliveries", "type", "result")
+        self._open = self._gauge("visits_open", "Visits under way")
+        self._kiosks = self._gauge("kiosks", "Kiosks by presence", "presence")
+        self._minutes = self._gauge("minutes_today", "Minutes charged to the fleets today")
+        self._stream = self._gauge("stream_clients", "Operators who watch")
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One request was answered."""
+        self._http.labels(route, method, str(status)).observe(seconds)
+
+    def minted(self, result: str, seconds: float) -> None:
+        """The provider was asked for a credential; `result` is "ok" or the problem's slug."""
+        self.provider = result
+        self._mint.labels(result).observe(seconds)
+
+    def refused(self, reason: str, scope: str | None) -> None:
+        """A visit was not let begin."""
+        self._refusals.labels(reason, scope or "").inc()
+
+    def visit(self, event: str) -> None:
+        """A visit was leased, admitted, live, closed or confirmed."""
+        self._visits.labels(event).inc()
+
+    def webhook(self, kind: str, result: str) -> None:
+        """A delivery was taken, or not."""
+        self._webhooks.labels(kind, result).inc()
+
+    def watching(self, change: int) -> None:
+        """An operator began or ceased to watch."""
+        self._stream.inc(change)
+
+    def render(self, visits_open: int, minutes_today: float, kiosks: Mapping[str, int]) -> bytes:
+        """The page, with what the database says at this moment."""
+        self._open.set(visits_open)
+        self._minutes.set(minutes_today)
+        for presence, count in kiosks.items():
+            self._kiosks.labels(presence).set(count)
+        return generate_latest(self._registry)
+
+    def _histogram(self, name: str, what: str, *labels: str) -> Histogram:
+        registry = self._registry
+        return Histogram(_PREFIX + name, what, labels, registry=registry, buckets=_SECONDS)
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(_PREFIX + name, what, labels, registry=self._registry)
+
+    def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(_PREFIX + name, what, labels, registry=self._registry)

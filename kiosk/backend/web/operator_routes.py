@@ -1,0 +1,253 @@
+"""What operators ask for and change, each with a token of their own and a role. No SQL."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from kiosk.backend.books.liveness import Presence
+from kiosk.backend.books.operators import Operator, Role
+from kiosk.backend.books.rules import Scope
+from kiosk.backend.tokens import OperatorToken, new_code
+from kiosk.backend.web.metrics import CONTENT_TYPE
+from kiosk.backend.web.problems import ForbiddenError, MissingError, UnauthorizedError
+from kiosk.backend.web.services import Here, Services
+from kiosk.backend.web.stream import Change, Watcher
+
+routes = APIRouter(tags=["operator"])
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+STREAM_PATH = "/v1/stream"
+METRICS_PATH = "/metrics"
+
+# A comment now and then keeps proxies from thinking that nobody is there.
+_SIGN_OF_LIFE_S = 15.0
+_SIGN_OF_LIFE = ": still here\n\n"
+
+Name = Annotated[str, Field(pattern=NAME)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+class PauseRequest(BaseModel):
+    """What to pause: the fleet, or the site or kiosk of this name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scope: Scope
+    name: Annotated[str, Field(pattern=f"{NAME}|^$")] = ""
+
+
+class LimitChange(BaseModel):
+    """A line of limits; the name "" is the fleet, or any site or kiosk without a line of its own.
+    What is left out stays as it is, and null is no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scope: Scope
+    name: Annotated[str, Field(pattern=f"{NAME}|^$")] = ""
+    minutes_per_day: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    at_once: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    presses_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+
+
+class Invitation(BaseModel):
+    """A kiosk that is to come."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    site: Annotated[str, Field(pattern=f"{NAME}|^$")] = ""
+
+
+def _may(needed: Role) -> Callable[..., Any]:
+    async def authenticate(request: Request, services: Here) -> Operator:
+        token = OperatorToken.bearer(request.headers.get("Authorization", ""))
+        operator = await services.store.operators.authenticate(token) if token else None
+        if operator is None:
+            raise UnauthorizedError
+        request.state.operator = operator.name
+        if not operator.role.may(needed):
+            raise ForbiddenError
+        return operator
+
+    return authenticate
+
+
+Viewer = Annotated[Operator, Depends(_may(Role.VIEWER))]
+Switcher = Annotated[Operator, Depends(_may(Role.OPERATOR))]
+Admin = Annotated[Operator, Depends(_may(Role.ADMIN))]
+
+
+@routes.get("/v1/kiosks")
+async def list_kiosks(who: Viewer, services: Here) -> list[dict[str, Any]]:
+    """Every kiosk by name: where it is, how it is, what it runs."""
+    lines = await services.store.liveness.kiosks(who.tenant, datetime.now(UTC))
+    return [asdict(line) for line in lines]
+
+
+@routes.get("/v1/visits")
+async def list_visits(
+    who: Viewer, services: Here, limit: Limit = 50, kiosk: Annotated[str | None, Query()] = None
+) -> list[dict[str, Any]]:
+    """The latest visits, the newest first."""
+    lines = await services.store.ledger.latest(who.tenant, limit, kiosk)
+    return [asdict(line) for line in lines]
+
+
+@routes.get("/v1/visits/{visit_id}/events")
+async def list_events(visit_id: str, who: Viewer, services: Here) -> list[dict[str, Any]]:
+    """What happened in a visit, in order."""
+    return [
+        event.model_dump() for event in await services.store.ledger.events(who.tenant, visit_id)
+    ]
+
+
+@routes.get("/v1/audit")
+async def list_changes(who: Admin, services: Here, limit: Limit = 50) -> list[dict[str, Any]]:
+    """Who changed what, the newest first."""
+    return [asdict(line) for line in await services.store.operators.audit(who.tenant, limit)]
+
+
+@routes.get("/v1/pauses")
+async def list_pauses(who: Viewer, services: Here) -> list[PauseRequest]:
+    """All that is paused."""
+    paused = await services.store.rules.paused(who.tenant)
+    return [PauseRequest(scope=scope, name=name) for scope, name in paused]
+
+
+@routes.post("/v1/pauses", status_code=204)
+async def pause(pause: PauseRequest, who: Switcher, services: Here) -> None:
+    """Let no visit begin there."""
+    await _require(services, who, pause.scope, pause.name)
+    await services.store.rules.pause(who.tenant, pause.scope, pause.name, datetime.now(UTC))
+    await _record(services, who, "paused", f"{pause.scope} {pause.name}")
+
+
+@routes.post("/v1/pauses/end", status_code=204)
+async def resume(pause: PauseRequest, who: Switcher, services: Here) -> None:
+    """Let visits begin again there."""
+    await services.store.rules.resume(who.tenant, pause.scope, pause.name)
+    await _record(services, who, "resumed", f"{pause.scope} {pause.name}")
+
+
+@routes.get("/v1/limits")
+async def list_limits(who: Viewer, services: Here) -> list[dict[str, Any]]:
+    """Every line of limits."""
+    return [asdict(line) for line in await services.store.rules.limits(who.tenant)]
+
+
+@routes.post("/v1/limits")
+async def change_limit(change: LimitChange, who: Admin, services: Here) -> dict[str, Any]:
+    """Change a line of limits, and see it whole."""
+    if change.name:
+        await _require(services, who, change.scope, change.name)
+    given = change.model_dump(exclude_unset=True, exclude={"scope", "name"})
+    line = await services.store.rules.set_limit(who.tenant, change.scope, change.name, given)
+    told = ", ".join(f"{key}={value}" for key, value in given.items())
+    await _record(services, who, "limited", f"{change.scope} {change.name}: {told}")
+    return asdict(line)
+
+
+@routes.post("/v1/enrolment-codes")
+async def invite(
+    invitation: Invitation, response: Response, who: Admin, services: Here
+) -> dict[str, str]:
+    """A one-time code for a kiosk that is to come; it is good for ten minutes."""
+    code, now = new_code(), datetime.now(UTC)
+    invited = await services.store.registry.invite(
+        who.tenant, invitation.name, invitation.site, code, now
+    )
+    if not invited:
+        raise MissingError("enrolled-already")
+    await _record(services, who, "invited", invitation.name)
+    response.headers["Cache-Control"] = "no-store"
+    return {"code": code}
+
+
+@routes.post("/v1/kiosks/{name}/revoke", status_code=204)
+async def revoke(name: str, who: Admin, services: Here) -> None:
+    """Shut a kiosk out, at once."""
+    if not await services.store.registry.revoke(who.tenant, name, datetime.now(UTC)):
+        raise MissingError("kiosk-unknown")
+    await _record(services, who, "revoked", name)
+
+
+@routes.get(STREAM_PATH)
+async def stream(who: Viewer, services: Here) -> StreamingResponse:
+    """Server-sent events: `visit` and `kiosk` with the line as it is now, `missed` when more
+    happened than was told."""
+    watching = services.hub.watching(who.tenant)
+    watcher = watching.__enter__()
+    if watcher is None:
+        watching.__exit__(None, None, None)
+        raise MissingError("too-many-watchers")
+
+    async def told() -> AsyncIterator[str]:
+        services.metrics.watching(1)
+        try:
+            yield _SIGN_OF_LIFE
+            async for change in _changes(watcher):
+                yield _SIGN_OF_LIFE if change is None else await _event(services, who, change)
+        finally:
+            services.metrics.watching(-1)
+            watching.__exit__(None, None, None)
+
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
+
+
+@routes.get(METRICS_PATH)
+async def metrics(_who: Viewer, services: Here) -> Response:
+    """The server's figures in Prometheus' words, over all tenants: sums, and nobody's name."""
+    now = datetime.now(UTC)
+    visits_open, minutes, presences = 0, 0.0, Counter[str](dict.fromkeys(Presence, 0))
+    for tenant in await services.store.registry.tenants():
+        figures = await services.store.ledger.figures(tenant, now)
+        visits_open += figures.visits_open
+        minutes += figures.minutes_today
+        for line in await services.store.liveness.kiosks(tenant, now):
+            presences[line.presence] += 1
+    page = services.metrics.render(visits_open, minutes, presences)
+    return Response(page, media_type=CONTENT_TYPE)
+
+
+async def _changes(watcher: Watcher) -> AsyncIterator[Change | None]:
+    """Each change; None after a while without any."""
+    while True:
+        try:
+            async with asyncio.timeout(_SIGN_OF_LIFE_S):
+                change = await watcher.next()
+        except TimeoutError:
+            yield None
+            continue
+        if change is None:
+            return
+        yield change
+
+
+async def _event(services: Services, who: Operator, change: Change) -> str:
+    line: dict[str, Any] = {}
+    if change.kind == "visit":
+        found = await services.store.ledger.line(who.tenant, change.id)
+        line = {} if found is None else asdict(found)
+    elif change.kind == "kiosk":
+        kiosk = await services.store.liveness.kiosk(who.tenant, change.id, datetime.now(UTC))
+        line = {} if kiosk is None else asdict(kiosk)
+    return f"event: {change.kind}\ndata: {json.dumps(line, default=str)}\n\n"
+
+
+async def _require(services: Services, who: Operator, scope: Scope, name: str) -> None:
+    if not await services.store.registry.knows(who.tenant, scope, name):
+        raise MissingError(f"{scope}-unknown")
+
+
+async def _record(services: Services, who: Operator, action: str, subject: str) -> None:
+    now = datetime.now(UTC)
+    await services.store.operators.record(who.tenant, who.name, action, subject.strip(), now)

@@ -1,0 +1,35 @@
+"""What the routes work with, and how they get at it. No logic."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+from pydantic import SecretStr
+
+from kiosk.backend.books.store import Store
+from kiosk.backend.characters.character import Character
+from kiosk.backend.provider.client import Provider
+from kiosk.backend.web.metrics import Metrics
+from kiosk.backend.web.stream import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Made once by the server; the routes keep nothing of their own."""
+
+    store: Store
+    provider: Provider
+    characters: Mapping[str, Character] = field(default_factory=dict)
+    webhook_secrets: Sequence[SecretStr] = ()
+    store_transcripts: bool = False
+    hub: Hub = field(default_factory=Hub)
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Here = Annotated[Services, Depends(_services)]

@@ -1,0 +1,171 @@
+"""Tells whoever watches that something changed: in this process, and on PostgreSQL in the others.
+
+A change is a name only; who hears it reads the row, within its own tenant's rights. Between
+replicas it goes by NOTIFY, sent in batches and never by the transaction that made the change: a
+NOTIFY holds a lock of the whole database until its transaction ends.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from kiosk.backend.books.database import Database, DatabaseDownError
+
+log = logging.getLogger(__name__)
+
+_CHANNEL = "kiosk_changes"
+# What a watcher may be behind, and what may wait to be told to others; the oldest are dropped, and
+# the watcher learns that something was.
+_BEHIND = 256
+_BATCH_S = 0.05
+_RETRY_S = 2.0
+MAX_WATCHERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something of this tenant's is not what it was. `kind` "missed": more than was told."""
+
+    tenant: str
+    kind: Literal["visit", "kiosk", "missed"]
+    id: str
+
+
+class Watcher:
+    """What one operator has yet to be told; ends when the hub closes."""
+
+    def __init__(self) -> None:
+        self._changes: deque[Change] = deque(maxlen=_BEHIND)
+        self._missed = False
+        self._ready = asyncio.Event()
+        self._closed = False
+
+    def tell(self, change: Change) -> None:
+        """Never waits."""
+        if change in self._changes:
+            return  # it will be read as it is then
+        self._missed = self._missed or len(self._changes) == _BEHIND
+        self._changes.append(change)
+        self._ready.set()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._closed = True
+        self._ready.set()
+
+    async def next(self) -> Change | None:
+        """The next change; None at the end."""
+        await self._ready.wait()
+        if self._closed:
+            return None
+        change = self._changes.popleft()
+        if self._missed:
+            self._missed = False
+            self._changes.clear()
+            change = Change(change.tenant, "missed", "")
+        if not self._changes:
+            self._ready.clear()
+        return change
+
+
+class Hub:
+    """The watchers of one process. `run` is the task that joins it to the other replicas."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[Watcher, str] = {}
+        self._origin = secrets.token_hex(4)
+        self._outbox: deque[Change] | None = None  # there is nobody to tell
+        self._closed = False
+        self.joined = asyncio.Event()  # the others are heard
+
+    @contextlib.contextmanager
+    def watching(self, tenant: str) -> Iterator[Watcher | None]:
+        """A watcher of this tenant's changes for as long as the block; None if there are too many
+        already."""
+        if len(self._watchers) >= MAX_WATCHERS or self._closed:
+            yield None
+            return
+        watcher = Watcher()
+        self._watchers[watcher] = tenant
+        try:
+            yield watcher
+        finally:
+            del self._watchers[watcher]
+
+    def tell(self, change: Change) -> None:
+        """Tell everybody, here and elsewhere."""
+        self._tell_here(change)
+        if self._outbox is not None:
+            self._outbox.append(change)
+
+    def close(self) -> None:
+        """The server stops: let every watcher go."""
+        self._closed = True
+        for watcher in self._watchers:
+            watcher.close()
+
+    async def run(self, database: Database) -> None:
+        """Tell the other replicas, and hear them, until cancelled; returns where there are none."""
+        if not database.has_replicas:
+            return
+        self._outbox = deque(maxlen=_BEHIND * 16)
+        while True:
+            try:
+                async with self._listening(database) as lost:
+                    while not lost.is_set():
+                        await self._send(database)
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(_BATCH_S):
+                                await lost.wait()
+            except (DBAPIError, DatabaseDownError, OSError) as error:
+                log.warning("no word to or from other replicas: %s", type(error).__name__)
+            await asyncio.sleep(_RETRY_S)
+
+    @asynccontextmanager
+    async def _listening(self, database: Database) -> AsyncIterator[asyncio.Event]:
+        lost = asyncio.Event()
+        async with database.driver() as driver:
+
+            def heard(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+                self._hear(payload)
+
+            driver.add_termination_listener(lambda _: lost.set())
+            await driver.add_listener(_CHANNEL, heard)
+            self.joined.set()
+            try:
+                yield lost
+            finally:
+                self.joined.clear()
+
+    async def _send(self, database: Database) -> None:
+        if not self._outbox:
+            return
+        changes = dict.fromkeys(self._outbox)
+        self._outbox.clear()
+        statement = sa.select(sa.func.pg_notify(_CHANNEL, sa.bindparam("payload")))
+        async with database.anywhere() as db:
+            for change in changes:
+                told = [self._origin, change.tenant, change.kind, change.id]
+                await db.execute(statement, {"payload": json.dumps(told)})
+
+    def _hear(self, payload: str) -> None:
+        # Whoever may connect to the database may send one.
+        with contextlib.suppress(ValueError, TypeError):
+            origin, tenant, kind, name = json.loads(payload)
+            if origin != self._origin and kind in ("visit", "kiosk"):
+                self._tell_here(Change(str(tenant), kind, str(name)))
+
+    def _tell_here(self, change: Change) -> None:
+        for watcher, tenant in self._watchers.items():
+            if tenant == change.tenant:
+                watcher.tell(change)

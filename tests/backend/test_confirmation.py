@@ -1,0 +1,247 @@
+"""The provider's word: by webhook or asked for, booked once, and the last."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from kiosk.backend import upkeep
+from kiosk.backend.books.confirmation import Heard, ProviderReport, Source
+
+from .conftest import AGENT_ID, WEBHOOK_SECRET, Backend
+from .test_ledger import END, latest, lease, problem, start, tell
+
+WORDS = "where is the whale"
+
+
+def call(conversation_id: str = "conv_0", **metadata: object) -> dict[str, Any]:
+    told = {"call_duration_secs": 30, "start_time_unix_secs": 1_790_000_000, **metadata}
+    return {
+        "type": "post_call_transcription",
+        "event_timestamp": 1_790_000_030,
+        "data": {
+            "agent_id": AGENT_ID,
+            "conversation_id": conversation_id,
+            "status": "done",
+            "transcript": [{"role": "user", "message": WORDS}],
+            "metadata": told,
+        },
+    }
+
+
+async def deliver(
+    backend: Backend, body: object, secret: str = WEBHOOK_SECRET, age_s: int = 0
+) -> httpx2.Response:
+    content = json.dumps(body).encode()
+    at = int(datetime.now(UTC).timestamp()) - age_s
+    signature = hmac.new(secret.encode(), f"{at}.".encode() + content, hashlib.sha256).hexdigest()
+    headers = {"ElevenLabs-Signature": f"t={at},v0={signature}"}
+    return await backend.client.post("/v1/webhooks/elevenlabs", content=content, headers=headers)
+
+
+async def used_s(backend: Backend) -> float:
+    [(seconds,)] = await backend.place.sql("select seconds from usage where scope = 'fleet'")
+    return float(seconds)
+
+
+async def visited(backend: Backend, key: str = "lease-1") -> str:
+    visit_id = await lease(backend, key)
+    assert (await start(backend, visit_id)).status_code == 204
+    assert (await tell(backend, visit_id, "end", END)).status_code == 204
+    return visit_id
+
+
+async def test_a_webhook_has_the_last_word_on_what_a_visit_took(backend: Backend) -> None:
+    await visited(backend)
+    assert await used_s(backend) == 12.5
+    answer = await deliver(backend, call())
+    assert (answer.status_code, answer.json()) == (200, {"result": "confirmed"})
+    [visit] = await latest(backend)
+    assert (visit.state, visit.outcome) == ("confirmed", "hung_up")
+    assert await used_s(backend) == 30
+    for _ in range(2):
+        assert (await deliver(backend, call(call_duration_secs=9999))).json() == {"result": "known"}
+    assert await used_s(backend) == 30
+
+
+async def test_nobodys_words_are_kept_unless_an_operator_wants_it(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    await visited(backend)
+    await deliver(backend, call())
+    assert await backend.place.sql("select count(*) from transcripts") == [(0,)]
+    assert WORDS not in caplog.text
+    object.__setattr__(backend.services, "store_transcripts", True)
+    await visited(backend, "lease-2")
+    await deliver(backend, call("conv_1"))
+    [(conversation_id, turns)] = await backend.place.sql(
+        "select conversation_id, turns from transcripts"
+    )
+    assert conversation_id == "conv_1"
+    assert WORDS in str(turns)
+    assert WORDS not in caplog.text
+    await upkeep.purge(backend.services, timedelta(days=1))
+    assert await backend.place.sql("select count(*) from transcripts") == [(1,)]
+    await upkeep.purge(backend.services, timedelta(seconds=-1))
+    assert await backend.place.sql("select count(*) from transcripts") == [(0,)]
+    assert (await deliver(backend, call("conv_1"))).json() == {"result": "known"}
+    assert await backend.place.sql("select count(*) from transcripts") == [(0,)], "for good"
+
+
+async def test_the_kiosks_report_may_come_after_the_providers(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    await start(backend, visit_id)
+    await deliver(backend, call())
+    [visit] = await latest(backend)
+    assert (visit.state, visit.outcome) == ("confirmed", "unreported")
+    await tell(backend, visit_id, "end", END)
+    [visit] = await latest(backend)
+    assert (visit.state, visit.outcome, visit.duration_s) == ("confirmed", "hung_up", 12.5)
+    assert await used_s(backend) == 30
+
+
+async def test_a_conversation_that_no_press_was_told_of_is_booked_and_named(
+    backend: Backend,
+) -> None:
+    await lease(backend)
+    assert (await deliver(backend, call())).json() == {"result": "confirmed"}
+    [visit] = await latest(backend)
+    assert (visit.state, visit.outcome) == ("confirmed", "unadmitted")
+    assert visit.admitted_at == datetime.fromtimestamp(1_790_000_000, UTC)
+    assert await used_s(backend) == 30
+
+
+async def test_every_credential_that_was_minted_is_accounted_for(backend: Backend) -> None:
+    for _ in range(3):  # the same request: a kiosk, or a thief, that asks again and again
+        await lease(backend)
+    for number in (0, 1, 2):
+        answer = await deliver(backend, call(f"conv_{number}"))
+        assert answer.json() == {"result": "confirmed"}
+    assert [visit.outcome for visit in await latest(backend)] == ["unadmitted"] * 3
+    assert await used_s(backend) == 90
+
+
+async def test_a_credential_that_was_never_used_costs_nothing(backend: Backend) -> None:
+    await lease(backend)
+    failure = {
+        "type": "call_initiation_failure",
+        "event_timestamp": 1_790_000_000,
+        "data": {"agent_id": AGENT_ID, "conversation_id": "conv_0", "failure_reason": "unknown"},
+    }
+    assert (await deliver(backend, failure)).json() == {"result": "confirmed"}
+    assert await latest(backend) == []
+    assert await backend.place.sql("select count(*) from usage") == [(0,)]
+
+
+async def test_a_conversation_of_somebody_elses_is_none_of_ours(backend: Backend) -> None:
+    answer = await deliver(backend, call("conv_elsewhere"))
+    assert (answer.status_code, answer.json()) == (200, {"result": "unknown"})
+
+
+async def test_recordings_are_refused_and_what_is_new_is_ignored(backend: Backend) -> None:
+    audio = {
+        "type": "post_call_audio",
+        "event_timestamp": 1_790_000_000,
+        "data": {"agent_id": AGENT_ID, "conversation_id": "conv_0", "full_audio": "AAAA"},
+    }
+    assert (await deliver(backend, audio)).json() == {"result": "refused"}
+    new = {"type": "something_new", "event_timestamp": 1_790_000_000, "data": {}}
+    assert (await deliver(backend, new)).json() == {"result": "ignored"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "age_s"), [("wsec_another", 0), (WEBHOOK_SECRET, 3600), (WEBHOOK_SECRET, -3600)]
+)
+async def test_what_is_not_signed_now_and_by_the_provider_is_refused(
+    backend: Backend, secret: str, age_s: int
+) -> None:
+    await visited(backend)
+    answer = await deliver(backend, call(), secret, age_s)
+    assert (answer.status_code, problem(answer)) == (401, "unsigned")
+    assert (await latest(backend))[0].state == "closed"
+
+
+async def test_what_is_signed_and_makes_no_sense_is_told_so(backend: Backend) -> None:
+    answer = await deliver(backend, {"type": "post_call_transcription", "data": {}})
+    assert (answer.status_code, problem(answer)) == (422, "invalid")
+
+
+async def test_a_delivery_may_be_long_and_not_endless(backend: Backend) -> None:
+    long = call()
+    long["data"]["transcript"] *= 20_000
+    await visited(backend)
+    assert (await deliver(backend, long)).json() == {"result": "confirmed"}
+    long["data"]["transcript"] *= 3
+    assert (await deliver(backend, long)).status_code == 413
+
+
+async def test_what_no_webhook_told_is_asked_for(backend: Backend) -> None:
+    await visited(backend)
+    await lease(backend, "lease-2")
+    began = int(datetime.now(UTC).timestamp())
+    backend.fake.conversations = [
+        {"conversation_id": "conv_0", "status": "done", "call_duration_secs": 33, "cost": 210},
+        {"conversation_id": "conv_1", "status": "in-progress", "call_duration_secs": 0},
+        {"conversation_id": "conv_else", "status": "done", "call_duration_secs": 5},
+        {"conversation_id": 7},
+    ]
+    for line in backend.fake.conversations:
+        line.setdefault("start_time_unix_secs", began)
+    await upkeep.reconcile(backend.services)
+    [visit] = await latest(backend)
+    assert (visit.state, visit.conversation_id) == ("confirmed", "conv_0")
+    assert await used_s(backend) == 33
+    rows = await backend.place.sql("select id, confirmed_by, cost from conversations order by id")
+    assert rows == [("conv_0", "reconciled", 210), ("conv_1", None, None)]
+    asked = backend.fake.requests[-1].query_params
+    assert began - 700 < int(asked["call_start_after_unix"]) <= began
+
+
+async def test_two_words_at_once_are_booked_once(backend: Backend) -> None:
+    await visited(backend)
+    report = ProviderReport("conv_0", "done", 40.0)
+    confirmations = backend.store.confirmations
+    now = datetime.now(UTC)
+    heard = await asyncio.gather(
+        *(confirmations.confirm(report, Source.WEBHOOK, now) for _ in range(6))
+    )
+    assert sorted(each for each, _ in heard) == [Heard.CONFIRMED] + [Heard.KNOWN] * 5
+    assert await used_s(backend) == 40
+
+
+async def test_events_are_kept_once_and_in_order(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    await start(backend, visit_id)
+    live = {"press_id": "press-1", "conversation_id": "conv_0"}
+    assert (await tell(backend, visit_id, "live", live)).status_code == 204
+    assert (await latest(backend))[0].state == "live"
+    events = [
+        {"sequence": 1, "at_s": 0.4, "what": "connected", "fields": {"input_format": "pcm_16000"}},
+        {"sequence": 2, "at_s": 8.0, "what": "interrupted"},
+    ]
+    for _ in range(2):
+        assert (await tell(backend, visit_id, "end", {**END, "events": events})).status_code == 204
+    kept = await backend.store.ledger.events("default", visit_id)
+    assert [(event.sequence, event.what) for event in kept] == [
+        (1, "connected"),
+        (2, "interrupted"),
+    ]
+    assert kept[0].fields == {"input_format": "pcm_16000"}
+    assert await backend.store.ledger.events("other", visit_id) == []
+
+
+@pytest.mark.parametrize("numbers", [(2,), (1, 3), (1, 1), (2, 1), (0, 1)])
+async def test_events_with_a_gap_or_a_duplicate_are_refused(
+    backend: Backend, numbers: tuple[int, ...]
+) -> None:
+    events = [{"sequence": n, "at_s": 1, "what": "connected"} for n in numbers]
+    answer = await tell(backend, await lease(backend), "end", {**END, "events": events})
+    assert (answer.status_code, problem(answer)) == (422, "invalid")
+    spoken = [{"sequence": 1, "at_s": 1, "what": "said", "fields": {"text": "where is it"}}]
+    answer = await tell(backend, await lease(backend), "end", {**END, "events": spoken})
+    assert answer.status_code == 422, "nobody's words"

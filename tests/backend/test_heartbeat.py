@@ -1,0 +1,118 @@
+"""How a kiosk is, by its own word only; and what it is told."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from kiosk.backend.books.liveness import Presence
+from kiosk.backend.books.rules import Scope
+from kiosk.backend.books.store import open_store
+from kiosk.contract import Heartbeat
+
+from .conftest import Backend, Place, enrolled
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+BEAT = {"boot_id": "boot-1", "sequence": 1, "state": "idle", "version": "0.1.0"}
+
+
+async def beat(backend: Backend, **fields: Any) -> httpx2.Response:
+    bearer = {"Authorization": f"Bearer {backend.token.reveal()}"}
+    return await backend.client.post("/v1/heartbeat", json={**BEAT, **fields}, headers=bearer)
+
+
+async def test_a_kiosk_is_told_what_its_fleet_is_told(backend: Backend) -> None:
+    answer = await beat(backend)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "next_s": 60.0,
+        "policy": None,
+        "paused": False,
+        "rotate": False,
+        "target_version": None,
+    }
+    fleet = {"lease_policy": "open_hours", "target_version": "1.2.0"}
+    await backend.store.rules.set_fleet("default", fleet)
+    await backend.store.rules.pause("default", Scope.SITE, "north", NOW)
+    told = (await beat(backend)).json()
+    assert (told["policy"], told["target_version"], told["paused"]) == ("open_hours", "1.2.0", True)
+    await backend.place.sql("update kiosk_credentials set created_at = '2020-01-01'")
+    assert (await beat(backend)).json()["rotate"] is True
+
+
+async def test_heartbeats_wait_and_are_written_together(backend: Backend) -> None:
+    liveness = backend.store.liveness
+    now = datetime.now(UTC)
+    for sequence in (1, 2, 3):
+        await beat(backend, sequence=sequence, counters={"visits": sequence})
+    [line] = await liveness.kiosks("default", now)
+    assert line.presence is Presence.NEVER_SEEN
+    assert await liveness.flush() == [("default", backend.kiosk.id)]
+    [line] = await liveness.kiosks("default", now)
+    assert (line.presence, line.state, line.version) == (Presence.ONLINE, "idle", "0.1.0")
+    assert line.counters == {"visits": 3}
+    assert await liveness.flush() == []
+    await beat(backend, sequence=4)
+    assert await liveness.flush() == [], "nothing that anybody watches is another"
+    await beat(backend, sequence=5, state="listening")
+    assert await liveness.flush() == [("default", backend.kiosk.id)]
+
+
+async def test_a_kiosk_that_is_silent_is_stale_and_then_offline(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        store.liveness.beat(kiosk, Heartbeat(**BEAT), NOW)  # type: ignore[arg-type]
+        await store.liveness.flush()
+        seen = []
+        for minutes in (1, 3, 6):
+            [line] = await store.liveness.kiosks("default", NOW + timedelta(minutes=minutes))
+            seen.append(line.presence)
+        assert seen == [Presence.ONLINE, Presence.STALE, Presence.OFFLINE]
+        await store.registry.revoke("default", "lobby", NOW)
+        [line] = await store.liveness.kiosks("default", NOW)
+        assert line.presence is Presence.REVOKED
+
+
+async def test_two_kiosks_with_one_token_give_themselves_away(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+
+        async def boots(boot_id: str) -> bool:
+            heartbeat = Heartbeat.model_validate({**BEAT, "boot_id": boot_id})
+            store.liveness.beat(kiosk, heartbeat, NOW)
+            await store.liveness.flush()
+            [line] = await store.liveness.kiosks("default", NOW)
+            return line.cloned_at is not None
+
+        assert not await boots("a")
+        assert not await boots("b"), "it was started again"
+        assert not await boots("c")
+        assert await boots("b"), "a start that is over does not come back"
+        assert await boots("b"), "and that is not forgotten"
+
+
+async def test_what_cannot_be_written_waits_on(backend: Backend) -> None:
+    await beat(backend)
+    await backend.place.sql("alter table liveness rename to gone")
+    with pytest.raises(Exception, match="liveness"):
+        await backend.store.liveness.flush()
+    await backend.place.sql("alter table gone rename to liveness")
+    assert await backend.store.liveness.flush() == [("default", backend.kiosk.id)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": "Hello visitor, how are you"},
+        {"sequence": 0},
+        {"counters": {"visits": -1}},
+        {"counters": {"what was said": 1}},
+        {"counters": {f"c{n}": 1 for n in range(17)}},
+        {"version": "1 2"},
+    ],
+)
+async def test_a_heartbeat_holds_names_and_numbers(
+    backend: Backend, fields: dict[str, object]
+) -> None:
+    assert (await beat(backend, **fields)).status_code == 422
