@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import pytest
 
-from kiosk.backend.books.ledger import VisitLine
+from kiosk.backend.books.history import VisitLine
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.tokens import DeviceToken
 
@@ -41,7 +41,7 @@ def problem(answer: httpx2.Response) -> str:
 
 
 async def latest(backend: Backend) -> list[VisitLine]:
-    return await backend.store.ledger.latest("default", 10)
+    return await backend.store.history.latest("default", 10)
 
 
 async def test_a_visit_is_leased_admitted_and_closed(backend: Backend) -> None:

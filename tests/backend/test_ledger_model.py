@@ -19,7 +19,8 @@ from kiosk.backend.books.admission import LONGEST_VISIT_S, Refusal
 from kiosk.backend.books.buckets import Bucket, Rate, give_back, take
 from kiosk.backend.books.conversations import Lease
 from kiosk.backend.books.database import parse_url
-from kiosk.backend.books.ledger import SUPERSEDED, UNREPORTED, VisitLine
+from kiosk.backend.books.history import VisitLine
+from kiosk.backend.books.ledger import SUPERSEDED, UNREPORTED
 from kiosk.backend.books.rules import Kiosk, Scope
 from kiosk.backend.books.schema import usage
 from kiosk.backend.books.store import Store, open_store
@@ -31,7 +32,7 @@ from .conftest import copy, enrolled
 T = TypeVar("T")
 KIOSKS = ("lobby", "attic")
 LIFE = timedelta(seconds=900)
-LEASES = Rate(10, 180.0)
+LEASES = Rate(6, 180.0)
 MINUTES, AT_ONCE = 35, 2
 PRESSES = {"lobby": Rate(4, 30.0), "attic": Rate(4, 30.0), "": Rate(6, 20.0)}
 kiosks = st.sampled_from(KIOSKS)
@@ -56,6 +57,8 @@ class LedgerModel(RuleBasedStateMachine):
         self.admitted: dict[str, datetime] = {}
         self.outcome: dict[str, str] = {}
         self.charged: dict[str, tuple[date, float]] = {}
+        self.held: dict[str, float] = {}
+        self.closed: dict[str, datetime] = {}
         self.leases: dict[str, Bucket] = {}
         self.presses: dict[str, Bucket] = {}
         self.paused: set[str] = set()
@@ -89,6 +92,9 @@ class LedgerModel(RuleBasedStateMachine):
         known = self.visit_ids.get((kiosk, key))
         if known is not None and self.state[known] in (*OPEN, "closed"):
             assert got is Refusal.SPENT
+            return
+        if (shut := self._shut(kiosk)) is not None:
+            assert got is shut
             return
         bucket, wait_s = take(self.leases.get(kiosk), LEASES, self.now)
         if wait_s:
@@ -139,12 +145,18 @@ class LedgerModel(RuleBasedStateMachine):
         others = [v for k in KIOSKS if k != kiosk for v in self._own(k) if self.state[v] in OPEN]
         if len(others) >= AT_ONCE:
             return Refusal.BUSY
-        if MINUTES * 60 - self._used(kiosk)[self.now.date()] < LONGEST_VISIT_S:
-            return Refusal.NO_MINUTES
+        if self._shut(kiosk) is not None:
+            return self._shut(kiosk)
         for name in ("", kiosk):
             if take(self.presses.get(name), PRESSES[name], self.now)[1]:
                 return Refusal.TOO_MANY_PRESSES
         return None
+
+    def _shut(self, kiosk: str) -> Refusal | None:
+        if self.paused & {"", "north", kiosk}:
+            return Refusal.PAUSED
+        left_s = MINUTES * 60 - self._used(kiosk)[self.now.date()]
+        return Refusal.NO_MINUTES if left_s < LONGEST_VISIT_S else None
 
     def _used(self, kiosk: str) -> Counter[date]:
         used: Counter[date] = Counter()
@@ -152,6 +164,7 @@ class LedgerModel(RuleBasedStateMachine):
             if visit in self.charged:
                 day, seconds = self.charged[visit]
                 used[day] += seconds  # type: ignore[assignment]  # a float, as the table has it
+                used[day] += self.held.get(visit, 0)  # type: ignore[assignment]
         return used
 
     @rule(kiosk=kiosks, key=keys, press=presses)
@@ -198,6 +211,8 @@ class LedgerModel(RuleBasedStateMachine):
             self.state[visit], self.outcome[visit] = "closed", outcome
             self.press[visit] = self.press[visit] or press
             self.charged[visit] = self.charged.get(visit, (began_at.date(), 0))[0], lasted_s
+            self.held[visit] = max(0.0, LONGEST_VISIT_S - lasted_s)
+            self.closed[visit] = max(self.now, began_at)
 
     @rule()
     def sweep(self) -> None:
@@ -207,6 +222,9 @@ class LedgerModel(RuleBasedStateMachine):
                 self.state[visit] = "expired"
             if state in OPEN and self.now - self.admitted[visit] > timedelta(seconds=720):
                 self.state[visit], self.outcome[visit] = "closed", UNREPORTED
+        for visit, closed_at in self.closed.items():
+            if self.now - closed_at > timedelta(minutes=30):
+                self.held[visit] = 0.0
 
     @rule(name=st.sampled_from(("", "north", *KIOSKS)), on=st.booleans())
     def pause(self, name: str, on: bool) -> None:
@@ -223,7 +241,7 @@ class LedgerModel(RuleBasedStateMachine):
     @invariant()
     def the_books_are_right(self) -> None:
         async def read(store: Store) -> tuple[list[VisitLine], dict[tuple[str, date], float]]:
-            lines = await store.ledger.latest("default", 100)
+            lines = await store.history.latest("default", 100)
             async with store.database.transaction("default") as db:
                 rows = (await db.execute(sa.select(usage).where(usage.c.tenant == "default"))).all()
             return lines, {

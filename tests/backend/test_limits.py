@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kiosk.backend.books.admission import Refusal, Refused
+from kiosk.backend.books.confirmation import ProviderReport, Source
 from kiosk.backend.books.conversations import Lease
 from kiosk.backend.books.ledger import UNREPORTED
 from kiosk.backend.books.rules import Kiosk, Scope
@@ -21,7 +22,7 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)  # a Saturday
 async def begin(store: Store, kiosk: Kiosk, name: str, now: datetime) -> Refused | str:
     """A visit from its lease to its start."""
     expires_at = now + timedelta(seconds=900)
-    visit_id = await store.ledger.lease(kiosk, Lease(name, None, now, expires_at))
+    visit_id = await store.ledger.lease(kiosk, Lease(name, f"conv-{name}", now, expires_at))
     assert visit_id is not None
     refused = await store.ledger.start(kiosk, visit_id, StartVisit(press_id=name), now)
     return refused or visit_id
@@ -35,8 +36,9 @@ async def used_s(place: Place, scope: str) -> float:
 async def test_a_refusal_is_a_problem_that_names_scope_and_time(backend: Backend) -> None:
     rules = backend.store.rules
     await rules.set_limit("default", Scope.SITE, "north", {"minutes_per_day": 10})
-    assert (await start(backend, await lease(backend))).status_code == 204
-    answer = await start(backend, await lease(backend, "lease-2"), "press-2")
+    first, second = await lease(backend), await lease(backend, "lease-2")
+    assert (await start(backend, first)).status_code == 204
+    answer = await start(backend, second, "press-2")
     assert (answer.status_code, problem(answer)) == (403, "no-minutes-left")
     assert answer.json()["scope"] == "site"
     assert 1 <= int(answer.headers["Retry-After"]) <= 86_400
@@ -52,6 +54,8 @@ async def test_the_days_minutes_are_those_of_the_visits(place: Place) -> None:
             assert isinstance(visit_id, str), number
             report = EndVisit(press_id=f"v{number}", outcome="hung_up", duration_s=120)
             await store.ledger.end(kiosk, visit_id, report, now)
+            told = ProviderReport(f"conv-v{number}", "done", 120)
+            await store.confirmations.confirm(told, Source.WEBHOOK, now)
         refused = await begin(store, kiosk, "v8", NOON + timedelta(hours=1))
         assert isinstance(refused, Refused)
         assert refused.refusal is Refusal.NO_MINUTES
@@ -82,12 +86,17 @@ async def test_a_visit_that_nobody_reports_is_charged_in_full(place: Place) -> N
         assert await store.ledger.sweep("default", NOON + timedelta(seconds=700)) == 0
         later = NOON + timedelta(seconds=800)
         assert await store.ledger.sweep("default", later) == 1
-        [line] = await store.ledger.latest("default", 10)
+        [line] = await store.history.latest("default", 10)
         assert (line.state, line.outcome) == ("closed", UNREPORTED)
         assert await used_s(place, "fleet") == 600
         # The kiosk was only cut off from its backend: it knows better.
         report = EndVisit(press_id="v1", outcome="hung_up", duration_s=42, ago_s=60)
         assert await store.ledger.end(kiosk, visit_id, report, later) is None
+        assert [await used_s(place, scope) for scope in Scope] == [42, 42, 600]
+        # The provider tells nothing, as one may who keeps no account: then the kiosk's word counts.
+        await store.ledger.sweep("default", later + timedelta(minutes=28))
+        assert await used_s(place, "kiosk") == 600
+        await store.ledger.sweep("default", later + timedelta(minutes=30))
         assert [await used_s(place, scope) for scope in Scope] == [42, 42, 42]
 
 
@@ -147,19 +156,49 @@ async def test_presses_come_in_a_bunch_and_not_for_ever(place: Place) -> None:
 
 
 async def test_leases_that_nobody_uses_run_out(backend: Backend) -> None:
-    for number in range(10):
+    for number in range(6):
         await lease(backend, f"lease-{number}")
     minted = len(backend.fake.minted)
-    answer = await backend.ask(Idempotency_Key="lease-10")
+    answer = await backend.ask(Idempotency_Key="lease-6")
     assert (answer.status_code, problem(answer)) == (429, "too-many-leases")
     assert 0 < int(answer.headers["Retry-After"]) <= 180
     assert len(backend.fake.minted) == minted, "and nothing is minted"
 
 
+@pytest.mark.parametrize("why", ["paused", "closed", "no-minutes-left"])
+async def test_nothing_is_minted_where_no_visit_may_begin(backend: Backend, why: str) -> None:
+    rules = backend.store.rules
+    if why == "paused":
+        await rules.pause("default", Scope.SITE, "north", NOON)
+    elif why == "closed":
+        await rules.set_site("default", "north", {"hours": "never"})
+    else:
+        await rules.set_limit("default", Scope.FLEET, "", {"minutes_per_day": 0})
+    answer = await backend.ask()
+    assert (answer.status_code, problem(answer)) == (403, why)
+    assert backend.fake.minted == []
+
+
+async def test_a_kiosk_that_lies_about_its_visits_is_charged_in_full(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        await store.rules.set_limit("default", Scope.KIOSK, "", {"minutes_per_day": 35})
+        begun = 0
+        for number in range(20):
+            now = NOON + timedelta(seconds=30 * number)
+            visit_id = await begin(store, kiosk, f"v{number}", now)
+            if isinstance(visit_id, str):
+                begun += 1
+                lie = EndVisit(press_id=f"v{number}", outcome="hung_up", duration_s=0)
+                await store.ledger.end(kiosk, visit_id, lie, now)
+        assert begun == 3, "35 minutes are three visits of ten"
+
+
 async def test_leases_that_are_used_do_not_count(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await backend.store.rules.set_limit("default", Scope.KIOSK, "", {"presses_per_minute": 60})
+    lifted = {"presses_per_minute": 60, "minutes_per_day": None}
+    await backend.store.rules.set_limit("default", Scope.KIOSK, "", lifted)
     for number in range(15):
         visit_id = await lease(backend, f"lease-{number}")
         press = f"press-{number}"

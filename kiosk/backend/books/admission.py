@@ -36,8 +36,8 @@ LONGEST_VISIT_S = 600.0
 OPEN_STATES = ("admitted", "live")
 
 # A kiosk that keeps a lease at hand asks for one every 13 minutes; what is spent on a visit does
-# not count. The rest of it is for one that is started over and over.
-_LEASES = Rate(capacity=10, every_s=180.0)
+# not count. The rest of it is for one that keeps three, or is started over and over.
+_LEASES = Rate(capacity=6, every_s=180.0)
 # Presses come in bunches, a visit that connects anew is one more: two minutes' worth at once.
 _BURST_MINUTES = 2
 # How soon it is worth asking again.
@@ -105,8 +105,20 @@ async def lock(db: AsyncConnection, kiosk: Kiosk) -> Place:
     return Place(kiosk, ZoneInfo(row.zone), row.hours)
 
 
+async def lock_id(db: AsyncConnection, tenant: str, kiosk_id: str) -> Place:
+    """The same for a kiosk that did not ask itself."""
+    this = sa.and_(kiosks.c.tenant == tenant, kiosks.c.id == kiosk_id)
+    row = (await db.execute(sa.select(kiosks).where(this))).one()
+    return await lock(db, Kiosk(row.id, row.tenant, row.name, row.site))
+
+
 async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
-    """Take a lease from the kiosk's bucket."""
+    """Take a lease from the kiosk's bucket. None is to be had where no visit may begin: what is
+    minted opens a conversation whether we are told of it or not."""
+    refused = await _shut(db, place, now)
+    refused = refused or await _no_minutes(db, place, await _limits(db, place), now)
+    if refused is not None:
+        return refused
     key = (Scope.KIOSK, place.kiosk.name, "leases")
     wait_s = await _take(db, place.kiosk.tenant, {key: _LEASES}, now)
     if wait_s is None:
@@ -117,11 +129,8 @@ async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> Refused
 async def admit(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
     """Let a visit begin and charge it with the longest it may last; or say why not, and charge
     nothing."""
-    scope = await _paused(db, place.kiosk)
-    if scope is not None:
-        return Refused(Refusal.PAUSED, scope, _PAUSED_RETRY_S)
-    if (closed := _closed(place, now)) is not None:
-        return closed
+    if (shut := await _shut(db, place, now)) is not None:
+        return shut
     lines = await _limits(db, place)
     refused = await _too_many_at_once(db, place, lines)
     refused = refused or await _no_minutes(db, place, lines, now)
@@ -150,13 +159,19 @@ async def charge(db: AsyncConnection, place: Place, day: date, seconds: float) -
         await put(db, usage, rows, adding=("seconds",))
 
 
-async def _paused(db: AsyncConnection, kiosk: Kiosk) -> Scope | None:
+async def hold(db: AsyncConnection, place: Place, day: date, seconds: float) -> None:
+    """Add to the day's use of this kiosk alone, or take it off again."""
+    if seconds:
+        named = {"tenant": place.kiosk.tenant, "scope": Scope.KIOSK, "name": place.kiosk.name}
+        await put(db, usage, [{**named, "day": day, "seconds": seconds}], adding=("seconds",))
+
+
+async def _shut(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
+    kiosk = place.kiosk
     query = sa.select(pauses.c.scope).where(pauses.c.tenant == kiosk.tenant, pausing(kiosk))
     found = (await db.execute(query)).first()
-    return None if found is None else Scope(found.scope)
-
-
-def _closed(place: Place, now: datetime) -> Refused | None:
+    if found is not None:
+        return Refused(Refusal.PAUSED, Scope(found.scope), _PAUSED_RETRY_S)
     if place.hours is None:
         return None
     hours = parse_hours(place.hours)

@@ -18,7 +18,7 @@ from kiosk.backend.books.admission import LONGEST_VISIT_S, Place
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.ledger import UNADMITTED, UNREPORTED, VisitState, change, recharge
 from kiosk.backend.books.rules import Kiosk
-from kiosk.backend.books.schema import conversations, kiosks, transcripts, visits
+from kiosk.backend.books.schema import conversations, transcripts, visits
 from kiosk.backend.books.upsert import insert_missing
 from kiosk.backend.tokens import new_id
 
@@ -80,7 +80,7 @@ class Confirmations:
             if whose is None:
                 return Heard.UNKNOWN, None
             await self._database.enter(db, whose.tenant)
-            place = await _lock(db, whose.tenant, whose.kiosk_id)
+            place = await admission.lock_id(db, whose.tenant, whose.kiosk_id)
             own = sa.and_(this, conversations.c.tenant == whose.tenant)
             conversation = (await db.execute(sa.select(conversations).where(own))).one()
             if conversation.confirmed_at is not None:
@@ -129,12 +129,6 @@ class Confirmations:
             this.append(transcripts.c.conversation_id == conversation_id)
         async with self._database.transaction(tenant) as db:
             return (await db.execute(sa.delete(transcripts).where(*this))).rowcount
-
-
-async def _lock(db: AsyncConnection, tenant: str, kiosk_id: str) -> Place:
-    this = sa.and_(kiosks.c.tenant == tenant, kiosks.c.id == kiosk_id)
-    row = (await db.execute(sa.select(kiosks).where(this))).one()
-    return await admission.lock(db, Kiosk(row.id, row.tenant, row.name, row.site))
 
 
 async def _book(

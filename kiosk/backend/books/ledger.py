@@ -6,7 +6,6 @@ only, and may be repeated: a kiosk that got no answer asks again, and nothing is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -18,10 +17,10 @@ from kiosk.backend.books import admission, conversations
 from kiosk.backend.books.admission import LONGEST_VISIT_S, Place, Refusal, Refused
 from kiosk.backend.books.conversations import Lease
 from kiosk.backend.books.database import Database
-from kiosk.backend.books.rules import Kiosk, Scope
-from kiosk.backend.books.schema import kiosks, usage, visits
+from kiosk.backend.books.rules import Kiosk
+from kiosk.backend.books.schema import visits
 from kiosk.backend.tokens import new_id
-from kiosk.contract import EndVisit, LiveVisit, StartVisit, VisitEvent
+from kiosk.contract import EndVisit, LiveVisit, StartVisit
 
 
 class VisitState(StrEnum):
@@ -36,9 +35,9 @@ class VisitState(StrEnum):
 
 
 _UNSPENT = (VisitState.LEASED, VisitState.EXPIRED)
-_OPEN = (VisitState.ADMITTED, VisitState.LIVE)
+OPEN = (VisitState.ADMITTED, VisitState.LIVE)
 _OVER = (VisitState.CLOSED, VisitState.CONFIRMED)
-_USED = (*_OPEN, *_OVER)
+USED = (*OPEN, *_OVER)
 
 # What ended a visit of which the kiosk told nothing more: it began another, ...
 SUPERSEDED = "superseded"
@@ -51,29 +50,10 @@ _GUESSES = (SUPERSEDED, UNREPORTED, UNADMITTED)
 _REPORT_WITHIN = timedelta(seconds=LONGEST_VISIT_S + 120)
 
 
-@dataclass(frozen=True, slots=True)
-class VisitLine:
-    """One visit, as an operator reads it."""
-
-    id: str
-    kiosk: str
-    site: str
-    state: VisitState
-    minted_at: datetime
-    admitted_at: datetime | None
-    closed_at: datetime | None
-    outcome: str | None
-    duration_s: float | None
-    conversation_id: str | None
-    press_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """How much goes on at a tenant's."""
-
-    visits_open: int
-    minutes_today: float
+# By then the provider has told of a conversation, by webhook or when it was asked.
+_TOLD_WITHIN = timedelta(minutes=30)
+# Of a large fleet whose provider tells nothing; the rest has its turn with the next sweep.
+_AT_ONCE = 1000
 
 
 class Ledger:
@@ -135,7 +115,7 @@ class Ledger:
             visit = (await db.execute(_visit(kiosk, visit_id))).first()
             if visit is None:
                 return Refused(Refusal.UNKNOWN)
-            if visit.state in _OPEN and visit.press_id == start.press_id:
+            if visit.state in OPEN and visit.press_id == start.press_id:
                 return None
             if visit.state not in _UNSPENT:
                 return Refused(Refusal.SPENT)
@@ -202,8 +182,11 @@ class Ledger:
             if visit.state == VisitState.CONFIRMED:  # the provider knows what it took
                 closed["state"] = VisitState.CONFIRMED
             else:
+                # A token that was stolen could be used to lie: the kiosk's own day is charged in
+                # full until the provider has told.
+                held_s = max(0.0, LONGEST_VISIT_S - end.duration_s)
                 day = place.day(began_at)
-                closed |= await recharge(db, place, visit, end.duration_s, day)
+                closed |= await recharge(db, place, visit, end.duration_s, day, held_s)
                 await conversations.name(db, kiosk, visit, end.conversation_id)
             await change(db, kiosk, visit_id, closed)
             await conversations.add_events(db, kiosk, visit_id, end.events)
@@ -213,7 +196,7 @@ class Ledger:
         """Close what no kiosk reports any more, and expire what nobody used; how many."""
         lost = sa.and_(
             visits.c.tenant == tenant,
-            visits.c.state.in_(_OPEN),
+            visits.c.state.in_(OPEN),
             visits.c.admitted_at < now - _REPORT_WITHIN,
         )
         unused = sa.and_(
@@ -229,44 +212,31 @@ class Ledger:
             }
             ended = await db.execute(sa.update(visits).where(lost).values(**closed))
             expired = sa.update(visits).where(unused).values(state=VisitState.EXPIRED)
-            return ended.rowcount + (await db.execute(expired)).rowcount
+            count = ended.rowcount + (await db.execute(expired)).rowcount
+        await self._release(tenant, now)
+        return count
 
-    async def latest(self, tenant: str, limit: int, kiosk: str | None = None) -> list[VisitLine]:
-        """The newest visits that somebody pressed for, the newest first."""
-        used = sa.and_(visits.c.tenant == tenant, visits.c.state.in_(_USED))
-        query = (
-            _lines()
-            .where(used if kiosk is None else sa.and_(used, kiosks.c.name == kiosk))
-            .order_by(visits.c.admitted_at.desc(), visits.c.id)
-            .limit(limit)
+    async def _release(self, tenant: str, now: datetime) -> None:
+        """The provider did not tell: then the kiosk's word counts."""
+        held = sa.and_(
+            visits.c.tenant == tenant,
+            visits.c.held_s > 0,
+            visits.c.state == VisitState.CLOSED,
+            visits.c.closed_at < now - _TOLD_WITHIN,
         )
+        columns = (visits.c.id, visits.c.kiosk_id)
         async with self._database.transaction(tenant) as db:
-            return [_line(row) for row in (await db.execute(query)).all()]
-
-    async def line(self, tenant: str, visit_id: str) -> VisitLine | None:
-        """One visit; None if the tenant has no such."""
-        this = sa.and_(visits.c.tenant == tenant, visits.c.id == visit_id)
-        async with self._database.transaction(tenant) as db:
-            row = (await db.execute(_lines().where(this))).first()
-        return None if row is None else _line(row)
-
-    async def events(self, tenant: str, visit_id: str) -> list[VisitEvent]:
-        """What the kiosk told of a visit, in order."""
-        async with self._database.transaction(tenant) as db:
-            return await conversations.read_events(db, tenant, visit_id)
-
-    async def figures(self, tenant: str, now: datetime) -> Figures:
-        """How much is going on."""
-        under_way = sa.and_(visits.c.tenant == tenant, visits.c.state.in_(_OPEN))
-        counted = sa.select(sa.func.count()).select_from(visits).where(under_way)
-        # The fleet's day is each site's own: the later one, while both go on.
-        this = sa.and_(usage.c.tenant == tenant, usage.c.scope == Scope.FLEET)
-        today = sa.select(usage.c.seconds).where(this, usage.c.day <= now.date())
-        latest = today.order_by(usage.c.day.desc()).limit(1)
-        async with self._database.transaction(tenant) as db:
-            count = (await db.execute(counted)).scalar_one()
-            seconds = (await db.execute(latest)).scalar_one_or_none()
-        return Figures(count, (seconds or 0.0) / 60)
+            found = (await db.execute(sa.select(*columns).where(held).limit(_AT_ONCE))).all()
+        for each in found:
+            async with self._database.transaction(tenant) as db:
+                place = await admission.lock_id(db, tenant, each.kiosk_id)
+                still = sa.select(visits).where(held, visits.c.id == each.id)
+                visit = (await db.execute(still)).first()
+                if visit is not None:
+                    day, seconds = visit.charged_on, visit.charged_s
+                    await change(
+                        db, place.kiosk, visit.id, await recharge(db, place, visit, seconds, day)
+                    )
 
 
 async def _guess(
@@ -280,12 +250,19 @@ async def _guess(
 
 
 async def recharge(
-    db: AsyncConnection, place: Place, visit: sa.Row[Any], seconds: float, day: date
+    db: AsyncConnection,
+    place: Place,
+    visit: sa.Row[Any],
+    seconds: float,
+    day: date,
+    held_s: float = 0.0,
 ) -> dict[str, object]:
-    """Charge a visit with what it took, instead of what it was charged with before."""
+    """Charge a visit with what it took, instead of what it was charged with before, and the kiosk
+    alone with `held_s` more."""
     day = visit.charged_on or day
     await admission.charge(db, place, day, seconds - visit.charged_s)
-    return {"charged_s": seconds, "charged_on": day}
+    await admission.hold(db, place, day, held_s - visit.held_s)
+    return {"charged_s": seconds, "charged_on": day, "held_s": held_s}
 
 
 async def change(
@@ -294,27 +271,6 @@ async def change(
     """Change a kiosk's visit."""
     this = sa.and_(_own(kiosk), visits.c.id == visit_id)
     await db.execute(sa.update(visits).where(this).values(**row))
-
-
-def _lines() -> sa.Select[Any]:
-    query = sa.select(visits, kiosks.c.name, kiosks.c.site)
-    return query.join_from(visits, kiosks, visits.c.kiosk_id == kiosks.c.id)
-
-
-def _line(row: sa.Row[Any]) -> VisitLine:
-    return VisitLine(
-        row.id,
-        row.name,
-        row.site,
-        VisitState(row.state),
-        row.minted_at,
-        row.admitted_at,
-        row.closed_at,
-        row.outcome,
-        row.duration_s,
-        row.conversation_id,
-        row.press_id,
-    )
 
 
 def _own(kiosk: Kiosk) -> sa.ColumnElement[bool]:
@@ -326,7 +282,7 @@ def _visit(kiosk: Kiosk, visit_id: str) -> sa.Select[Any]:
 
 
 def _open(kiosk: Kiosk) -> sa.Select[Any]:
-    return sa.select(visits).where(_own(kiosk), visits.c.state.in_(_OPEN))
+    return sa.select(visits).where(_own(kiosk), visits.c.state.in_(OPEN))
 
 
 def _of_request(kiosk: Kiosk, request_id: str) -> sa.Select[Any]:

@@ -121,6 +121,8 @@ visits = sa.Table(
     # What the day's minutes are charged with for it, and on which day of the site's.
     sa.Column("charged_s", sa.Float, nullable=False, server_default="0"),
     sa.Column("charged_on", sa.Date),
+    # What the kiosk's own day is charged with besides, until the provider has told.
+    sa.Column("held_s", sa.Float, nullable=False, server_default="0"),
     sa.UniqueConstraint("kiosk_id", "request_id"),
 )
 # Of a fleet's visits a few are under way, and those are asked for at every press.

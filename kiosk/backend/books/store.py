@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from kiosk.backend.books.confirmation import Confirmations
 from kiosk.backend.books.database import Database, open_database
+from kiosk.backend.books.history import History
 from kiosk.backend.books.ledger import Ledger
 from kiosk.backend.books.liveness import Liveness
 from kiosk.backend.books.operators import Operators
@@ -22,6 +23,7 @@ class Store:
         self.registry = Registry(database)
         self.rules = Rules(database)
         self.ledger = Ledger(database)
+        self.history = History(database)
         self.confirmations = Confirmations(database)
         self.liveness = Liveness(database)
         self.operators = Operators(database)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from kiosk.backend.books.database import DatabaseDownError, shown
-from kiosk.backend.books.ledger import VisitLine
+from kiosk.backend.books.history import VisitLine
 from kiosk.backend.books.liveness import KioskLine
 from kiosk.backend.books.migrate import grant, require_current, upgrade
 from kiosk.backend.books.operators import AuditLine, Role
@@ -177,7 +177,7 @@ def latest_visits(at: At, limit: int, kiosk: str | None) -> list[VisitLine]:
             raise KioskError(
                 f"no kiosk named {kiosk} was ever enrolled: see `kiosk backend enroll`"
             )
-        return await store.ledger.latest(at.tenant, limit, kiosk)
+        return await store.history.latest(at.tenant, limit, kiosk)
 
     return _with_store(at, read)
 

@@ -97,7 +97,7 @@ async def list_visits(
     who: Viewer, services: Here, limit: Limit = 50, kiosk: Annotated[str | None, Query()] = None
 ) -> list[dict[str, Any]]:
     """The latest visits, the newest first."""
-    lines = await services.store.ledger.latest(who.tenant, limit, kiosk)
+    lines = await services.store.history.latest(who.tenant, limit, kiosk)
     return [asdict(line) for line in lines]
 
 
@@ -105,7 +105,7 @@ async def list_visits(
 async def list_events(visit_id: str, who: Viewer, services: Here) -> list[dict[str, Any]]:
     """What happened in a visit, in order."""
     return [
-        event.model_dump() for event in await services.store.ledger.events(who.tenant, visit_id)
+        event.model_dump() for event in await services.store.history.events(who.tenant, visit_id)
     ]
 
 
@@ -209,7 +209,7 @@ async def metrics(_who: Viewer, services: Here) -> Response:
     now = datetime.now(UTC)
     visits_open, minutes, presences = 0, 0.0, Counter[str](dict.fromkeys(Presence, 0))
     for tenant in await services.store.registry.tenants():
-        figures = await services.store.ledger.figures(tenant, now)
+        figures = await services.store.history.figures(tenant, now)
         visits_open += figures.visits_open
         minutes += figures.minutes_today
         for line in await services.store.liveness.kiosks(tenant, now):
@@ -235,7 +235,7 @@ async def _changes(watcher: Watcher) -> AsyncIterator[Change | None]:
 async def _event(services: Services, who: Operator, change: Change) -> str:
     line: dict[str, Any] = {}
     if change.kind == "visit":
-        found = await services.store.ledger.line(who.tenant, change.id)
+        found = await services.store.history.line(who.tenant, change.id)
         line = {} if found is None else asdict(found)
     elif change.kind == "kiosk":
         kiosk = await services.store.liveness.kiosk(who.tenant, change.id, datetime.now(UTC))

@@ -35,6 +35,8 @@ def _add_columns() -> None:
     with op.batch_alter_table("tenants") as tenants:
         tenants.add_column(sa.Column("lease_policy", sa.String(16)))
         tenants.add_column(sa.Column("target_version", sa.String(32)))
+    with op.batch_alter_table("visits") as visits:
+        visits.add_column(sa.Column("held_s", sa.Float, nullable=False, server_default="0"))
     for table in ("sites", "kiosks"):
         with op.batch_alter_table(table) as changed:
             changed.add_column(sa.Column("character", _NAME))
