@@ -37,7 +37,7 @@ OPEN_STATES = ("admitted", "live")
 
 # A kiosk that keeps a lease at hand asks for one every 13 minutes; what is spent on a visit does
 # not count. The rest of it is for one that keeps three, or is started over and over.
-_LEASES = Rate(capacity=6, every_s=180.0)
+LEASES = Rate(capacity=6, every_s=180.0)
 # Presses come in bunches, a visit that connects anew is one more: two minutes' worth at once.
 _BURST_MINUTES = 2
 # How soon it is worth asking again.
@@ -120,7 +120,7 @@ async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> Refused
     if refused is not None:
         return refused
     key = (Scope.KIOSK, place.kiosk.name, "leases")
-    wait_s = await _take(db, place.kiosk.tenant, {key: _LEASES}, now)
+    wait_s = await _take(db, place.kiosk.tenant, {key: LEASES}, now)
     if wait_s is None:
         return None
     return Refused(Refusal.TOO_MANY_LEASES, Scope.KIOSK, wait_s[1])
@@ -275,7 +275,7 @@ async def _give_back_lease(db: AsyncConnection, place: Place) -> None:
     key = (Scope.KIOSK, place.kiosk.name, "leases")
     held = (await _buckets(db, place.kiosk.tenant, [key])).get(key)
     if held is not None:
-        row = _bucket_row(place.kiosk.tenant, key, give_back(held, _LEASES))
+        row = _bucket_row(place.kiosk.tenant, key, give_back(held, LEASES))
         await put(db, buckets, [row])
 
 

@@ -51,7 +51,7 @@ _REPORT_WITHIN = timedelta(seconds=LONGEST_VISIT_S + 120)
 
 
 # By then the provider has told of a conversation, by webhook or when it was asked.
-_TOLD_WITHIN = timedelta(minutes=30)
+TOLD_WITHIN = timedelta(minutes=30)
 # Of a large fleet whose provider tells nothing; the rest has its turn with the next sweep.
 _AT_ONCE = 1000
 
@@ -222,7 +222,7 @@ class Ledger:
             visits.c.tenant == tenant,
             visits.c.held_s > 0,
             visits.c.state == VisitState.CLOSED,
-            visits.c.closed_at < now - _TOLD_WITHIN,
+            visits.c.closed_at < now - TOLD_WITHIN,
         )
         columns = (visits.c.id, visits.c.kiosk_id)
         async with self._database.transaction(tenant) as db:
