@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import uvicorn
 from pydantic import SecretStr
@@ -18,7 +19,7 @@ from kiosk.backend.books.store import open_store
 from kiosk.backend.characters.character import Character
 from kiosk.backend.provider.client import AgentAccess, open_provider
 from kiosk.backend.settings import Settings
-from kiosk.backend.upkeep import run_upkeep
+from kiosk.backend.upkeep import Keep, run_upkeep
 from kiosk.backend.web.app import create_app
 from kiosk.backend.web.services import Services
 from kiosk.errors import UnavailableError
@@ -74,6 +75,9 @@ async def serve(
                 timeout_graceful_shutdown=_SHUTDOWN_S,
                 ws="none",
             )
+            keep = Keep(
+                timedelta(days=settings.transcript_days), timedelta(days=settings.visit_days)
+            )
             server = _Server(config, lambda: listening(url))
 
             def stop() -> None:
@@ -83,7 +87,7 @@ async def serve(
 
             with _on_signals(stop):
                 async with asyncio.TaskGroup() as tasks:
-                    upkeep = run_upkeep(services, settings.transcript_days)
+                    upkeep = run_upkeep(services, keep)
                     beside = tasks.create_task(upkeep, name="upkeep")
                     await server.serve(sockets=[sock])
                     beside.cancel()

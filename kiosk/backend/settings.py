@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     webhook_secret_file: Path | None = None
     characters_dir: Path | None = None
     store_transcripts: bool = False
+    visit_days: int = Field(default=400, ge=35, le=36500)
     transcript_days: int = Field(default=30, ge=1, le=3650)
 
     @field_validator("database")

@@ -4,6 +4,7 @@ provider for what it did not tell, forgets what was kept long enough."""
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import DBAPIError
@@ -21,14 +22,23 @@ FLUSH_S = 1.0
 SWEEP_S = 30.0
 RECONCILE_S = 300.0
 PURGE_S = 3600.0
-# Of what is older than a day the provider has told, or nobody will.
 _OVER = ("done", "failed")
-_ASK_BACK = timedelta(days=1)
+# What is older was told by then, or is left to the kiosk's word (`ledger.TOLD_WITHIN`).
+_ASK_BACK = timedelta(hours=1)
+# A lease that nobody used; long enough for a kiosk whose backend was away to report a visit on it.
+_KEEP_LEASES = timedelta(days=35)
 
 
-async def run_upkeep(services: Services, transcript_days: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """For how long."""
+
+    transcripts: timedelta
+    visits: timedelta
+
+
+async def run_upkeep(services: Services, keep: Keep) -> None:
     """All of it, until cancelled."""
-    keep = timedelta(days=transcript_days)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(services.hub.run(services.store.database), name="replicas")
         for every_s, work, name in (
@@ -68,12 +78,17 @@ async def reconcile(services: Services) -> None:
             await confirm(services, report, Source.RECONCILED)
 
 
-async def purge(services: Services, keep: timedelta) -> None:
-    """Forget transcripts that are older than an operator wants."""
-    before = datetime.now(UTC) - keep
+async def purge(services: Services, keep: Keep) -> None:
+    """Forget what is older than an operator wants to know it."""
+    now = datetime.now(UTC)
     for tenant in await services.store.registry.tenants():
+        before = now - keep.transcripts
         if count := await services.store.confirmations.purge(tenant, before=before):
             log.info("forgot %d transcript(s) of %s", count, tenant)
+        visits_before, leases_before = now - keep.visits, now - _KEEP_LEASES
+        # A batch is a transaction, and between two of them others have their turn.
+        while await services.store.history.forget(tenant, visits_before, leases_before):
+            pass
 
 
 async def _again(every_s: float, work: Callable[[], Awaitable[None]], name: str) -> None:

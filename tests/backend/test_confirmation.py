@@ -86,9 +86,9 @@ async def test_nobodys_words_are_kept_unless_an_operator_wants_it(
     assert conversation_id == "conv_1"
     assert WORDS in str(turns)
     assert WORDS not in caplog.text
-    await upkeep.purge(backend.services, timedelta(days=1))
+    await upkeep.purge(backend.services, upkeep.Keep(timedelta(days=1), timedelta(days=400)))
     assert await backend.place.sql("select count(*) from transcripts") == [(1,)]
-    await upkeep.purge(backend.services, timedelta(seconds=-1))
+    await upkeep.purge(backend.services, upkeep.Keep(timedelta(seconds=-1), timedelta(days=400)))
     assert await backend.place.sql("select count(*) from transcripts") == [(0,)]
     assert (await deliver(backend, call("conv_1"))).json() == {"result": "known"}
     assert await backend.place.sql("select count(*) from transcripts") == [(0,)], "for good"
@@ -246,3 +246,21 @@ async def test_events_with_a_gap_or_a_duplicate_are_refused(
     spoken = [{"sequence": 1, "at_s": 1, "what": "said", "fields": {"text": "where is it"}}]
     answer = await tell(backend, await lease(backend), "end", {**END, "events": spoken})
     assert answer.status_code == 422, "nobody's words"
+
+
+async def test_what_is_old_is_forgotten_and_only_that(backend: Backend) -> None:
+    for key in ("old", "new"):
+        await visited(backend, key)
+        await lease(backend, f"unused-{key}")
+    await deliver(backend, call("conv_0"))
+    old = "minted_at = '2020-01-01' where request_id like '%old'"
+    await backend.place.sql(f"update visits set {old}")
+    await backend.place.sql("update usage set day = '2020-01-01' where scope = 'site'")
+    keep = upkeep.Keep(timedelta(days=30), timedelta(days=400))
+    await upkeep.purge(backend.services, keep)
+    rows = await backend.place.sql("select request_id from visits order by request_id")
+    assert rows == [("new",), ("unused-new",)]
+    [(conversations,)] = await backend.place.sql("select count(*) from conversations")
+    assert conversations == 2
+    rows = await backend.place.sql("select distinct scope from usage order by scope")
+    assert rows == [("fleet",), ("kiosk",)]

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.unit.link.test_websocket import free_port
 from .conftest import Backend, Place, copy, enrolled, provider_of
 from .postgres import Cluster
 from .test_heartbeat import BEAT
+from .test_ledger import problem
 from .test_limits import begin
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -112,7 +113,6 @@ async def test_another_replica_hears_within_a_second(postgres: Cluster, fake: An
 async def test_who_is_behind_learns_that_there_was_more() -> None:
     hub = Hub()
     with hub.watching("default") as watcher:
-        assert watcher is not None
         for number in range(1000):
             hub.tell(Change("default", "visit", str(number)))
             hub.tell(Change("aquarium", "visit", str(number)))
@@ -124,16 +124,27 @@ async def test_who_is_behind_learns_that_there_was_more() -> None:
         assert await watcher.next() is None
 
 
-async def test_there_are_only_so_many_watchers() -> None:
-    hub = Hub()
-    inside = [hub.watching("default") for _ in range(MAX_WATCHERS)]
-    for one in inside:
-        assert one.__enter__() is not None
-    with hub.watching("default") as another:
-        assert another is None
-    inside[0].__exit__(None, None, None)
-    with hub.watching("default") as another:
-        assert another is not None
+async def test_there_are_only_so_many_watchers(backend: Backend) -> None:
+    with ExitStack() as inside:
+        for _ in range(MAX_WATCHERS):
+            assert not backend.services.hub.is_full
+            inside.enter_context(backend.services.hub.watching("default"))
+        bearer = {"Authorization": f"Bearer {await viewer(backend.services)}"}
+        answer = await backend.client.get("/v1/stream", headers=bearer)
+        assert (answer.status_code, problem(answer)) == (503, "too-many-watchers")
+    assert not backend.services.hub.is_full
+
+
+async def test_who_is_shut_out_sees_nothing_more(backend: Backend, place: Place, fake: Any) -> None:
+    async with replica(place, fake) as (services, url):
+        token = OperatorToken.new()
+        await services.store.operators.add("default", "eve", Role.VIEWER, token, NOW)
+        async with watching(url, token.reveal()) as events:
+            await services.store.operators.revoke("default", "eve", NOW)
+            services.hub.tell(Change("default", "kiosk", backend.kiosk.id))
+            async with asyncio.timeout(2):
+                with pytest.raises(StopAsyncIteration):
+                    await anext(events)
 
 
 async def test_whatever_anybody_notifies_breaks_nothing(postgres: Cluster, fake: Any) -> None:
@@ -141,7 +152,6 @@ async def test_whatever_anybody_notifies_breaks_nothing(postgres: Cluster, fake:
     async with replica(place, fake) as (services, _):
         assert place.url.database is not None
         with services.hub.watching("default") as watcher:
-            assert watcher is not None
             for payload in ("", "{}", "[1]", "null", '["x","default","evil","1"]', "x" * 7000):
                 postgres.psql(place.url.database, f"select pg_notify('kiosk_changes', '{payload}')")
             told = '["x","default","visit","abc"]'

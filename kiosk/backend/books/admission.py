@@ -99,7 +99,7 @@ async def lock(db: AsyncConnection, kiosk: Kiosk) -> Place:
         .join(sites, at_site)
         .join(tenants, tenants.c.name == kiosks.c.tenant)
         .where(kiosks.c.tenant == kiosk.tenant, kiosks.c.id == kiosk.id)
-        .with_for_update(of=kiosks)
+        .with_for_update(of=kiosks, key_share=True)
     )
     row = (await db.execute(query)).one()
     return Place(kiosk, ZoneInfo(row.zone), row.hours)

@@ -114,7 +114,7 @@ class Confirmations:
             visits.c.conversation_id.is_not(None),
             visits.c.minted_at > now - within,
         )
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             found: datetime | None = (await db.execute(query)).scalar_one()
         return found
 

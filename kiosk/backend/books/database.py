@@ -24,6 +24,8 @@ _POOL = 10
 # A statement or a lock that takes longer is in trouble, and a kiosk waits for its answer.
 _STATEMENT_TIMEOUT_MS = 5000
 
+_READS = "kiosk_reads"  # an option of a connection: its transaction writes nothing
+
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 
@@ -86,17 +88,26 @@ class Database:
             yield db
 
     @asynccontextmanager
-    async def introduction(self, credential_id: str) -> AsyncIterator[AsyncConnection]:
+    async def reading(self, tenant: str) -> AsyncIterator[AsyncConnection]:
+        """The same for whoever only reads: it waits for no writer, and no writer waits for it."""
+        async with self._begin(reads=True) as db:
+            await self.enter(db, tenant)
+            yield db
+
+    @asynccontextmanager
+    async def introduction(
+        self, credential_id: str, *, reads: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
         """A transaction of somebody whose tenant is not known yet: it sees the one credential that
         it names, and nothing else until `enter`."""
-        async with self._begin() as db:
+        async with self._begin(reads=reads) as db:
             await self._set(db, "kiosk.credential", credential_id)
             yield db
 
     @asynccontextmanager
     async def anywhere(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction in no tenant's rows: for what belongs to all."""
-        async with self._begin() as db:
+        """A transaction in no tenant's rows, to read what belongs to all."""
+        async with self._begin(reads=True) as db:
             yield db
 
     @property
@@ -122,10 +133,11 @@ class Database:
             await db.execute(sa.select(sa.func.set_config(name, value, True)))
 
     @asynccontextmanager
-    async def _begin(self) -> AsyncIterator[AsyncConnection]:
+    async def _begin(self, *, reads: bool = False) -> AsyncIterator[AsyncConnection]:
         connection = self._engine.connect()
         try:
             await connection.start()
+            await connection.execution_options(**{_READS: reads})
         except (OSError, TimeoutError, sa.exc.TimeoutError) as error:
             raise DatabaseDownError(str(error) or type(error).__name__) from None
         try:
@@ -193,7 +205,8 @@ def _prepare_sqlite(engine: sa.Engine, *, foreign_keys: bool) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def _begun(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get(_READS, False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _set_pragmas(connection: DBAPIConnection, foreign_keys: bool) -> None:

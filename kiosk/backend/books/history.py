@@ -1,17 +1,22 @@
-"""What the ledger says, for operators to read. SQL, but no HTTP, no clock; changes nothing."""
+"""What the ledger says, for operators to read, and when it is forgotten. SQL, but no HTTP,
+no clock."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books import conversations
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.ledger import OPEN, USED, VisitState
 from kiosk.backend.books.rules import Scope
-from kiosk.backend.books.schema import kiosks, usage, visits
+from kiosk.backend.books.schema import conversation_events, kiosks, usage, visits
+from kiosk.backend.books.schema import conversations as conversations_table
 from kiosk.contract import VisitEvent
+
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +59,19 @@ class History:
             .order_by(visits.c.admitted_at.desc(), visits.c.id)
             .limit(limit)
         )
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             return [_line(row) for row in (await db.execute(query)).all()]
 
     async def line(self, tenant: str, visit_id: str) -> VisitLine | None:
         """One visit; None if the tenant has no such."""
         this = sa.and_(visits.c.tenant == tenant, visits.c.id == visit_id)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             row = (await db.execute(_lines().where(this))).first()
         return None if row is None else _line(row)
 
     async def events(self, tenant: str, visit_id: str) -> list[VisitEvent]:
         """What the kiosk told of a visit, in order."""
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             return await conversations.read_events(db, tenant, visit_id)
 
     async def figures(self, tenant: str, now: datetime) -> Figures:
@@ -77,10 +82,35 @@ class History:
         this = sa.and_(usage.c.tenant == tenant, usage.c.scope == Scope.FLEET)
         today = sa.select(usage.c.seconds).where(this, usage.c.day <= now.date())
         latest = today.order_by(usage.c.day.desc()).limit(1)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             count = (await db.execute(counted)).scalar_one()
             seconds = (await db.execute(latest)).scalar_one_or_none()
         return Figures(count, (seconds or 0.0) / 60)
+
+    async def forget(self, tenant: str, visits_before: datetime, leases_before: datetime) -> int:
+        """Forget visits that were minted before then with all that belongs to them, and leases that
+        nobody used; how many, a batch at a time."""
+        async with self._database.transaction(tenant) as db:
+            old = await _old(db, tenant, visits_before, leases_before)
+            for table in (conversation_events, conversations_table):
+                this = sa.and_(table.c.tenant == tenant, table.c.visit_id.in_(old))
+                await db.execute(sa.delete(table).where(this))
+            this = sa.and_(visits.c.tenant == tenant, visits.c.id.in_(old))
+            await db.execute(sa.delete(visits).where(this))
+            past = sa.and_(usage.c.tenant == tenant, usage.c.day < visits_before.date())
+            await db.execute(sa.delete(usage).where(past))
+        return len(old)
+
+
+async def _old(
+    db: AsyncConnection, tenant: str, visits_before: datetime, leases_before: datetime
+) -> list[str]:
+    unspent = visits.c.state.in_((VisitState.LEASED, VisitState.EXPIRED))
+    old = sa.or_(
+        visits.c.minted_at < visits_before, sa.and_(unspent, visits.c.minted_at < leases_before)
+    )
+    query = sa.select(visits.c.id).where(visits.c.tenant == tenant, old).limit(_AT_ONCE)
+    return [row.id for row in (await db.execute(query)).all()]
 
 
 def _lines() -> sa.Select[Any]:

@@ -86,13 +86,13 @@ class Liveness:
     async def kiosks(self, tenant: str, now: datetime) -> list[KioskLine]:
         """Every kiosk by name, those that wait for `flush` as they were before."""
         query = _lines().where(kiosks.c.tenant == tenant).order_by(kiosks.c.name)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             return [_line(row, now) for row in (await db.execute(query)).all()]
 
     async def kiosk(self, tenant: str, kiosk_id: str, now: datetime) -> KioskLine | None:
         """One kiosk; None if the tenant has no such."""
         query = _lines().where(kiosks.c.tenant == tenant, kiosks.c.id == kiosk_id)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             row = (await db.execute(query)).first()
         return None if row is None else _line(row, now)
 

@@ -91,7 +91,7 @@ class Operators:
     async def authenticate(self, token: OperatorToken) -> Operator | None:
         """Whose token this is, None if nobody's or no longer."""
         this = operators.c.id == token.credential_id
-        async with self._database.introduction(token.credential_id) as db:
+        async with self._database.introduction(token.credential_id, reads=True) as db:
             row = (await db.execute(sa.select(operators).where(this))).first()
         if row is None or not token.matches(row.sha256) or row.revoked_at is not None:
             return None
@@ -110,7 +110,7 @@ class Operators:
             .order_by(audit_log.c.at.desc(), audit_log.c.id)
             .limit(limit)
         )
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             rows = (await db.execute(query)).all()
         return [AuditLine(row.at, row.who, row.action, row.subject) for row in rows]
 

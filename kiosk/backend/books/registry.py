@@ -41,7 +41,7 @@ class Registry:
     async def knows_tenant(self, tenant: str) -> bool:
         """Whether there is such a tenant."""
         query = sa.select(tenants.c.name).where(tenants.c.name == tenant)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             return (await db.execute(query)).first() is not None
 
     async def tenants(self) -> list[str]:
@@ -146,7 +146,7 @@ class Registry:
             return True
         table = sites if scope is Scope.SITE else kiosks
         query = sa.select(table.c.name).where(table.c.tenant == tenant, table.c.name == name)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             return (await db.execute(query)).first() is not None
 
     async def authenticate(self, token: DeviceToken, now: datetime) -> Kiosk | None:
@@ -156,7 +156,7 @@ class Registry:
         """
         database, credential_id = self._database, token.credential_id
         this = kiosk_credentials.c.id == credential_id
-        async with database.introduction(credential_id) as db:
+        async with database.introduction(credential_id, reads=True) as db:
             shown = (await db.execute(sa.select(kiosk_credentials).where(this))).first()
             if shown is None or not token.matches(shown.sha256):
                 return None
@@ -166,8 +166,10 @@ class Registry:
             is_old = now - shown.created_at > TOKEN_LIFE
             revoked = row.revoked_at is not None
             kiosk = Kiosk(row.id, row.tenant, row.name, row.site, revoked, is_old)
-            if not kiosk.revoked:
-                await _note_use(db, kiosk, shown.id, shown.last_used_at, now)
+        last = shown.last_used_at
+        if not kiosk.revoked and (last is None or abs(now - last) >= _TOUCH_AFTER):
+            async with database.transaction(kiosk.tenant) as db:
+                await _note_use(db, kiosk, credential_id, last is None, now)
         return kiosk
 
 
@@ -225,13 +227,11 @@ async def _add(
 
 
 async def _note_use(
-    db: AsyncConnection, kiosk: Kiosk, credential_id: str, last: datetime | None, now: datetime
+    db: AsyncConnection, kiosk: Kiosk, credential_id: str, first: bool, now: datetime
 ) -> None:
-    if last is not None and abs(now - last) < _TOUCH_AFTER:
-        return
     own = _credentials(kiosk.tenant, kiosk.id)
     this = sa.and_(own, kiosk_credentials.c.id == credential_id)
-    if last is None:
+    if first:
         others = sa.and_(own, kiosk_credentials.c.id != credential_id)
         await db.execute(sa.delete(kiosk_credentials).where(others))
     await db.execute(sa.update(kiosk_credentials).where(this).values(last_used_at=now))

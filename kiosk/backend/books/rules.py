@@ -80,7 +80,7 @@ class Rules:
     async def paused(self, tenant: str) -> list[tuple[Scope, str]]:
         """All that is paused, the widest first."""
         query = sa.select(pauses).where(pauses.c.tenant == tenant).order_by(pauses.c.since)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             rows = (await db.execute(query)).all()
         found = [(Scope(row.scope), str(row.name)) for row in rows]
         return sorted(found, key=lambda pause: _width(pause[0]))
@@ -100,7 +100,7 @@ class Rules:
     async def limits(self, tenant: str) -> list[Limit]:
         """All lines, the widest first, those for everybody before those with a name."""
         query = sa.select(limits).where(limits.c.tenant == tenant).order_by(limits.c.name)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             rows = (await db.execute(query)).all()
         return sorted((read_limit(row) for row in rows), key=lambda line: _width(line.scope))
 
@@ -123,7 +123,7 @@ class Rules:
     async def sites(self, tenant: str) -> list[Site]:
         """All sites by name."""
         query = sa.select(sites).where(sites.c.tenant == tenant).order_by(sites.c.name)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             rows = (await db.execute(query)).all()
         return [Site(row.name, row.time_zone, row.hours) for row in rows]
 
@@ -146,7 +146,7 @@ class Rules:
         paused = sa.exists().where(pauses.c.tenant == kiosk.tenant, pausing(kiosk))
         columns = (tenants.c.lease_policy, tenants.c.target_version, paused.label("paused"))
         query = sa.select(*columns).where(tenants.c.name == kiosk.tenant)
-        async with self._database.transaction(kiosk.tenant) as db:
+        async with self._database.reading(kiosk.tenant) as db:
             row = (await db.execute(query)).one()
         return Instructions(
             policy=row.lease_policy, target_version=row.target_version, paused=row.paused
@@ -171,7 +171,7 @@ class Rules:
             .join(tenants, tenants.c.name == kiosks.c.tenant)
             .where(kiosks.c.tenant == kiosk.tenant, kiosks.c.id == kiosk.id)
         )
-        async with self._database.transaction(kiosk.tenant) as db:
+        async with self._database.reading(kiosk.tenant) as db:
             row = (await db.execute(query)).one()
         return Assigned(row.character, ZoneInfo(row.zone))
 

@@ -198,6 +198,9 @@ conversations = sa.Table(
     sa.Column("termination_reason", sa.String(256)),
 )
 
+# A webhook names the conversation only.
+sa.Index("ix_conversations_id", conversations.c.id)
+
 # What happened in a visit, as the kiosk told: names and numbers, nobody's words.
 conversation_events = sa.Table(
     "conversation_events",

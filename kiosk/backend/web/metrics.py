@@ -51,12 +51,11 @@ class Metrics:
         """A delivery was taken, or not."""
         self._webhooks.labels(kind, result).inc()
 
-    def watching(self, change: int) -> None:
-        """An operator began or ceased to watch."""
-        self._stream.inc(change)
-
-    def render(self, visits_open: int, minutes_today: float, kiosks: Mapping[str, int]) -> bytes:
-        """The page, with what the database says at this moment."""
+    def render(
+        self, visits_open: int, minutes_today: float, kiosks: Mapping[str, int], watchers: int
+    ) -> bytes:
+        """The page, with how things are at this moment."""
+        self._stream.set(watchers)
         self._open.set(visits_open)
         self._minutes.set(minutes_today)
         for presence, count in kiosks.items():

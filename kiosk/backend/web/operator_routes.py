@@ -180,24 +180,21 @@ async def revoke(name: str, who: Admin, services: Here) -> None:
 
 
 @routes.get(STREAM_PATH)
-async def stream(who: Viewer, services: Here) -> StreamingResponse:
+async def stream(request: Request, who: Viewer, services: Here) -> StreamingResponse:
     """Server-sent events: `visit` and `kiosk` with the line as it is now, `missed` when more
     happened than was told."""
-    watching = services.hub.watching(who.tenant)
-    watcher = watching.__enter__()
-    if watcher is None:
-        watching.__exit__(None, None, None)
+    if services.hub.is_full:
         raise MissingError("too-many-watchers")
+    token = OperatorToken.bearer(request.headers["Authorization"])
 
     async def told() -> AsyncIterator[str]:
-        services.metrics.watching(1)
-        try:
+        with services.hub.watching(who.tenant) as watcher:
             yield _SIGN_OF_LIFE
             async for change in _changes(watcher):
+                # Who is shut out sees nothing more, however long ago they came.
+                if token is None or await services.store.operators.authenticate(token) is None:
+                    return
                 yield _SIGN_OF_LIFE if change is None else await _event(services, who, change)
-        finally:
-            services.metrics.watching(-1)
-            watching.__exit__(None, None, None)
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
@@ -214,7 +211,8 @@ async def metrics(_who: Viewer, services: Here) -> Response:
         minutes += figures.minutes_today
         for line in await services.store.liveness.kiosks(tenant, now):
             presences[line.presence] += 1
-    page = services.metrics.render(visits_open, minutes, presences)
+    watchers = services.hub.watchers
+    page = services.metrics.render(visits_open, minutes, presences, watchers)
     return Response(page, media_type=CONTENT_TYPE)
 
 

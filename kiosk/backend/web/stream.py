@@ -88,14 +88,22 @@ class Hub:
         self._closed = False
         self.joined = asyncio.Event()  # the others are heard
 
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more would be too many."""
+        return len(self._watchers) >= MAX_WATCHERS
+
     @contextlib.contextmanager
-    def watching(self, tenant: str) -> Iterator[Watcher | None]:
-        """A watcher of this tenant's changes for as long as the block; None if there are too many
-        already."""
-        if len(self._watchers) >= MAX_WATCHERS or self._closed:
-            yield None
-            return
+    def watching(self, tenant: str) -> Iterator[Watcher]:
+        """A watcher of this tenant's changes for as long as the block."""
         watcher = Watcher()
+        if self._closed:
+            watcher.close()
         self._watchers[watcher] = tenant
         try:
             yield watcher

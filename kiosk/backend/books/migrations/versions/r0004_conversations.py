@@ -61,6 +61,7 @@ def _create_conversations() -> None:
         _refers("conversations", "visit_id", "visits.id"),
     )
     op.create_index("ix_conversations_visit_id", "conversations", ["visit_id"])
+    op.create_index("ix_conversations_id", "conversations", ["id"])
     _create(
         "conversation_events",
         ["tenant", "visit_id", "sequence"],
