@@ -158,13 +158,15 @@ class Heartbeat(BaseModel):
 
 class Instructions(BaseModel):
     """What the backend wants, in answer to a heartbeat. `policy` None: as the kiosk is configured;
-    `rotate`: ask for a new device token; `next_s`: until the next heartbeat."""
+    `rotate`: ask for a new device token; `next_s`: until the next heartbeat; `end_visit`: at once,
+    for an operator has pulled the plug."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     next_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     policy: LeasePolicy | None = None
     paused: bool = False
+    end_visit: bool = False
     rotate: bool = False
     target_version: str | None = None
 

@@ -125,6 +125,10 @@ def test_a_pause_names_what_it_stops_and_must_find_it(database: Path) -> None:
         with pytest.raises(KioskError, match=f"{what} is not paused"):
             command("resume", *words, at(database))
     command("pause", at(database))
+    said = command("pause", "--now", at(database))
+    assert said == [
+        "paused the whole fleet; visits under way end with their kiosk's next heartbeat"
+    ]
     command("pause", "--kiosk", "lobby", at(database))
     left = "resumed the kiosk lobby; paused still: the whole fleet"
     assert command("resume", "--kiosk", "lobby", at(database)) == [left]

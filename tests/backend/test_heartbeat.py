@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from kiosk.backend.books.liveness import Presence
-from kiosk.backend.books.rules import Scope
+from kiosk.backend.books.rules import Scope, pace
 from kiosk.backend.books.store import open_store
 from kiosk.contract import Heartbeat
 
@@ -26,9 +26,10 @@ async def test_a_kiosk_is_told_what_its_fleet_is_told(backend: Backend) -> None:
     answer = await beat(backend)
     assert answer.status_code == 200
     assert answer.json() == {
-        "next_s": 60.0,
+        "next_s": 15.0,
         "policy": None,
         "paused": False,
+        "end_visit": False,
         "rotate": False,
         "target_version": None,
     }
@@ -37,6 +38,11 @@ async def test_a_kiosk_is_told_what_its_fleet_is_told(backend: Backend) -> None:
     await backend.store.rules.pause("default", Scope.SITE, "north", NOW)
     told = (await beat(backend)).json()
     assert (told["policy"], told["target_version"], told["paused"]) == ("open_hours", "1.2.0", True)
+    assert not told["end_visit"]
+    now = {"ends_visits": True}
+    assert await backend.store.rules.pause("default", Scope.SITE, "north", NOW, **now)
+    assert not await backend.store.rules.pause("default", Scope.SITE, "north", NOW, **now)
+    assert (await beat(backend)).json()["end_visit"] is True
     await backend.place.sql("update kiosk_credentials set created_at = '2020-01-01'")
     assert (await beat(backend)).json()["rotate"] is True
 
@@ -65,8 +71,8 @@ async def test_a_kiosk_that_is_silent_is_stale_and_then_offline(place: Place) ->
         store.liveness.beat(kiosk, Heartbeat(**BEAT), NOW)  # type: ignore[arg-type]
         await store.liveness.flush()
         seen = []
-        for minutes in (1, 3, 6):
-            [line] = await store.liveness.kiosks("default", NOW + timedelta(minutes=minutes))
+        for seconds in (40, 60, 130):
+            [line] = await store.liveness.kiosks("default", NOW + timedelta(seconds=seconds))
             seen.append(line.presence)
         assert seen == [Presence.ONLINE, Presence.STALE, Presence.OFFLINE]
         await store.registry.revoke("default", "lobby", NOW)
@@ -99,6 +105,16 @@ async def test_what_cannot_be_written_waits_on(backend: Backend) -> None:
         await backend.store.liveness.flush()
     await backend.place.sql("alter table gone rename to liveness")
     assert await backend.store.liveness.flush() == [("default", backend.kiosk.id)]
+
+
+def test_a_large_fleet_beats_slowly() -> None:
+    assert [pace(kiosks).total_seconds() for kiosks in (0, 200, 2100, 20_000, 10**6)] == [
+        15,
+        15,
+        30,
+        pytest.approx(285.7, abs=0.1),
+        300,
+    ]
 
 
 @pytest.mark.parametrize(

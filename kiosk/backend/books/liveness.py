@@ -14,15 +14,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books.database import Database
-from kiosk.backend.books.rules import Kiosk
+from kiosk.backend.books.rules import Kiosk, pace
 from kiosk.backend.books.schema import kiosks, liveness
 from kiosk.backend.books.upsert import put
 from kiosk.contract import Heartbeat
 
-# How often heartbeats are asked for, and how many may be missed.
-EVERY = timedelta(seconds=60)
-_STALE_AFTER = 2 * EVERY
-_OFFLINE_AFTER = 5 * EVERY
+# How many heartbeats may be missed: they are late by a fifth of their time, and one may be lost.
+_STALE_AFTER, _OFFLINE_AFTER = 3, 8
 # Rows of one statement: SQLite takes 32766 values.
 _AT_ONCE = 500
 
@@ -87,14 +85,17 @@ class Liveness:
         """Every kiosk by name, those that wait for `flush` as they were before."""
         query = _lines().where(kiosks.c.tenant == tenant).order_by(kiosks.c.name)
         async with self._database.reading(tenant) as db:
-            return [_line(row, now) for row in (await db.execute(query)).all()]
+            rows = (await db.execute(query)).all()
+        every = pace(sum(row.revoked_at is None for row in rows))
+        return [_line(row, now, every) for row in rows]
 
     async def kiosk(self, tenant: str, kiosk_id: str, now: datetime) -> KioskLine | None:
         """One kiosk; None if the tenant has no such."""
         query = _lines().where(kiosks.c.tenant == tenant, kiosks.c.id == kiosk_id)
         async with self._database.reading(tenant) as db:
             row = (await db.execute(query)).first()
-        return None if row is None else _line(row, now)
+        # Somebody watches it change: it has just been heard of.
+        return None if row is None else _line(row, now, pace(0))
 
 
 def _lines() -> sa.Select[Any]:
@@ -103,11 +104,11 @@ def _lines() -> sa.Select[Any]:
     return sa.select(*columns, liveness).select_from(kiosks).outerjoin(liveness, at)
 
 
-def _line(row: sa.Row[Any], now: datetime) -> KioskLine:
+def _line(row: sa.Row[Any], now: datetime, every: timedelta) -> KioskLine:
     return KioskLine(
         row.name,
         row.site,
-        _presence(row.revoked_at is not None, row.seen_at, now),
+        _presence(row.revoked_at is not None, row.seen_at, now, every),
         row.character,
         row.seen_at,
         row.state,
@@ -118,14 +119,15 @@ def _line(row: sa.Row[Any], now: datetime) -> KioskLine:
     )
 
 
-def _presence(revoked: bool, seen_at: datetime | None, now: datetime) -> Presence:
+def _presence(revoked: bool, seen_at: datetime | None, now: datetime, every: timedelta) -> Presence:
     if revoked:
         return Presence.REVOKED
     if seen_at is None:
         return Presence.NEVER_SEEN
-    if now - seen_at > _OFFLINE_AFTER:
+    missed = (now - seen_at) / every
+    if missed > _OFFLINE_AFTER:
         return Presence.OFFLINE
-    return Presence.STALE if now - seen_at > _STALE_AFTER else Presence.ONLINE
+    return Presence.STALE if missed > _STALE_AFTER else Presence.ONLINE
 
 
 async def _write(

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.schema import kiosks, limits, pauses, sites, tenants
@@ -28,6 +29,10 @@ FIRST_LIMITS: tuple[dict[str, object], ...] = (
     {"scope": "fleet", "name": "", "at_once": 20, "presses_per_minute": 300},
     {"scope": "kiosk", "name": "", "minutes_per_day": 240, "presses_per_minute": 4},
 )
+
+
+_QUICKEST_S, _SLOWEST_S = 15.0, 300.0
+_RECOUNT_AFTER = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +76,18 @@ class Assigned:
     zone: ZoneInfo
 
 
+def pace(kiosks: int) -> timedelta:
+    """How often a kiosk of so many tells how it is: 70 a second together, for that is what a small
+    machine answers on the side."""
+    return timedelta(seconds=min(max(_QUICKEST_S, kiosks / 70), _SLOWEST_S))
+
+
 class Rules:
     """The rules of one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._counts: dict[str, tuple[int, datetime]] = {}
 
     async def paused(self, tenant: str) -> list[tuple[Scope, str]]:
         """All that is paused, the widest first."""
@@ -85,11 +97,19 @@ class Rules:
         found = [(Scope(row.scope), str(row.name)) for row in rows]
         return sorted(found, key=lambda pause: _width(pause[0]))
 
-    async def pause(self, tenant: str, scope: Scope, name: str, now: datetime) -> bool:
-        """No visit begins there from now on; False if it was paused already."""
+    async def pause(
+        self, tenant: str, scope: Scope, name: str, now: datetime, *, ends_visits: bool = False
+    ) -> bool:
+        """No visit begins there from now on, and with `ends_visits` none goes on; False if it was
+        paused so already."""
         row = {"tenant": tenant, "scope": scope, "name": name, "since": now}
         async with self._database.transaction(tenant) as db:
-            return await insert_missing(db, pauses, row)
+            added = await insert_missing(db, pauses, {**row, "ends_visits": ends_visits})
+            if added or not ends_visits:
+                return added
+            this = sa.and_(_line(pauses, tenant, scope, name), pauses.c.ends_visits.is_(False))
+            done = await db.execute(sa.update(pauses).where(this).values(ends_visits=True))
+        return done.rowcount == 1
 
     async def resume(self, tenant: str, scope: Scope, name: str) -> bool:
         """Undo `pause`; False if it was not paused."""
@@ -141,16 +161,36 @@ class Rules:
             this = tenants.c.name == tenant
             await db.execute(sa.update(tenants).where(this).values(**changes))
 
-    async def instructions(self, kiosk: Kiosk) -> Instructions:
+    async def instructions(self, kiosk: Kiosk, now: datetime) -> Instructions:
         """What this kiosk is told with every heartbeat."""
-        paused = sa.exists().where(pauses.c.tenant == kiosk.tenant, pausing(kiosk))
-        columns = (tenants.c.lease_policy, tenants.c.target_version, paused.label("paused"))
+        under = sa.and_(pauses.c.tenant == kiosk.tenant, pausing(kiosk))
+        columns = (
+            tenants.c.lease_policy,
+            tenants.c.target_version,
+            sa.exists().where(under).label("paused"),
+            sa.exists().where(under, pauses.c.ends_visits).label("end_visit"),
+        )
         query = sa.select(*columns).where(tenants.c.name == kiosk.tenant)
         async with self._database.reading(kiosk.tenant) as db:
             row = (await db.execute(query)).one()
+            count = await self._count(db, kiosk.tenant, now)
         return Instructions(
-            policy=row.lease_policy, target_version=row.target_version, paused=row.paused
+            next_s=pace(count).total_seconds(),
+            policy=row.lease_policy,
+            target_version=row.target_version,
+            paused=row.paused,
+            end_visit=row.end_visit,
         )
+
+    async def _count(self, db: AsyncConnection, tenant: str, now: datetime) -> int:
+        """How many kiosks there are, or were a minute ago: it is asked for all the time."""
+        count, at = self._counts.get(tenant, (0, None))
+        if at is None or abs(now - at) > _RECOUNT_AFTER:
+            query = sa.select(sa.func.count()).select_from(kiosks)
+            query = query.where(kiosks.c.tenant == tenant, kiosks.c.revoked_at.is_(None))
+            count = (await db.execute(query)).scalar_one()
+            self._counts[tenant] = count, now
+        return count
 
     async def assign(self, tenant: str, scope: Scope, name: str, character: str | None) -> None:
         """Whom visitors talk with there; None: as if nobody had chosen."""

@@ -143,6 +143,7 @@ pauses = sa.Table(
     sa.Column("scope", sa.String(8), primary_key=True),
     sa.Column("name", Name, primary_key=True),
     sa.Column("since", UtcTime, nullable=False),
+    sa.Column("ends_visits", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 # What an operator limits; "" is the fleet, or any site or kiosk without a line of its own.

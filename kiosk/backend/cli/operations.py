@@ -182,13 +182,17 @@ def latest_visits(at: At, limit: int, kiosk: str | None) -> list[VisitLine]:
     return _with_store(at, read)
 
 
-def pause(at: At, *, site: str | None = None, kiosk: str | None = None) -> str:
-    """Let no visit begin, anywhere or there; says what is paused. Raises KioskError."""
+def pause(
+    at: At, *, site: str | None = None, kiosk: str | None = None, ends_visits: bool = False
+) -> str:
+    """Let no visit begin, anywhere or there, and with `ends_visits` none go on; says what is
+    paused. Raises KioskError."""
     scope, name = _scope(site, kiosk)
 
     async def put(store: Store) -> bool:
         await _require(store, at, scope, name)
-        return await store.rules.pause(at.tenant, scope, name, datetime.now(UTC))
+        now = datetime.now(UTC)
+        return await store.rules.pause(at.tenant, scope, name, now, ends_visits=ends_visits)
 
     if not _with_store(at, put):
         raise KioskError(f"{_named(scope, name)} is paused already: `kiosk backend resume` ends it")

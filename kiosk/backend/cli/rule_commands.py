@@ -31,6 +31,11 @@ def add_commands(
         where.add_argument("--site", metavar="NAME", type=name, help="of this site only")
         where.add_argument("--kiosk", metavar="NAME", type=name, help="of this kiosk only")
 
+        if word == "pause":
+            switch.add_argument(
+                "--now", action="store_true", help="visits under way end too, within seconds"
+            )
+
     limit = commands.add_parser("limit", parents=[common], help="show the limits, or change some")
     whose = limit.add_mutually_exclusive_group()
     whose.add_argument("--fleet", action="store_true", help="of all kiosks together")
@@ -53,8 +58,9 @@ def add_commands(
 def _pause(args: argparse.Namespace, at: "At", say: Say) -> None:
     from kiosk.backend.cli import operations
 
-    what = operations.pause(at, site=args.site, kiosk=args.kiosk)
-    say(f"paused {what}; visits under way go on")
+    what = operations.pause(at, site=args.site, kiosk=args.kiosk, ends_visits=args.now)
+    under_way = "end with their kiosk's next heartbeat" if args.now else "go on"
+    say(f"paused {what}; visits under way {under_way}")
 
 
 def _resume(args: argparse.Namespace, at: "At", say: Say) -> None:

@@ -133,8 +133,9 @@ async def end_visit(visit_id: str, end: EndVisit, shown: Known, services: Here) 
 @routes.post(HEARTBEAT_PATH)
 async def heartbeat(beat: Heartbeat, shown: Known, services: Here) -> Instructions:
     """How the kiosk is, and what it should do."""
-    services.store.liveness.beat(shown.kiosk, beat, datetime.now(UTC))
-    fleet = await services.store.rules.instructions(shown.kiosk)
+    now = datetime.now(UTC)
+    services.store.liveness.beat(shown.kiosk, beat, now)
+    fleet = await services.store.rules.instructions(shown.kiosk, now)
     return fleet.model_copy(update={"rotate": shown.kiosk.token_is_old})
 
 

@@ -42,6 +42,7 @@ class PauseRequest(BaseModel):
 
     scope: Scope
     name: Annotated[str, Field(pattern=f"{NAME}|^$")] = ""
+    ends_visits: bool = False  # those under way too
 
 
 class LimitChange(BaseModel):
@@ -126,7 +127,10 @@ async def list_pauses(who: Viewer, services: Here) -> list[PauseRequest]:
 async def pause(pause: PauseRequest, who: Switcher, services: Here) -> None:
     """Let no visit begin there."""
     await _require(services, who, pause.scope, pause.name)
-    await services.store.rules.pause(who.tenant, pause.scope, pause.name, datetime.now(UTC))
+    now = datetime.now(UTC)
+    await services.store.rules.pause(
+        who.tenant, pause.scope, pause.name, now, ends_visits=pause.ends_visits
+    )
     await _record(services, who, "paused", f"{pause.scope} {pause.name}")
 
 

@@ -37,6 +37,9 @@ def _add_columns() -> None:
         tenants.add_column(sa.Column("target_version", sa.String(32)))
     with op.batch_alter_table("visits") as visits:
         visits.add_column(sa.Column("held_s", sa.Float, nullable=False, server_default="0"))
+    with op.batch_alter_table("pauses") as pauses:
+        ends = sa.Column("ends_visits", sa.Boolean, nullable=False, server_default=sa.false())
+        pauses.add_column(ends)
     for table in ("sites", "kiosks"):
         with op.batch_alter_table(table) as changed:
             changed.add_column(sa.Column("character", _NAME))
