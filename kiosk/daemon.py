@@ -12,26 +12,23 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import cast
 
 from kiosk import __version__
-from kiosk.config import Settings, compat_api_key, device_token
-from kiosk.convai.client_messages import Initiation, UserActivity
+from kiosk.config import Settings
 from kiosk.convai.fields import Json
-from kiosk.convai.frames import serialize
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent, StuckError
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
-from kiosk.link.account import Account
-from kiosk.link.backend import BackendClient
-from kiosk.link.credentials import CredentialKeeper, Credentials, PublicAgent
+from kiosk.link.heartbeat import Vitals
+from kiosk.link.opened import opened_line
 from kiosk.ops import control, journal, systemd
 from kiosk.visit.host import Host
-from kiosk.visit.plan import Compat, Plan
+from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice, default_cache_dir
-from kiosk.visit.states import Event, State, table_for
+from kiosk.visit.states import Event, State
+from kiosk.visit.tally import Tally
 from kiosk.visit.timeline import Moment, Observer, What
 from kiosk.visit.tools import Tools
 
@@ -41,10 +38,6 @@ log = logging.getLogger(__name__)
 _DEVICES_TIMEOUT_S = 3.0
 
 _SWITCH_INTERVAL_S = 0.001
-
-# What popular guides tell clients to send, for `convai.compat`.
-_KEEP_ALIVES = {"off": None, "space": " ", "user_activity": serialize(UserActivity())}
-_END_OF_STREAM = '{"text": ""}'
 
 
 def run(settings: Settings) -> int:
@@ -83,6 +76,8 @@ class Daemon:
         self._observer = observer
         self._journal = journal.Journal(settings.kiosk.name, settings.kiosk.site, __version__)
         self._reported = {"microphone": asyncio.Event(), "speaker": asyncio.Event()}
+        self._tally = Tally()
+        self._began_s = time.monotonic()
         self._held = False
         self._stuck: StuckError | None = None
 
@@ -97,7 +92,8 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             self._failed = stack.enter_context(_failures(loop))
             voice = await self._prepared_voice()
-            credentials = await self._opened_credentials(stack)
+            self._line = await opened_line(self._settings, stack)
+            credentials = self._line.credentials
             self._sound = Sound(
                 self._settings, self._hardware, self._on_microphone, self._on_speaker, loop
             )
@@ -105,7 +101,7 @@ class Daemon:
             indicator = self._hardware.open_indicator(loop)
             stack.callback(indicator.close)
             self._host = Host(
-                self._plan(),
+                plan_of(self._settings),
                 microphone,
                 speaker,
                 indicator,
@@ -127,6 +123,9 @@ class Daemon:
                 tasks.create_task(self._host.run(), name="host")
                 tasks.create_task(credentials.run(self._host.health.standing), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
+                if (heartbeats := self._line.heartbeats) is not None:
+                    beating = heartbeats.run(self._vitals, self._host.health.paused)
+                    tasks.create_task(beating, name="heartbeats")
                 await self._devices_reported()
                 systemd.notify("READY=1", f"STATUS={self._status()}")
                 self._journal.record("ready", {})
@@ -146,55 +145,17 @@ class Daemon:
         await voice.prepare()
         return voice
 
-    async def _opened_credentials(self, stack: contextlib.AsyncExitStack) -> Credentials:
-        credentials, agent = self._settings.credentials, self._settings.agent
-        if credentials.mode == "public":
-            api_key = compat_api_key(self._settings)
-            if api_key is not None:
-                log.warning(
-                    "convai.compat.api_key_file: the API KEY of the account stands in every "
-                    "address this kiosk opens, and in the logs of every server on the way; for "
-                    "development only: remove the line before visitors come"
-                )
-            return PublicAgent(agent.url, agent.id, api_key)
-        client = BackendClient(credentials.backend_url, device_token(self._settings))
-        await stack.enter_async_context(client)
-        account = Account(client)
-        stack.push_async_callback(account.close)
-        return CredentialKeeper(client.fetch, credentials.policy, account=account)
-
-    def _plan(self) -> Plan:
-        visit, button, agent = self._settings.visit, self._settings.button, self._settings.agent
-        compat = self._settings.convai.compat
-        initiation = Initiation(
-            overrides=agent.overrides.on_the_wire(),
-            dynamic_variables=cast("Mapping[str, Json]", agent.variables),
-            custom_llm_extra_body=agent.custom_llm_extra_body,
-            user_id=self._settings.kiosk.name,
-            source="unknown",  # the contract's word for a client that is none of its SDKs
-            version=__version__,
-        )
-        return Plan(
-            table=table_for(button.mode, button.while_speaking),
-            initiation=initiation,
-            max_s=visit.max_s,
-            warning_s=visit.warning_s,
-            idle_s=visit.idle_s,
-            answer_s=visit.answer_s,
-            connect_s=visit.connect_s,
-            queue_s=visit.queue_s,
-            reconnects=visit.reconnects,
-            preroll_ms=self._settings.gate.preroll_ms,
-            duck_s=self._settings.echo.duck_s,
-            disclosure=visit.disclosure,
-            held_button=button.mode == "hold",
-            approved_mcp_tools=agent.approved_mcp_tools,
-            compat=Compat(
-                keep_alive=_KEEP_ALIVES[compat.keep_alive],
-                keep_alive_s=compat.keep_alive_s,
-                last_frame=_END_OF_STREAM if compat.end_of_stream else None,
-            ),
-        )
+    def _vitals(self) -> Vitals:
+        """How this kiosk is, for its backend."""
+        sound = self._sound
+        counters = {
+            **self._tally.counters(),
+            **self._line.counters(),
+            "microphone_xruns": sound.microphone.xruns,
+            "speaker_xruns": sound.speaker.xruns,
+            "uptime_s": round(time.monotonic() - self._began_s),
+        }
+        return Vitals(self._host.state, self._host.health.shown, counters)
 
     def _commands(self) -> Mapping[str, control.Command]:
         return {
@@ -269,6 +230,7 @@ class Daemon:
         }
 
     def _observe(self, moment: Moment) -> None:
+        self._tally.observe(moment)
         fields = dict(moment.fields)
         severity = fields.pop("severity", None)
         match moment.what:
@@ -290,7 +252,7 @@ class Daemon:
             self._observer(moment)
 
     def _status(self) -> str:
-        cause = self._host.health.cause
+        cause = self._host.health.shown
         return f"{self._host.state}, {self._host.visits} visits" + (f", {cause}" if cause else "")
 
 

@@ -30,11 +30,21 @@ class DeviceError(UnavailableError):
 
 
 class CredentialError(UnavailableError):
-    """No signed URL could be had. `retryable` tells whether asking again can help."""
+    """No signed URL could be had. `retryable` tells whether asking again can help; `reason` is the
+    slug of a backend that says no, `retry_after_s` when it says that asking is worth it."""
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = True,
+        reason: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.reason = reason
+        self.retry_after_s = retry_after_s
 
 
 class ToolError(KioskError):

@@ -15,6 +15,7 @@ from kiosk.audio.pcm import CHUNK_MS
 from kiosk.convai.client_messages import Initiation
 from kiosk.convai.endings import Ending, Kind
 from kiosk.link.credentials import PublicAgent
+from kiosk.visit.chronicle import Chronicle
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.plan import Compat, Plan
@@ -70,8 +71,9 @@ class Bare:
             Tools(tools, timeout_s=10),
             self.uplink,
             self.downlink,
-            self.moments.append,
+            Chronicle(self.moments.append),
             self.post,
+            lambda _: None,
         )
         self.conversation = Conversation(parts, "press", tasks)
         self._running = tasks.create_task(self.conversation.run(), name="conversation")

@@ -8,6 +8,7 @@ from kiosk.config.loading import (
     compat_api_key,
     device_token,
     load_settings,
+    state_dir,
 )
 from kiosk.config.tables import Settings, VisitTable
 
@@ -18,4 +19,5 @@ __all__ = [
     "compat_api_key",
     "device_token",
     "load_settings",
+    "state_dir",
 ]

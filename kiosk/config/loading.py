@@ -66,6 +66,18 @@ def device_token(settings: Settings) -> str:
     return token
 
 
+def state_dir(settings: Settings) -> Path | None:
+    """Where what must outlive the process is kept: the named directory, or the service's; None
+    where there is neither. Raises ConfigError."""
+    named = settings.credentials.state_dir
+    if named is not None:
+        if not named.is_dir():
+            raise ConfigError(f"credentials.state_dir: {named} is no directory")
+        return named
+    first = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(first) if first else None
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from kiosk.contract import LeasePolicy
 from kiosk.convai.overrides import ConversationOverrides
 
 ENVIRONMENT_PREFIX = "KIOSK_"
@@ -74,7 +75,9 @@ class CredentialsTable(Table):
     mode: Literal["backend", "public"] = "backend"
     backend_url: str = Field(default="http://127.0.0.1:8080", pattern=r"^https?://")
     device_token_file: Path | None = None
-    policy: Literal["warm", "on_press"] = "warm"
+    policy: LeasePolicy = "warm"
+    leases: int = Field(default=1, ge=1, le=3)
+    state_dir: Path | None = None
 
 
 class ButtonTable(Table):

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     NO_CREDENTIAL = "no_credential"
     BACKEND_UNREACHABLE = "backend_unreachable"
     PAUSED = "paused"  # by an operator, at the backend
+    CLOSED = "closed"  # the site, at this hour
+    NO_MINUTES_LEFT = "no_minutes_left"  # of the day
     NOT_ADMITTED = "not_admitted"  # by the backend, for another reason
     LEASE_REFUSED = "lease_refused"  # by the backend; another lease may do
     QUOTA = "quota"
@@ -81,6 +83,8 @@ RULES: dict[Kind, Rule] = {
     Kind.BACKEND_UNREACHABLE: Rule(3, "cannot_reach", 4),
     Kind.NO_CREDENTIAL: Rule(0, "cannot_reach", 3),
     Kind.PAUSED: Rule(0, "paused", 5),
+    Kind.CLOSED: Rule(0, "closed", 5),
+    Kind.NO_MINUTES_LEFT: Rule(0, "no_minutes_left", 4),
     Kind.NOT_ADMITTED: Rule(0, "paused", 4),
     Kind.LEASE_REFUSED: Rule(1, "cannot_reach", 4),
     Kind.QUOTA: Rule(0, "not_today", 3),
@@ -178,6 +182,27 @@ def classify_close(code: int | None, reason: str, error: str = "") -> Ending:
 def _loggable(text: str) -> str:
     """A reason without what may not be logged: addresses, and quotations longer than a name."""
     return _QUOTATION.sub("'...'", _ADDRESS.sub("(an address)", text))[:200]
+
+
+# What follows from a refusal of the backend's, by the slug of its problem document.
+_DENIALS: dict[str, Kind] = {
+    "paused": Kind.PAUSED,
+    "closed": Kind.CLOSED,
+    "no-minutes-left": Kind.NO_MINUTES_LEFT,
+    "busy": Kind.BUSY,
+    "too-many-presses": Kind.BUSY,
+    "too-many-leases": Kind.BUSY,
+    "provider-quota": Kind.BUSY,
+    "unauthorized": Kind.NO_CREDENTIAL,
+    "visit-unknown": Kind.LEASE_REFUSED,
+    "visit-spent": Kind.LEASE_REFUSED,
+    "lease-expired": Kind.LEASE_REFUSED,
+}
+
+
+def classify_denial(reason: str) -> Ending:
+    """The backend says no to this visit; a reason that is not known here is final."""
+    return Ending(_DENIALS.get(reason, Kind.NOT_ADMITTED), None, reason)
 
 
 def classify_handshake(status: int) -> Ending:

@@ -1,22 +1,28 @@
 """The kiosk's account with its backend: which lease a press spends, and how its visit went.
 
 A backend that does not answer stops no visit: the lease in hand opens it, and what happened is told
-when the backend is back.
+when the backend is back. Where there is a file for it, that outlives the process; it is written
+only when a first try to tell has failed, so that in ordinary days no flash memory wears.
 """
 
 import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from kiosk.contract import MAX_REPORT_AGE_S, EndVisit, StartVisit
+from kiosk.contract import MAX_REPORT_AGE_S, EndVisit, LiveVisit, StartVisit
 from kiosk.errors import CredentialError
+from kiosk.link.files import OneAtATime
+from kiosk.link.report_file import KeptReport, ReportFile
 
 log = logging.getLogger(__name__)
 
+UNAUTHORIZED = "unauthorized"
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 60.0
 # Days of an outage; what is over it is dropped, the oldest first.
@@ -39,21 +45,57 @@ class Bookkeeper(Protocol):
         """Raises DeniedError, and CredentialError when there is no answer."""
         ...
 
+    async def live(self, visit_id: str, live: LiveVisit) -> None:
+        """Raises DeniedError, and CredentialError when there is no answer."""
+        ...
+
     async def end(self, visit_id: str, end: EndVisit) -> None:
         """Raises DeniedError, and CredentialError when there is no answer."""
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Report:
+    """What is to be told, with the moment it was given: on the loop's clock, or, from an earlier
+    life of the kiosk's, on the wall's."""
+
+    visit_id: str
+    end: EndVisit
+    given_s: float | None = None
+    given_at: float = 0.0
+
+    def ago_s(self) -> float:
+        ago_s = time.time() - self.given_at if self.given_s is None else _now_s() - self.given_s
+        # A wall clock may have been wrong then, or be wrong now.
+        return min(max(ago_s, 0.0), MAX_REPORT_AGE_S)
+
+    def to_keep(self) -> KeptReport:
+        given_at = self.given_at if self.given_s is None else time.time() - self.ago_s()
+        return KeptReport(visit_id=self.visit_id, given_at=given_at, end=self.end)
+
+
 class Account:
     """Tells the bookkeeper. `run` is its task."""
 
-    def __init__(self, bookkeeper: Bookkeeper, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        bookkeeper: Bookkeeper,
+        jitter: Callable[[], float] = random.random,
+        file: ReportFile | None = None,
+    ) -> None:
         self.dropped_reports = 0
         self._bookkeeper = bookkeeper
         self._jitter = jitter
-        # With the moment it was given.
-        self._reports: deque[tuple[str, EndVisit, float]] = deque(maxlen=_REPORTS_LIMIT)
+        self._file = file
+        self._files = OneAtATime()
+        self._read = file is None
+        self._in_file: list[_Report] = []
+        self._reports: deque[_Report] = deque(maxlen=_REPORTS_LIMIT)
         self._ready = asyncio.Event()
+
+    @property
+    def untold_reports(self) -> int:
+        return len(self._reports)
 
     async def start(self, visit_id: str, press_id: str) -> None:
         """Spend the lease on this press; raises DeniedError. No answer is no refusal."""
@@ -62,16 +104,23 @@ class Account:
         except CredentialError as error:
             log.warning("the visit goes on without the backend's word: %s", error)
 
+    async def live(self, visit_id: str, live: LiveVisit) -> None:
+        """The conversation is open. Nothing depends on it: the visit's end is told again."""
+        try:
+            await self._bookkeeper.live(visit_id, live)
+        except (CredentialError, DeniedError) as error:
+            log.debug("the backend does not know that visit %s is open: %s", visit_id, error)
+
     def ended(self, visit_id: str, end: EndVisit) -> None:
         """To be told as soon as the backend answers."""
         if len(self._reports) == self._reports.maxlen:
-            self.dropped_reports += 1
-            log.warning("the backend was away for too long: a visit's end is dropped, untold")
-        self._reports.append((visit_id, end, _now_s()))
+            self._dropped(1)
+        self._reports.append(_Report(visit_id, end, _now_s()))
         self._ready.set()
 
     async def run(self) -> None:
         """Tell what is to be told until cancelled."""
+        await self._recover()
         failures = 0
         while True:
             while self._reports:
@@ -81,9 +130,11 @@ class Account:
                 except CredentialError as error:
                     failures += 1
                     (log.warning if failures == 1 else log.debug)("a visit is untold: %s", error)
+                    await self._keep()
                     limit_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures - 1, 10))
                     await asyncio.sleep(max(0.2, self._jitter() * limit_s))
             self._ready.clear()
+            await self._keep()
             await self._ready.wait()
 
     async def close(self) -> None:
@@ -94,18 +145,23 @@ class Account:
                     await self._tell_first()
         if self._reports:
             log.warning("the backend was not told how %d visit(s) ended", len(self._reports))
+            await self._recover()  # or what another life of the kiosk's left would be lost
+        await self._keep()
 
     async def _tell_first(self) -> None:
         """Raises CredentialError; another's turn is next then, so that none holds up the rest."""
         report = self._reports[0]
-        visit_id, end, given_s = report
-        ago_s = min(_now_s() - given_s, MAX_REPORT_AGE_S)
         done = False
         try:
-            await self._bookkeeper.end(visit_id, end.model_copy(update={"ago_s": ago_s}))
+            end = report.end.model_copy(update={"ago_s": report.ago_s()})
+            await self._bookkeeper.end(report.visit_id, end)
             done = True
         except DeniedError as denied:
-            log.warning("the backend does not take the end of visit %s: %s", visit_id, denied)
+            if denied.reason == UNAUTHORIZED:  # of the kiosk, and it may be enrolled again
+                raise CredentialError("the backend does not accept this kiosk") from None
+            log.warning(
+                "the backend does not take the end of visit %s: %s", report.visit_id, denied
+            )
             done = True
         finally:
             # Not there any more if it was dropped meanwhile.
@@ -114,6 +170,38 @@ class Account:
                     self._reports.popleft()
                 else:
                     self._reports.rotate(-1)
+
+    def _dropped(self, count: int) -> None:
+        self.dropped_reports += count
+        log.warning("the backend was away for too long: a visit's end is dropped, untold")
+
+    async def _recover(self) -> None:
+        """Take up what an earlier life of the kiosk's left untold."""
+        if self._file is None or self._read:
+            return
+        kept = await self._files.do(self._file.load)
+        self._read = True
+        room = _REPORTS_LIMIT - len(self._reports)
+        earlier = [_Report(each.visit_id, each.end, given_at=each.given_at) for each in kept]
+        if len(earlier) > room:
+            self._dropped(len(earlier) - room)
+        self._in_file = earlier
+        self._reports.extendleft(reversed(earlier[-room:] if room else []))
+
+    async def _keep(self) -> None:
+        """Make the file hold what is untold, unless it does."""
+        file = self._file
+        # Their order does not matter: each is told with its age.
+        if file is None or not self._read or set(self._reports) == set(self._in_file):
+            return
+        self._in_file = list(self._reports)
+        kept = [report.to_keep() for report in self._in_file]
+        try:
+            await self._files.do(lambda: file.save(kept))
+        except OSError as error:
+            log.warning(
+                "what the backend was not told will not outlive a restart: %s", error.strerror
+            )
 
 
 def _now_s() -> float:

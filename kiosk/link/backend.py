@@ -1,4 +1,5 @@
-"""The kiosk's client of the backend: asks for one conversation, and accounts for it.
+"""The kiosk's client of the backend: asks for one conversation, accounts for it, tells how the
+kiosk is.
 
 One request, one deadline.
 """
@@ -6,25 +7,38 @@ One request, one deadline.
 import asyncio
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
+from pydantic import ValidationError
+
 from kiosk.contract import (
     END_PATH,
+    HEARTBEAT_PATH,
     IDEMPOTENCY_HEADER,
+    LIVE_PATH,
     REQUEST_ID_HEADER,
+    ROTATE_PATH,
     START_PATH,
     VISITS_PATH,
     EndVisit,
     Grant,
     GrantError,
+    Heartbeat,
+    Instructions,
+    LeaseRequest,
+    LiveVisit,
+    NewToken,
     StartVisit,
     read_grant,
     read_problem,
 )
 from kiosk.errors import ConfigError, CredentialError
-from kiosk.link.account import DeniedError
+from kiosk.link.account import UNAUTHORIZED, DeniedError
+from kiosk.link.bearer import Bearer
+from kiosk.link.token_file import DeviceTokens
 
 if TYPE_CHECKING:
     import httpx2
@@ -36,10 +50,17 @@ class BackendClient:
     """Fetches grants with the kiosk's device token. An async context manager.
 
     `backend_url` without a path means our backend; with one it is the whole address of any token
-    route that answers in a shape `read_grant` knows.
+    route that answers in a shape `read_grant` knows. `state_file` is where a device token that
+    replaces the given one is kept.
     """
 
-    def __init__(self, backend_url: str, device_token: str) -> None:
+    def __init__(
+        self,
+        backend_url: str,
+        device_token: str,
+        state_file: Path | None = None,
+        language: str | None = None,
+    ) -> None:
         try:
             path = urlsplit(backend_url).path
         except ValueError as error:
@@ -47,9 +68,14 @@ class BackendClient:
         base = backend_url.rstrip("/")
         self._url = base + VISITS_PATH if path in ("", "/") else backend_url
         # Where visits are accounted for; another's token route keeps no account.
-        keeps_account = self._url.endswith(VISITS_PATH)
-        self._base = self._url.removesuffix(VISITS_PATH) if keeps_account else None
-        self._authorization = f"Bearer {device_token}"
+        self.keeps_account = self._url.endswith(VISITS_PATH)
+        self._base = self._url.removesuffix(VISITS_PATH)
+        request = LeaseRequest(language=language if self.keeps_account else None)
+        self._request = request.model_dump(exclude_defaults=True)
+        # What replaces the token is for our backend only.
+        self._bearer = Bearer(
+            DeviceTokens(device_token, state_file if self.keeps_account else None)
+        )
         self._client: httpx2.AsyncClient | None = None
         self._key: str | None = None  # of a request that was not answered
 
@@ -70,37 +96,63 @@ class BackendClient:
         # A lease whose answer was lost is asked for again. Not by the press's id: a visit that
         # connects anew needs another lease.
         key = self._key = self._key or uuid.uuid4().hex
-        response = await self._post(self._url, {}, request_id, {IDEMPOTENCY_HEADER: key})
+        headers = {IDEMPOTENCY_HEADER: key}
+        response = await self._post(self._url, self._request, request_id, headers)
         if response.status_code < 500:
             self._key = None
-        if response.status_code in (401, 403):
-            raise CredentialError(
-                f"the backend does not accept this kiosk (HTTP {response.status_code}): "
-                "enrol it again with `kiosk backend enroll`",
-                retryable=False,
-            )
         if response.status_code != 200:
-            raise CredentialError(f"the backend answered HTTP {response.status_code}")
+            raise _refusal(response)
         try:
             grant = read_grant(response.json())
         except GrantError as error:
             raise CredentialError(str(error)) from None
         except (ValueError, RecursionError):
             raise CredentialError("the backend's answer is not JSON") from None
-        return grant if self._base is not None else replace(grant, visit_id=None)
+        return grant if self.keeps_account else replace(grant, visit_id=None)
 
     async def start(self, visit_id: str, start: StartVisit) -> None:
         """Spend a lease; raises DeniedError, and CredentialError when there is no answer."""
         path = START_PATH.format(visit_id=quote(visit_id, safe=""))
         await self._tell(path, start.model_dump(), start.press_id)
 
+    async def live(self, visit_id: str, live: LiveVisit) -> None:
+        """The conversation is open; raises DeniedError, and CredentialError without an answer."""
+        path = LIVE_PATH.format(visit_id=quote(visit_id, safe=""))
+        await self._tell(path, live.model_dump(exclude_defaults=True), live.press_id)
+
     async def end(self, visit_id: str, end: EndVisit) -> None:
         """Account for a visit; raises DeniedError, and CredentialError when there is no answer."""
         path = END_PATH.format(visit_id=quote(visit_id, safe=""))
         await self._tell(path, end.model_dump(mode="json", exclude_defaults=True), end.press_id)
 
+    async def beat(self, heartbeat: Heartbeat) -> Instructions | None:
+        """What the backend wants; None where it takes no heartbeats. Raises CredentialError."""
+        body = heartbeat.model_dump(mode="json")
+        response = await self._post(self._base + HEARTBEAT_PATH, body, uuid.uuid4().hex, {})
+        if response.status_code == 404:
+            return None
+        if response.status_code != 200:
+            raise _refusal(response)
+        try:
+            return Instructions.model_validate_json(response.content)
+        except ValidationError:
+            raise CredentialError("the backend's instructions cannot be read") from None
+
+    async def rotate(self) -> bool:
+        """Have the device token replaced; False: the old one stays. Raises CredentialError."""
+        if not self._bearer.can_rotate:
+            return False
+        response = await self._post(self._base + ROTATE_PATH, {}, uuid.uuid4().hex, {})
+        if response.status_code != 200:
+            raise _refusal(response)
+        try:
+            new = NewToken.model_validate_json(response.content)
+        except ValidationError:
+            raise CredentialError("the backend's new device token cannot be read") from None
+        return await self._bearer.adopt(new.device_token)
+
     async def _tell(self, path: str, body: dict[str, object], request_id: str) -> None:
-        assert self._base is not None
+        assert self.keeps_account
         response = await self._post(self._base + path, body, request_id, {})
         status = response.status_code
         if status == 204:
@@ -118,10 +170,52 @@ class BackendClient:
 
         if self._client is None:
             self._client = httpx2.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
-        sent = {"Authorization": self._authorization, REQUEST_ID_HEADER: request_id, **headers}
+        sent = {REQUEST_ID_HEADER: request_id, **headers}
         try:
             # The client's timeout is for each step; a backend that trickles must not hold us up.
             async with asyncio.timeout(_TIMEOUT_S):
-                return await self._client.post(url, json=body, headers=sent)
+                return await self._authorized(self._client, url, body, sent)
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise CredentialError(f"the backend does not answer ({type(error).__name__})") from None
+
+    async def _authorized(
+        self,
+        client: "httpx2.AsyncClient",
+        url: str,
+        body: dict[str, object],
+        headers: dict[str, str],
+    ) -> "httpx2.Response":
+        """Show each token that may be good, until the backend knows one."""
+        token = await self._bearer.token()
+        while True:
+            shown = {"Authorization": f"Bearer {token}", **headers}
+            response = await client.post(url, json=body, headers=shown)
+            if response.status_code != 401:
+                if response.status_code < 500:  # in trouble, it may not have looked at the token
+                    await self._bearer.accepted(token)
+                return response
+            following = await self._bearer.rejected(token)
+            if following is None:
+                return response
+            token = following
+
+
+def _refusal(response: "httpx2.Response") -> CredentialError:
+    """Why there is nothing; the text names no secret."""
+    status = response.status_code
+    reason = read_problem(response.content) if status < 500 else None
+    if reason is not None and reason != UNAUTHORIZED:
+        text = f"the backend says no: {reason}"
+        return CredentialError(text, reason=reason, retry_after_s=_retry_after_s(response))
+    if status in (401, 403):
+        return CredentialError(
+            f"the backend does not accept this kiosk (HTTP {status}): "
+            "enrol it again with `kiosk backend enroll`",
+            retryable=False,
+        )
+    return CredentialError(f"the backend answered HTTP {status}")
+
+
+def _retry_after_s(response: "httpx2.Response") -> float | None:
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None

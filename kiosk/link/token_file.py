@@ -9,10 +9,10 @@ Every method reads or writes files: call it with `asyncio.to_thread`, one at a t
 """
 
 import logging
-import os
 from pathlib import Path
 
 from kiosk.contract import DEVICE_TOKEN
+from kiosk.link.files import remove, sync_directory, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class DeviceTokens:
         before = self._in_use or self.candidates()[0]
         self._lasting = False
         try:
-            _write(self._file, [token, before])
+            write_whole(self._file, f"{token}\n{before}\n")
         except OSError as error:
             log.warning(
                 "cannot keep a new device token in %s, the old one stays: %s",
@@ -82,7 +82,7 @@ class DeviceTokens:
         # Not with one that nobody has tried: such an answer may also come after `adopt`.
         if self._refused.issuperset(set(self._read()) - {token}):
             try:
-                _remove(self._file)
+                remove(self._file)
             except OSError as error:
                 log.warning("cannot remove the stale %s: %s", self._file, error.strerror)
             else:
@@ -103,7 +103,7 @@ class DeviceTokens:
     def _made_lasting(self) -> bool:
         if self._file is not None and not self._lasting:
             try:
-                _sync_directory(self._file)
+                sync_directory(self._file)
             except OSError as error:
                 log.warning("%s may not outlive a power cut: %s", self._file, error.strerror)
             else:
@@ -124,35 +124,3 @@ class DeviceTokens:
         if not tokens:
             log.warning("%s holds no device token", self._file)
         return tokens[:_KEPT]
-
-
-def _write(path: Path, tokens: list[str]) -> None:
-    """Whole or not at all, mode 0600, and on the disk when this returns; raises OSError."""
-    # Always the same name: what a crash left is written over, and piles up nowhere.
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="ascii") as new:
-            new.write("".join(f"{token}\n" for token in tokens))
-            new.flush()
-            os.fsync(new.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path)
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    _sync_directory(path)
-
-
-def _sync_directory(path: Path) -> None:
-    """A name is on the disk only when its directory is."""
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

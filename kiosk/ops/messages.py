@@ -144,7 +144,8 @@ MESSAGES: dict[str, Message] = {
         5,
         "fitness: {cause}",
         "Whether a visit can be held changed",
-        "`fit` means it can; otherwise a press is answered with an apology that names the cause.",
+        "`fit` means it can; otherwise a press is answered with an apology that names the cause. "
+        "`paused` is what the backend said last: a press asks it again.",
     ),
     "state": Message(
         "88639633ebb949b99c10f65800057517",

@@ -1,5 +1,6 @@
 """How long things may last: each state's deadline, the visit's own limit, and the idle question."""
 
+import asyncio
 from collections.abc import Callable
 
 from kiosk.convai.endings import Ending, Kind
@@ -9,6 +10,7 @@ from kiosk.visit.states import Event, State
 from kiosk.visit.timers import Timers
 
 ONE_MOMENT_S = 4.0
+_NEVER = float("-inf")  # there is no visit to end
 
 
 class Clocks:
@@ -27,15 +29,29 @@ class Clocks:
         self._say = say
         self._asked = False  # whether the visitor is still there
         self._speaking = False
+        self._warned = False
+        self._ends_s = _NEVER
 
     def visit_began(self) -> None:
-        plan = self._plan
-        self._asked = self._speaking = False
-        self._timers.set("warning", plan.max_s - plan.warning_s, lambda: self._say("warning"))
-        self._timers.set("time up", plan.max_s, lambda: self._post(Event.TIME_UP, None))
+        self._asked = self._speaking = self._warned = False
+        self._ends_s = float("inf")
+        self.limit(self._plan.max_s)
+
+    def limit(self, max_s: float) -> None:
+        """The visit may go on for so long from now; never for longer than it might before."""
+        ends_s = asyncio.get_running_loop().time() + max_s
+        if ends_s >= self._ends_s:
+            return
+        self._ends_s = ends_s
+        lead_s = self._plan.warning_s if self._plan.warning_s < max_s else max_s / 2
+        if not self._warned:
+            self._timers.set("warning", max_s - lead_s, self._warn)
+        self._timers.set("time up", max_s, lambda: self._post(Event.TIME_UP, None))
 
     def followed(self, event: Event, before: State, state: State) -> None:
         """An event was acted on, and led from one state to another or the same."""
+        if state is State.CLOSING:
+            self._ends_s = _NEVER
         if event in (Event.SPEECH_STARTED, Event.AGENT_STARTED):
             self._asked = False
         if event is Event.SPEECH_STARTED:
@@ -68,6 +84,10 @@ class Clocks:
                 self._timers.set(deadline, plan.answer_s, lambda: self._post(Event.NO_ANSWER, None))
             case None:
                 pass
+
+    def _warn(self) -> None:
+        self._warned = True
+        self._say("warning")
 
     def _end_after(self, deadline: Deadline, seconds: float, ending: Ending) -> None:
         self._timers.set(deadline, seconds, lambda: self._post(Event.ENDED, ending))

@@ -24,7 +24,7 @@ from kiosk.convai.conversation import (
     Refused,
     TurnSkipped,
 )
-from kiosk.convai.endings import Ending, Kind, classify_handshake
+from kiosk.convai.endings import Ending, Kind, classify_denial, classify_handshake
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
@@ -45,11 +45,13 @@ from kiosk.link.websocket import (
     SocketClosedError,
     connect,
 )
+from kiosk.visit.brought import initiation_of
+from kiosk.visit.chronicle import Chronicle
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.moments import moment_of
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event
-from kiosk.visit.timeline import FieldValue, Moment, Observer, What
+from kiosk.visit.timeline import FieldValue, Moment, What
 from kiosk.visit.tools import Tools
 from kiosk.visit.uplink import Uplink
 
@@ -60,15 +62,17 @@ _BESIDE_LIMIT = 32
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What every conversation of a kiosk is made of."""
+    """What every conversation of a kiosk is made of; `limit` is told how long the visit may go on
+    from now."""
 
     plan: Plan
     credentials: Credentials
     tools: Tools
     uplink: Uplink
     downlink: Downlink
-    observe: Observer
+    chronicle: Chronicle
     post: Callable[[Event, Ending | None], None]
+    limit: Callable[[float], None]
 
 
 class Conversation:
@@ -82,7 +86,7 @@ class Conversation:
         self._socket: Socket | None = None
         self._connecting: asyncio.Timeout | None = None
         self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
-        self._connected = False
+        self._connected = asyncio.Event()
         self._ending: Ending | None = None
         self._task: asyncio.Task[object] | None = None
         self._finished = asyncio.Event()
@@ -108,6 +112,8 @@ class Conversation:
             try:
                 opening = await self._parts.credentials.take(self._press_id)
             except CredentialError as error:
+                if error.reason is not None:
+                    return classify_denial(error.reason)
                 kind = Kind.BACKEND_UNREACHABLE if error.retryable else Kind.NO_CREDENTIAL
                 return Ending(kind, None, str(error))
             return await self._use(opening)
@@ -116,12 +122,14 @@ class Conversation:
 
     async def _use(self, opening: Opening) -> Ending:
         began_s = time.monotonic()
+        if opening.max_s is not None:
+            self._parts.limit(opening.max_s)
         # In parallel: whether the visit may go on is known before anybody has said much.
-        self._start(self._spend(opening), "spend")
+        self._start(self._tell_backend(opening), "backend")
         ending = None
         try:
             opened = await self._open(opening)
-            ending = opened if isinstance(opened, Ending) else await self._hold(opened)
+            ending = opened if isinstance(opened, Ending) else await self._hold(opened, opening)
             if ending.kind in (Kind.REFUSED, Kind.LEASE_REFUSED):
                 self._parts.credentials.refused(opening)
             return ending
@@ -135,6 +143,7 @@ class Conversation:
                     outcome=outcome.kind,
                     duration_s=min(time.monotonic() - began_s, MAX_LIFE_S),
                     conversation_id=conversation_id(self.conversation_id),
+                    events=self._parts.chronicle.batch(),
                 )
                 self._parts.credentials.account_for(opening, account)
 
@@ -155,17 +164,21 @@ class Conversation:
 
     def tell(self, text: str) -> bool:
         """Let the agent know something without a turn; False while nobody listens."""
-        if self._socket is None or not self._connected or self._finished.is_set():
+        if self._socket is None or not self._connected.is_set() or self._finished.is_set():
             return False
         self._start(self._send(self._socket, serialize(ContextualUpdate(text))), "tell")
         return True
 
-    async def _spend(self, opening: Opening) -> None:
+    async def _tell_backend(self, opening: Opening) -> None:
         """Let the backend know; what it refuses ends the conversation, connected or not yet."""
+        credentials = self._parts.credentials
         try:
-            await self._parts.credentials.spend(opening, self._press_id)
+            await credentials.spend(opening, self._press_id)
+            await self._connected.wait()
+            its_id = conversation_id(self.conversation_id)
+            await credentials.live(opening, self._press_id, its_id)
         except DeniedError as denied:
-            ending = Ending(_DENIALS.get(denied.reason, Kind.NOT_ADMITTED), None, denied.reason)
+            ending = classify_denial(denied.reason)
             if not ending.rule.retries:
                 # The words come first: giving up a connection may take its second.
                 self._parts.post(Event.ENDED, ending)
@@ -190,10 +203,10 @@ class Conversation:
         self._socket = socket
         return socket
 
-    async def _hold(self, socket: Socket) -> Ending:
+    async def _hold(self, socket: Socket, opening: Opening) -> Ending:
         metadata_due = asyncio.timeout(METADATA_TIMEOUT_S)
         try:
-            await socket.send(serialize(self._parts.plan.initiation))
+            await socket.send(serialize(initiation_of(self._parts.plan.initiation, opening)))
             async with metadata_due:
                 while self._ending is None:
                     frame = await socket.receive()
@@ -254,7 +267,7 @@ class Conversation:
             case Refused(ending):
                 self._ending = ending
         if (moment := moment_of(event, received_at_s, self._core.malformed_frames)) is not None:
-            self._parts.observe(moment)
+            self._parts.chronicle.observe(moment)
         if (news := _NEWS.get(type(event))) is not None:
             self._parts.post(*news)
 
@@ -271,7 +284,7 @@ class Conversation:
         task.add_done_callback(self._beside.discard)
 
     def _start_audio(self, connected: Connected, socket: Socket) -> None:
-        self._connected = True
+        self._connected.set()
         self._parts.downlink.begin(FORMATS[connected.output_format])
         self._parts.uplink.connect()
         self._start(self._send_audio(socket, connected.input_format), "uplink")
@@ -297,7 +310,7 @@ class Conversation:
             "tool": call.tool_name[:64],
             "error_type": result.error_type,
         }
-        self._parts.observe(Moment(What.TOOL_CALLED, time.monotonic(), ran))
+        self._parts.chronicle.observe(Moment(What.TOOL_CALLED, time.monotonic(), ran))
         if call.expects_response:
             await self._send(socket, serialize(result))
 
@@ -306,14 +319,6 @@ class Conversation:
             await socket.send(frame)
 
 
-# What follows from a refusal of the backend's; any other reason is final.
-_DENIALS: dict[str, Kind] = {
-    "paused": Kind.PAUSED,
-    "unauthorized": Kind.NO_CREDENTIAL,
-    "visit-unknown": Kind.LEASE_REFUSED,
-    "visit-spent": Kind.LEASE_REFUSED,
-    "lease-expired": Kind.LEASE_REFUSED,
-}
 # What the host learns of an event.
 _NEWS: dict[type[CoreEvent], tuple[Event, Ending | None]] = {
     Connected: (Event.CONNECTED, None),

@@ -11,6 +11,7 @@ class Cause(StrEnum):
     NO_MICROPHONE = "no_microphone"
     OUT_OF_ORDER = "out_of_order"
     CANNOT_REACH = "cannot_reach"
+    PAUSED = "paused"  # as the backend said; a press asks it again
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class Condition:
     speaker: bool = False
     refused: bool = False  # the backend does not know this kiosk
     credential: bool = False
+    paused: bool = False
 
     def cause(self) -> Cause | None:
         """The first reason why a visit cannot be held; None means fit."""
@@ -31,3 +33,7 @@ class Condition:
             (self.credential, Cause.CANNOT_REACH),
         )
         return next((cause for fine, cause in checks if not fine), None)
+
+    def shown(self) -> Cause | None:
+        """What operators and the lamp are told: also what only the backend can decide."""
+        return self.cause() or (Cause.PAUSED if self.paused else None)

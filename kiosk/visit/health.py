@@ -32,6 +32,11 @@ class Health:
         """Why a visit cannot be held now; None means fit."""
         return self._condition.cause()
 
+    @property
+    def shown(self) -> Cause | None:
+        """What is told of it: a paused kiosk holds none, and yet asks the backend at a press."""
+        return self._condition.shown()
+
     def microphone(self, event: Opened | Lost) -> None:
         self._condition.microphone = self._device("microphone", event, Kind.MICROPHONE_LOST)
         self.look()
@@ -54,9 +59,16 @@ class Health:
         self._condition.refused = standing.refused
         self.look()
 
+    def paused(self, paused: bool, end_visit: bool = False) -> None:
+        """What the backend last said; `end_visit` pulls the plug on the visit under way."""
+        self._condition.paused = paused
+        if end_visit:
+            self._post(Event.ENDED, Ending(Kind.PAUSED, None, "ended by an operator"))
+        self.look()
+
     def look(self) -> None:
         """Say what changed, if it changed whether a visit can be held."""
-        cause = self.cause
+        cause = self.shown
         if cause is not self._said:
             self._said = cause
             self._observe(Moment(What.FITNESS, time.monotonic(), {"cause": cause or "fit"}))

@@ -29,6 +29,7 @@ from kiosk.devices.ports import (
 from kiosk.link.credentials import Credentials
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.barge_in import BargeIn
+from kiosk.visit.chronicle import Chronicle
 from kiosk.visit.clocks import Clocks
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
@@ -93,6 +94,8 @@ class Host:
         tools: Tools,
         observe: Observer,
     ) -> None:
+        chronicle = Chronicle(observe)
+        self._observe = observe = chronicle.observe
         self.state = State.IDLE
         self.health = Health(self.post, observe, self._show)
         self.visits = 0
@@ -101,18 +104,18 @@ class Host:
         self._microphone = microphone
         self._indicator = indicator
         self._credentials = credentials
-        self._observe = observe
         self._uplink = Uplink(plan.preroll_ms, self.measures.mic_to_wire)
         self._downlink = Downlink(speaker, self.post, self.measures, observe)
         self._announcer = Announcer(speaker, voice, observe)
         self._say = self._announcer.say
         self._barge_in = BargeIn(speaker, self._announcer, plan.duck_s, observe)
-        self._parts = Parts(
-            plan, credentials, tools, self._uplink, self._downlink, observe, self.post
-        )
         self._inbox: asyncio.Queue[tuple[Event, Ending | None]] = asyncio.Queue()
         self._timers = Timers()
         self._clocks = Clocks(plan, self._timers, self.post, self._say)
+        limit = self._clocks.limit
+        self._parts = Parts(
+            plan, credentials, tools, self._uplink, self._downlink, chronicle, self.post, limit
+        )
         self._turns = Turns()
         self._visit: _Visit | None = None
         self._acted_s = float("-inf")
@@ -184,7 +187,7 @@ class Host:
         conversation = self._visit.conversation if self._visit else None
         return {
             "state": self.state,
-            "unfit": self.health.cause,
+            "unfit": self.health.shown,
             "visits": self.visits,
             "press_id": self._visit.press_id if self._visit else None,
             "conversation_id": conversation.conversation_id if conversation else None,
@@ -333,7 +336,7 @@ class Host:
 
     def _show(self) -> None:
         """Light the lamp for what is now."""
-        unfit = self.state is State.IDLE and self.health.cause is not None
+        unfit = self.state is State.IDLE and self.health.shown is not None
         self._indicator.show(UNFIT_LAMP if unfit else LAMPS[self.state])
 
     def _on_chunk(self, chunk: CapturedChunk) -> None:

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from kiosk.backend.books.database import parse_url
-from kiosk.backend.books.ledger import VisitLine
+from kiosk.backend.books.history import VisitLine
 from kiosk.backend.books.migrate import upgrade
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.books.store import Store, open_store
@@ -98,7 +98,7 @@ class Site:
         """The booked visits, as soon as there are so many in this state."""
         async with asyncio.timeout(10):
             while True:
-                lines = await self.store.ledger.latest("default", 10)
+                lines = await self.store.history.latest("default", 10)
                 if sum(line.state == state for line in lines) >= count:
                     return lines
                 await asyncio.sleep(0.02)
@@ -199,7 +199,7 @@ async def test_without_the_backend_a_visit_is_held_and_booked_when_it_is_back(
             press_id = kiosk.host.status()["press_id"]
             kiosk.host.post(Event.HANG_UP)
             assert (await ended(kiosk, pressed_s))["kind"] == "hung_up"
-            assert await here.store.ledger.latest("default", 10) == []
+            assert await here.store.history.latest("default", 10) == []
             async with here.up():
                 [visit] = await here.visits(1, "closed")
     assert (visit.press_id, visit.outcome) == (press_id, "hung_up")

@@ -221,7 +221,7 @@ PLANTED = [
     ("arrows_up", "kiosk.audio.pcm", "from kiosk.convai import fields"),
     ("arrows_up", "kiosk.errors", "import kiosk.contract"),
     ("arrows_up", "kiosk.agent.talk", "from kiosk.config import Settings"),
-    ("arrows_up", "kiosk.backend.app", "from kiosk.audio.pcm import PCM_16000"),
+    ("arrows_up", "kiosk.backend.web.app", "from kiosk.audio.pcm import PCM_16000"),
     ("arrows_up", "kiosk.visit.host", "importlib.import_module('kiosk.cli')"),
     ("arrows_up", "kiosk.visit.host", "importlib.import_module(name)"),
     ("impure_imports", "kiosk.audio.pcm", "def f():\n    import time"),

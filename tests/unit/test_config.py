@@ -12,6 +12,7 @@ from kiosk.config import (
     compat_api_key,
     device_token,
     load_settings,
+    state_dir,
 )
 from kiosk.errors import ConfigError
 
@@ -23,11 +24,14 @@ TABLES: dict[str, type[BaseModel]] = {
 TABLES["convai.compat"] = type(TABLES.pop("convai").model_fields["compat"].default)
 
 
+_OF_THE_SERVICE = ("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY")
+
+
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the machine's own configuration reaches a test."""
     for name in list(os.environ):
-        if name.upper().startswith("KIOSK_") or name == "CREDENTIALS_DIRECTORY":
+        if name.upper().startswith("KIOSK_") or name in _OF_THE_SERVICE:
             monkeypatch.delenv(name)
 
 
@@ -122,6 +126,8 @@ def test_settings_cannot_be_changed() -> None:
         ("[agent]\nvariables = {a = {b = 1}}", 2, "agent.variables.a"),
         ("[agent]\n[agent.variables]\na = {b = 1}", 3, "agent.variables.a"),
         ("[credentials]\nbackend_url = 'ftp://x'", 2, "credentials.backend_url:"),
+        ("[credentials]\nleases = 4", 2, "credentials.leases:"),
+        ("[credentials]\npolicy = 'cold'", 2, "credentials.policy:"),
         ("[credentials]\napi_key = 'x'", 2, "credentials.api_key: no such setting"),
         ("capture.rate_hz = 1", 1, "capture.rate_hz:"),
         ("[visit]\nmax_s = 20\nwarning_s = 20", 1, "warning_s must be less than max_s"),
@@ -443,3 +449,19 @@ def test_a_token_file_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_what_no_frame_can_hold_is_refused_before_a_visitor_comes(config: Path, line: str) -> None:
     config.write_text(f"[agent]\n{line}\n")
     assert "cannot be sent as JSON" in refusal(config)
+
+
+# --- what outlives the process ------------------------------------------------------------------
+
+
+def test_state_is_kept_where_the_file_or_the_service_says(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert state_dir(load_settings(None)) is None
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/kiosk:/var/lib/other")
+    assert state_dir(load_settings(None)) == Path("/var/lib/kiosk")
+    config.write_text(f"[credentials]\nstate_dir = '{tmp_path}'\n")
+    assert state_dir(load_settings(config)) == tmp_path
+    config.write_text(f"[credentials]\nstate_dir = '{tmp_path}/gone'\n")
+    with pytest.raises(ConfigError, match=r"credentials\.state_dir: .*gone is no directory"):
+        state_dir(load_settings(config))

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kiosk.visit
-from kiosk.convai.endings import RULES, Ending, Farewell, Kind, classify_close, classify_handshake
+from kiosk.convai.endings import (
+    RULES,
+    Ending,
+    Farewell,
+    Kind,
+    classify_close,
+    classify_denial,
+    classify_handshake,
+)
 from tests.unit.convai.closes import CLOSES, ERROR_TYPES, HANDSHAKES
 
 SENTENCES = Path(kiosk.visit.__file__).parent / "sentences"
@@ -125,3 +133,28 @@ def test_a_reason_is_kept_without_addresses_and_without_what_somebody_said() -> 
     assert detail == "refused '...' from (an address)"
     kept = "Override for field 'first_message' is not allowed by config."
     assert classify_close(1008, kept).detail == kept
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "sentence"),
+    [
+        ("paused", Kind.PAUSED, "paused"),
+        ("closed", Kind.CLOSED, "closed"),
+        ("no-minutes-left", Kind.NO_MINUTES_LEFT, "no_minutes_left"),
+        ("busy", Kind.BUSY, "busy"),
+        ("too-many-presses", Kind.BUSY, "busy"),
+        ("too-many-leases", Kind.BUSY, "busy"),
+        ("provider-quota", Kind.BUSY, "busy"),
+        ("moon-full", Kind.NOT_ADMITTED, "paused"),
+        ("unauthorized", Kind.NO_CREDENTIAL, "cannot_reach"),
+    ],
+)
+def test_what_the_backend_refuses_is_said_in_words(reason: str, kind: Kind, sentence: str) -> None:
+    ending = classify_denial(reason)
+    assert (ending.kind, ending.detail, ending.rule.sentence) == (kind, reason, sentence)
+    assert ending.rule.retries == 0
+
+
+@pytest.mark.parametrize("reason", ["visit-unknown", "visit-spent", "lease-expired"])
+def test_another_lease_may_do(reason: str) -> None:
+    assert classify_denial(reason).rule.retries == 1

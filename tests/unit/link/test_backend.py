@@ -5,10 +5,11 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from kiosk.contract import EndVisit, Grant, StartVisit
+from kiosk.contract import EndVisit, Grant, Heartbeat, Instructions, LiveVisit, StartVisit
 from kiosk.errors import CredentialError
 from kiosk.link.account import DeniedError
 from kiosk.link.backend import BackendClient
@@ -248,3 +249,214 @@ async def test_a_backend_in_trouble_and_a_captive_portal_refuse_nobody(
     ):
         with pytest.raises(CredentialError, match=f"HTTP {status}"):
             await client.start("v1", StartVisit(press_id="press-1"))
+
+
+# --- what is refused at the fetch ---------------------------------------------------------------
+
+
+def problem(slug: str) -> bytes:
+    return json.dumps({"type": f"urn:kiosk:problem:{slug}", "title": "s3cret"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "slug", "headers", "retry_after_s"),
+    [
+        (403, "closed", "Retry-After: 3600\r\n", 3600.0),
+        (403, "no-minutes-left", "", None),
+        (429, "too-many-leases", "Retry-After: 180\r\n", 180.0),
+        (429, "provider-quota", "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n", None),
+        (403, "moon-full", "Retry-After: -1\r\n", None),
+    ],
+)
+async def test_a_lease_is_refused_with_a_reason(
+    status: int, slug: str, headers: str, retry_after_s: float | None
+) -> None:
+    server = Answering(status, problem(slug), headers)
+    async with answering(server), BackendClient(server.url, TOKEN) as client:
+        with pytest.raises(CredentialError) as caught:
+            await client.fetch("press")
+    assert caught.value.retryable
+    assert (caught.value.reason, caught.value.retry_after_s) == (slug, retry_after_s)
+    _assert_secrets_are_kept(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "slug", "retryable"),
+    [(401, "unauthorized", False), (503, "store-unavailable", True), (502, "agent-unknown", True)],
+)
+async def test_what_is_wrong_with_token_or_backend_is_no_reason_for_a_visitor(
+    status: int, slug: str, *, retryable: bool
+) -> None:
+    server = Answering(status, problem(slug))
+    async with answering(server), BackendClient(server.url, TOKEN) as client:
+        with pytest.raises(CredentialError) as caught:
+            await client.fetch("press")
+    assert (caught.value.reason, caught.value.retryable) == (None, retryable)
+
+
+@pytest.mark.parametrize(("path", "asked"), [("", {"language": "en-us"}), ("/api/token", {})])
+async def test_our_backend_is_told_the_language(path: str, asked: dict[str, str]) -> None:
+    server = Answering()
+    async with (
+        answering(server),
+        BackendClient(server.url + path, TOKEN, language="en-us") as client,
+    ):
+        await client.fetch("press")
+    assert json.loads(server.asked[0][2]) == asked
+
+
+async def test_an_open_conversation_is_told_with_its_id() -> None:
+    async with (
+        answering(Answering(status=204, body=b"")) as server,
+        BackendClient(server.url, TOKEN) as client,
+    ):
+        await client.live("v1", LiveVisit(press_id="press-1", conversation_id="conv_1"))
+    [(line, _, body)] = server.asked
+    assert line == "POST /v1/visits/v1/live HTTP/1.1"
+    assert json.loads(body) == {"press_id": "press-1", "conversation_id": "conv_1"}
+
+
+# --- heartbeats ---------------------------------------------------------------------------------
+
+HEARTBEAT = Heartbeat(boot_id="b1", sequence=1, state="idle", version="0.1.0")
+
+
+@pytest.mark.parametrize(
+    ("body", "instructions"),
+    [
+        (b"{}", Instructions()),
+        (
+            b'{"next_s": 5, "policy": "on_press", "paused": true, "new": 1}',
+            Instructions(next_s=5, policy="on_press", paused=True),
+        ),
+    ],
+)
+async def test_a_heartbeat_is_answered_with_instructions(
+    body: bytes, instructions: Instructions
+) -> None:
+    server = Answering(body=body)
+    async with answering(server), BackendClient(server.url, TOKEN) as client:
+        assert await client.beat(HEARTBEAT) == instructions
+    assert server.asked[0][0] == "POST /v1/heartbeat HTTP/1.1"
+    assert Heartbeat.model_validate_json(server.asked[0][2]) == HEARTBEAT
+
+
+async def test_a_backend_without_heartbeats_is_no_trouble_and_nonsense_is() -> None:
+    server = Answering(404)
+    async with answering(server), BackendClient(server.url, TOKEN) as client:
+        assert await client.beat(HEARTBEAT) is None
+        for server.status, server.body in (
+            (500, b""),
+            (401, b""),
+            (200, b"<html>"),
+            (200, b'{"next_s": 0}'),
+            (200, b'{"policy": "never"}'),
+        ):
+            with pytest.raises(CredentialError):
+                await client.beat(HEARTBEAT)
+
+
+# --- tokens that replace each other -------------------------------------------------------------
+
+OLD, NEW, NEWER = (f"kdk_{n:016x}_{n:064x}" for n in range(3))
+
+
+@dataclass
+class Tokens(Answering):
+    """Knows some tokens; gives another when asked to rotate."""
+
+    good: set[str] = field(default_factory=lambda: {OLD})
+    newer: str = NEW
+
+    async def client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := (await reader.readline()).decode().strip():
+                headers: dict[str, str] = {}
+                while (header := (await reader.readline()).decode().strip()) != "":
+                    name, _, value = header.partition(":")
+                    headers[name.lower()] = value.strip()
+                await reader.readexactly(int(headers.get("content-length", "0")))
+                token = headers["authorization"].removeprefix("Bearer ")
+                self.asked.append((line, headers, b""))
+                body, status = self.body, 200 if token in self.good else 401
+                if status == 200 and "rotate" in line:
+                    self.good = {token, self.newer}
+                    body = json.dumps({"device_token": self.newer, "name": "lobby"}).encode()
+                elif status == 200 and token == self.newer:
+                    self.good = {token}  # its first use ends the other
+                head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(head.encode() + body)
+        finally:
+            writer.close()
+
+    @property
+    def shown(self) -> list[str]:
+        return [headers["authorization"].removeprefix("Bearer ") for _, headers, _ in self.asked]
+
+
+async def test_a_rotated_token_is_used_from_then_on_and_after_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "device-token"
+    async with answering(Tokens()) as server:
+        assert isinstance(server, Tokens)
+        async with BackendClient(server.url, OLD, file) as client:
+            await client.fetch("one")
+            assert await client.rotate()
+            await client.fetch("two")
+        assert server.good == {NEW}
+        async with BackendClient(server.url, OLD, file) as client:
+            await client.fetch("three")
+    assert server.shown == [OLD, OLD, NEW, NEW]
+
+
+async def test_a_token_that_is_not_known_gives_way_within_the_same_request(tmp_path: Path) -> None:
+    file = tmp_path / "device-token"
+    file.write_text(f"{NEWER}\n{NEW}\n")
+    async with (
+        answering(Tokens()) as server,
+        BackendClient(server.url, OLD, file) as client,
+    ):
+        assert isinstance(server, Tokens)
+        assert (await client.fetch("one")).signed_url == URL
+        await client.fetch("two")
+        assert server.shown == [NEWER, NEW, OLD, OLD]
+        assert not file.exists(), "the operator has enrolled this kiosk anew"
+        assert len({headers["idempotency-key"] for _, headers, _ in server.asked[:3]}) == 1
+        server.good = set()
+        with pytest.raises(CredentialError, match="enroll"):
+            await client.fetch("three")
+        server.good = {OLD}
+        await client.fetch("four")
+
+
+async def test_many_requests_at_once_all_find_the_token(tmp_path: Path) -> None:
+    file = tmp_path / "device-token"
+    file.write_text(f"{NEW}\n{OLD}\n")
+    async with (
+        answering(Tokens(good={OLD})) as server,
+        BackendClient(server.url, NEWER, file) as client,
+    ):
+        grants = await asyncio.gather(*(client.fetch(str(n)) for n in range(8)))
+    assert {grant.signed_url for grant in grants} == {URL}
+
+
+async def test_no_token_is_asked_for_that_could_not_be_kept(tmp_path: Path) -> None:
+    async with answering(Tokens()) as server:
+        async with BackendClient(server.url, OLD) as client:
+            assert not await client.rotate()
+        assert server.asked == []
+        async with BackendClient(server.url, OLD, tmp_path / "gone" / "token") as client:
+            assert not await client.rotate()
+            await client.fetch("press")
+            assert server.asked[-1][1]["authorization"] == f"Bearer {OLD}"
+        async with BackendClient(f"{server.url}/api/token", OLD, tmp_path / "token") as client:
+            assert not await client.rotate(), "it is not our backend"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"device_token": "s3cret"}'])
+async def test_a_new_token_that_is_none_is_not_taken(body: bytes, tmp_path: Path) -> None:
+    server = Answering(200, body)
+    async with answering(server), BackendClient(server.url, OLD, tmp_path / "token") as client:
+        with pytest.raises(CredentialError) as caught:
+            await client.rotate()
+        _assert_secrets_are_kept(caught.value)
+    assert not (tmp_path / "token").exists()

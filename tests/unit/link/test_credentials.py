@@ -10,15 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.contract import Grant
+from kiosk.contract import Grant, LeasePolicy
 from kiosk.errors import CredentialError
-from kiosk.link.credentials import (
-    CredentialKeeper,
-    Opening,
-    PublicAgent,
-    Standing,
-    renewal_lead_s,
-)
+from kiosk.link.credentials import Opening, PublicAgent, Standing
+from kiosk.link.keeper import CredentialKeeper, renewal_lead_s
 from tests.virtual_time import run_in_virtual_time, virtual_time
 
 LIFE_S = 900.0
@@ -31,6 +26,7 @@ class Backend:
     life_s: float = LIFE_S
     delay_s: float = 0.0
     single_use: bool = False
+    visit: bool = False
     trouble: CredentialError | None = None
     asked: list[tuple[float, str]] = field(default_factory=list)
     in_flight: int = 0
@@ -47,7 +43,10 @@ class Backend:
         if self.trouble is not None:
             raise self.trouble
         return Grant(
-            self.life_s, signed_url=f"wss://x/?n={len(self.asked)}", single_use=self.single_use
+            self.life_s,
+            signed_url=f"wss://x/?n={len(self.asked)}",
+            single_use=self.single_use,
+            visit_id=f"v{len(self.asked)}" if self.visit else None,
         )
 
 
@@ -60,8 +59,11 @@ class Kept:
 
 
 @asynccontextmanager
-async def keeping(backend: Backend, jitter: float = 0.0) -> AsyncIterator[Kept]:
-    kept = Kept(CredentialKeeper(backend.fetch, "warm", lambda: jitter))
+async def keeping(
+    backend: Backend, jitter: float = 0.0, policy: LeasePolicy = "warm", leases: int = 1
+) -> AsyncIterator[Kept]:
+    keeper = CredentialKeeper(backend.fetch, policy, lambda: jitter, leases=leases)
+    kept = Kept(keeper)
     task = asyncio.create_task(kept.keeper.run(kept.standings.append))
     await asyncio.sleep(0.001 + backend.delay_s)
     try:
@@ -232,11 +234,14 @@ async def test_a_conversation_token_opens_no_websocket() -> None:
 async def test_on_press_fetches_at_each_press_and_not_before() -> None:
     backend = Backend()
     keeper, standings = CredentialKeeper(backend.fetch, "on_press"), list[Standing]()
-    await asyncio.wait_for(keeper.run(standings.append), 1)
+    task = asyncio.create_task(keeper.run(standings.append))
+    await asyncio.sleep(3600)
     assert standings == [Standing(ready=True)]
     assert backend.asked == []
     for press in ("one", "two"):
         assert (await keeper.take(press)).request_id == press
+    await asyncio.sleep(3600)
+    task.cancel()
     assert [request_id for _, request_id in backend.asked] == ["one", "two"]
 
 
@@ -389,3 +394,125 @@ async def test_what_the_agent_refused_is_not_used_again() -> None:
     keeper.refused(first)
     assert keeper.next_press_id() != "two", "the second was used, but is still held"
     assert len(backend.asked) == 2
+
+
+# --- more than one ------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_so_many_visits_begin_while_the_backend_is_away() -> None:
+    backend = Backend(visit=True)
+    async with keeping(backend, leases=3) as kept:
+        await asyncio.sleep(1)
+        assert len(backend.asked) == kept.keeper.in_hand == 3
+        backend.trouble = CredentialError("down")
+        for number in (1, 2, 3):
+            press_id = kept.keeper.next_press_id()
+            assert (await kept.keeper.take(press_id)).visit_id == f"v{number}"
+        with pytest.raises(CredentialError):
+            await kept.keeper.take("four")
+        backend.trouble = None
+        await asyncio.sleep(61)
+        assert kept.keeper.in_hand == 3
+
+
+@virtual_time
+async def test_each_of_them_is_renewed_and_none_is_asked_for_twice() -> None:
+    backend = Backend(visit=True, delay_s=0.5)
+    async with keeping(backend, leases=2) as kept:
+        await asyncio.sleep(10 * (LIFE_S - 135) + 2)
+        assert len(backend.asked) == 22
+        assert backend.most_in_flight == 1
+        for _ in range(100):
+            await asyncio.sleep(LIFE_S / 7)
+            assert kept.keeper.in_hand == 2
+
+
+@virtual_time
+async def test_of_what_can_be_used_again_one_is_enough() -> None:
+    backend = Backend()
+    async with keeping(backend, leases=3) as kept:
+        await asyncio.sleep(LIFE_S - 136)
+        assert len(backend.asked) == kept.keeper.in_hand == 1
+        await kept.keeper.take("one")
+        await kept.keeper.take("two")
+        await asyncio.sleep(LIFE_S)
+        assert len(backend.asked) == 3
+
+
+# --- refusals with a reason ---------------------------------------------------------------------
+
+
+def refusal(reason: str, retry_after_s: float | None = None) -> CredentialError:
+    return CredentialError("no", reason=reason, retry_after_s=retry_after_s)
+
+
+@virtual_time
+async def test_a_refusal_leaves_the_kiosk_fit_and_a_press_asks_again() -> None:
+    backend = Backend(trouble=refusal("closed", 200))
+    async with keeping(backend) as kept:
+        assert kept.standings == [Standing(ready=True)]
+        with pytest.raises(CredentialError) as caught:
+            await kept.keeper.take("press")
+        assert caught.value.reason == "closed"
+        assert len(backend.asked) == 2
+        backend.trouble = CredentialError("down")
+        await asyncio.sleep(201)
+        assert kept.standings[-1] == Standing(ready=False)
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("policy", "reason", "told_s", "waited_s"),
+    [
+        ("warm", "closed", 120, 120),
+        ("warm", "closed", 8 * 3600, 300),
+        ("open_hours", "closed", 8 * 3600, 8 * 3600),
+        ("open_hours", "paused", 8 * 3600, 300),
+        ("warm", "too-many-leases", 180, 180),
+    ],
+)
+async def test_a_refusal_is_not_asked_again_before_it_says(
+    policy: LeasePolicy, reason: str, told_s: float, waited_s: float
+) -> None:
+    backend = Backend(trouble=refusal(reason, told_s))
+    async with keeping(backend, jitter=0.5, policy=policy) as kept:
+        await asyncio.sleep(waited_s - 1)
+        assert len(backend.asked) == 1
+        await asyncio.sleep(8)
+        assert len(backend.asked) == 2
+        assert kept.standings[-1] == Standing(ready=True)
+
+
+@virtual_time
+async def test_a_lease_that_is_used_up_or_expires_meanwhile_changes_nothing() -> None:
+    backend = Backend(visit=True)
+    async with keeping(backend, policy="open_hours", leases=2) as kept:
+        await asyncio.sleep(1)
+        backend.trouble = refusal("closed", 3 * 3600)
+        await asyncio.sleep(LIFE_S - 135)
+        assert len(backend.asked) == 3
+        await kept.keeper.take("press")
+        await asyncio.sleep(3600)
+        assert len(backend.asked) == 3
+        assert kept.standings[-1] == Standing(ready=True)
+        backend.trouble = None
+        await kept.keeper.take("press")  # opened sooner than it was told
+        await asyncio.sleep(1)
+        assert kept.keeper.in_hand == 2
+
+
+@virtual_time
+async def test_the_backend_may_want_another_policy() -> None:
+    backend = Backend(visit=True)
+    async with keeping(backend) as kept:
+        kept.keeper.follow("on_press")
+        await asyncio.sleep(3600)
+        assert len(backend.asked) == 1
+        assert kept.keeper.in_hand == 0
+        await kept.keeper.take("press")
+        assert len(backend.asked) == 2
+        kept.keeper.follow("on_press")
+        kept.keeper.follow(None)
+        await asyncio.sleep(1)
+        assert kept.keeper.in_hand == 1

@@ -245,3 +245,57 @@ async def test_letting_go_of_the_button_ends_speaking_too() -> None:
     visit.goes(Event.NO_ANSWER, State.LISTENING)
     await asyncio.sleep(LIMITS.idle_s + 0.1)
     assert visit.told[-1][1] == "still_there"
+
+
+# --- a shorter visit ----------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_lease_shortens_the_visit_and_its_end_is_announced() -> None:
+    visit = Visit()
+    visit.clocks.visit_began()
+    await asyncio.sleep(2)
+    visit.clocks.limit(100.0)
+    await asyncio.sleep(3600)
+    assert visit.told == [(72.0, "warning"), (102.0, Event.TIME_UP)]
+
+
+@virtual_time
+async def test_a_very_short_visit_is_announced_too() -> None:
+    visit = Visit()
+    visit.clocks.visit_began()
+    visit.clocks.limit(20.0)
+    await asyncio.sleep(3600)
+    assert visit.told == [(10.0, "warning"), (20.0, Event.TIME_UP)]
+
+
+@virtual_time
+async def test_nothing_makes_a_visit_longer() -> None:
+    visit = Visit()
+    visit.clocks.visit_began()
+    visit.clocks.limit(3000.0)
+    await asyncio.sleep(300)
+    visit.clocks.limit(300.0)
+    await asyncio.sleep(3600)
+    assert visit.told == [(540.0, "warning"), (570.0, Event.TIME_UP)]
+
+
+@virtual_time
+async def test_who_was_warned_is_not_warned_again() -> None:
+    visit = Visit()
+    visit.clocks.visit_began()
+    await asyncio.sleep(545)
+    visit.clocks.limit(10.0)
+    await asyncio.sleep(3600)
+    assert visit.told == [(540.0, "warning"), (555.0, Event.TIME_UP)]
+
+
+@virtual_time
+async def test_a_visit_that_is_over_has_no_end_to_come() -> None:
+    visit = Visit()
+    visit.clocks.limit(1.0)
+    visit.clocks.visit_began()
+    visit.close()
+    visit.clocks.limit(10.0)
+    await asyncio.sleep(3600)
+    assert visit.told == []

@@ -89,9 +89,17 @@ def test_the_gravest_cause_comes_first(
         Cause.OUT_OF_ORDER: refused,
         Cause.CANNOT_REACH: not credential,
     }
-    assert list(faults) == list(Cause)
-    assert condition.cause() == next((cause for cause in Cause if faults[cause]), None)
+    assert [*faults, Cause.PAUSED] == list(Cause)
+    assert condition.cause() == next((cause for cause in Cause if faults.get(cause)), None)
 
 
 def test_every_cause_can_be_said() -> None:
     assert {cause.value for cause in Cause} <= set(load_sentences("en"))
+
+
+def test_a_paused_kiosk_says_so_and_yet_lets_the_backend_decide() -> None:
+    condition = Condition(microphone=True, speaker=True, credential=True, paused=True)
+    assert condition.cause() is None
+    assert condition.shown() is Cause.PAUSED
+    condition.credential = False
+    assert condition.shown() is condition.cause() is Cause.CANNOT_REACH

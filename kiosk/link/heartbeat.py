@@ -1,0 +1,110 @@
+"""The kiosk tells its backend how it is, and does what the backend wants.
+
+Nothing waits for it: a backend that does not answer, or takes no heartbeats, changes no visit.
+"""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kiosk import __version__
+from kiosk.contract import Heartbeat, Instructions, LeasePolicy
+from kiosk.errors import CredentialError
+
+log = logging.getLogger(__name__)
+
+_FIRST_WITHIN_S = 3.0
+_FIRST_RETRY_S = 5.0
+_LAST_RETRY_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How a kiosk is: its state, why it holds no visit if it holds none, what it counted."""
+
+    state: str
+    cause: str | None = None
+    counters: Mapping[str, float] = field(default_factory=dict)
+
+
+class Headquarters(Protocol):
+    """Who is told: the backend."""
+
+    async def beat(self, heartbeat: Heartbeat) -> Instructions | None:
+        """None where nobody takes heartbeats; raises CredentialError."""
+        ...
+
+    async def rotate(self) -> bool:
+        """Have the device token replaced; raises CredentialError."""
+        ...
+
+
+class Heartbeats:
+    """`run` is the task. `follow` is told which policy of credentials is wanted."""
+
+    def __init__(
+        self,
+        headquarters: Headquarters,
+        follow: Callable[[LeasePolicy | None], None],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._headquarters = headquarters
+        self._follow = follow
+        self._jitter = jitter
+        self._boot_id = uuid.uuid4().hex
+        self._sequence = 0
+        self._answered = False
+
+    async def run(
+        self, vitals: Callable[[], Vitals], on_paused: Callable[[bool, bool], None]
+    ) -> None:
+        """Beat until cancelled, one at a time; ends where nobody takes heartbeats. `on_paused`
+        hears with each whether no visit may begin, and whether none may go on."""
+        await asyncio.sleep(self._jitter() * _FIRST_WITHIN_S)
+        failures = 0
+        while True:
+            wait_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures, 10))
+            try:
+                instructions = await self._beat(vitals())
+            except CredentialError as error:
+                failures += 1
+                (log.warning if failures == 1 else log.debug)("no heartbeat: %s", error)
+            else:
+                if instructions is None:
+                    return
+                wait_s, failures = instructions.next_s, 0
+                on_paused(instructions.paused, instructions.end_visit)
+                self._follow(instructions.policy)
+                if instructions.rotate:
+                    await self._rotate()
+            await asyncio.sleep(wait_s * (0.8 + 0.4 * self._jitter()))
+
+    async def _rotate(self) -> None:
+        try:
+            if await self._headquarters.rotate():
+                log.info("the device token is replaced")
+        except CredentialError as error:
+            log.warning("the device token is not replaced: %s", error)
+
+    async def _beat(self, vitals: Vitals) -> Instructions | None:
+        self._sequence += 1
+        heartbeat = Heartbeat(
+            boot_id=self._boot_id,
+            sequence=self._sequence,
+            state=vitals.state,
+            cause=vitals.cause or "fit",
+            version=__version__,
+            counters=dict(vitals.counters),
+        )
+        instructions = await self._headquarters.beat(heartbeat)
+        if instructions is not None:
+            self._answered = True
+        elif self._answered:
+            raise CredentialError("the backend took heartbeats before, and now has no such route")
+        else:
+            log.info("the backend takes no heartbeats")
+        return instructions

@@ -1,0 +1,76 @@
+"""The kiosk's side of its backend, made of the settings."""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from kiosk.config import Settings, compat_api_key, device_token, state_dir
+from kiosk.link.account import Account
+from kiosk.link.backend import BackendClient
+from kiosk.link.credentials import Credentials, PublicAgent
+from kiosk.link.heartbeat import Heartbeats
+from kiosk.link.keeper import CredentialKeeper
+from kiosk.link.report_file import ReportFile
+
+log = logging.getLogger(__name__)
+
+_TOKEN_FILE = "device-token"  # noqa: S105  the name of a file
+_REPORT_FILE = "reports.json"
+
+
+def _nothing() -> Mapping[str, float]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What opens conversations; where our backend is behind it, also what tells it how the kiosk
+    is, and what is counted here."""
+
+    credentials: Credentials
+    heartbeats: Heartbeats | None = None
+    counters: Callable[[], Mapping[str, float]] = _nothing
+
+
+async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
+    """Raises ConfigError; `stack` closes what is opened."""
+    credentials = settings.credentials
+    if credentials.mode == "public":
+        return Line(_public_agent(settings))
+    directory = state_dir(settings)
+    client = BackendClient(
+        credentials.backend_url,
+        device_token(settings),
+        directory / _TOKEN_FILE if directory else None,
+        settings.kiosk.language,
+    )
+    await stack.enter_async_context(client)
+    account = Account(client, file=ReportFile(directory / _REPORT_FILE) if directory else None)
+    stack.push_async_callback(account.close)
+    keeper = CredentialKeeper(
+        client.fetch, credentials.policy, account=account, leases=credentials.leases
+    )
+    if not client.keeps_account:
+        log.info("the backend is not ours: it is told nothing of visits and takes no heartbeats")
+        return Line(keeper)
+
+    def counters() -> Mapping[str, float]:
+        return {
+            "leases": keeper.in_hand,
+            "untold_reports": account.untold_reports,
+            "dropped_reports": account.dropped_reports,
+        }
+
+    return Line(keeper, Heartbeats(client, keeper.follow), counters)
+
+
+def _public_agent(settings: Settings) -> PublicAgent:
+    api_key = compat_api_key(settings)
+    if api_key is not None:
+        log.warning(
+            "convai.compat.api_key_file: the API KEY of the account stands in every "
+            "address this kiosk opens, and in the logs of every server on the way; for "
+            "development only: remove the line before visitors come"
+        )
+    return PublicAgent(settings.agent.url, settings.agent.id, api_key)

@@ -1,0 +1,108 @@
+"""What a lease brings for the initiation, laid over what is configured.
+
+What the agent or the service would end the conversation for is left out: the visit takes place.
+"""
+
+import logging
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+
+from kiosk.convai.client_messages import Initiation
+from kiosk.convai.overrides import ConversationOverrides
+from kiosk.link.credentials import Opening
+
+log = logging.getLogger(__name__)
+
+# A voice kiosk needs the voice.
+_NEVER = ("conversation", "text_only")
+
+
+def initiation_of(configured: Initiation, opening: Opening) -> Initiation:
+    """The initiation of one conversation: the backend's word counts, key by key."""
+    overrides, wrong = _overrides(opening.overrides)
+    variables = {
+        name: value for name, value in opening.dynamic_variables.items() if _is_variable(value)
+    }
+    wrong += [name for name in opening.dynamic_variables if name not in variables]
+    if wrong:
+        names = ", ".join(re.sub(r"[^A-Za-z0-9_.]", "?", name)[:64] for name in wrong[:8])
+        log.warning("the backend's lease brings what cannot be used, and is left out: %s", names)
+    if not overrides and not variables:
+        return configured
+    return replace(
+        configured,
+        overrides=_merged(configured.overrides, overrides),
+        dynamic_variables={**configured.dynamic_variables, **variables},
+    )
+
+
+def _overrides(brought: Mapping[str, JsonValue]) -> tuple[dict[str, Any], list[str]]:
+    """Those that can be sent, and the names of the others."""
+    wrong: list[tuple[str, ...]] = []
+    left = brought
+    if _at(left, _NEVER) not in (None, False):
+        wrong.append(_NEVER)
+        left = _without(left, _NEVER)
+    try:
+        checked = ConversationOverrides.model_validate(left)
+    except ValidationError as error:
+        for mistake in error.errors(include_url=False, include_input=False, include_context=False):
+            path = _keys(mistake["loc"])
+            if path not in wrong:
+                wrong.append(path)
+                left = _without(left, path)
+        try:
+            checked = ConversationOverrides.model_validate(left)
+        except ValidationError:  # the mistakes hid others
+            wrong, checked = [(name,) for name in brought], ConversationOverrides()
+    return checked.on_the_wire(), [".".join(path) for path in wrong]
+
+
+def _keys(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The way to what is wrong; a list is wrong as a whole."""
+    keys: list[str] = []
+    for step in location:
+        if not isinstance(step, str):
+            break
+        keys.append(step)
+    return tuple(keys)
+
+
+def _at(table: object, path: Sequence[str]) -> object:
+    """What stands there, None if there is nothing."""
+    for name in path:
+        table = table.get(name) if isinstance(table, Mapping) else None
+    return table
+
+
+def _without(table: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
+    """A copy in which nothing stands there. Of the rest nothing is copied: it may be any depth."""
+    name, *rest = path
+    inner = table.get(name)
+    if not rest:
+        return {key: value for key, value in table.items() if key != name}
+    return {**table, name: _without(inner, rest)} if isinstance(inner, Mapping) else table
+
+
+def _is_variable(value: JsonValue) -> bool:
+    """What the service takes for a dynamic variable."""
+    if isinstance(value, list):
+        return all(not isinstance(each, list) and _is_variable(each) for each in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        before = merged.get(name)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            value = _merged(before, value)
+        merged[name] = value
+    return merged

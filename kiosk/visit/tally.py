@@ -1,0 +1,38 @@
+"""What a kiosk counts of its visits since it was started. Pure: no I/O, no clock."""
+
+from collections import Counter
+
+from kiosk.visit.timeline import Moment, What
+
+# From this syslog priority on an ending is as it should be.
+_NOTICE = 5
+_COUNTED: dict[What, str] = {
+    What.VISIT_STARTED: "visits",
+    What.LOST: "connections_lost",
+    What.OVERLOADED: "overloads",
+    What.DEVICE_LOST: "devices_lost",
+}
+
+
+class Tally:
+    """An observer that counts."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter(
+            dict.fromkeys(
+                (*_COUNTED.values(), "visits_failed", "malformed_frames", "unknown_frames"), 0
+            )
+        )
+
+    def observe(self, moment: Moment) -> None:
+        if (name := _COUNTED.get(moment.what)) is not None:
+            self._counts[name] += 1
+        if moment.what is What.VISIT_ENDED:
+            severity = moment.fields.get("severity")
+            self._counts["visits_failed"] += isinstance(severity, int) and severity < _NOTICE
+            for name in ("malformed_frames", "unknown_frames"):
+                count = moment.fields.get(name)
+                self._counts[name] += count if isinstance(count, int) else 0
+
+    def counters(self) -> dict[str, float]:
+        return {name: float(count) for name, count in self._counts.items()}
