@@ -21,11 +21,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-313 lint slow bench lock venv packages rig-packages bench-packages
-.PHONY: javascript-client postgresql clean
+.PHONY: bench-backend javascript-client postgresql clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
-	@echo "make lint, make test-313, make slow, make lock, make clean"
+	@echo "make lint, make test-313, make slow, make bench-backend, make lock, make clean"
 
 demo: venv
 	$(BIN)/kiosk demo
@@ -39,6 +39,11 @@ slow: venv rig-packages postgresql
 # One table, and bench.json; in under a quarter of an hour. BENCH_ARGS='--only PATTERN' takes a part.
 bench: venv rig-packages bench-packages $(VENV)/.filled-bench
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+# What a fleet costs the backend, on both databases: a table, and bench-backend.json; in a quarter of
+# an hour. BENCH_ARGS='--seconds 10 --only "sqlite, 200 "' takes a part.
+bench-backend: venv postgresql
+	$(BIN)/python -m tests.bench_backend $(BENCH_ARGS)
 
 # The tests that need neither sound server nor recogniser, on the other Python that we support.
 test-313: packages .venv-313/.filled

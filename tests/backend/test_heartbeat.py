@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from kiosk.backend.books import rules
 from kiosk.backend.books.liveness import Presence
 from kiosk.backend.books.rules import Scope, pace
 from kiosk.backend.books.store import open_store
@@ -15,6 +16,11 @@ from .conftest import Backend, Place, enrolled
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BEAT = {"boot_id": "boot-1", "sequence": 1, "state": "idle", "version": "0.1.0"}
+
+
+@pytest.fixture(autouse=True)
+def _orders_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "_ORDERS_LIVE", timedelta(0))
 
 
 async def beat(backend: Backend, **fields: Any) -> httpx2.Response:

@@ -199,3 +199,19 @@ async def test_what_an_operator_changes_is_written_down(backend: Backend) -> Non
     assert sorted(changes) == ["invited", "limited", "paused", "resumed", "revoked"]
     [limited] = [line for line in audit if line["action"] == "limited"]
     assert limited["subject"] == "kiosk lobby: minutes_per_day=60"
+
+
+@pytest.mark.parametrize("name", ["a%00b", "a%2Fb", "%F0%9F%90%8B", "x" * 65])
+async def test_a_name_that_is_none_is_no_trouble_of_the_databases(
+    backend: Backend, name: str
+) -> None:
+    admin = {"Authorization": f"Bearer {await operator(backend, Role.ADMIN)}"}
+    device = {"Authorization": f"Bearer {backend.token.reveal()}"}
+    for method, url, headers, body in (
+        ("GET", f"/v1/visits?kiosk={name}", admin, None),
+        ("GET", f"/v1/visits/{name}/events", admin, None),
+        ("POST", f"/v1/kiosks/{name}/revoke", admin, None),
+        ("POST", f"/v1/visits/{name}/start", device, {"press_id": "p"}),
+    ):
+        answer = await backend.client.request(method, url, json=body, headers=headers)
+        assert answer.status_code in (404, 422), (url, answer.text)

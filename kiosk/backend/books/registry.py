@@ -28,8 +28,8 @@ CODE_LIFE = timedelta(minutes=10)
 # After this a kiosk is asked to change its token.
 TOKEN_LIFE = timedelta(days=30)
 
-# `last_used_at` is for people: not worth a write at every request.
-_TOUCH_AFTER = timedelta(seconds=60)
+# `last_used_at` is for people, and heartbeats tell more: not worth a write at every request.
+_TOUCH_AFTER = timedelta(hours=12)
 
 
 class Registry:

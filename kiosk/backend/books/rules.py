@@ -8,12 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.schema import kiosks, limits, pauses, sites, tenants
 from kiosk.backend.books.upsert import insert_missing, put
-from kiosk.contract import Instructions
+from kiosk.contract import Instructions, LeasePolicy
 
 
 class Scope(StrEnum):
@@ -33,6 +32,7 @@ FIRST_LIMITS: tuple[dict[str, object], ...] = (
 
 _QUICKEST_S, _SLOWEST_S = 15.0, 300.0
 _RECOUNT_AFTER = timedelta(seconds=60)
+_ORDERS_LIVE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,19 @@ class Assigned:
     zone: ZoneInfo
 
 
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    """What a tenant's kiosks are told, as it was `at` that moment. `paused`: what is, and whether
+    visits under way end too."""
+
+    at: datetime
+    policy: LeasePolicy | None
+    target_version: str | None
+    paused: Mapping[tuple[Scope, str], bool]
+    kiosks: int
+    counted_at: datetime
+
+
 def pace(kiosks: int) -> timedelta:
     """How often a kiosk of so many tells how it is: 70 a second together, for that is what a small
     machine answers on the side."""
@@ -87,7 +100,7 @@ class Rules:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._counts: dict[str, tuple[int, datetime]] = {}
+        self._orders: dict[str, _Orders] = {}
 
     async def paused(self, tenant: str) -> list[tuple[Scope, str]]:
         """All that is paused, the widest first."""
@@ -162,35 +175,35 @@ class Rules:
             await db.execute(sa.update(tenants).where(this).values(**changes))
 
     async def instructions(self, kiosk: Kiosk, now: datetime) -> Instructions:
-        """What this kiosk is told with every heartbeat."""
-        under = sa.and_(pauses.c.tenant == kiosk.tenant, pausing(kiosk))
-        columns = (
-            tenants.c.lease_policy,
-            tenants.c.target_version,
-            sa.exists().where(under).label("paused"),
-            sa.exists().where(under, pauses.c.ends_visits).label("end_visit"),
-        )
-        query = sa.select(*columns).where(tenants.c.name == kiosk.tenant)
-        async with self._database.reading(kiosk.tenant) as db:
-            row = (await db.execute(query)).one()
-            count = await self._count(db, kiosk.tenant, now)
+        """What this kiosk is told with every heartbeat: as it was a second ago, at most, for a
+        fleet asks all the time."""
+        orders = self._orders.get(kiosk.tenant)
+        if orders is None or abs(now - orders.at) > _ORDERS_LIVE:
+            orders = self._orders[kiosk.tenant] = await self._read_orders(kiosk.tenant, now, orders)
+        mine = ((Scope.FLEET, ""), (Scope.SITE, kiosk.site), (Scope.KIOSK, kiosk.name))
+        under = [orders.paused[scope] for scope in mine if scope in orders.paused]
         return Instructions(
-            next_s=pace(count).total_seconds(),
-            policy=row.lease_policy,
-            target_version=row.target_version,
-            paused=row.paused,
-            end_visit=row.end_visit,
+            next_s=pace(orders.kiosks).total_seconds(),
+            policy=orders.policy,
+            target_version=orders.target_version,
+            paused=bool(under),
+            end_visit=any(under),
         )
 
-    async def _count(self, db: AsyncConnection, tenant: str, now: datetime) -> int:
-        """How many kiosks there are, or were a minute ago: it is asked for all the time."""
-        count, at = self._counts.get(tenant, (0, None))
-        if at is None or abs(now - at) > _RECOUNT_AFTER:
-            query = sa.select(sa.func.count()).select_from(kiosks)
-            query = query.where(kiosks.c.tenant == tenant, kiosks.c.revoked_at.is_(None))
-            count = (await db.execute(query)).scalar_one()
-            self._counts[tenant] = count, now
-        return count
+    async def _read_orders(self, tenant: str, now: datetime, before: _Orders | None) -> _Orders:
+        columns = (tenants.c.lease_policy, tenants.c.target_version)
+        fleet = sa.select(*columns).where(tenants.c.name == tenant)
+        paused = sa.select(pauses).where(pauses.c.tenant == tenant)
+        counted = sa.select(sa.func.count()).select_from(kiosks)
+        counted = counted.where(kiosks.c.tenant == tenant, kiosks.c.revoked_at.is_(None))
+        async with self._database.reading(tenant) as db:
+            row = (await db.execute(fleet)).one()
+            lines = (await db.execute(paused)).all()
+            count, counted_at = (0, None) if before is None else (before.kiosks, before.counted_at)
+            if counted_at is None or abs(now - counted_at) > _RECOUNT_AFTER:
+                count, counted_at = (await db.execute(counted)).scalar_one(), now
+        stopped = {(Scope(line.scope), line.name): line.ends_visits for line in lines}
+        return _Orders(now, row.lease_policy, row.target_version, stopped, count, counted_at)
 
     async def assign(self, tenant: str, scope: Scope, name: str, character: str | None) -> None:
         """Whom visitors talk with there; None: as if nobody had chosen."""

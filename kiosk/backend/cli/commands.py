@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kiosk.backend.cli import agent_commands, fleet_commands, rule_commands
+from kiosk.backend.cli import agent_commands, fleet_commands, rule_commands, simulate
 from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     rule_commands.add_commands(commands, common, read_name)
     fleet_commands.add_commands(commands, common, read_name)
     agent_commands.add_agent_commands(commands, common)
+    simulate.add_simulate_command(commands, common)
     commands.add_parser("openapi", help="say the contract, as OpenAPI")
 
     serve = commands.add_parser("serve", parents=[common], help="answer kiosks until stopped")
@@ -168,6 +169,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "tenant": _tenant,
     "agent": agent_commands.run_agent,
     "openapi": _openapi,
+    "simulate": simulate.run_simulate,
     "visits": _visits,
     "serve": _serve,
 }

@@ -17,6 +17,8 @@ from kiosk.contract import CONVERSATION_TOKEN_LIFE_S, Grant, conversation_id, re
 from kiosk.convai.fields import Json, JsonObject, number, table, tables, text, whole_number
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# Words only: it is logged, and a key that is said back has digits in it.
+_WORDS = re.compile(r"(?=.{1,64}$)[a-z]+(_[a-z]+)*")
 _ROOM = re.compile(r"conv_[A-Za-z0-9]+")
 _LONGEST_REASON = 200
 
@@ -240,5 +242,5 @@ def _detail(answer: Answer) -> tuple[str | None, str]:
     if not isinstance(detail, Mapping):
         return None, ""
     code = detail.get("status", detail.get("type"))
-    known = isinstance(code, str) and _CODE.fullmatch(code)
+    known = isinstance(code, str) and _WORDS.fullmatch(code)
     return (str(code) if known else None), str(detail.get("message", detail.get("msg", "")))

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.web import device_routes, operator_routes, webhook_routes
+from kiosk.backend.web.openapi import with_problems
 from kiosk.backend.web.problems import add_problems
 from kiosk.backend.web.requests import RequestLog
 from kiosk.backend.web.services import Here, Services
@@ -22,7 +23,7 @@ _READY_S = 3.0
 
 def contract() -> dict[str, Any]:
     """The contract: every route with what it takes and gives, as OpenAPI 3.1."""
-    return create_routes(None).openapi()
+    return with_problems(create_routes(None).openapi())
 
 
 def create_app(services: Services) -> ASGIApp:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import JsonValue
 
 from kiosk.backend.books.admission import LONGEST_VISIT_S, Refusal, Refused
@@ -68,6 +68,7 @@ async def _authenticate(request: Request, services: Here) -> Shown:
 
 
 Known = Annotated[Shown, Depends(_authenticate)]
+VisitId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 @routes.post(VISITS_PATH)
@@ -105,14 +106,14 @@ async def grant_visit(
 
 
 @routes.post(START_PATH, status_code=204)
-async def start_visit(visit_id: str, start: StartVisit, shown: Known, services: Here) -> None:
+async def start_visit(visit_id: VisitId, start: StartVisit, shown: Known, services: Here) -> None:
     """Somebody pressed: may the visit go on?"""
     refused = await services.store.ledger.start(shown.kiosk, visit_id, start, datetime.now(UTC))
     _tell(services, shown.kiosk, visit_id, "admitted", refused)
 
 
 @routes.post(LIVE_PATH, status_code=204)
-async def visit_is_live(visit_id: str, live: LiveVisit, shown: Known, services: Here) -> None:
+async def visit_is_live(visit_id: VisitId, live: LiveVisit, shown: Known, services: Here) -> None:
     """The conversation is open."""
     _tell(
         services,
@@ -124,7 +125,7 @@ async def visit_is_live(visit_id: str, live: LiveVisit, shown: Known, services: 
 
 
 @routes.post(END_PATH, status_code=204)
-async def end_visit(visit_id: str, end: EndVisit, shown: Known, services: Here) -> None:
+async def end_visit(visit_id: VisitId, end: EndVisit, shown: Known, services: Here) -> None:
     """How the visit went."""
     refused = await services.store.ledger.end(shown.kiosk, visit_id, end, datetime.now(UTC))
     _tell(services, shown.kiosk, visit_id, "closed", refused)

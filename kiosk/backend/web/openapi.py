@@ -67,6 +67,8 @@ _MISSED: dict[str, tuple[str, ...]] = {
     "/v1/kiosks/{name}/revoke": ("kiosk-unknown",),
     "/v1/stream": ("too-many-watchers",),
 }
+# What is no JSON.
+_OTHER_WORDS = {"/metrics": "text/plain", "/v1/stream": "text/event-stream"}
 _OF_DEVICES = {HEARTBEAT_PATH, ROTATE_PATH, START_PATH, LIVE_PATH, END_PATH}
 _OF_NOBODY = {ENROLL_PATH, "/healthz", "/readyz", "/v1/webhooks/elevenlabs"}
 
@@ -94,6 +96,8 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     if whose is not None:
         operation["security"] = [{whose: []}]
     responses = operation["responses"]
+    if (media_type := _OTHER_WORDS.get(path)) is not None:
+        responses["200"]["content"] = {media_type: {"schema": {"type": "string"}}}
     takes_body = "requestBody" in operation or method == "post"
     if responses.pop("422", None) is not None or path == "/v1/webhooks/elevenlabs":
         _add(responses, [INVALID])

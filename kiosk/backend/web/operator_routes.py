@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ from kiosk.backend.books.liveness import Presence
 from kiosk.backend.books.operators import Operator, Role
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.tokens import OperatorToken, new_code
+from kiosk.backend.web.device_routes import VisitId
 from kiosk.backend.web.metrics import CONTENT_TYPE
 from kiosk.backend.web.problems import ForbiddenError, MissingError, UnauthorizedError
 from kiosk.backend.web.services import Here, Services
@@ -95,7 +96,10 @@ async def list_kiosks(who: Viewer, services: Here) -> list[dict[str, Any]]:
 
 @routes.get("/v1/visits")
 async def list_visits(
-    who: Viewer, services: Here, limit: Limit = 50, kiosk: Annotated[str | None, Query()] = None
+    who: Viewer,
+    services: Here,
+    limit: Limit = 50,
+    kiosk: Annotated[str | None, Query(pattern=NAME)] = None,
 ) -> list[dict[str, Any]]:
     """The latest visits, the newest first."""
     lines = await services.store.history.latest(who.tenant, limit, kiosk)
@@ -103,7 +107,7 @@ async def list_visits(
 
 
 @routes.get("/v1/visits/{visit_id}/events")
-async def list_events(visit_id: str, who: Viewer, services: Here) -> list[dict[str, Any]]:
+async def list_events(visit_id: VisitId, who: Viewer, services: Here) -> list[dict[str, Any]]:
     """What happened in a visit, in order."""
     return [
         event.model_dump() for event in await services.store.history.events(who.tenant, visit_id)
@@ -176,7 +180,7 @@ async def invite(
 
 
 @routes.post("/v1/kiosks/{name}/revoke", status_code=204)
-async def revoke(name: str, who: Admin, services: Here) -> None:
+async def revoke(name: Annotated[str, Path(pattern=NAME)], who: Admin, services: Here) -> None:
     """Shut a kiosk out, at once."""
     if not await services.store.registry.revoke(who.tenant, name, datetime.now(UTC)):
         raise MissingError("kiosk-unknown")

@@ -199,9 +199,11 @@ async def _bad_key(request: Request, _error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    # Where it is wrong, and never what stood there.
-    where = [part for part in error.errors()[0]["loc"] if part != "body"]
-    name = where[0] if where and isinstance(where[0], str) else "the body"
+    # Where it is wrong, and never what stood there; a name that nobody asked for stood there.
+    first = error.errors()[0]
+    where = [part for part in first["loc"] if part != "body"]
+    named = where and isinstance(where[0], str) and first["type"] != "extra_forbidden"
+    name = where[0] if named else "the body"
     problem = replace(INVALID, title=f"{INVALID.title}: {name}")
     return _answer(request, problem)
 
