@@ -55,6 +55,7 @@ class LedgerModel(RuleBasedStateMachine):
         self.press: dict[str, str | None] = {}
         self.expires: dict[str, datetime] = {}
         self.admitted: dict[str, datetime] = {}
+        self.minted: dict[str, datetime] = {}
         self.outcome: dict[str, str] = {}
         self.charged: dict[str, tuple[date, float]] = {}
         self.held: dict[str, float] = {}
@@ -108,6 +109,7 @@ class LedgerModel(RuleBasedStateMachine):
         assert known in (None, got)
         self.visit_ids[kiosk, key] = got
         self.state[got], self.press[got], self.expires[got] = "leased", None, self.now + LIFE
+        self.minted[got] = self.now
 
     @rule(kiosk=kiosks, owner=kiosks, key=keys, press=presses)
     def start(self, kiosk: str, owner: str, key: str, press: str) -> None:
@@ -127,7 +129,9 @@ class LedgerModel(RuleBasedStateMachine):
             if self.state[other] in OPEN:
                 lasted_s = (self.now - self.admitted[other]).total_seconds()
                 self.state[other], self.outcome[other] = "closed", SUPERSEDED
-                self.charged[other] = self.charged[other][0], min(lasted_s, LONGEST_VISIT_S)
+                lasted_s = min(lasted_s, LONGEST_VISIT_S)
+                self.charged[other] = self.charged[other][0], lasted_s
+                self.held[other], self.closed[other] = LONGEST_VISIT_S - lasted_s, self.now
         self.state[visit], self.press[visit], self.admitted[visit] = "admitted", press, self.now
         self.charged[visit] = self.now.date(), LONGEST_VISIT_S
 
@@ -208,9 +212,11 @@ class LedgerModel(RuleBasedStateMachine):
         if self.state[visit] != "closed" or self.outcome[visit] in (SUPERSEDED, UNREPORTED):
             began_at = self.admitted.get(visit, self.now - timedelta(seconds=lasted_s))
             self.admitted[visit] = began_at
+            lasted_s = min(lasted_s, 600)
             self.state[visit], self.outcome[visit] = "closed", outcome
             self.press[visit] = self.press[visit] or press
-            self.charged[visit] = self.charged.get(visit, (began_at.date(), 0))[0], lasted_s
+            day = max(began_at, self.minted[visit]).date()
+            self.charged[visit] = self.charged.get(visit, (day, 0))[0], lasted_s
             self.held[visit] = max(0.0, LONGEST_VISIT_S - lasted_s)
             self.closed[visit] = max(self.now, began_at)
 

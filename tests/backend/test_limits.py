@@ -146,13 +146,16 @@ async def test_a_sites_places_are_its_own(place: Place) -> None:
 async def test_presses_come_in_a_bunch_and_not_for_ever(place: Place) -> None:
     async with open_store(place.url) as store:
         kiosk = await enrolled(store)
+        await store.rules.set_limit("default", Scope.KIOSK, "", {"minutes_per_day": None})
         for number in range(8):  # two minutes' worth of 4
             assert isinstance(await begin(store, kiosk, f"v{number}", NOON), str)
         refused = await begin(store, kiosk, "v8", NOON)
         assert refused == Refused(Refusal.TOO_MANY_PRESSES, Scope.KIOSK, 15.0)
         before = await used_s(place, "kiosk")
         assert isinstance(await begin(store, kiosk, "v8", NOON + timedelta(seconds=15)), str)
-        assert await used_s(place, "kiosk") == before + 600 + 15 - 600
+        # The one before is over, after 15 s by the kiosk's word, which is not all that counts yet.
+        assert await used_s(place, "kiosk") == before + 600
+        assert await used_s(place, "fleet") == 600 + 15
 
 
 async def test_leases_that_nobody_uses_run_out(backend: Backend) -> None:
@@ -179,19 +182,42 @@ async def test_nothing_is_minted_where_no_visit_may_begin(backend: Backend, why:
     assert backend.fake.minted == []
 
 
-async def test_a_kiosk_that_lies_about_its_visits_is_charged_in_full(place: Place) -> None:
+@pytest.mark.parametrize("how", ["ends them", "begins another", "says it was yesterday"])
+async def test_a_kiosk_that_lies_about_its_visits_is_charged_in_full(
+    place: Place, how: str
+) -> None:
     async with open_store(place.url) as store:
         kiosk = await enrolled(store)
         await store.rules.set_limit("default", Scope.KIOSK, "", {"minutes_per_day": 35})
         begun = 0
         for number in range(20):
             now = NOON + timedelta(seconds=30 * number)
-            visit_id = await begin(store, kiosk, f"v{number}", now)
+            if how == "says it was yesterday":
+                if await store.ledger.may_lease(kiosk, f"v{number}", now) is not None:
+                    continue
+                held = Lease(f"v{number}", f"c{number}", now, now + timedelta(seconds=900))
+                visit_id: object = await store.ledger.lease(kiosk, held)
+            else:
+                visit_id = await begin(store, kiosk, f"v{number}", now)
             if isinstance(visit_id, str):
                 begun += 1
-                lie = EndVisit(press_id=f"v{number}", outcome="hung_up", duration_s=0)
-                await store.ledger.end(kiosk, visit_id, lie, now)
+                if how != "begins another":
+                    ago_s = 86_400 if how == "says it was yesterday" else 0
+                    lie = EndVisit(
+                        press_id=f"v{number}", outcome="hung_up", duration_s=0, ago_s=ago_s
+                    )
+                    await store.ledger.end(kiosk, visit_id, lie, now)
         assert begun == 3, "35 minutes are three visits of ten"
+
+
+async def test_a_kiosk_cannot_use_up_what_is_the_fleets(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        visit_id = await store.ledger.lease(kiosk, Lease("v1", None, NOON, NOON))
+        assert visit_id is not None
+        lie = EndVisit(press_id="v1", outcome="hung_up", duration_s=86_400)
+        await store.ledger.end(kiosk, visit_id, lie, NOON)
+        assert await used_s(place, "fleet") == 600
 
 
 async def test_leases_that_are_used_do_not_count(

@@ -1,5 +1,6 @@
 """On PostgreSQL the database itself keeps tenants apart, whatever a query forgets."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -139,3 +140,16 @@ def test_the_serving_role_changes_no_table_and_no_tenants_role(postgres: Cluster
     ):
         with pytest.raises(AssertionError, match=r"must be owner|permission denied"):
             postgres.psql("template", statement, SERVING)
+
+
+async def test_a_server_that_was_restarted_is_not_noticed(postgres: Cluster, shared: Place) -> None:
+    async with open_store(shared.url) as store:
+        assert await store.registry.tenants()
+        name = database(shared)
+        ended = (
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+            f"where datname = '{name}' and pid != pg_backend_pid()"
+        )
+        assert int(postgres.psql(name, ended)) > 0
+        await asyncio.sleep(0.1)
+        assert await store.registry.tenants() == ["aquarium", "default"]

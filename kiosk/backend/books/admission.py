@@ -5,11 +5,11 @@ One admission of a tenant's follows the other: the fleet's line of limits is loc
 transaction ends, so that two kiosks cannot both take the last place.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books.buckets import Bucket, Rate, give_back, take
 from kiosk.backend.books.hours import parse_hours
-from kiosk.backend.books.rules import Kiosk, Limit, Scope, pausing, read_limit
+from kiosk.backend.books.rules import Kiosk, Limit, Scope, read_limit
 from kiosk.backend.books.schema import (
     buckets,
     kiosks,
@@ -43,6 +43,10 @@ _BURST_MINUTES = 2
 # How soon it is worth asking again.
 _PAUSED_RETRY_S = 60.0
 _BUSY_RETRY_S = 30.0
+
+
+# Whose, and for what.
+_BucketKey: TypeAlias = tuple[Scope, str, str]
 
 
 class Refusal(StrEnum):
@@ -80,6 +84,16 @@ class Place:
         """The day of the site's at this moment."""
         return now.astimezone(self.zone).date()
 
+    def names(self) -> dict[str, str]:
+        """As the statements want them."""
+        kiosk = self.kiosk
+        return {"tenant": kiosk.tenant, "site": kiosk.site, "kiosk": kiosk.name}
+
+    @property
+    def leases(self) -> _BucketKey:
+        """The bucket of leases that nobody used."""
+        return Scope.KIOSK, self.kiosk.name, "leases"
+
     def scopes(self) -> tuple[tuple[Scope, str], ...]:
         """What counts a visit here, the widest first: the order in which rows are locked."""
         return (
@@ -91,17 +105,7 @@ class Place:
 
 async def lock(db: AsyncConnection, kiosk: Kiosk) -> Place:
     """Hold the kiosk's row: whatever else is done for this kiosk waits."""
-    zone = sa.func.coalesce(sites.c.time_zone, tenants.c.time_zone).label("zone")
-    at_site = sa.and_(sites.c.tenant == kiosks.c.tenant, sites.c.name == kiosks.c.site)
-    query = (
-        sa.select(zone, sites.c.hours)
-        .select_from(kiosks)
-        .join(sites, at_site)
-        .join(tenants, tenants.c.name == kiosks.c.tenant)
-        .where(kiosks.c.tenant == kiosk.tenant, kiosks.c.id == kiosk.id)
-        .with_for_update(of=kiosks, key_share=True)
-    )
-    row = (await db.execute(query)).one()
+    row = (await db.execute(_LOCK, {"tenant": kiosk.tenant, "kiosk_id": kiosk.id})).one()
     return Place(kiosk, ZoneInfo(row.zone), row.hours)
 
 
@@ -119,11 +123,13 @@ async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> Refused
     refused = refused or await _no_minutes(db, place, await _limits(db, place), now)
     if refused is not None:
         return refused
-    key = (Scope.KIOSK, place.kiosk.name, "leases")
-    wait_s = await _take(db, place.kiosk.tenant, {key: LEASES}, now)
-    if wait_s is None:
-        return None
-    return Refused(Refusal.TOO_MANY_LEASES, Scope.KIOSK, wait_s[1])
+    held = await _buckets(db, place)
+    key = place.leases
+    held[key], wait_s = take(held.get(key), LEASES, now)
+    if wait_s > 0:
+        return Refused(Refusal.TOO_MANY_LEASES, Scope.KIOSK, wait_s)
+    await _keep(db, place, {key: held[key]})
+    return None
 
 
 async def admit(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
@@ -136,40 +142,42 @@ async def admit(db: AsyncConnection, place: Place, now: datetime) -> Refused | N
     refused = refused or await _no_minutes(db, place, lines, now)
     if refused is not None:
         return refused
-    rates = {
-        (line.scope, name, "presses"): Rate(
-            line.presses_per_minute * _BURST_MINUTES, 60.0 / line.presses_per_minute
-        )
-        for name, line in lines
-        if line.presses_per_minute
-    }
-    wait = await _take(db, place.kiosk.tenant, rates, now)
-    if wait is not None:
-        return Refused(Refusal.TOO_MANY_PRESSES, *wait)
-    await _give_back_lease(db, place)
+    held = await _buckets(db, place)
+    changed = {}
+    for name, line in lines:
+        if line.presses_per_minute is None:
+            continue
+        if line.presses_per_minute == 0:
+            return Refused(Refusal.TOO_MANY_PRESSES, line.scope)
+        burst = line.presses_per_minute * _BURST_MINUTES
+        key = (line.scope, name, "presses")
+        rate = Rate(burst, 60.0 / line.presses_per_minute)
+        changed[key], wait_s = take(held.get(key), rate, now)
+        if wait_s > 0:
+            return Refused(Refusal.TOO_MANY_PRESSES, line.scope, wait_s)
+    if place.leases in held:
+        changed[place.leases] = give_back(held[place.leases], LEASES)
+    await _keep(db, place, changed)
     await charge(db, place, place.day(now), LONGEST_VISIT_S)
     return None
 
 
-async def charge(db: AsyncConnection, place: Place, day: date, seconds: float) -> None:
-    """Add to the day's use, or take off what turned out shorter."""
-    if seconds:
-        row = {"tenant": place.kiosk.tenant, "day": day, "seconds": seconds}
-        rows = [{**row, "scope": scope, "name": name} for scope, name in place.scopes()]
+async def charge(
+    db: AsyncConnection, place: Place, day: date, seconds: float, held_s: float = 0.0
+) -> None:
+    """Add to the day's use, or take off what turned out shorter; `held_s` is the kiosk's alone."""
+    row = {"tenant": place.kiosk.tenant, "day": day}
+    rows = []
+    for scope, name in place.scopes():
+        added_s = seconds + held_s if scope is Scope.KIOSK else seconds
+        if added_s:
+            rows.append({**row, "scope": scope, "name": name, "seconds": added_s})
+    if rows:
         await put(db, usage, rows, adding=("seconds",))
 
 
-async def hold(db: AsyncConnection, place: Place, day: date, seconds: float) -> None:
-    """Add to the day's use of this kiosk alone, or take it off again."""
-    if seconds:
-        named = {"tenant": place.kiosk.tenant, "scope": Scope.KIOSK, "name": place.kiosk.name}
-        await put(db, usage, [{**named, "day": day, "seconds": seconds}], adding=("seconds",))
-
-
 async def _shut(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
-    kiosk = place.kiosk
-    query = sa.select(pauses.c.scope).where(pauses.c.tenant == kiosk.tenant, pausing(kiosk))
-    found = (await db.execute(query)).first()
+    found = (await db.execute(_PAUSES, place.names())).first()
     if found is not None:
         return Refused(Refusal.PAUSED, Scope(found.scope), _PAUSED_RETRY_S)
     if place.hours is None:
@@ -184,16 +192,8 @@ async def _shut(db: AsyncConnection, place: Place, now: datetime) -> Refused | N
 
 async def _limits(db: AsyncConnection, place: Place) -> list[tuple[str, Limit]]:
     """For each scope its name and its line; locks them, and so every other admission."""
-    tenant = limits.c.tenant == place.kiosk.tenant
-    names = [
-        sa.and_(limits.c.scope == scope, limits.c.name.in_(("", name)))
-        for scope, name in place.scopes()
-    ]
-    query = sa.select(limits).where(tenant, sa.or_(*names)).order_by(limits.c.scope, limits.c.name)
-    found = {
-        (row.scope, row.name): read_limit(row)
-        for row in (await db.execute(query.with_for_update())).all()
-    }
+    rows = (await db.execute(_LIMITS, place.names())).all()
+    found = {(row.scope, row.name): read_limit(row) for row in rows}
     lines = []
     for scope, name in place.scopes():
         line = found.get((scope, name)) or found.get((scope, ""))
@@ -206,21 +206,16 @@ async def _too_many_at_once(
     db: AsyncConnection, place: Place, lines: Iterable[tuple[str, Limit]]
 ) -> Refused | None:
     # The kiosk's own visit that is open still is not counted: this one takes its place.
-    others = sa.and_(
-        visits.c.tenant == place.kiosk.tenant,
-        visits.c.state.in_(OPEN_STATES),
-        visits.c.kiosk_id != place.kiosk.id,
-    )
+    asked = {"tenant": place.kiosk.tenant, "kiosk_id": place.kiosk.id}
     for name, line in lines:
-        if line.at_once is None:
+        # A kiosk has one at a time, whatever its line says.
+        if line.at_once is None or line.scope is Scope.KIOSK:
             continue
-        query = sa.select(sa.func.count()).select_from(visits).where(others)
-        if line.scope is Scope.SITE:
-            at_site = sa.and_(kiosks.c.tenant == place.kiosk.tenant, kiosks.c.site == name)
-            query = query.where(visits.c.kiosk_id.in_(sa.select(kiosks.c.id).where(at_site)))
-        if line.scope is Scope.KIOSK:
-            continue  # one at a time, whatever the line says
-        if (await db.execute(query)).scalar_one() >= line.at_once:
+        if line.scope is Scope.FLEET:
+            counted = await db.execute(_OPEN_ELSEWHERE, asked)
+        else:
+            counted = await db.execute(_OPEN_AT_SITE, asked | {"site": name})
+        if counted.scalar_one() >= line.at_once:
             return Refused(Refusal.BUSY, line.scope, _BUSY_RETRY_S)
     return None
 
@@ -229,19 +224,12 @@ async def _no_minutes(
     db: AsyncConnection, place: Place, lines: Sequence[tuple[str, Limit]], now: datetime
 ) -> Refused | None:
     """A visit begins only if the longest it may last is left of the day."""
-    limited = [(name, line) for name, line in lines if line.minutes_per_day is not None]
+    limited = [line for _, line in lines if line.minutes_per_day is not None]
     if not limited:
         return None
-    day = place.day(now)
-    query = sa.select(usage.c.scope, usage.c.seconds).where(
-        usage.c.tenant == place.kiosk.tenant,
-        usage.c.day == day,
-        sa.or_(
-            *(sa.and_(usage.c.scope == line.scope, usage.c.name == name) for name, line in limited)
-        ),
-    )
-    used_s = {row.scope: row.seconds for row in (await db.execute(query)).all()}
-    for _, line in limited:
+    rows = (await db.execute(_USED, place.names() | {"day": place.day(now)})).all()
+    used_s = {row.scope: row.seconds for row in rows}
+    for line in limited:
         assert line.minutes_per_day is not None
         left_s = line.minutes_per_day * 60 - used_s.get(line.scope, 0.0)
         if left_s < LONGEST_VISIT_S:
@@ -255,46 +243,79 @@ def _until_tomorrow_s(place: Place, now: datetime) -> float:
     return max(1.0, (begins - now).total_seconds())
 
 
-async def _take(
-    db: AsyncConnection, tenant: str, rates: dict[tuple[Scope, str, str], Rate], now: datetime
-) -> tuple[Scope, float] | None:
-    """Take one from each bucket; or from none, and whose is empty for how many seconds."""
-    held = await _buckets(db, tenant, rates)
-    rows = []
-    for key, rate in rates.items():
-        bucket, wait_s = take(held.get(key), rate, now)
-        if wait_s > 0:
-            return key[0], wait_s
-        rows.append(_bucket_row(tenant, key, bucket))
-    if rows:
+async def _buckets(db: AsyncConnection, place: Place) -> dict[_BucketKey, Bucket]:
+    rows = (await db.execute(_BUCKETS, place.names())).all()
+    return {(Scope(row.scope), row.name, row.purpose): Bucket(row.tokens, row.at) for row in rows}
+
+
+async def _keep(db: AsyncConnection, place: Place, changed: Mapping[_BucketKey, Bucket]) -> None:
+    if changed:
+        rows = [
+            {
+                "tenant": place.kiosk.tenant,
+                "scope": scope,
+                "name": name,
+                "purpose": purpose,
+                "tokens": bucket.tokens,
+                "at": bucket.at,
+            }
+            for (scope, name, purpose), bucket in changed.items()
+        ]
         await put(db, buckets, rows)
-    return None
 
 
-async def _give_back_lease(db: AsyncConnection, place: Place) -> None:
-    key = (Scope.KIOSK, place.kiosk.name, "leases")
-    held = (await _buckets(db, place.kiosk.tenant, [key])).get(key)
-    if held is not None:
-        row = _bucket_row(place.kiosk.tenant, key, give_back(held, LEASES))
-        await put(db, buckets, [row])
+# --- the statements, made once: to make one costs more than to run it ---------------------------
+
+_TENANT: sa.BindParameter[str] = sa.bindparam("tenant")
+_SITE: sa.BindParameter[str] = sa.bindparam("site")
+_KIOSK: sa.BindParameter[str] = sa.bindparam("kiosk")
+_KIOSK_ID: sa.BindParameter[str] = sa.bindparam("kiosk_id")
 
 
-async def _buckets(
-    db: AsyncConnection, tenant: str, keys: Iterable[tuple[Scope, str, str]]
-) -> dict[tuple[Scope, str, str], Bucket]:
-    this = [
-        sa.and_(buckets.c.scope == scope, buckets.c.name == name, buckets.c.purpose == purpose)
-        for scope, name, purpose in keys
-    ]
-    query = sa.select(buckets).where(buckets.c.tenant == tenant, sa.or_(sa.false(), *this))
-    return {_key(row): Bucket(row.tokens, row.at) for row in (await db.execute(query)).all()}
+def _of_place(table: sa.Table, *, each: bool = False) -> sa.ColumnElement[bool]:
+    """The rows that count a visit at this place; with `each` those too that are for any."""
+    site, kiosk = table.c.name == _SITE, table.c.name == _KIOSK
+    any_ = table.c.name == ""
+    return sa.and_(
+        table.c.tenant == _TENANT,
+        sa.or_(
+            sa.and_(table.c.scope == Scope.FLEET.value, any_),
+            sa.and_(table.c.scope == Scope.SITE.value, sa.or_(site, any_) if each else site),
+            sa.and_(table.c.scope == Scope.KIOSK.value, sa.or_(kiosk, any_) if each else kiosk),
+        ),
+    )
 
 
-def _key(row: sa.Row[Any]) -> tuple[Scope, str, str]:
-    return Scope(row.scope), row.name, row.purpose
-
-
-def _bucket_row(tenant: str, key: tuple[Scope, str, str], bucket: Bucket) -> dict[str, object]:
-    scope, name, purpose = key
-    named = {"tenant": tenant, "scope": scope, "name": name, "purpose": purpose}
-    return {**named, "tokens": bucket.tokens, "at": bucket.at}
+_LOCK = (
+    sa.select(sa.func.coalesce(sites.c.time_zone, tenants.c.time_zone).label("zone"), sites.c.hours)
+    .select_from(kiosks)
+    .join(sites, sa.and_(sites.c.tenant == kiosks.c.tenant, sites.c.name == kiosks.c.site))
+    .join(tenants, tenants.c.name == kiosks.c.tenant)
+    .where(kiosks.c.tenant == _TENANT, kiosks.c.id == _KIOSK_ID)
+    .with_for_update(of=kiosks, key_share=True)
+)
+_PAUSES = sa.select(pauses.c.scope).where(_of_place(pauses))
+_LIMITS = (
+    sa.select(limits)
+    .where(_of_place(limits, each=True))
+    .order_by(limits.c.scope, limits.c.name)
+    .with_for_update()
+)
+_USED = sa.select(usage.c.scope, usage.c.seconds).where(
+    _of_place(usage), usage.c.day == sa.bindparam("day")
+)
+_BUCKETS = sa.select(buckets).where(_of_place(buckets))
+_OPEN_ELSEWHERE = (
+    sa.select(sa.func.count())
+    .select_from(visits)
+    .where(
+        visits.c.tenant == _TENANT,
+        visits.c.state.in_(OPEN_STATES),
+        visits.c.kiosk_id != _KIOSK_ID,
+    )
+)
+_OPEN_AT_SITE = _OPEN_ELSEWHERE.where(
+    visits.c.kiosk_id.in_(
+        sa.select(kiosks.c.id).where(kiosks.c.tenant == _TENANT, kiosks.c.site == _SITE)
+    )
+)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.books.schema import conversation_events, conversations
-from kiosk.backend.books.upsert import insert_missing
+from kiosk.backend.books.upsert import insert_all_missing, insert_missing
 from kiosk.contract import VisitEvent
 
 
@@ -43,9 +43,10 @@ async def add_events(
     db: AsyncConnection, kiosk: Kiosk, visit_id: str, events: Sequence[VisitEvent]
 ) -> None:
     """Keep what happened in a visit; what is there already stays."""
-    for event in events:
-        row = {"tenant": kiosk.tenant, "visit_id": visit_id, **event.model_dump(mode="json")}
-        await insert_missing(db, conversation_events, row)
+    named = {"tenant": kiosk.tenant, "visit_id": visit_id}
+    rows = [{**named, **event.model_dump(mode="json")} for event in events]
+    if rows:
+        await insert_all_missing(db, conversation_events, rows)
 
 
 async def read_events(db: AsyncConnection, tenant: str, visit_id: str) -> list[VisitEvent]:

@@ -30,6 +30,10 @@ _READS = "kiosk_reads"  # an option of a connection: its transaction writes noth
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 
+# True: until the transaction ends; the connection is another's afterwards.
+_SET = sa.select(sa.func.set_config(sa.bindparam("name"), sa.bindparam("value"), True))
+
+
 class DatabaseUrlError(ValueError):
     """The text names no database that can be used; the message never quotes it."""
 
@@ -133,8 +137,7 @@ class Database:
 
     async def _set(self, db: AsyncConnection, name: str, value: str) -> None:
         if self._has_row_security:
-            # True: until the transaction ends; the connection is another's afterwards.
-            await db.execute(sa.select(sa.func.set_config(name, value, True)))
+            await db.execute(_SET, {"name": name, "value": value})
 
     @asynccontextmanager
     async def _begin(self, *, reads: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -194,15 +197,23 @@ def make_engine(url: sa.URL, *, migrating: bool = False) -> AsyncEngine:
         "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
         "lock_timeout": str(_STATEMENT_TIMEOUT_MS),
     }
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         hide_parameters=True,
         pool_size=_POOL,
         max_overflow=0,
         pool_timeout=_STATEMENT_TIMEOUT_MS / 1000,
-        pool_pre_ping=True,  # the server may have been restarted since
         connect_args={"server_settings": settings, "timeout": _STATEMENT_TIMEOUT_MS / 1000},
     )
+    sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """The server may have been restarted since; the driver knows, and to ask it costs nothing, as a
+    ping at every transaction would. The pool makes another then."""
+    if connection.driver_connection.is_closed():
+        raise sa.exc.DisconnectionError
 
 
 def _prepare_sqlite(engine: sa.Engine, *, foreign_keys: bool) -> None:

@@ -66,7 +66,7 @@ class Ledger:
         """Whether to mint: the request's lease was not spent, and there were not too many."""
         async with self._database.transaction(kiosk.tenant) as db:
             place = await admission.lock(db, kiosk)
-            found = (await db.execute(_of_request(kiosk, request_id))).first()
+            found = await _of_request(db, kiosk, request_id)
             if found is not None and found.state not in _UNSPENT:
                 return Refused(Refusal.SPENT)
             return await admission.may_lease(db, place, now)
@@ -76,14 +76,8 @@ class Ledger:
         spent meanwhile. What the kiosk never used is marked expired on the way."""
         async with self._database.transaction(kiosk.tenant) as db:
             await admission.lock(db, kiosk)
-            unused = sa.and_(
-                _own(kiosk),
-                visits.c.state == VisitState.LEASED,
-                visits.c.expires_at < lease.minted_at,
-            )
-            expired = sa.update(visits).where(unused).values(state=VisitState.EXPIRED)
-            await db.execute(expired)
-            found = (await db.execute(_of_request(kiosk, lease.request_id))).first()
+            await db.execute(_EXPIRE, _mine(kiosk) | {"by": lease.minted_at})
+            found = await _of_request(db, kiosk, lease.request_id)
             row = {
                 "conversation_id": lease.conversation_id,
                 "minted_at": lease.minted_at,
@@ -93,8 +87,7 @@ class Ledger:
             if found is None:
                 visit_id = new_id()
                 named = {"id": visit_id, "tenant": kiosk.tenant, "kiosk_id": kiosk.id}
-                inserted = sa.insert(visits).values(**named, **row, request_id=lease.request_id)
-                await db.execute(inserted)
+                await db.execute(_INSERT, {**named, **row, "request_id": lease.request_id})
             elif found.state in _UNSPENT:
                 visit_id = found.id
                 await change(db, kiosk, visit_id, row)
@@ -112,7 +105,7 @@ class Ledger:
         """
         async with self._database.transaction(kiosk.tenant) as db:
             place = await admission.lock(db, kiosk)
-            visit = (await db.execute(_visit(kiosk, visit_id))).first()
+            visit = (await db.execute(_VISIT, _mine(kiosk) | {"visit_id": visit_id})).first()
             if visit is None:
                 return Refused(Refusal.UNKNOWN)
             if visit.state in OPEN and visit.press_id == start.press_id:
@@ -124,7 +117,7 @@ class Ledger:
             refused = await admission.admit(db, place, now)
             if refused is not None:
                 return refused
-            for other in (await db.execute(_open(kiosk))).all():
+            for other in (await db.execute(_OPEN_VISITS, _mine(kiosk))).all():
                 await _guess(db, place, other, SUPERSEDED, now)
             admitted = {
                 "state": VisitState.ADMITTED,
@@ -140,7 +133,7 @@ class Ledger:
         """The conversation is open; nothing changes if the visit is over by now."""
         async with self._database.transaction(kiosk.tenant) as db:
             await admission.lock(db, kiosk)
-            visit = (await db.execute(_visit(kiosk, visit_id))).first()
+            visit = (await db.execute(_VISIT, _mine(kiosk) | {"visit_id": visit_id})).first()
             if visit is None:
                 return Refused(Refusal.UNKNOWN)
             if visit.press_id != live.press_id:
@@ -161,7 +154,7 @@ class Ledger:
         """
         async with self._database.transaction(kiosk.tenant) as db:
             place = await admission.lock(db, kiosk)
-            visit = (await db.execute(_visit(kiosk, visit_id))).first()
+            visit = (await db.execute(_VISIT, _mine(kiosk) | {"visit_id": visit_id})).first()
             if visit is None:
                 return Refused(Refusal.UNKNOWN)
             if visit.press_id not in (None, end.press_id):
@@ -182,11 +175,10 @@ class Ledger:
             if visit.state == VisitState.CONFIRMED:  # the provider knows what it took
                 closed["state"] = VisitState.CONFIRMED
             else:
-                # A token that was stolen could be used to lie: the kiosk's own day is charged in
-                # full until the provider has told.
-                held_s = max(0.0, LONGEST_VISIT_S - end.duration_s)
-                day = place.day(began_at)
-                closed |= await recharge(db, place, visit, end.duration_s, day, held_s)
+                lasted_s = min(end.duration_s, LONGEST_VISIT_S)
+                # Whatever it says, it did not begin before there was a lease.
+                day = place.day(max(began_at, visit.minted_at))
+                closed |= await _claim(db, place, visit, lasted_s, day)
                 await conversations.name(db, kiosk, visit, end.conversation_id)
             await change(db, kiosk, visit_id, closed)
             await conversations.add_events(db, kiosk, visit_id, end.events)
@@ -244,9 +236,17 @@ async def _guess(
 ) -> None:
     """Close a visit that the kiosk says nothing about. It cannot have lasted longer than this."""
     lasted_s = min((now - visit.admitted_at).total_seconds(), LONGEST_VISIT_S)
-    charge = await recharge(db, place, visit, max(0.0, lasted_s), visit.charged_on)
+    charge = await _claim(db, place, visit, max(0.0, lasted_s), visit.charged_on)
     closed = {"state": VisitState.CLOSED, "closed_at": now, "outcome": outcome}
     await change(db, place.kiosk, visit.id, closed | charge)
+
+
+async def _claim(
+    db: AsyncConnection, place: Place, visit: sa.Row[Any], lasted_s: float, day: date
+) -> dict[str, object]:
+    """Charge what the kiosk says. A token that was stolen could be used to lie: the kiosk's own day
+    is charged in full until the provider has told."""
+    return await recharge(db, place, visit, lasted_s, day, LONGEST_VISIT_S - lasted_s)
 
 
 async def recharge(
@@ -260,8 +260,8 @@ async def recharge(
     """Charge a visit with what it took, instead of what it was charged with before, and the kiosk
     alone with `held_s` more."""
     day = visit.charged_on or day
-    await admission.charge(db, place, day, seconds - visit.charged_s)
-    await admission.hold(db, place, day, held_s - visit.held_s)
+    more_s, more_held_s = seconds - visit.charged_s, held_s - visit.held_s
+    await admission.charge(db, place, day, more_s, more_held_s)
     return {"charged_s": seconds, "charged_on": day, "held_s": held_s}
 
 
@@ -269,22 +269,35 @@ async def change(
     db: AsyncConnection, kiosk: Kiosk, visit_id: str, row: Mapping[str, object]
 ) -> None:
     """Change a kiosk's visit."""
-    this = sa.and_(_own(kiosk), visits.c.id == visit_id)
-    await db.execute(sa.update(visits).where(this).values(**row))
+    await db.execute(_CHANGE, {"its_tenant": kiosk.tenant, "its_id": visit_id, **row})
 
 
-def _own(kiosk: Kiosk) -> sa.ColumnElement[bool]:
-    return sa.and_(visits.c.tenant == kiosk.tenant, visits.c.kiosk_id == kiosk.id)
+async def _of_request(
+    db: AsyncConnection, kiosk: Kiosk, request_id: str
+) -> sa.Row[Any, Any] | None:
+    return (await db.execute(_OF_REQUEST, _mine(kiosk) | {"request_id": request_id})).first()
 
 
-def _visit(kiosk: Kiosk, visit_id: str) -> sa.Select[Any]:
-    return sa.select(visits).where(_own(kiosk), visits.c.id == visit_id)
+def _mine(kiosk: Kiosk) -> dict[str, object]:
+    return {"its_tenant": kiosk.tenant, "its_kiosk": kiosk.id}
 
 
-def _open(kiosk: Kiosk) -> sa.Select[Any]:
-    return sa.select(visits).where(_own(kiosk), visits.c.state.in_(OPEN))
+# --- the statements, made once: to make one costs more than to run it ---------------------------
 
-
-def _of_request(kiosk: Kiosk, request_id: str) -> sa.Select[Any]:
-    columns = (visits.c.id, visits.c.state)
-    return sa.select(*columns).where(_own(kiosk), visits.c.request_id == request_id)
+# Not by the columns' names: those of an update are the columns that it sets.
+_TENANT = visits.c.tenant == sa.bindparam("its_tenant")
+_OWN = sa.and_(_TENANT, visits.c.kiosk_id == sa.bindparam("its_kiosk"))
+_VISIT = sa.select(visits).where(_OWN, visits.c.id == sa.bindparam("visit_id"))
+_OPEN_VISITS = sa.select(visits).where(_OWN, visits.c.state.in_(OPEN))
+_OF_REQUEST = sa.select(visits.c.id, visits.c.state).where(
+    _OWN, visits.c.request_id == sa.bindparam("request_id")
+)
+_INSERT = sa.insert(visits)
+_CHANGE = sa.update(visits).where(_TENANT, visits.c.id == sa.bindparam("its_id"))
+_EXPIRE = (
+    sa.update(visits)
+    .where(
+        _OWN, visits.c.state == VisitState.LEASED.value, visits.c.expires_at < sa.bindparam("by")
+    )
+    .values(state=VisitState.EXPIRED.value)
+)

@@ -155,14 +155,13 @@ class Registry:
         The first use of a token that replaces another ends the other.
         """
         database, credential_id = self._database, token.credential_id
-        this = kiosk_credentials.c.id == credential_id
         async with database.introduction(credential_id, reads=True) as db:
-            shown = (await db.execute(sa.select(kiosk_credentials).where(this))).first()
+            shown = (await db.execute(_CREDENTIAL, {"credential_id": credential_id})).first()
             if shown is None or not token.matches(shown.sha256):
                 return None
             await database.enter(db, shown.tenant)
-            whose = sa.and_(kiosks.c.tenant == shown.tenant, kiosks.c.id == shown.kiosk_id)
-            row = (await db.execute(sa.select(kiosks).where(whose))).one()
+            whose = {"tenant": shown.tenant, "kiosk_id": shown.kiosk_id}
+            row = (await db.execute(_KIOSK, whose)).one()
             is_old = now - shown.created_at > TOKEN_LIFE
             revoked = row.revoked_at is not None
             kiosk = Kiosk(row.id, row.tenant, row.name, row.site, revoked, is_old)
@@ -239,3 +238,12 @@ async def _note_use(
 
 def _credentials(tenant: str, kiosk_id: str) -> sa.ColumnElement[bool]:
     return sa.and_(kiosk_credentials.c.tenant == tenant, kiosk_credentials.c.kiosk_id == kiosk_id)
+
+
+# Asked with every request, and made once: to make a statement costs more than to run it.
+_CREDENTIAL = sa.select(kiosk_credentials).where(
+    kiosk_credentials.c.id == sa.bindparam("credential_id")
+)
+_KIOSK = sa.select(kiosks).where(
+    kiosks.c.tenant == sa.bindparam("tenant"), kiosks.c.id == sa.bindparam("kiosk_id")
+)

@@ -178,7 +178,7 @@ class Rules:
         """What this kiosk is told with every heartbeat: as it was a second ago, at most, for a
         fleet asks all the time."""
         orders = self._orders.get(kiosk.tenant)
-        if orders is None or abs(now - orders.at) > _ORDERS_LIVE:
+        if orders is None or abs(now - orders.at) >= _ORDERS_LIVE:
             orders = self._orders[kiosk.tenant] = await self._read_orders(kiosk.tenant, now, orders)
         mine = ((Scope.FLEET, ""), (Scope.SITE, kiosk.site), (Scope.KIOSK, kiosk.name))
         under = [orders.paused[scope] for scope in mine if scope in orders.paused]
@@ -233,15 +233,6 @@ def read_limit(row: sa.Row[Any]) -> Limit:
     """A line of the table."""
     numbers = (row.minutes_per_day, row.at_once, row.presses_per_minute)
     return Limit(Scope(row.scope), row.name, *numbers)
-
-
-def pausing(kiosk: Kiosk) -> sa.ColumnElement[bool]:
-    """The pauses that this kiosk is under."""
-    return sa.or_(
-        pauses.c.scope == Scope.FLEET,
-        sa.and_(pauses.c.scope == Scope.SITE, pauses.c.name == kiosk.site),
-        sa.and_(pauses.c.scope == Scope.KIOSK, pauses.c.name == kiosk.name),
-    )
 
 
 def _line(table: sa.Table, tenant: str, scope: Scope, name: str) -> sa.ColumnElement[bool]:

@@ -26,6 +26,11 @@ async def insert_missing(db: AsyncConnection, table: sa.Table, row: Row) -> bool
     return done.rowcount == 1
 
 
+async def insert_all_missing(db: AsyncConnection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """The same for several rows, of the same columns."""
+    await db.execute(_missing(db.dialect.name, table), list(rows))
+
+
 async def put(
     db: AsyncConnection, table: sa.Table, rows: Sequence[Row], *, adding: Sequence[str] = ()
 ) -> None:
