@@ -103,7 +103,7 @@ class LiveVisit(BaseModel):
 class VisitEvent(BaseModel):
     """What happened `at_s` after the press. No words of anybody's: names and numbers only."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     sequence: Annotated[int, Field(ge=1, le=MAX_EVENTS)]
     at_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]

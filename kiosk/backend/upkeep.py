@@ -23,8 +23,10 @@ SWEEP_S = 30.0
 RECONCILE_S = 300.0
 PURGE_S = 3600.0
 _OVER = ("done", "failed")
-# What is older was told by then, or is left to the kiosk's word (`ledger.TOLD_WITHIN`).
-_ASK_BACK = timedelta(hours=1)
+# A conversation that was not over in the round before began no longer ago than this: it lasts ten
+# minutes at most, and the list may be late. Twice over, for a process that has just started.
+_ASK_BACK = timedelta(minutes=40)
+_MOST_BACK = timedelta(days=1)
 # A lease that nobody used; long enough for a kiosk whose backend was away to report a visit on it.
 _KEEP_LEASES = timedelta(days=35)
 
@@ -39,12 +41,13 @@ class Keep:
 
 async def run_upkeep(services: Services, keep: Keep) -> None:
     """All of it, until cancelled."""
+    reconciliation = Reconciliation()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(services.hub.run(services.store.database), name="replicas")
         for every_s, work, name in (
             (FLUSH_S, lambda: flush(services), "heartbeats"),
             (SWEEP_S, lambda: sweep(services), "sweep"),
-            (RECONCILE_S, lambda: reconcile(services), "reconciliation"),
+            (RECONCILE_S, lambda: reconciliation.round(services), "reconciliation"),
             (PURGE_S, lambda: purge(services, keep), "purge"),
         ):
             tasks.create_task(_again(every_s, work, name), name=name)
@@ -63,19 +66,24 @@ async def sweep(services: Services) -> None:
         await services.store.ledger.sweep(tenant, now)
 
 
-async def reconcile(services: Services) -> None:
-    """Ask the provider for every conversation since the oldest that it should have told of."""
-    now = datetime.now(UTC)
-    since = now - timedelta(seconds=2 * RECONCILE_S)
-    for tenant in await services.store.registry.tenants():
-        oldest = await services.store.confirmations.unconfirmed_since(tenant, now, _ASK_BACK)
-        since = min(since, oldest or since)
-    async for line in services.provider.conversations(since):
-        if line.status in _OVER:
-            report = ProviderReport(
-                line.id, line.status, line.duration_s, line.started_at, line.cost
-            )
-            await confirm(services, report, Source.RECONCILED)
+class Reconciliation:
+    """Asks the provider for its list of conversations, as far back as one may have begun that was
+    not over when it was last asked."""
+
+    def __init__(self) -> None:
+        self._asked_at: datetime | None = None
+
+    async def round(self, services: Services) -> None:
+        """Confirm what is over. A round that fails is made up for by the next."""
+        now = datetime.now(UTC)
+        asked_at = max(self._asked_at or now, now - _MOST_BACK)
+        async for line in services.provider.conversations(asked_at - _ASK_BACK):
+            if line.status in _OVER:
+                report = ProviderReport(
+                    line.id, line.status, line.duration_s, line.started_at, line.cost
+                )
+                await confirm(services, report, Source.RECONCILED)
+        self._asked_at = now
 
 
 async def purge(services: Services, keep: Keep) -> None:
@@ -102,3 +110,6 @@ async def _again(every_s: float, work: Callable[[], Awaitable[None]], name: str)
             # What was not done is done the next time.
             (log.debug if failing else log.warning)("%s: %s", name, type(error).__name__)
             failing = True
+        except Exception:
+            # A bug here must not take the presses with it.
+            log.exception("%s failed, and is tried again", name)

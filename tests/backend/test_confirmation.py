@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.responses import Response
 
 from kiosk.backend import upkeep
 from kiosk.backend.books.confirmation import Heard, ProviderReport, Source
+from kiosk.backend.provider.client import ProviderError
 
 from .conftest import AGENT_ID, WEBHOOK_SECRET, Backend
 from .test_ledger import END, latest, lease, problem, start, tell
@@ -193,14 +195,14 @@ async def test_what_no_webhook_told_is_asked_for(backend: Backend) -> None:
     ]
     for line in backend.fake.conversations:
         line.setdefault("start_time_unix_secs", began)
-    await upkeep.reconcile(backend.services)
+    await upkeep.Reconciliation().round(backend.services)
     [visit] = await latest(backend)
     assert (visit.state, visit.conversation_id) == ("confirmed", "conv_0")
     assert await used_s(backend) == 33
     rows = await backend.place.sql("select id, confirmed_by, cost from conversations order by id")
     assert rows == [("conv_0", "reconciled", 210), ("conv_1", None, None)]
     asked = backend.fake.requests[-1].query_params
-    assert began - 700 < int(asked["call_start_after_unix"]) <= began
+    assert began - 2500 < int(asked["call_start_after_unix"]) <= began - 2400
 
 
 async def test_two_words_at_once_are_booked_once(backend: Backend) -> None:
@@ -264,3 +266,48 @@ async def test_what_is_old_is_forgotten_and_only_that(backend: Backend) -> None:
     assert conversations == 2
     rows = await backend.place.sql("select distinct scope from usage order by scope")
     assert rows == [("fleet",), ("kiosk",)]
+
+
+async def test_a_round_that_failed_is_made_up_for(backend: Backend) -> None:
+    reconciliation = upkeep.Reconciliation()
+    before = datetime.now(UTC)
+    await reconciliation.round(backend.services)
+    backend.fake.answer = Response(status_code=500)
+    reconciliation._asked_at = before - timedelta(hours=3)
+    with pytest.raises(ProviderError):
+        await reconciliation.round(backend.services)
+    backend.fake.answer = None
+    await reconciliation.round(backend.services)
+    asked = int(backend.fake.requests[-1].query_params["call_start_after_unix"])
+    assert asked == int((before - timedelta(hours=3, minutes=40)).timestamp())
+
+
+async def test_a_conversation_that_no_press_was_told_of_is_found_in_the_list(
+    backend: Backend,
+) -> None:
+    """One of ten minutes, which is over when the list is asked for and began before."""
+    await lease(backend)
+    began = datetime.now(UTC) - timedelta(minutes=15)
+    backend.fake.conversations = [
+        {
+            "conversation_id": "conv_0",
+            "status": "done",
+            "call_duration_secs": 600,
+            "start_time_unix_secs": int(began.timestamp()),
+        }
+    ]
+    await upkeep.Reconciliation().round(backend.services)
+    asked = int(backend.fake.requests[-1].query_params["call_start_after_unix"])
+    assert asked < began.timestamp()
+    assert [visit.outcome for visit in await latest(backend)] == ["unadmitted"]
+
+
+async def test_what_the_provider_says_fits_into_the_books(backend: Backend) -> None:
+    await visited(backend)
+    report = ProviderReport("conv_0", "x" * 64, 3.0, termination_reason="a\0b" * 200)
+    heard, _ = await backend.store.confirmations.confirm(report, Source.WEBHOOK, datetime.now(UTC))
+    assert heard is Heard.CONFIRMED
+    [(status, reason)] = await backend.place.sql(
+        "select status, termination_reason from conversations"
+    )
+    assert (len(status), len(reason)) == (32, 256)

@@ -19,6 +19,7 @@ from kiosk.backend.books.buckets import Bucket, Rate, give_back, take
 from kiosk.backend.books.hours import parse_hours
 from kiosk.backend.books.rules import Kiosk, Limit, Scope, read_limit
 from kiosk.backend.books.schema import (
+    IS_OPEN,
     buckets,
     kiosks,
     limits,
@@ -33,7 +34,6 @@ from kiosk.backend.books.upsert import put
 # A visit is charged with this much when it begins, and with what it took once that is known. The
 # agent's own `max_duration_seconds` must not be more: `kiosk backend agent check` looks.
 LONGEST_VISIT_S = 600.0
-OPEN_STATES = ("admitted", "live")
 
 # A kiosk that keeps a lease at hand asks for one every 13 minutes; what is spent on a visit does
 # not count. The rest of it is for one that keeps three, or is started over and over.
@@ -130,6 +130,13 @@ async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> Refused
         return Refused(Refusal.TOO_MANY_LEASES, Scope.KIOSK, wait_s)
     await _keep(db, place, {key: held[key]})
     return None
+
+
+async def give_back_lease(db: AsyncConnection, place: Place) -> None:
+    """It was for nothing."""
+    bucket = (await _buckets(db, place)).get(place.leases)
+    if bucket is not None:
+        await _keep(db, place, {place.leases: give_back(bucket, LEASES)})
 
 
 async def admit(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
@@ -310,7 +317,7 @@ _OPEN_ELSEWHERE = (
     .select_from(visits)
     .where(
         visits.c.tenant == _TENANT,
-        visits.c.state.in_(OPEN_STATES),
+        IS_OPEN,
         visits.c.kiosk_id != _KIOSK_ID,
     )
 )

@@ -22,6 +22,8 @@ from kiosk.backend.books.schema import conversations, transcripts, visits
 from kiosk.backend.books.upsert import insert_missing
 from kiosk.backend.tokens import new_id
 
+_STATUS_LENGTH, _REASON_LENGTH = 32, 256
+
 
 class Source(StrEnum):
     """Who brought the word."""
@@ -74,12 +76,15 @@ class Confirmations:
         """Book what the provider says, and whose visit it was. `turns`, role and text, are kept if
         they are given."""
         this = conversations.c.id == report.conversation_id
-        query = sa.select(conversations.c.tenant, conversations.c.kiosk_id).where(this)
-        async with self._database.introduction(report.conversation_id) as db:
+        columns = (conversations.c.tenant, conversations.c.kiosk_id, conversations.c.confirmed_at)
+        query = sa.select(*columns).where(this)
+        async with self._database.introduction(report.conversation_id, reads=True) as db:
             whose = (await db.execute(query)).first()
-            if whose is None:
-                return Heard.UNKNOWN, None
-            await self._database.enter(db, whose.tenant)
+        if whose is None:
+            return Heard.UNKNOWN, None
+        if whose.confirmed_at is not None:
+            return Heard.KNOWN, None
+        async with self._database.transaction(whose.tenant) as db:
             place = await admission.lock_id(db, whose.tenant, whose.kiosk_id)
             own = sa.and_(this, conversations.c.tenant == whose.tenant)
             conversation = (await db.execute(sa.select(conversations).where(own))).one()
@@ -88,11 +93,11 @@ class Confirmations:
             said = {
                 "confirmed_at": now,
                 "confirmed_by": source,
-                "status": report.status,
+                "status": report.status[:_STATUS_LENGTH],
                 "started_at": report.started_at,
                 "duration_s": report.duration_s,
                 "cost": report.cost,
-                "termination_reason": report.termination_reason,
+                "termination_reason": _clean(report.termination_reason),
             }
             await db.execute(sa.update(conversations).where(own).values(**said))
             visit_id = await _book(db, place, conversation, report, now)
@@ -102,21 +107,6 @@ class Confirmations:
                 row |= {"tenant": whose.tenant, "turns": kept}
                 await insert_missing(db, transcripts, row)
         return Heard.CONFIRMED, Whose(whose.tenant, visit_id)
-
-    async def unconfirmed_since(
-        self, tenant: str, now: datetime, within: timedelta
-    ) -> datetime | None:
-        """When the oldest conversation began that the provider should have told of; None if there
-        is none."""
-        query = sa.select(sa.func.min(visits.c.minted_at)).where(
-            visits.c.tenant == tenant,
-            visits.c.state == VisitState.CLOSED,
-            visits.c.conversation_id.is_not(None),
-            visits.c.minted_at > now - within,
-        )
-        async with self._database.reading(tenant) as db:
-            found: datetime | None = (await db.execute(query)).scalar_one()
-        return found
 
     async def purge(
         self, tenant: str, *, before: datetime | None = None, conversation_id: str | None = None
@@ -129,6 +119,11 @@ class Confirmations:
             this.append(transcripts.c.conversation_id == conversation_id)
         async with self._database.transaction(tenant) as db:
             return (await db.execute(sa.delete(transcripts).where(*this))).rowcount
+
+
+def _clean(text: str | None) -> str | None:
+    """PostgreSQL keeps no NUL, and the column so much."""
+    return None if text is None else text.replace("\0", "")[:_REASON_LENGTH]
 
 
 async def _book(

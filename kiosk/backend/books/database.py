@@ -24,6 +24,7 @@ BUSY_TIMEOUT_MS = 5000
 _POOL = 10
 # A statement or a lock that takes longer is in trouble, and a kiosk waits for its answer.
 _STATEMENT_TIMEOUT_MS = 5000
+_LOCK_TIMEOUT_MS = 2000
 
 _READS = "kiosk_reads"  # an option of a connection: its transaction writes nothing
 
@@ -32,6 +33,10 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 # True: until the transaction ends; the connection is another's afterwards.
 _SET = sa.select(sa.func.set_config(sa.bindparam("name"), sa.bindparam("value"), True))
+
+
+# What may stand behind the question mark: where PostgreSQL's socket is, and how TLS is checked.
+_QUERY = {"host", "port", "ssl"}
 
 
 class DatabaseUrlError(ValueError):
@@ -54,6 +59,8 @@ def parse_url(text: str) -> sa.URL:
         raise DatabaseUrlError("must be sqlite:///PATH")
     if url.drivername == "postgresql" and not url.database:
         raise DatabaseUrlError("must be postgresql://USER@HOST/NAME")
+    if unknown := sorted(set(url.query) - _QUERY):
+        raise DatabaseUrlError(f"knows nothing of {unknown[0]!r} behind the question mark")
     if url.password is not None:
         raise DatabaseUrlError(
             "must hold no password: write it into a password file (PGPASSFILE, or ~/.pgpass)"
@@ -187,7 +194,8 @@ def make_engine(url: sa.URL, *, migrating: bool = False) -> AsyncEngine:
     if is_sqlite(url):
         # At DEBUG it would log the values of every statement: hashes, and what visitors said.
         logging.getLogger("aiosqlite").setLevel(logging.INFO)
-        engine = create_async_engine(url, hide_parameters=True)
+        patience_s = BUSY_TIMEOUT_MS / 1000  # a kiosk waits no longer
+        engine = create_async_engine(url, hide_parameters=True, pool_timeout=patience_s)
         _prepare_sqlite(engine.sync_engine, foreign_keys=True)
         return engine
     if migrating:
@@ -195,7 +203,13 @@ def make_engine(url: sa.URL, *, migrating: bool = False) -> AsyncEngine:
     settings = {
         "application_name": "kiosk-backend",
         "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
-        "lock_timeout": str(_STATEMENT_TIMEOUT_MS),
+        # Sooner than a statement: whoever waits keeps a connection that others could use.
+        "lock_timeout": str(_LOCK_TIMEOUT_MS),
+        # A server that died in the middle of a press holds the fleet's limits: not for long.
+        "idle_in_transaction_session_timeout": str(_STATEMENT_TIMEOUT_MS),
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
     }
     engine = create_async_engine(
         url,

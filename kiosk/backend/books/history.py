@@ -10,9 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books import conversations
 from kiosk.backend.books.database import Database
-from kiosk.backend.books.ledger import OPEN, USED, VisitState
+from kiosk.backend.books.ledger import USED, VisitState
 from kiosk.backend.books.rules import Scope
-from kiosk.backend.books.schema import conversation_events, kiosks, usage, visits
+from kiosk.backend.books.schema import (
+    IS_OPEN,
+    IS_UNSPENT,
+    conversation_events,
+    kiosks,
+    usage,
+    visits,
+)
 from kiosk.backend.books.schema import conversations as conversations_table
 from kiosk.contract import VisitEvent
 
@@ -76,7 +83,7 @@ class History:
 
     async def figures(self, tenant: str, now: datetime) -> Figures:
         """How much is going on."""
-        under_way = sa.and_(visits.c.tenant == tenant, visits.c.state.in_(OPEN))
+        under_way = sa.and_(visits.c.tenant == tenant, IS_OPEN)
         counted = sa.select(sa.func.count()).select_from(visits).where(under_way)
         # The fleet's day is each site's own: the later one, while both go on.
         this = sa.and_(usage.c.tenant == tenant, usage.c.scope == Scope.FLEET)
@@ -105,12 +112,14 @@ class History:
 async def _old(
     db: AsyncConnection, tenant: str, visits_before: datetime, leases_before: datetime
 ) -> list[str]:
-    unspent = visits.c.state.in_((VisitState.LEASED, VisitState.EXPIRED))
-    old = sa.or_(
-        visits.c.minted_at < visits_before, sa.and_(unspent, visits.c.minted_at < leases_before)
-    )
-    query = sa.select(visits.c.id).where(visits.c.tenant == tenant, old).limit(_AT_ONCE)
-    return [row.id for row in (await db.execute(query)).all()]
+    found: list[str] = []
+    for old in (
+        visits.c.minted_at < visits_before,
+        sa.and_(IS_UNSPENT, visits.c.minted_at < leases_before),
+    ):
+        query = sa.select(visits.c.id).where(visits.c.tenant == tenant, old).limit(_AT_ONCE)
+        found += [row.id for row in (await db.execute(query)).all()]
+    return found
 
 
 def _lines() -> sa.Select[Any]:

@@ -18,7 +18,7 @@ from kiosk.backend.books.admission import LONGEST_VISIT_S, Place, Refusal, Refus
 from kiosk.backend.books.conversations import Lease
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.rules import Kiosk
-from kiosk.backend.books.schema import visits
+from kiosk.backend.books.schema import IS_HELD, IS_LEASED, IS_OPEN, visits
 from kiosk.backend.tokens import new_id
 from kiosk.contract import EndVisit, LiveVisit, StartVisit
 
@@ -70,6 +70,11 @@ class Ledger:
             if found is not None and found.state not in _UNSPENT:
                 return Refused(Refusal.SPENT)
             return await admission.may_lease(db, place, now)
+
+    async def give_back(self, kiosk: Kiosk) -> None:
+        """Nothing was minted after all."""
+        async with self._database.transaction(kiosk.tenant) as db:
+            await admission.give_back_lease(db, await admission.lock(db, kiosk))
 
     async def lease(self, kiosk: Kiosk, lease: Lease) -> str | None:
         """Keep a lease and return the visit's id, the same for the same request; None if that was
@@ -188,12 +193,12 @@ class Ledger:
         """Close what no kiosk reports any more, and expire what nobody used; how many."""
         lost = sa.and_(
             visits.c.tenant == tenant,
-            visits.c.state.in_(OPEN),
+            IS_OPEN,
             visits.c.admitted_at < now - _REPORT_WITHIN,
         )
         unused = sa.and_(
             visits.c.tenant == tenant,
-            visits.c.state == VisitState.LEASED,
+            IS_LEASED,
             visits.c.expires_at < now,
         )
         async with self._database.transaction(tenant) as db:
@@ -212,12 +217,12 @@ class Ledger:
         """The provider did not tell: then the kiosk's word counts."""
         held = sa.and_(
             visits.c.tenant == tenant,
-            visits.c.held_s > 0,
+            IS_HELD,
             visits.c.state == VisitState.CLOSED,
             visits.c.closed_at < now - TOLD_WITHIN,
         )
         columns = (visits.c.id, visits.c.kiosk_id)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.reading(tenant) as db:
             found = (await db.execute(sa.select(*columns).where(held).limit(_AT_ONCE))).all()
         for each in found:
             async with self._database.transaction(tenant) as db:
@@ -288,7 +293,7 @@ def _mine(kiosk: Kiosk) -> dict[str, object]:
 _TENANT = visits.c.tenant == sa.bindparam("its_tenant")
 _OWN = sa.and_(_TENANT, visits.c.kiosk_id == sa.bindparam("its_kiosk"))
 _VISIT = sa.select(visits).where(_OWN, visits.c.id == sa.bindparam("visit_id"))
-_OPEN_VISITS = sa.select(visits).where(_OWN, visits.c.state.in_(OPEN))
+_OPEN_VISITS = sa.select(visits).where(_OWN, IS_OPEN)
 _OF_REQUEST = sa.select(visits.c.id, visits.c.state).where(
     _OWN, visits.c.request_id == sa.bindparam("request_id")
 )
@@ -296,8 +301,6 @@ _INSERT = sa.insert(visits)
 _CHANGE = sa.update(visits).where(_TENANT, visits.c.id == sa.bindparam("its_id"))
 _EXPIRE = (
     sa.update(visits)
-    .where(
-        _OWN, visits.c.state == VisitState.LEASED.value, visits.c.expires_at < sa.bindparam("by")
-    )
+    .where(_OWN, IS_LEASED, visits.c.expires_at < sa.bindparam("by"))
     .values(state=VisitState.EXPIRED.value)
 )

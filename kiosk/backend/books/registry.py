@@ -17,6 +17,7 @@ from kiosk.backend.books.schema import (
     kiosk_credentials,
     kiosks,
     limits,
+    liveness,
     sites,
     tenant_roles,
     tenants,
@@ -97,11 +98,11 @@ class Registry:
         """
         digest = code_digest(code)
         this = enrolment_codes.c.id == digest
-        async with self._database.introduction(digest) as db:
+        async with self._database.introduction(digest, reads=True) as db:
             shown = (await db.execute(sa.select(enrolment_codes).where(this))).first()
-            if shown is None or shown.expires_at <= now:
-                return None
-            await self._database.enter(db, shown.tenant)
+        if shown is None or shown.expires_at <= now:
+            return None
+        async with self._database.transaction(shown.tenant) as db:
             own = sa.and_(this, enrolment_codes.c.tenant == shown.tenant)
             locked = sa.select(enrolment_codes).where(own).with_for_update()
             row = (await db.execute(locked)).first()
@@ -112,8 +113,8 @@ class Registry:
             if row.redeemed_at is None:
                 if not await _enroll(db, row.tenant, row.name, row.site, token, now):
                     return None
-                redeemed = sa.update(enrolment_codes).where(own).values(redeemed_at=now)
-                await db.execute(redeemed)
+                again = {**row._mapping, "redeemed_at": now}  # noqa: SLF001  its public name
+                await db.execute(sa.insert(enrolment_codes).values(**again))
         name: str = row.name
         return name
 
@@ -123,6 +124,7 @@ class Registry:
             kiosks.c.tenant == tenant, kiosks.c.name == name, kiosks.c.revoked_at.is_(None)
         )
         async with self._database.transaction(tenant) as db:
+            await _withdraw_codes(db, tenant, name)
             done = await db.execute(sa.update(kiosks).where(live).values(revoked_at=now))
         return done.rowcount == 1
 
@@ -137,13 +139,14 @@ class Registry:
             kiosk_credentials.c.last_used_at.is_(None),
         )
         async with self._database.transaction(kiosk.tenant) as db:
+            await _lock(db, kiosk.tenant, kiosk.id)
             await db.execute(sa.delete(kiosk_credentials).where(unused))
             await _add(db, kiosk.tenant, kiosk.id, new, now)
 
     async def knows(self, tenant: str, scope: Scope, name: str) -> bool:
         """Whether a kiosk or a site has that name; the fleet is always known."""
         if scope is Scope.FLEET:
-            return True
+            return not name
         table = sites if scope is Scope.SITE else kiosks
         query = sa.select(table.c.name).where(table.c.tenant == tenant, table.c.name == name)
         async with self._database.reading(tenant) as db:
@@ -179,6 +182,7 @@ async def _enroll(
     found = (await db.execute(sa.select(kiosks).where(this))).first()
     if found is not None and found.revoked_at is None:
         return False
+    await _withdraw_codes(db, tenant, name)
     await insert_missing(db, sites, {"tenant": tenant, "name": site})
     kiosk_id = found.id if found is not None else new_id()
     if found is None:
@@ -189,8 +193,17 @@ async def _enroll(
         await db.execute(sa.delete(kiosk_credentials).where(old))
         again = sa.update(kiosks).where(this).values(site=site, revoked_at=None)
         await db.execute(again)
+        # What its last token did is not held against the new one.
+        mine = sa.and_(liveness.c.tenant == tenant, liveness.c.kiosk_id == kiosk_id)
+        await db.execute(sa.delete(liveness).where(mine))
     await _add(db, tenant, kiosk_id, token, now)
     return True
+
+
+async def _withdraw_codes(db: AsyncConnection, tenant: str, name: str) -> None:
+    """Who was let in or shut out otherwise is not let in by a code that was given before."""
+    this = sa.and_(enrolment_codes.c.tenant == tenant, enrolment_codes.c.name == name)
+    await db.execute(sa.delete(enrolment_codes).where(this))
 
 
 async def _replace_unused(
@@ -201,6 +214,7 @@ async def _replace_unused(
     kiosk = (await db.execute(sa.select(kiosks).where(this))).first()
     if kiosk is None or kiosk.revoked_at is not None:
         return False
+    await _lock(db, code.tenant, kiosk.id)
     own = _credentials(code.tenant, kiosk.id)
     used = sa.select(kiosk_credentials.c.id).where(
         own, kiosk_credentials.c.last_used_at.is_not(None)
@@ -229,11 +243,19 @@ async def _note_use(
     db: AsyncConnection, kiosk: Kiosk, credential_id: str, first: bool, now: datetime
 ) -> None:
     own = _credentials(kiosk.tenant, kiosk.id)
+    await _lock(db, kiosk.tenant, kiosk.id)
     this = sa.and_(own, kiosk_credentials.c.id == credential_id)
-    if first:
+    done = await db.execute(sa.update(kiosk_credentials).where(this).values(last_used_at=now))
+    # One that was replaced meanwhile ends no other.
+    if first and done.rowcount == 1:
         others = sa.and_(own, kiosk_credentials.c.id != credential_id)
         await db.execute(sa.delete(kiosk_credentials).where(others))
-    await db.execute(sa.update(kiosk_credentials).where(this).values(last_used_at=now))
+
+
+async def _lock(db: AsyncConnection, tenant: str, kiosk_id: str) -> None:
+    """Whatever else is done about this kiosk's tokens waits."""
+    this = sa.and_(kiosks.c.tenant == tenant, kiosks.c.id == kiosk_id)
+    await db.execute(sa.select(kiosks.c.id).where(this).with_for_update(key_share=True))
 
 
 def _credentials(tenant: str, kiosk_id: str) -> sa.ColumnElement[bool]:

@@ -144,7 +144,7 @@ class Rules:
         async with self._database.transaction(tenant) as db:
             for each in (name, ""):
                 this = _line(limits, tenant, scope, each)
-                found = (await db.execute(sa.select(limits).where(this))).first()
+                found = (await db.execute(sa.select(limits).where(this).with_for_update())).first()
                 if found is not None:
                     break
             row = {} if found is None else dict(found._mapping)  # noqa: SLF001  its public name

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,9 @@ def add_commands(
 
     fleet = commands.add_parser("fleet", parents=[common], help="what all kiosks are told")
     fleet.add_argument("--policy", choices=_POLICIES, help="when they ask for leases")
-    fleet.add_argument("--target-version", metavar="V", help="the version they should run")
+    fleet.add_argument(
+        "--target-version", metavar="V", type=_version, help="the version they should run"
+    )
     fleet.add_argument("--time-zone", metavar="ZONE", help="of sites that have none of their own")
 
     character = commands.add_parser("character", parents=[common], help="whom visitors talk with")
@@ -67,12 +70,29 @@ def add_commands(
     operator.add_argument("--role", choices=_ROLES, default="viewer", help="(viewer)")
 
     audit = commands.add_parser("audit", parents=[common], help="who changed what")
-    audit.add_argument("--limit", metavar="N", type=int, default=20, help="so many (20)")
+    audit.add_argument("--limit", metavar="N", type=_up_to(10_000), default=20, help="so many (20)")
 
     purge = commands.add_parser("purge", parents=[common], help="forget transcripts")
     which = purge.add_mutually_exclusive_group(required=True)
-    which.add_argument("--older-than", metavar="DAYS", type=int, help="those kept for longer")
+    which.add_argument(
+        "--older-than", metavar="DAYS", type=_up_to(36_500), help="those kept for longer"
+    )
     which.add_argument("--conversation", metavar="ID", help="that of this conversation")
+
+
+def _up_to(most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or not 0 <= int(text[:9]) <= most or len(text) > 9:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number up to {most}")
+        return int(text)
+
+    return number
+
+
+def _version(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.+_-]{1,32}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a version")
+    return text
 
 
 def _enroll(args: argparse.Namespace, at: "At", say: Say) -> None:

@@ -93,7 +93,12 @@ async def grant_visit(
         services.metrics.refused(refused.refusal, refused.scope)
         raise RefusedError(refused)
     wanted = wanted or LeaseRequest()
-    grant = await _mint(services, request_id, wanted)
+    try:
+        grant = await _mint(services, request_id, wanted)
+    except ProviderError:
+        # Nobody has a credential: the kiosk may ask again when the provider is back.
+        await services.store.ledger.give_back(kiosk)
+        raise
     expires_at = minted_at + timedelta(seconds=grant.life_s)
     lease = Lease(key, grant.conversation_id, minted_at, expires_at)
     visit_id = await services.store.ledger.lease(kiosk, lease)

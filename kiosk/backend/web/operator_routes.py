@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from kiosk.backend.books.liveness import Presence
 from kiosk.backend.books.operators import Operator, Role
@@ -36,24 +36,38 @@ Name = Annotated[str, Field(pattern=NAME)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-class PauseRequest(BaseModel):
-    """What to pause: the fleet, or the site or kiosk of this name."""
+class _Scoped(BaseModel):
+    """The fleet has no name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scope: Scope
     name: Annotated[str, Field(pattern=f"{NAME}|^$")] = ""
+
+    @field_validator("name")
+    @classmethod
+    def _fits(cls, name: str, info: ValidationInfo) -> str:
+        if info.data.get("scope") is Scope.FLEET and name:
+            raise ValueError("the fleet has no name")
+        return name
+
+
+class PauseRequest(_Scoped):
+    """What to pause: the fleet, or the site or kiosk of this name."""
+
     ends_visits: bool = False  # those under way too
 
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        if self.scope is not Scope.FLEET and not self.name:
+            raise ValueError("which site or kiosk")
+        return self
 
-class LimitChange(BaseModel):
+
+class LimitChange(_Scoped):
     """A line of limits; the name "" is the fleet, or any site or kiosk without a line of its own.
     What is left out stays as it is, and null is no limit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    scope: Scope
-    name: Annotated[str, Field(pattern=f"{NAME}|^$")] = ""
     minutes_per_day: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     at_once: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     presses_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
@@ -141,8 +155,8 @@ async def pause(pause: PauseRequest, who: Switcher, services: Here) -> None:
 @routes.post("/v1/pauses/end", status_code=204)
 async def resume(pause: PauseRequest, who: Switcher, services: Here) -> None:
     """Let visits begin again there."""
-    await services.store.rules.resume(who.tenant, pause.scope, pause.name)
-    await _record(services, who, "resumed", f"{pause.scope} {pause.name}")
+    if await services.store.rules.resume(who.tenant, pause.scope, pause.name):
+        await _record(services, who, "resumed", f"{pause.scope} {pause.name}")
 
 
 @routes.get("/v1/limits")

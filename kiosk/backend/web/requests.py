@@ -91,9 +91,11 @@ def _request_id(headers: Headers) -> str:
 
 
 def _route(scope: Scope) -> tuple[str, str]:
-    # A method is any word the client likes; one that matched a route is one of ours.
-    route = getattr(scope.get("route"), "path", None)
-    return (scope["method"], route) if route else ("-", "-")
+    # A method is any word the client likes, and a route is found for a wrong one too.
+    route = scope.get("route")
+    methods = getattr(route, "methods", None) or ()
+    path = getattr(route, "path", "-")
+    return (scope["method"] if scope["method"] in methods else "-", path)
 
 
 def _log(scope: Scope, method: str, route: str, status: int, duration_ms: float) -> None:

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from kiosk.backend.books.database import Database, DatabaseDownError
+from kiosk.backend.books.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +134,7 @@ class Hub:
                         with contextlib.suppress(TimeoutError):
                             async with asyncio.timeout(_BATCH_S):
                                 await lost.wait()
-            except (DBAPIError, DatabaseDownError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  the driver's own errors have no common root
                 log.warning("no word to or from other replicas: %s", type(error).__name__)
             await asyncio.sleep(_RETRY_S)
 
@@ -154,6 +153,7 @@ class Hub:
                 yield lost
             finally:
                 self.joined.clear()
+                await driver.remove_listener(_CHANNEL, heard)
 
     async def _send(self, database: Database) -> None:
         if not self._outbox:

@@ -18,7 +18,6 @@ branch_labels = None
 depends_on = None
 
 _NAME = sa.String(64)
-_OPEN = sa.text("state in ('leased', 'admitted', 'live')")
 # Limits that a fleet begins with, so that one that nobody has thought about is limited too.
 _FIRST_LIMITS = (
     {"scope": "fleet", "name": "", "at_once": 20, "presses_per_minute": 300},
@@ -97,13 +96,6 @@ def _adopt() -> None:
     for table in ("kiosks", "kiosk_credentials", "visits", "pauses"):
         with op.batch_alter_table(table) as adopted:
             adopted.alter_column("tenant", server_default=None)
-    op.create_index(
-        "ix_visits_open",
-        "visits",
-        ["tenant", "kiosk_id"],
-        sqlite_where=_OPEN,
-        postgresql_where=_OPEN,
-    )
     op.create_index("ix_visits_latest", "visits", ["tenant", "admitted_at"])
 
 

@@ -20,6 +20,7 @@ _TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     """Visits that were minted before have no line of their own among the conversations."""
     _add_columns()
+    _create_indexes()
     _create_conversations()
     _create_liveness()
     _create_enrolment_codes()
@@ -43,6 +44,19 @@ def _add_columns() -> None:
     for table in ("sites", "kiosks"):
         with op.batch_alter_table(table) as changed:
             changed.add_column(sa.Column("character", _NAME))
+
+
+def _create_indexes() -> None:
+    for name, condition, column in (
+        ("ix_visits_open", "state IN ('admitted', 'live')", "kiosk_id"),
+        ("ix_visits_leased", "state IN ('leased')", "kiosk_id"),
+        ("ix_visits_unspent", "state IN ('leased', 'expired')", "minted_at"),
+        ("ix_visits_held", "held_s > 0", "closed_at"),
+    ):
+        where = sa.text(condition)
+        columns = ["tenant", column]
+        op.create_index(name, "visits", columns, sqlite_where=where, postgresql_where=where)
+    op.create_index("ix_visits_minted", "visits", ["tenant", "minted_at"])
 
 
 def _create_conversations() -> None:
