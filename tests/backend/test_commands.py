@@ -437,11 +437,28 @@ def test_operators_come_and_go_and_it_is_written_down(database: Path) -> None:
     command("operator", "revoke", "ada", at(database))
     with pytest.raises(KioskError, match="revoked already"):
         command("operator", "revoke", "ada", at(database))
-    lines = [line.split()[2:] for line in command("audit", at(database))]
-    assert sorted(lines) == [
-        ["command", "line", "operator_added", "ada", "admin"],
-        ["command", "line", "operator_revoked", "ada"],
+    command("enroll", "lobby", "--site", "north", at(database))
+    command("pause", at(database))
+    command("resume", at(database))
+    command("limit", "--fleet", "--at-once", "3", at(database))
+    command("site", "north", "--hours", "never", at(database))
+    command("fleet", "--policy", "warm", at(database))
+    command("revoke", "lobby", at(database))
+    lines = [line.split(maxsplit=4)[4] for line in command("audit", at(database))]
+    assert [" ".join(line.split()) for line in reversed(lines)] == [
+        "operator_added ada admin",
+        "operator_revoked ada",
+        "enrolled lobby",
+        "paused fleet",
+        "resumed fleet",
+        "limited fleet : at_once=3",
+        "set site north: hours=never",
+        "told fleet: lease_policy=warm",
+        "revoked lobby",
     ]
+    for words in (("audit", "--limit", "-1"), ("purge", "--older-than", "9" * 20)):
+        with pytest.raises(SystemExit):
+            command(*words, at(database))
 
 
 def test_a_character_is_assigned_and_must_be_there(

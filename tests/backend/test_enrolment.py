@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kiosk.backend.books.registry import CODE_LIFE, TOKEN_LIFE
-from kiosk.backend.books.rules import Scope
+from kiosk.backend.books.registry import CODE_LIFE, TOKEN_LIFE, _note_use
+from kiosk.backend.books.rules import Kiosk, Scope
 from kiosk.backend.books.store import open_store
 from kiosk.backend.tokens import DeviceToken, new_code
 
@@ -107,3 +107,35 @@ async def test_a_token_that_is_a_month_old_is_to_be_replaced(place: Place) -> No
             kiosk = await store.registry.authenticate(token, NOW + age)
             assert kiosk is not None
             assert kiosk.token_is_old is old
+
+
+async def test_a_code_that_somebody_redeemed_lets_nobody_into_a_new_enrolment(
+    backend: Backend,
+) -> None:
+    code = await invited(backend)
+    assert await redeem(backend, code) is not None  # a stranger, who heard it
+    registry, now = backend.store.registry, datetime.now(UTC)
+    assert await registry.revoke("default", "attic", now)
+    mine = DeviceToken.new()
+    assert await registry.enroll("default", "attic", "south", mine, now)
+    assert await redeem(backend, code) is None
+    assert (await backend.ask(mine.reveal())).status_code == 200
+
+
+async def test_a_code_that_was_never_redeemed_ends_with_its_kiosk(backend: Backend) -> None:
+    code = await invited(backend)
+    await backend.store.registry.revoke("default", "attic", datetime.now(UTC))
+    assert await redeem(backend, code) is None
+
+
+async def test_a_token_that_was_replaced_meanwhile_ends_no_other(backend: Backend) -> None:
+    registry, now = backend.store.registry, datetime.now(UTC)
+    code = await invited(backend)
+    first, second = DeviceToken.new(), DeviceToken.new()
+    assert await registry.redeem(code, first, now) == "attic"
+    kiosk_id = (await backend.place.sql("select id from kiosks where name = 'attic'"))[0][0]
+    kiosk = Kiosk(kiosk_id, "default", "attic", "south")
+    assert await registry.redeem(code, second, now) == "attic"  # between reading and noting its use
+    async with backend.store.database.transaction("default") as db:
+        await _note_use(db, kiosk, first.credential_id, True, now)
+    assert (await backend.ask(second.reveal())).status_code == 200

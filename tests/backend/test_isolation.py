@@ -215,3 +215,23 @@ async def test_a_name_that_is_none_is_no_trouble_of_the_databases(
     ):
         answer = await backend.client.request(method, url, json=body, headers=headers)
         assert answer.status_code in (404, 422), (url, answer.text)
+
+
+async def test_the_fleet_has_no_name_and_others_have(backend: Backend) -> None:
+    admin = {"Authorization": f"Bearer {await operator(backend, Role.ADMIN)}"}
+    for body in ({"scope": "fleet", "name": "lobby"}, {"scope": "kiosk"}):
+        answer = await backend.client.post("/v1/pauses", json=body, headers=admin)
+        assert answer.status_code == 422, "a kill switch that is not one must not say so"
+    answer = await backend.client.post("/v1/pauses", json={"scope": "fleet"}, headers=admin)
+    assert answer.status_code == 204
+    assert (await backend.ask()).status_code == 403
+    limit = {"scope": "fleet", "name": "lobby", "at_once": 1}
+    assert (await backend.client.post("/v1/limits", json=limit, headers=admin)).status_code == 422
+
+
+async def test_a_method_that_is_none_is_no_label(backend: Backend) -> None:
+    for number in range(20):
+        await backend.client.request(f"M{number}", "/healthz")
+    page = backend.services.metrics.render(0, 0, {}, 0).decode()
+    assert "M7" not in page
+    assert 'method="-",route="/healthz",status="405"' in page

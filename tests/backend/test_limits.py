@@ -1,9 +1,13 @@
 """What may not begin: told in a word, with the time to wait, and charged to nobody."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
+from starlette.responses import Response
 
 from kiosk.backend.books.admission import Refusal, Refused
 from kiosk.backend.books.confirmation import ProviderReport, Source
@@ -252,3 +256,39 @@ async def test_a_line_of_ones_own_starts_from_everybodys(place: Place) -> None:
             (Scope.KIOSK, ""),
             (Scope.KIOSK, "lobby"),
         ]
+
+
+async def test_a_provider_that_was_away_leaves_no_kiosk_waiting(backend: Backend) -> None:
+    backend.fake.answer = Response(status_code=500)
+    for number in range(12):
+        assert (await backend.ask(Idempotency_Key=f"lease-{number}")).status_code == 503
+    backend.fake.answer = None
+    assert (await backend.ask()).status_code == 200
+
+
+async def test_no_press_and_no_sweep_reads_the_whole_history(place: Place) -> None:
+    if place.url.get_backend_name() == "postgresql":
+        return  # its planner goes by the size of the tables
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        asked: list[str] = []
+
+        def look(_c: object, _cursor: object, statement: str, *_: object) -> None:
+            if " visits" in statement and not statement.startswith("INSERT"):
+                asked.append(statement)
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", look)
+        await begin(store, kiosk, "v1", NOON)
+        await store.ledger.sweep("default", NOON + timedelta(hours=2))
+        await store.history.forget("default", NOON, NOON)
+        sa.event.remove(sa.Engine, "before_cursor_execute", look)
+    plans = []
+    for statement in asked:
+        with closing(sqlite3.connect(str(place.url.database))) as db:
+            values = [""] * statement.count("?")
+            rows = db.execute(f"explain query plan {statement}", values).fetchall()
+            plans += [row[3] for row in rows if "visits" in row[3]]
+    assert len(plans) > 8
+    for plan in plans:
+        assert "ix_visits_latest" not in plan, plan
+        assert "SCAN" not in plan or "INDEX" in plan, plan

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from kiosk.backend.books.database import parse_url
-from kiosk.backend.books.migrate import require_held_role
+from kiosk.backend.books.migrate import require_serving_role
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.books.schema import metadata
 from kiosk.backend.books.store import open_store
@@ -125,10 +125,10 @@ async def test_one_credential_opens_one_tenant(shared: Place) -> None:
 
 
 def test_the_server_refuses_a_role_that_gets_around(postgres: Cluster) -> None:
-    require_held_role(parse_url(postgres.url("template", SERVING)))
-    require_held_role(parse_url(postgres.url("template", OWNER)))
+    require_serving_role(parse_url(postgres.url("template", SERVING)))
+    require_serving_role(parse_url(postgres.url("template", OWNER)))
     with pytest.raises(ConfigError, match="SUPERUSER"):
-        require_held_role(parse_url(postgres.url("template", postgres.superuser)))
+        require_serving_role(parse_url(postgres.url("template", postgres.superuser)))
 
 
 def test_the_serving_role_changes_no_table_and_no_tenants_role(postgres: Cluster) -> None:
@@ -153,3 +153,27 @@ async def test_a_server_that_was_restarted_is_not_noticed(postgres: Cluster, sha
         assert int(postgres.psql(name, ended)) > 0
         await asyncio.sleep(0.1)
         assert await store.registry.tenants() == ["aquarium", "default"]
+
+
+async def test_the_server_refuses_a_role_that_was_given_nothing(postgres: Cluster) -> None:
+    place = copy(postgres)
+    name = database(place)
+    postgres.psql(name, f"revoke all on liveness from {SERVING}")
+    with pytest.raises(ConfigError, match=f"may not use the table liveness: .* {SERVING}"):
+        await asyncio.to_thread(require_serving_role, place.url)
+
+
+async def test_what_was_done_stays_written_down(postgres: Cluster) -> None:
+    with pytest.raises(AssertionError, match="permission denied"):
+        postgres.psql("template", "delete from audit_log", SERVING)
+
+
+async def test_a_server_that_died_in_the_middle_of_a_press_lets_go(postgres: Cluster) -> None:
+    place = copy(postgres)
+    async with open_store(place.url) as store, store.database.anywhere() as db:
+        rows = await db.execute(
+            sa.text("select name, setting from pg_settings where name in :names").bindparams(
+                sa.bindparam("names", ["idle_in_transaction_session_timeout"], expanding=True)
+            )
+        )
+        assert rows.all() == [("idle_in_transaction_session_timeout", "5000")]

@@ -21,6 +21,14 @@ from kiosk.errors import ConfigError
 
 T = TypeVar("T")
 
+# A table that whoever asks may not use.
+_CLOSED = (
+    "select relname from pg_class c where relkind = 'r' "
+    "and relnamespace = 'public'::regnamespace "
+    "and relname not in ('tenant_roles', 'alembic_version') and not ("
+    "has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')) limit 1"
+)
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -56,6 +64,8 @@ def grant(url: sa.URL, role: str) -> None:
         # Which role is which tenant's is not for a server to change.
         for table in ("tenant_roles", "alembic_version"):
             db.exec_driver_sql(f"revoke insert, update, delete on {table} from {name}")
+        # What was done stays written down.
+        db.exec_driver_sql(f"revoke update, delete on audit_log from {name}")
 
     _with(url, give)
 
@@ -73,10 +83,16 @@ def require_current(url: sa.URL) -> None:
         )
 
 
-def require_held_role(url: sa.URL) -> None:
-    """Raises ConfigError if the PostgreSQL role would get around row level security."""
+def require_serving_role(url: sa.URL) -> None:
+    """Raises ConfigError if the PostgreSQL role would get around row level security, or may not
+    use every table."""
     if is_sqlite(url):
         return
+    if (table := _with(url, lambda db: db.exec_driver_sql(_CLOSED).scalar())) is not None:
+        raise ConfigError(
+            f"the role {url.username} may not use the table {table}: run `kiosk backend init "
+            f"--serving-role {url.username}` as the owner, and again after every upgrade"
+        )
     free = (
         "select rolname from pg_roles where rolname = current_user and (rolsuper or rolbypassrls)"
     )

@@ -145,6 +145,7 @@ def _index(name: str, condition: sa.ColumnElement[bool], *columns: sa.Column[Any
 
 
 _index("ix_visits_open", IS_OPEN, visits.c.tenant, visits.c.kiosk_id)
+_index("ix_visits_open_since", IS_OPEN, visits.c.tenant, visits.c.admitted_at)
 _index("ix_visits_leased", IS_LEASED, visits.c.tenant, visits.c.kiosk_id)
 _index("ix_visits_unspent", IS_UNSPENT, visits.c.tenant, visits.c.minted_at)
 _index("ix_visits_held", IS_HELD, visits.c.tenant, visits.c.closed_at)

@@ -137,7 +137,7 @@ def _serve(args: argparse.Namespace, say: Say) -> None:
     import asyncio
 
     from kiosk.backend import settings as of
-    from kiosk.backend.books.migrate import require_current, require_held_role
+    from kiosk.backend.books.migrate import require_current, require_serving_role
     from kiosk.backend.characters.files import load_characters
     from kiosk.backend.cli.operations import database_errors
     from kiosk.backend.server import Secrets, serve
@@ -149,7 +149,7 @@ def _serve(args: argparse.Namespace, say: Say) -> None:
     characters = load_characters(settings.characters_dir) if settings.characters_dir else {}
     with database_errors(settings.database_url):
         require_current(settings.database_url)
-        require_held_role(settings.database_url)
+        require_serving_role(settings.database_url)
     _log_to_stderr()
     listening = serve(settings, secrets, characters, lambda url: say(f"listening on {url}"))
     asyncio.run(listening)

@@ -18,7 +18,7 @@ from kiosk.backend.books.database import DatabaseDownError, shown
 from kiosk.backend.books.history import VisitLine
 from kiosk.backend.books.liveness import KioskLine
 from kiosk.backend.books.migrate import grant, require_current, upgrade
-from kiosk.backend.books.operators import AuditLine, Role
+from kiosk.backend.books.operators import COMMAND_LINE, AuditLine, Role
 from kiosk.backend.books.rules import Limit, Scope, Site
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.tokens import DeviceToken, OperatorToken, new_code
@@ -68,7 +68,7 @@ def enroll(at: At, name: str, site: str, token_file: Path | None) -> DeviceToken
     # The file is written before the database and gets its name after it: a full disk enrolls
     # nobody, and a name that is taken overwrites no file.
     with _secret_file(token_file, token.reveal()) if token_file else nullcontext():
-        if not _with_store(at, add):
+        if not _with_store(at, add, f"enrolled {name}"):
             raise _enrolled_already(name)
     return token
 
@@ -92,7 +92,7 @@ def invite(at: At, name: str, site: str) -> str:
     async def add(store: Store) -> bool:
         return await store.registry.invite(at.tenant, name, site, code, datetime.now(UTC))
 
-    if not _with_store(at, add):
+    if not _with_store(at, add, f"invited {name}"):
         raise _enrolled_already(name)
     return code
 
@@ -134,7 +134,8 @@ def audit(at: At, limit: int) -> list[AuditLine]:
 
 def set_fleet(at: At, changes: Mapping[str, str | None]) -> None:
     """Change what all kiosks are told. Raises KioskError."""
-    _with_store(at, lambda store: store.rules.set_fleet(at.tenant, changes))
+    told = ", ".join(f"{key}={value}" for key, value in changes.items())
+    _with_store(at, lambda store: store.rules.set_fleet(at.tenant, changes), f"told fleet: {told}")
 
 
 def assign(at: At, scope: Scope, name: str, character: str | None) -> None:
@@ -144,7 +145,7 @@ def assign(at: At, scope: Scope, name: str, character: str | None) -> None:
         await _require(store, at, scope, name)
         await store.rules.assign(at.tenant, scope, name, character)
 
-    _with_store(at, put)
+    _with_store(at, put, f"assigned {scope} {name}: {character}")
 
 
 def purge(at: At, days: int | None, conversation_id: str | None) -> int:
@@ -156,7 +157,7 @@ def purge(at: At, days: int | None, conversation_id: str | None) -> int:
             at.tenant, before=before, conversation_id=conversation_id
         )
 
-    return _with_store(at, forget)
+    return _with_store(at, forget, f"purged transcripts {conversation_id or ''}".rstrip())
 
 
 def revoke(at: At, name: str) -> None:
@@ -165,7 +166,7 @@ def revoke(at: At, name: str) -> None:
     async def shut_out(store: Store) -> bool:
         return await store.registry.revoke(at.tenant, name, datetime.now(UTC))
 
-    if not _with_store(at, shut_out):
+    if not _with_store(at, shut_out, f"revoked {name}"):
         raise KioskError(f"no kiosk named {name} is enrolled, or it is revoked already")
 
 
@@ -194,7 +195,7 @@ def pause(
         now = datetime.now(UTC)
         return await store.rules.pause(at.tenant, scope, name, now, ends_visits=ends_visits)
 
-    if not _with_store(at, put):
+    if not _with_store(at, put, f"paused {scope} {name}".rstrip()):
         raise KioskError(f"{_named(scope, name)} is paused already: `kiosk backend resume` ends it")
     return _named(scope, name)
 
@@ -203,11 +204,11 @@ def resume(at: At, *, site: str | None = None, kiosk: str | None = None) -> str:
     """Undo `pause` there; says what goes on, and what does not. Raises KioskError."""
     scope, name = _scope(site, kiosk)
 
-    async def lift(store: Store) -> tuple[bool, list[tuple[Scope, str]]]:
-        lifted = await store.rules.resume(at.tenant, scope, name)
-        return lifted, await store.rules.paused(at.tenant)
+    async def lift(store: Store) -> bool:
+        return await store.rules.resume(at.tenant, scope, name)
 
-    lifted, left = _with_store(at, lift)
+    lifted = _with_store(at, lift, f"resumed {scope} {name}".rstrip())
+    left = _with_store(at, lambda store: store.rules.paused(at.tenant))
     still = "; paused still: " + ", ".join(_named(*pause) for pause in left) if left else ""
     if not lifted:
         raise KioskError(f"{_named(scope, name)} is not paused{still}")
@@ -228,7 +229,8 @@ def set_limit(at: At, scope: Scope, name: str, changes: Mapping[str, int | None]
             await _require(store, at, scope, name)
         return await store.rules.set_limit(at.tenant, scope, name, changes)
 
-    return _with_store(at, put)
+    told = ", ".join(f"{key}={value}" for key, value in changes.items())
+    return _with_store(at, put, f"limited {scope} {name}: {told}")
 
 
 def sites(at: At) -> list[Site]:
@@ -238,7 +240,9 @@ def sites(at: At) -> list[Site]:
 
 def set_site(at: At, name: str, changes: Mapping[str, str | None]) -> None:
     """Make a site, or change its time zone or hours. Raises KioskError."""
-    _with_store(at, lambda store: store.rules.set_site(at.tenant, name, changes))
+    told = ", ".join(f"{key}={value}" for key, value in changes.items())
+    work = f"set site {name}: {told}"
+    _with_store(at, lambda store: store.rules.set_site(at.tenant, name, changes), work)
 
 
 async def _require(store: Store, at: At, scope: Scope, name: str) -> None:
@@ -263,14 +267,21 @@ def _named(scope: Scope, name: str) -> str:
     return "the whole fleet" if scope is Scope.FLEET else f"the {scope} {name}"
 
 
-def _with_store(at: At, work: Callable[[Store], Awaitable[T]]) -> T:
+def _with_store(at: At, work: Callable[[Store], Awaitable[T]], noted: str | None = None) -> T:
+    """`noted` is what the audit log says if the work's result is true, or None."""
+
     async def run() -> T:
         async with open_store(at.url) as store:
             if not await store.registry.knows_tenant(at.tenant):
                 raise KioskError(
                     f"no tenant named {at.tenant}: `kiosk backend tenant {at.tenant}` makes it"
                 )
-            return await work(store)
+            done = await work(store)
+            if noted is not None and done is not False:
+                action, _, subject = noted.partition(" ")
+                now = datetime.now(UTC)
+                await store.operators.record(at.tenant, COMMAND_LINE, action, subject, now)
+            return done
 
     with database_errors(at.url):
         require_current(at.url)
@@ -284,7 +295,7 @@ def database_errors(url: sa.URL) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise UnavailableError(f"the database {shown(url)}: {error.orig}") from None
-    except (DatabaseDownError, OSError) as error:
+    except (DatabaseDownError, OSError, OverflowError) as error:
         raise UnavailableError(f"the database {shown(url)} does not answer: {error}") from None
 
 

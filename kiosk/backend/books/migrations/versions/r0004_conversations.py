@@ -49,6 +49,7 @@ def _add_columns() -> None:
 def _create_indexes() -> None:
     for name, condition, column in (
         ("ix_visits_open", "state IN ('admitted', 'live')", "kiosk_id"),
+        ("ix_visits_open_since", "state IN ('admitted', 'live')", "admitted_at"),
         ("ix_visits_leased", "state IN ('leased')", "kiosk_id"),
         ("ix_visits_unspent", "state IN ('leased', 'expired')", "minted_at"),
         ("ix_visits_held", "held_s > 0", "closed_at"),
