@@ -31,7 +31,7 @@ demo: venv
 	$(BIN)/kiosk demo
 
 test: venv rig-packages postgresql javascript-client
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 slow: venv rig-packages postgresql
 	$(BIN)/pytest -m slow

@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     from kiosk.agent import commands as agent
     from kiosk.backend.cli import commands as backend
     from kiosk.demo import commands as demo
+    from kiosk.simulation import commands as simulation
 
     parser = argparse.ArgumentParser(
         prog="kiosk", description="A voice kiosk for ElevenLabs ConvAI agents."
@@ -91,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     tell = with_config(command("tell", _tell, "let the agent know something, without a turn"))
     tell.add_argument("text", help="what it should know; it does not answer")
     agent.add_arguments(command("agent", _agent, "run the local ConvAI agent"))
-    backend.add_commands(command("backend", _backend, "the backend that holds the API key"))
+    of_backend = command("backend", _backend, "the backend that holds the API key")
+    hung_in = backend.add_commands(of_backend)
+    simulation.add_simulate_command(*hung_in).set_defaults(handler=_simulate)
     return parser
 
 
@@ -186,3 +189,12 @@ def _backend(args: argparse.Namespace) -> int:
     from kiosk.backend.cli import commands as backend
 
     return backend.run(args, _say)
+
+
+def _simulate(args: argparse.Namespace) -> int:
+    from kiosk.backend.cli import commands as backend
+    from kiosk.simulation import commands as simulation
+
+    backend.require_extra()
+    simulation.run_simulate(args, _say)
+    return 0

@@ -110,6 +110,3 @@ async def _again(every_s: float, work: Callable[[], Awaitable[None]], name: str)
             # What was not done is done the next time.
             (log.debug if failing else log.warning)("%s: %s", name, type(error).__name__)
             failing = True
-        except Exception:
-            # A bug here must not take the presses with it.
-            log.exception("%s failed, and is tried again", name)

@@ -52,7 +52,9 @@ class EveryTransport(FakeProvider):
     """Mints tokens for WebRTC too."""
 
     async def token(self, request: Request) -> Response:
-        return JSONResponse({"token": f"token-{len(self.minted)}"})
+        number = len(self.requests)
+        self.requests.append(request)
+        return JSONResponse({"token": f"token-{number}", "conversation_id": f"conv_rtc_{number}"})
 
     def app(self) -> Starlette:
         app = super().app()

@@ -257,8 +257,15 @@ async def test_a_signed_url_is_no_token() -> None:
     async with asking(Scripted(answer(200, {"signed_url": "wss://a.test/"}))) as provider:
         with pytest.raises(MalformedError):
             await provider.mint("r1", "webrtc")
-    async with asking(Scripted(answer(200, {"token": "x"}))) as provider:
+    named = {"token": "x", "conversation_id": CONVERSATION}
+    async with asking(Scripted(answer(200, named))) as provider:
         assert (await provider.mint("r1", "webrtc")).conversation_token == "x"
+
+
+async def test_a_token_of_a_conversation_without_a_name_is_no_good() -> None:
+    async with asking(Scripted(answer(200, {"token": "x"}))) as provider:
+        with pytest.raises(MalformedError):
+            await provider.mint("r1", "webrtc")
 
 
 # --- conversations ------------------------------------------------------------------------------

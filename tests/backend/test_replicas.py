@@ -19,8 +19,8 @@ from starlette.responses import Response
 from kiosk.backend.books.operators import Role
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.books.store import Store, open_store
-from kiosk.backend.simulation.process import Server, serving
 from kiosk.backend.tokens import DeviceToken, OperatorToken
+from kiosk.simulation.process import Server, serving
 from tests.integration.test_ledger import served
 from tests.unit.link.test_websocket import free_port
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from kiosk.backend.books.store import open_store
-from kiosk.backend.cli.simulate import add_simulate_command, run_simulate
-from kiosk.backend.simulation.arrivals import Run, What, plan
-from kiosk.backend.simulation.population import TENANT, let_in
-from kiosk.backend.simulation.report import Report, percentile, routes
-from kiosk.backend.simulation.simulate import simulate
 from kiosk.errors import ConfigError, KioskError
+from kiosk.simulation.arrivals import Run, What, plan
+from kiosk.simulation.commands import add_simulate_command, run_simulate
+from kiosk.simulation.population import TENANT, let_in
+from kiosk.simulation.report import Report, percentile, routes
+from kiosk.simulation.simulate import simulate
 
 from .conftest import Place, enrolled
 

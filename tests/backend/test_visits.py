@@ -61,7 +61,7 @@ async def test_without_conversation_ids_a_url_may_be_used_again(
 
 @pytest.mark.parametrize(
     "authorization",
-    ["", "Bearer", "Bearer x", "Basic a2RrOmtkaw==", "Bearer " + DeviceToken.new().reveal()],
+    ["", "Bearer", "Bearer x", "Basic a2RrOmtkaw==", f"Bearer kdk_{'0' * 16}_{'0' * 64}"],
 )
 async def test_no_good_token_means_401_and_no_word_to_the_provider(
     backend: Backend, authorization: str

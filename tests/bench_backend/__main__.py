@@ -23,9 +23,9 @@ import sqlalchemy as sa
 
 from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.migrate import grant, upgrade
-from kiosk.backend.simulation.arrivals import Run
-from kiosk.backend.simulation.report import Report
-from kiosk.backend.simulation.simulate import simulate
+from kiosk.simulation.arrivals import Run
+from kiosk.simulation.report import Report
+from kiosk.simulation.simulate import simulate
 from tests.backend.postgres import OWNER, SERVING, cluster, programs
 from tests.bench.figures import AT_MOST, Bar, Figure, table
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -45,6 +46,17 @@ class DatabaseUrlError(ValueError):
 
 class DatabaseDownError(Exception):
     """No connection to the database."""
+
+
+# What may come of using the driver itself (`Database.driver`).
+DRIVER_ERRORS: tuple[type[Exception], ...] = (
+    sa.exc.DBAPIError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DatabaseDownError,
+    OSError,
+)
 
 
 def parse_url(text: str) -> sa.URL:

@@ -8,9 +8,9 @@ import importlib.util
 import logging
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from kiosk.backend.cli import agent_commands, fleet_commands, rule_commands, simulate
+from kiosk.backend.cli import agent_commands, fleet_commands, rule_commands
 from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -32,8 +32,12 @@ _EXTRA = (
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Add `init`, `enroll` and the others; the choice is left in `backend_command`."""
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
+
+def add_commands(parser: argparse.ArgumentParser) -> tuple[Subparsers, argparse.ArgumentParser]:
+    """Add `init`, `enroll` and the others; the choice is left in `backend_command`. Returns where
+    more may be hung in, and the options that all of them have."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--database", metavar="URL", help="sqlite:///PATH or postgresql://USER@HOST/NAME"
@@ -60,7 +64,6 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     rule_commands.add_commands(commands, common, read_name)
     fleet_commands.add_commands(commands, common, read_name)
     agent_commands.add_agent_commands(commands, common)
-    simulate.add_simulate_command(commands, common)
     commands.add_parser("openapi", help="say the contract, as OpenAPI")
 
     serve = commands.add_parser("serve", parents=[common], help="answer kiosks until stopped")
@@ -68,11 +71,12 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     serve.add_argument("--port", help="TCP port to listen on; 0 takes a free one")
     serve.add_argument("--provider-url", metavar="URL", help="where the ElevenLabs API is")
     serve.add_argument("--agent-id", metavar="ID", help="the agent visitors talk with")
+    return commands, common
 
 
 def run(args: argparse.Namespace, say: Say) -> int:
     """Run the chosen command, report by `say`, return the exit code; raises KioskError."""
-    _require_extra()
+    require_extra()
     word = args.backend_command
     if (change := _CHANGES.get(word)) is not None:
         change(args, _at(args), say)
@@ -169,13 +173,13 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "tenant": _tenant,
     "agent": agent_commands.run_agent,
     "openapi": _openapi,
-    "simulate": simulate.run_simulate,
     "visits": _visits,
     "serve": _serve,
 }
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Raises UnavailableError if the `[backend]` extra is not installed."""
     missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         raise UnavailableError(

@@ -45,6 +45,15 @@ def add_commands(
     )
     enroll.add_argument("--token-dir", metavar="DIR", type=Path, help="for --list")
 
+    _add_fleet(commands, common, name)
+    _add_people(commands, common, name)
+
+
+def _add_fleet(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+    name: Callable[[str], str],
+) -> None:
     revoke = commands.add_parser("revoke", parents=[common], help="shut a kiosk out, at once")
     revoke.add_argument("name", metavar="NAME", type=name, help="the kiosk's name")
 
@@ -64,6 +73,12 @@ def add_commands(
     where.add_argument("--site", metavar="NAME", type=name, help="at this site")
     where.add_argument("--kiosk", metavar="NAME", type=name, help="at this kiosk")
 
+
+def _add_people(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+    name: Callable[[str], str],
+) -> None:
     operator = commands.add_parser("operator", parents=[common], help="let an operator in, or out")
     operator.add_argument("what", choices=("add", "revoke"))
     operator.add_argument("name", metavar="NAME", type=name, help="the operator's name")

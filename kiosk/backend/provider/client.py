@@ -96,15 +96,14 @@ class Provider:
         if transport == "webrtc":
             answer = await self._wanted("GET", TOKEN_PATH, query=query, request_id=request_id)
             grant = read_token(answer, time.time())
-        else:
-            if self._access.include_conversation_id:
-                query["include_conversation_id"] = "true"
-            answer = await self._wanted("GET", SIGNED_URL_PATH, query=query, request_id=request_id)
-            grant = read_signed_url(answer)
-        if self._access.include_conversation_id and grant.conversation_id is None:
-            # Nobody could say afterwards whose conversation it was.
-            raise MalformedError
-        return grant
+            if grant.conversation_id is None:
+                # Nobody could say afterwards whose conversation it was.
+                raise MalformedError
+            return grant
+        if self._access.include_conversation_id:
+            query["include_conversation_id"] = "true"
+        answer = await self._wanted("GET", SIGNED_URL_PATH, query=query, request_id=request_id)
+        return read_signed_url(answer)
 
     async def conversation(
         self, conversation_id: str, request_id: str | None = None, *, with_transcript: bool = False

@@ -104,7 +104,7 @@ async def grant_visit(
     visit_id = await services.store.ledger.lease(kiosk, lease)
     if visit_id is None:
         raise RefusedError(Refused(Refusal.SPENT))
-    services.metrics.visit("leased")
+    services.metrics.visit("leased" if grant.conversation_id is not None else "leased_nameless")
     response.headers["Cache-Control"] = "no-store"
     grant = replace(grant, visit_id=visit_id, max_s=LONGEST_VISIT_S)
     return write_grant(await _in_character(services, kiosk, wanted, grant, minted_at))

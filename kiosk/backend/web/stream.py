@@ -18,7 +18,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from kiosk.backend.books.database import Database
+from kiosk.backend.books.database import DRIVER_ERRORS, Database
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Hub:
                         with contextlib.suppress(TimeoutError):
                             async with asyncio.timeout(_BATCH_S):
                                 await lost.wait()
-            except Exception as error:  # noqa: BLE001  the driver's own errors have no common root
+            except DRIVER_ERRORS as error:
                 log.warning("no word to or from other replicas: %s", type(error).__name__)
             await asyncio.sleep(_RETRY_S)
 

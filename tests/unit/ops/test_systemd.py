@@ -59,8 +59,8 @@ def test_a_manager_that_went_away_is_no_failure(
     [
         (None, None, None),
         ("10000000", None, 5.0),
-        ("10000000", str(os.getpid()), 5.0),
-        ("10000000", str(os.getpid() + 1), None),
+        pytest.param("10000000", str(os.getpid()), 5.0, id="its own"),
+        pytest.param("10000000", str(os.getpid() + 1), None, id="another's"),
         ("nonsense", None, None),
         ("", None, None),
         ("0", None, None),

@@ -21,8 +21,8 @@ _WARM = 500
 def add_simulate_command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
-) -> None:
-    """Add `simulate`."""
+) -> argparse.ArgumentParser:
+    """Add `simulate`, and return it."""
     simulate = commands.add_parser(
         "simulate",
         parents=[common],
@@ -54,6 +54,7 @@ def add_simulate_command(
         help="the server at --url asks a provider for every press; what that costs is mine",
     )
     simulate.add_argument("--json", action="store_true", help="one JSON object")
+    return simulate
 
 
 def run_simulate(args: argparse.Namespace, say: Say) -> None:
@@ -62,9 +63,9 @@ def run_simulate(args: argparse.Namespace, say: Say) -> None:
     import asyncio
 
     from kiosk.backend.cli.operations import database_errors
-    from kiosk.backend.simulation.arrivals import Run
-    from kiosk.backend.simulation.population import TENANT
-    from kiosk.backend.simulation.simulate import simulate
+    from kiosk.simulation.arrivals import Run
+    from kiosk.simulation.population import TENANT
+    from kiosk.simulation.simulate import simulate
 
     if args.tenant not in (None, TENANT):
         raise ConfigError(f"--tenant: a simulation's kiosks are of the tenant {TENANT}")

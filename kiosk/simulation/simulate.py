@@ -14,12 +14,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from kiosk.backend.books.store import open_store
-from kiosk.backend.simulation.arrivals import Run, plan
-from kiosk.backend.simulation.population import let_in
-from kiosk.backend.simulation.process import Cost, Server, serving
-from kiosk.backend.simulation.provider import AGENT_ID, provider
-from kiosk.backend.simulation.report import Report, percentile, routes
-from kiosk.backend.simulation.traffic import PRESS, Traffic
+from kiosk.simulation.arrivals import Run, plan
+from kiosk.simulation.population import let_in
+from kiosk.simulation.process import Cost, Server, serving
+from kiosk.simulation.provider import AGENT_ID, provider
+from kiosk.simulation.report import Report, percentile, routes
+from kiosk.simulation.traffic import PRESS, Traffic
 
 _LOOK_S = 1.0
 

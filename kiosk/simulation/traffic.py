@@ -13,9 +13,6 @@ from dataclasses import dataclass
 
 import httpx2
 
-from kiosk.backend.simulation.arrivals import Arrival, Run, What
-from kiosk.backend.simulation.population import Played, press_of
-from kiosk.backend.simulation.report import Records
 from kiosk.contract import (
     END_PATH,
     HEARTBEAT_PATH,
@@ -25,6 +22,9 @@ from kiosk.contract import (
     VISITS_PATH,
     read_problem,
 )
+from kiosk.simulation.arrivals import Arrival, Run, What
+from kiosk.simulation.population import Played, press_of
+from kiosk.simulation.report import Records
 
 PRESS = "press to go-ahead"
 

@@ -1,2 +1,0 @@
-"""A fleet that does not exist: it asks a real backend what so many kiosks would ask in a busy hour,
-and tells how the backend took it. Provider and visitors are played too; nothing costs anything."""
