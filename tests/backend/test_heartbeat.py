@@ -117,8 +117,8 @@ def test_a_large_fleet_beats_slowly() -> None:
     assert [pace(kiosks).total_seconds() for kiosks in (0, 200, 2100, 20_000, 10**6)] == [
         15,
         15,
-        30,
-        pytest.approx(285.7, abs=0.1),
+        60,
+        300,
         300,
     ]
 

@@ -33,13 +33,19 @@ _QUIET_LOAD = 0.5
 # Heartbeats come every minute, and of the largest fleet every five.
 _FLEETS = {200: 60.0, 2000: 60.0, 20_000: 300.0}
 _P99_MS = AT_MOST(250)
-# The provider's own 150 ms are in it.
-_PRESS_P99_MS = AT_MOST(500)
+# The provider's own 150 ms are in these two; a press that has no lease takes both, and whoever
+# pressed is told within a second.
+_LEASE_P99_MS = AT_MOST(500)
+_PRESS_P99_MS = AT_MOST(1000)
+# After a power cut nobody has pressed yet.
+_HERD_P99_MS = AT_MOST(2000)
+# What SQLite is for (`deploy/backend.md`); what it does beyond is shown, and held to no latency.
+_SQLITE_KIOSKS = 5000
 _MEMORY_MB = AT_MOST(200)
 _GROWTH_MB = AT_MOST(10)
 _NONE = AT_MOST(0)
 _ROUTES = ("heartbeat", "lease", "start", "live", "end", "press to go-ahead")
-_ASKS_PROVIDER = ("lease", "press to go-ahead")
+_BARS: dict[str, Bar] = {"lease": _LEASE_P99_MS, "press to go-ahead": _PRESS_P99_MS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,12 @@ class Part:
 
     database: str
     run: Run
+
+    def bar(self, asked: str) -> Bar | None:
+        """What the 99th percentile of these answers may be."""
+        if self.database == "sqlite" and self.run.kiosks > _SQLITE_KIOSKS:
+            return None
+        return _HERD_P99_MS if self.run.herd else _BARS.get(asked, _P99_MS)
 
     @property
     def name(self) -> str:
@@ -106,7 +118,7 @@ def _of_database(kind: str, chosen: Sequence[Part]) -> Iterator[Figure]:
             took_s = time.monotonic() - began_s
             lines = "\n".join(report.lines())
             print(f"{part.name}, in {took_s:.0f} s\n{lines}\n", file=sys.stderr, flush=True)
-            yield from figures_of(part.name, report)
+            yield from figures_of(part, report)
             if not part.run.herd and report.server_cpu_percent is not None:
                 costs[part.run.kiosks] = report.server_cpu_percent
     if len(costs) > 1:
@@ -119,8 +131,10 @@ def _of_database(kind: str, chosen: Sequence[Part]) -> Iterator[Figure]:
         )
 
 
-def figures_of(name: str, report: Report) -> Iterator[Figure]:
+def figures_of(part: Part, report: Report) -> Iterator[Figure]:
     """The rows of one run; latencies are nobody's if the kiosks were late."""
+
+    name = part.name
 
     def kept(value: float) -> float | None:
         return value if report.kept_up else None
@@ -129,9 +143,8 @@ def figures_of(name: str, report: Report) -> Iterator[Figure]:
         route = report.route(asked)
         if route is None:
             continue
-        bar: Bar = _PRESS_P99_MS if asked in _ASKS_PROVIDER else _P99_MS
         yield Figure(f"{name}: {asked}, p50", "ms", kept(route.p50_ms))
-        yield Figure(f"{name}: {asked}, p99", "ms", kept(route.p99_ms), bar)
+        yield Figure(f"{name}: {asked}, p99", "ms", kept(route.p99_ms), part.bar(asked))
     yield Figure(f"{name}: kiosks late, p99", "ms", report.lag_p99_ms)
     yield Figure(f"{name}: errors", "", sum(report.errors.values()), _NONE)
     yield Figure(f"{name}: requests", "/s", report.requests / report.seconds)

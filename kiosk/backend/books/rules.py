@@ -90,9 +90,9 @@ class _Orders:
 
 
 def pace(kiosks: int) -> timedelta:
-    """How often a kiosk of so many tells how it is: 70 a second together, for that is what a small
-    machine answers on the side."""
-    return timedelta(seconds=min(max(_QUICKEST_S, kiosks / 70), _SLOWEST_S))
+    """How often a kiosk of so many tells how it is: 35 a second together, which a small machine
+    answers on the side."""
+    return timedelta(seconds=min(max(_QUICKEST_S, kiosks / 35), _SLOWEST_S))
 
 
 class Rules:
