@@ -80,9 +80,22 @@ async def test_a_kiosk_that_is_silent_is_stale_and_then_offline(place: Place) ->
         for seconds in (40, 60, 130):
             [line] = await store.liveness.kiosks("default", NOW + timedelta(seconds=seconds))
             seen.append(line.presence)
+            counted = await store.liveness.presences("default", NOW + timedelta(seconds=seconds))
+            assert counted == {each: int(each is line.presence) for each in Presence}
         assert seen == [Presence.ONLINE, Presence.STALE, Presence.OFFLINE]
+        await enrolled(store, "attic")
+        counted = await store.liveness.presences("default", NOW)
+        assert counted == {
+            Presence.NEVER_SEEN: 1,
+            Presence.ONLINE: 1,
+            Presence.STALE: 0,
+            Presence.OFFLINE: 0,
+            Presence.REVOKED: 0,
+        }
+        await store.registry.revoke("default", "attic", NOW)
+        assert (await store.liveness.presences("default", NOW))[Presence.REVOKED] == 1
         await store.registry.revoke("default", "lobby", NOW)
-        [line] = await store.liveness.kiosks("default", NOW)
+        [_, line] = await store.liveness.kiosks("default", NOW)
         assert line.presence is Presence.REVOKED
 
 

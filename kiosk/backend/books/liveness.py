@@ -89,6 +89,30 @@ class Liveness:
         every = pace(sum(row.revoked_at is None for row in rows))
         return [_line(row, now, every) for row in rows]
 
+    async def presences(self, tenant: str, now: datetime) -> dict[Presence, int]:
+        """How many are there, stale, offline and so on: counted by the database, for a fleet's
+        lines are many."""
+        at = sa.and_(liveness.c.tenant == kiosks.c.tenant, liveness.c.kiosk_id == kiosks.c.id)
+        here = sa.select(sa.func.count()).select_from(kiosks).where(kiosks.c.tenant == tenant)
+        live = here.where(kiosks.c.revoked_at.is_(None))
+        seen = live.join(liveness, at)
+        async with self._database.reading(tenant) as db:
+            total = (await db.execute(here)).scalar_one()
+            admitted = (await db.execute(live)).scalar_one()
+            every = pace(admitted)
+            since = [
+                (await db.execute(seen.where(liveness.c.seen_at >= moment))).scalar_one()
+                for moment in (now - _STALE_AFTER * every, now - _OFFLINE_AFTER * every)
+            ]
+            ever = (await db.execute(seen)).scalar_one()
+        return {
+            Presence.NEVER_SEEN: admitted - ever,
+            Presence.ONLINE: since[0],
+            Presence.STALE: since[1] - since[0],
+            Presence.OFFLINE: ever - since[1],
+            Presence.REVOKED: total - admitted,
+        }
+
     async def kiosk(self, tenant: str, kiosk_id: str, now: datetime) -> KioskLine | None:
         """One kiosk; None if the tenant has no such."""
         query = _lines().where(kiosks.c.tenant == tenant, kiosks.c.id == kiosk_id)

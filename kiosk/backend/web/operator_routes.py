@@ -231,8 +231,7 @@ async def metrics(_who: Viewer, services: Here) -> Response:
         figures = await services.store.history.figures(tenant, now)
         visits_open += figures.visits_open
         minutes += figures.minutes_today
-        for line in await services.store.liveness.kiosks(tenant, now):
-            presences[line.presence] += 1
+        presences.update(await services.store.liveness.presences(tenant, now))
     watchers = services.hub.watchers
     page = services.metrics.render(visits_open, minutes, presences, watchers)
     return Response(page, media_type=CONTENT_TYPE)
