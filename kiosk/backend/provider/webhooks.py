@@ -138,11 +138,6 @@ def read_event(body: bytes) -> WebhookEvent:
     return Unknown(envelope.type) if read is None else read(envelope.data)
 
 
-def body_digest(body: bytes) -> str:
-    """SHA-256 in hexadecimal: the same event, sent again, is known by it."""
-    return sha256(body).hexdigest()
-
-
 def _read_header(header: str) -> tuple[str, list[str]]:
     """The time as it was signed, and the signatures; schemes other than v0 are passed over."""
     if not header:
