@@ -1,6 +1,8 @@
 # make demo   set up what is missing and hold a whole conversation on this machine
 # make test   set up what is missing and run the tests
 # make bench  set up what is missing and measure everything, beside the official client
+# make boot-test  boot three Debian systems, set them up by the playbooks, break them; as root
+# make control    fill .venv-deploy with Ansible, for the playbooks in deploy/
 # The set-up installs Debian packages (with sudo when not root, saying so) and fills .venv from the
 # hashed lock; done once, it costs nothing.
 
@@ -12,6 +14,8 @@ BIN := $(VENV)/bin
 PACKAGES := espeak-ng libasound2-dev libsystemd-dev pkg-config gcc swig python3-dev python3-venv
 # A virtual sound card for the tests, and where that would cost a desktop its sound server, none.
 RIG_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
+# Whole Debian systems, for the tests that boot some.
+BOOT_PACKAGES := systemd-container mmdebstrap openssh-client
 RIG_KEEPS := KEEP=pipewire-pulse KEEP=pipewire-alsa KEEP=pipewire-audio
 
 # lgpio builds from source only when told that it stands alone.
@@ -21,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-313 lint slow bench lock venv packages rig-packages bench-packages
-.PHONY: bench-backend javascript-client postgresql clean
+.PHONY: bench-backend javascript-client postgresql clean boot-test boot-packages control
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -32,11 +36,19 @@ demo: venv
 
 # Whole visits last: they are timed, and have the machine to themselves.
 test: venv rig-packages postgresql javascript-client
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --ignore tests/integration
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --ignore tests/integration $(MACHINES)
 	$(BIN)/pytest -m "not slow" tests/integration
 
 slow: venv rig-packages postgresql
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow $(MACHINES)
+
+# Tests that boot machines of their own, as root.
+MACHINES := --ignore tests/boot
+
+boot-test: venv boot-packages
+	$(BIN)/pytest -x tests/boot
+
+control: $(VENV)-deploy/.filled
 
 # One table, and bench.json; in under a quarter of an hour. BENCH_ARGS='--only PATTERN' takes a part.
 bench: venv rig-packages bench-packages $(VENV)/.filled-bench
@@ -65,7 +77,9 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock:
 	$(LOCK) pyproject.toml --output-file requirements.txt
 	$(LOCK) pyproject.toml --all-extras --group clients --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --extra backend --output-file requirements-backend.txt
 	$(LOCK) --group bench --output-file requirements-bench.txt
+	$(LOCK) --group deploy --output-file requirements-deploy.txt
 
 venv: packages $(VENV)/.filled
 
@@ -74,6 +88,9 @@ packages:
 
 rig-packages:
 	@.ci/debian-packages $(RIG_PACKAGES) $(RIG_KEEPS)
+
+boot-packages:
+	@.ci/debian-packages $(BOOT_PACKAGES)
 
 # The backend's other database, for its tests.
 postgresql:
@@ -93,6 +110,12 @@ $(VENV)/.filled: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --use-pep517 --require-hashes --requirement requirements-dev.txt
 	@$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)-deploy/.filled: requirements-deploy.txt
+	@echo "Filling $(VENV)-deploy from requirements-deploy.txt"
+	@$(PYTHON) -m venv $(VENV)-deploy
+	@$(VENV)-deploy/bin/pip install --quiet --require-hashes --requirement requirements-deploy.txt
 	@touch $@
 
 .venv-313/.filled: requirements-dev.txt pyproject.toml
@@ -116,4 +139,4 @@ $(JAVASCRIPT)/node_modules/.filled: $(JAVASCRIPT)/package-lock.json
 
 clean:
 	rm -rf $(JAVASCRIPT)/node_modules
-	rm -rf .venv .venv-313 .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-313 .venv-deploy .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kiosk import __version__
 from kiosk.errors import KioskError
+from kiosk.faults import fault
 
 DEFAULT_CONFIG = Path("/etc/kiosk/config.toml")
 CONFIG_VARIABLE = "KIOSK_CONFIG"
@@ -36,9 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         expected = next(_operators_errors(error), None)
         if expected is None:
-            logging.getLogger("kiosk").exception("unexpected error, this is a bug")
+            log = logging.getLogger("kiosk")
+            log.exception("unexpected error, this is a bug", extra=fault("unexpected_error"))
             return 1
-        print(f"kiosk: {expected}", file=sys.stderr)
+        _complain(expected)
         return expected.exit_code
 
 
@@ -56,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     from kiosk.agent import commands as agent
     from kiosk.backend.cli import commands as backend
     from kiosk.demo import commands as demo
+    from kiosk.ops import logs
     from kiosk.simulation import commands as simulation
+    from kiosk.watch import commands as watch
 
     parser = argparse.ArgumentParser(
         prog="kiosk", description="A voice kiosk for ElevenLabs ConvAI agents."
@@ -82,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_arguments(command("demo", _demo, "hold a whole conversation on this machine"))
     with_config(command("check", _check, "check the configuration and print the effective one"))
     command("devices", _devices, "list sound devices and GPIO chips, and how to select them")
+    doctor = with_config(command("doctor", _doctor, "say what is wrong, and what to do about it"))
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
     status = with_config(command("status", _status, "ask the running daemon how it stands"))
     status.add_argument("--json", action="store_true", help="print one JSON object")
     for name, text in (
@@ -89,13 +95,33 @@ def _parser() -> argparse.ArgumentParser:
         ("end", "end the visit under way"),
     ):
         with_config(command(name, _control, text)).set_defaults(control=name)
+    say = with_config(command("say", _say_text, "have the kiosk say something, while it is idle"))
+    say.add_argument("text", help="in its own voice; refused during a visit")
     tell = with_config(command("tell", _tell, "let the agent know something, without a turn"))
     tell.add_argument("text", help="what it should know; it does not answer")
+    enroll = with_config(
+        command("enroll", _enroll, "exchange a one-time code (typed or piped) for a device token")
+    )
+    enroll.add_argument(
+        "--backend-url", metavar="URL", help="default: the configuration's credentials.backend_url"
+    )
+    logs.add_arguments(command("logs", _logs, "what the journal holds: visits, faults, one visit"))
+    watch.add_arguments(command("watch", _watch, "alert when a kiosk of the fleet needs somebody"))
     agent.add_arguments(command("agent", _agent, "run the local ConvAI agent"))
     of_backend = command("backend", _backend, "the backend that holds the API key")
     hung_in = backend.add_commands(of_backend)
     simulation.add_simulate_command(*hung_in).set_defaults(handler=_simulate)
     return parser
+
+
+def _complain(error: KioskError) -> None:
+    """To the journal where the log goes there, with its cause; to stderr otherwise."""
+    from kiosk.ops import journal
+
+    if journal.connected():
+        logging.getLogger("kiosk").error("%s", error, extra=fault(error.cause))
+    else:
+        print(f"kiosk: {error}", file=sys.stderr)
 
 
 def _say(text: str) -> None:
@@ -115,9 +141,11 @@ def _run(args: argparse.Namespace) -> int:
     from kiosk.config import load_settings
     from kiosk.ops import journal
 
-    settings = load_settings(_config_path(args))
-    journal.setup(settings.journal.level)
-    return daemon.run(settings)
+    journal.setup("info")
+    path = _config_path(args)
+    settings = load_settings(path)
+    journal.set_level(settings.journal.level)
+    return daemon.run(settings, lambda: load_settings(path))
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -160,8 +188,29 @@ def _status(args: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from kiosk.doctor import report
+    from kiosk.doctor.examination import examine
+    from kiosk.doctor.subject import admit
+
+    path = _config_path(args)
+    subject, findings = asyncio.run(examine(lambda: admit(path)))
+    if args.json:
+        print(report.as_json(subject.name, findings))
+    else:
+        for line in report.lines(findings):
+            print(line)
+    return 0 if report.is_well(findings) else 1
+
+
 def _control(args: argparse.Namespace) -> int:
     return _ask(args, args.control)
+
+
+def _say_text(args: argparse.Namespace) -> int:
+    return _ask(args, "say", text=args.text)
 
 
 def _tell(args: argparse.Namespace) -> int:
@@ -177,6 +226,30 @@ def _ask(args: argparse.Namespace, command: str, **fields: str) -> int:
         print(f"kiosk: {answer.get('error')}", file=sys.stderr)
         return 1
     return 0
+
+
+def _enroll(args: argparse.Namespace) -> int:
+    from kiosk.config import load_settings
+    from kiosk.link.enrolment import exchanged
+
+    url = args.backend_url or load_settings(_config_path(args)).credentials.backend_url
+    if sys.stdin.isatty():
+        print(f"The code that `kiosk backend enroll NAME --code` said at {url}:", file=sys.stderr)
+    # The token is all that goes to stdout: it is meant for a file or for systemd-creds.
+    print(exchanged(url, sys.stdin.readline().strip()))
+    return 0
+
+
+def _logs(args: argparse.Namespace) -> int:
+    from kiosk.ops import logs
+
+    return logs.run(args, _say)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from kiosk.watch import commands as watch
+
+    return watch.run(args, _say)
 
 
 def _agent(args: argparse.Namespace) -> int:

@@ -4,6 +4,8 @@
 is a `Grant`. The writer sends one shape; the reader also accepts what existing token routes answer,
 so that a kiosk works with anybody's backend.
 
+`GET /v1/visits/prospect` asks whether one could be had, and takes none.
+
 A grant that names its visit is a lease: it is spent with `POST /v1/visits/{id}/start` when somebody
 presses, is told to be open with `/live`, and accounted for with `/end`. Each may be sent again.
 """
@@ -17,12 +19,14 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 VISITS_PATH = "/v1/visits"
+PROSPECT_PATH = "/v1/visits/prospect"
 START_PATH = "/v1/visits/{visit_id}/start"
 LIVE_PATH = "/v1/visits/{visit_id}/live"
 END_PATH = "/v1/visits/{visit_id}/end"
 HEARTBEAT_PATH = "/v1/heartbeat"
 ROTATE_PATH = "/v1/device/rotate"
 ENROLL_PATH = "/v1/enroll"
+HEALTH_PATH = "/healthz"
 PROBLEM_PREFIX = "urn:kiosk:problem:"
 # Whoever asks again with the same key gets the same visit.
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -140,6 +144,20 @@ class LeaseRequest(BaseModel):
 
     transport: Literal["websocket", "webrtc"] = "websocket"
     language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2})?$")] | None = None
+
+
+class Prospect(BaseModel):
+    """Whether a visit could begin now; asking costs nothing and mints nothing. `refusal` is the
+    slug of the problem that it would be refused with, `scope` whose limit that is, `provider` what
+    came of asking the provider last ("ok", "not asked yet", or a problem's slug)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    may_begin: bool
+    refusal: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] | None = None
+    scope: Literal["fleet", "site", "kiosk"] | None = None
+    retry_after_s: Annotated[float, Field(ge=0)] | None = None
+    provider: Annotated[str, Field(max_length=64)] = ""
 
 
 class Heartbeat(BaseModel):

@@ -10,10 +10,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from kiosk import __version__
 from kiosk.config import Settings
 from kiosk.convai.fields import Json
 from kiosk.devices.hardware import Hardware, configured_hardware
@@ -21,9 +20,15 @@ from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent, StuckError
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
+from kiosk.doctor import lease, spoken
+from kiosk.doctor.standing import Standing
+from kiosk.faults import fault
 from kiosk.link.heartbeat import Vitals
 from kiosk.link.opened import opened_line
-from kiosk.ops import control, journal, systemd
+from kiosk.logbook import Logbook
+from kiosk.ops import control, systemd
+from kiosk.ops.temperature import temperature_c
+from kiosk.reloading import Reloading
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice, default_cache_dir
@@ -40,13 +45,15 @@ _DEVICES_TIMEOUT_S = 3.0
 _SWITCH_INTERVAL_S = 0.001
 
 
-def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT and return 0; raises KioskError for what an operator can mend."""
+def run(settings: Settings, load: Callable[[], Settings]) -> int:
+    """Run until SIGTERM or SIGINT and return 0; raises KioskError for what an operator can mend.
+    SIGHUP has the settings read again by `load`."""
     # A sound thread that wants the interpreter waits this long at most until it is let in.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # The one place where a cancellation ends: a signal asked for it.
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_run_until_signalled(Daemon(settings, configured_hardware(settings))))
+        daemon = Daemon(settings, configured_hardware(settings), load=load)
+        asyncio.run(_run_until_signalled(daemon))
     return 0
 
 
@@ -61,6 +68,8 @@ async def _run_until_signalled(daemon: "Daemon") -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    if not sys.stdin.isatty():  # a terminal that closes sends it too, and means the end
+        loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     await daemon.run()
 
 
@@ -68,16 +77,26 @@ class Daemon:
     """One kiosk. `run` it once; `ready` is set when a press can be answered."""
 
     def __init__(
-        self, settings: Settings, hardware: Hardware, observer: Observer | None = None
+        self,
+        settings: Settings,
+        hardware: Hardware,
+        observer: Observer | None = None,
+        load: Callable[[], Settings] | None = None,
     ) -> None:
         self.ready = asyncio.Event()
         self._settings = settings
         self._hardware = hardware
         self._observer = observer
-        self._journal = journal.Journal(settings.kiosk.name, settings.kiosk.site, __version__)
+        self._logbook = Logbook(
+            settings.kiosk, lambda: self._host.measures, lambda: self._sound.counters()
+        )
+        plan = self._plan = plan_of(settings)
+        self._reloading = Reloading(
+            settings, load or (lambda: settings), plan, self._logbook, self._between_visits
+        )
         self._reported = {"microphone": asyncio.Event(), "speaker": asyncio.Event()}
         self._tally = Tally()
-        self._began_s = time.monotonic()
+        self._standing = Standing(settings.kiosk.name)
         self._held = False
         self._stuck: StuckError | None = None
 
@@ -101,7 +120,7 @@ class Daemon:
             indicator = self._hardware.open_indicator(loop)
             stack.callback(indicator.close)
             self._host = Host(
-                plan_of(self._settings),
+                self._plan,
                 microphone,
                 speaker,
                 indicator,
@@ -109,15 +128,16 @@ class Daemon:
                 credentials,
                 Tools({"kiosk_info": self._info}, self._settings.agent.tool_timeout_s),
                 self._observe,
+                lambda: spoken.report(self._reloading.settings),
             )
-            button = self._hardware.open_button(self._host.on_button, loop)
-            stack.callback(button.close)
+            self._button = self._hardware.open_button(self._on_button, loop)
+            stack.callback(self._button.close)
             socket = self._settings.control.socket
             await stack.enter_async_context(control.serve(socket, self._commands()))
             for thread in (microphone, speaker):
                 thread.open()
                 stack.callback(_close, thread)
-            stack.callback(self._journal.record, "stopping", {})
+            stack.callback(self._logbook.stopping)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_raise(self._failed), name="failures")
                 tasks.create_task(self._host.run(), name="host")
@@ -126,10 +146,16 @@ class Daemon:
                 if (heartbeats := self._line.heartbeats) is not None:
                     beating = heartbeats.run(self._vitals, self._host.health.paused)
                     tasks.create_task(beating, name="heartbeats")
+                tasks.create_task(self._tell_alive(), name="signs of life")
                 await self._devices_reported()
                 systemd.notify("READY=1", f"STATUS={self._status()}")
-                self._journal.record("ready", {})
+                self._logbook.ready()
                 self.ready.set()
+
+    def reload(self) -> None:
+        """Read the settings again; nothing while the kiosk is not ready yet."""
+        if self.ready.is_set():
+            self._reloading.reload()
 
     # --- making the parts -----------------------------------------------------------------------
 
@@ -147,25 +173,36 @@ class Daemon:
 
     def _vitals(self) -> Vitals:
         """How this kiosk is, for its backend."""
-        sound = self._sound
         counters = {
             **self._tally.counters(),
             **self._line.counters(),
-            "microphone_xruns": sound.microphone.xruns,
-            "speaker_xruns": sound.speaker.xruns,
-            "uptime_s": round(time.monotonic() - self._began_s),
+            **self._sound.xruns(),
+            "uptime_s": self._standing.uptime_s,
         }
         return Vitals(self._host.state, self._host.health.shown, counters)
 
+    async def _tell_alive(self) -> None:
+        """Tell the journal, again and again, that there is nothing new."""
+        while True:
+            await asyncio.sleep(self._reloading.settings.journal.alive_s)
+            counters = self._vitals().counters
+            self._logbook.alive({**counters, "temperature_c": temperature_c()})
+
     def _commands(self) -> Mapping[str, control.Command]:
         return {
-            "status": lambda _: {**self._host.status(), **self._sound.status()},
+            "status": self._tell_status,
             "press": self._press,
             "end": self._end,
             "tell": self._tell,
+            "say": self._say,
+            lease.COMMAND: self._check_lease,
         }
 
     # --- what devices and operators report ------------------------------------------------------
+
+    def _on_button(self, edge: ButtonEdge) -> None:
+        self._standing.on_button(edge)
+        self._host.on_button(edge)
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
         if isinstance(event, Opened | Lost):
@@ -196,14 +233,38 @@ class Daemon:
                 for reported in self._reported.values():
                     await reported.wait()
         except TimeoutError:
-            log.warning("a sound device has neither opened nor failed; going on without it")
+            log.warning(
+                "a sound device has neither opened nor failed; going on without it",
+                extra=fault("device_unanswered"),
+            )
+
+    def _tell_status(self, _: Mapping[str, object]) -> Mapping[str, object]:
+        standing = self._standing.status(self._button, ready=self.ready.is_set())
+        return {**self._host.status(), **standing, **self._sound.status()}
+
+    async def _check_lease(self, _: Mapping[str, object]) -> Mapping[str, object]:
+        if self._line.client is None:
+            return {"ok": False, "error": "the agent is public: nobody gives leases"}
+        return await lease.asked(self._line.client)
+
+    def _between_visits(self) -> bool:
+        return self._host.state is State.IDLE
 
     def _press(self, _: Mapping[str, object]) -> Mapping[str, object]:
-        # Where the button is held, one press holds it and the next lets go.
-        self._held = self._settings.button.mode == "hold" and not self._held
-        pressed = self._held or self._settings.button.mode == "toggle"
-        self._host.on_button(ButtonEdge(pressed, time.monotonic()))
+        now_s = time.monotonic()
+        if self._plan.held_button:  # one press holds it and the next lets go
+            self._held = not self._held
+            self._host.on_button(ButtonEdge(self._held, now_s))
+        else:
+            self._host.press(now_s)
         return {}
+
+    async def _say(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        text = request.get("text")
+        if not isinstance(text, str) or not text.strip():
+            return {"ok": False, "error": "say needs a text"}
+        refused = await self._host.say(text)
+        return {} if refused is None else {"ok": False, "error": refused}
 
     def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:
         self._host.post(Event.HANG_UP)
@@ -219,7 +280,7 @@ class Daemon:
 
     async def _info(self, _: Mapping[str, Json]) -> Json:
         """The tool `kiosk_info`: where the visitor stands, and what time it is there."""
-        kiosk = self._settings.kiosk
+        kiosk = self._reloading.settings.kiosk
         now = datetime.now().astimezone()
         return {
             "name": kiosk.name,
@@ -231,21 +292,11 @@ class Daemon:
 
     def _observe(self, moment: Moment) -> None:
         self._tally.observe(moment)
-        fields = dict(moment.fields)
-        severity = fields.pop("severity", None)
-        match moment.what:
-            case What.STATE:
-                self._journal.remember("KIOSK_STATE", str(fields["state"]))
-            case What.VISIT_STARTED:
-                self._journal.remember("PRESS_ID", str(fields["press_id"]))
-            case What.CONNECTED:
-                self._journal.remember("CONVERSATION_ID", str(fields["conversation_id"]))
-        self._journal.record(moment.what, fields, severity if isinstance(severity, int) else None)
-        if moment.what is What.VISIT_ENDED:
-            self._journal.remember("PRESS_ID", None)
-            self._journal.remember("CONVERSATION_ID", None)
+        self._standing.observe(moment)
+        self._logbook.observe(moment)
         if moment.what is What.STATE:
             self._end_if_stuck()
+            self._reloading.visit_over()
         if moment.what in (What.STATE, What.FITNESS) and self.ready.is_set():
             systemd.notify(f"STATUS={self._status()}")
         if self._observer is not None:
@@ -258,7 +309,7 @@ class Daemon:
 
 def _close(thread: MicrophoneThread | SpeakerThread) -> None:
     if not thread.close():
-        log.error("a sound thread did not end; its driver hangs")
+        log.error("a sound thread did not end; its driver hangs", extra=fault("driver_hangs"))
 
 
 @contextlib.contextmanager

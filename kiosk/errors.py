@@ -8,25 +8,36 @@ ending, see `kiosk.convai.endings`.
 
 
 class KioskError(Exception):
-    """An expected failure, worded for the operator."""
+    """An expected failure, worded for the operator. `cause` is a name of `kiosk.faults`."""
 
     exit_code = 1
+    cause = "failed"
 
 
 class ConfigError(KioskError):
     """The configuration cannot be used. Restarting does not help (sysexits: EX_CONFIG)."""
 
     exit_code = 78
+    cause = "config_invalid"
+
+
+class DeviceTokenError(ConfigError):
+    """There is no device token that could be used."""
+
+    cause = "device_token_missing"
 
 
 class UnavailableError(KioskError):
     """Something this command needs is absent or does not answer (sysexits: EX_UNAVAILABLE)."""
 
     exit_code = 69
+    cause = "unavailable"
 
 
 class DeviceError(UnavailableError):
     """A microphone, loudspeaker, button or LED cannot be opened or has stopped working."""
+
+    cause = "device_unusable"
 
 
 class CredentialError(UnavailableError):
@@ -42,6 +53,7 @@ class CredentialError(UnavailableError):
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
+        self.cause = "backend_unreachable" if retryable else "token_refused"
         self.retryable = retryable
         self.reason = reason
         self.retry_after_s = retry_after_s

@@ -32,6 +32,7 @@ _TONE = np.round(3000 * np.sin(np.arange(4800) * 2 * np.pi * 330 / 16_000)).asty
 class VirtualKiosk:
     """A running kiosk: press its button, watch its moments."""
 
+    settings: Settings
     room: Room
     host: Host
     button: VirtualButton
@@ -39,6 +40,7 @@ class VirtualKiosk:
     moments: list[Moment]
     changed: asyncio.Event
     playbacks: list[VirtualPlayback]
+    daemon: Daemon
 
     async def until(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
         """Wait until something holds; looks whenever a moment is observed, and every 10 ms."""
@@ -97,15 +99,18 @@ def settings(directory: Path, agent_url: str, **tables: dict[str, Any]) -> Setti
 
 
 @asynccontextmanager
-async def virtual_kiosk(its_settings: Settings, room: Room) -> AsyncIterator[VirtualKiosk]:
-    """Run the daemon until the block ends."""
+async def virtual_kiosk(
+    its_settings: Settings, room: Room, load: Callable[[], Settings] | None = None
+) -> AsyncIterator[VirtualKiosk]:
+    """Run the daemon until the block ends; `load` reads its settings again."""
     moments: list[Moment] = []
     buttons: list[VirtualButton] = []
     playbacks: list[VirtualPlayback] = []
     indicator = VirtualIndicator()
 
     def open_button(handler: Any, _: asyncio.AbstractEventLoop) -> VirtualButton:
-        buttons.append(VirtualButton(handler))
+        held = its_settings.button.mode == "hold"
+        buttons.append(VirtualButton(handler, held=held))
         return buttons[0]
 
     def open_playback() -> VirtualPlayback:
@@ -124,7 +129,7 @@ async def virtual_kiosk(its_settings: Settings, room: Room) -> AsyncIterator[Vir
         moments.append(moment)
         changed.set()
 
-    daemon = Daemon(its_settings, hardware, observe)
+    daemon = Daemon(its_settings, hardware, observe, load)
     running = asyncio.create_task(daemon.run(), name="daemon")
     try:
         await asyncio.wait(
@@ -134,7 +139,17 @@ async def virtual_kiosk(its_settings: Settings, room: Room) -> AsyncIterator[Vir
         ready.cancel()
         if running.done():
             await running
-        kiosk = VirtualKiosk(room, daemon.host, buttons[0], indicator, moments, changed, playbacks)
+        kiosk = VirtualKiosk(
+            its_settings,
+            room,
+            daemon.host,
+            buttons[0],
+            indicator,
+            moments,
+            changed,
+            playbacks,
+            daemon,
+        )
         await kiosk.until(lambda: daemon.host.health.cause is None)
         yield kiosk
     finally:

@@ -7,16 +7,25 @@ variable).
 import json
 import os
 import tomllib
+from collections import Counter
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from kiosk.config.tables import ENVIRONMENT_PREFIX, Settings
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, DeviceTokenError
+
+M = TypeVar("M", bound=BaseModel)
 
 DEVICE_TOKEN_CREDENTIAL = "device-token"  # noqa: S105  the name of a file
-
+_ENROLL = "`kiosk backend enroll NAME --code` gives a code for one"
+_NO_TOKEN = (
+    f"no device token: on the backend {_ENROLL}; here `kiosk enroll | sudo systemd-creds encrypt "
+    f"--name={DEVICE_TOKEN_CREDENTIAL} - /etc/credstore.encrypted/kiosk.device-token` stores it "
+    "for the service; a kiosk that is no service reads credentials.device_token_file"
+)
 
 # What is a table or a list inside a table.
 _TABLES_WITHIN = (
@@ -43,6 +52,18 @@ def load_settings(path: Path | None) -> Settings:
         raise ConfigError(_explain_environment()) from error
 
 
+def load_table(path: Path, model: type[M], documented: str) -> M:
+    """Another file of settings, as strictly, without the environment; raises ConfigError.
+    `documented` tells where its settings are listed."""
+    text = _read(path)
+    try:
+        return model.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(_explain(error, text, path, documented)) from error
+
+
 def compat_api_key(settings: Settings) -> str | None:
     """The key that goes into the query, where `convai.compat` asks for it; raises ConfigError."""
     path = settings.convai.compat.api_key_file
@@ -55,14 +76,16 @@ def device_token(settings: Settings) -> str:
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     if path is None and directory:
         path = Path(directory) / DEVICE_TOKEN_CREDENTIAL
+        if not path.exists():  # a service starts without a credential that nobody stored
+            path = None
     if path is None:
-        raise ConfigError(
-            "no device token: set credentials.device_token_file, or give the service "
-            f"LoadCredential={DEVICE_TOKEN_CREDENTIAL}:PATH; `kiosk backend enroll` makes one"
-        )
-    token = _read(path).strip()
+        raise DeviceTokenError(_NO_TOKEN)
+    try:
+        token = _read(path).strip()
+    except ConfigError as error:
+        raise DeviceTokenError(f"{error}; {_ENROLL}") from error
     if not token or not token.isascii() or any(map(str.isspace, token)):
-        raise ConfigError(f"{path}: not a device token; `kiosk backend enroll` makes one")
+        raise DeviceTokenError(f"{path}: not a device token; {_ENROLL}")
     return token
 
 
@@ -86,7 +109,12 @@ def _read(path: Path) -> str:
         raise ConfigError(f"cannot read {path}: {reason}") from error
 
 
-def _explain(error: ValidationError, text: str, path: Path | None) -> str:
+def _explain(
+    error: ValidationError,
+    text: str,
+    path: Path | None,
+    documented: str = "config.example.toml lists them all",
+) -> str:
     """One line for each mistake: where it is, which key, what is wrong."""
     lines = []
     for mistake in error.errors(include_url=False, include_input=False):
@@ -94,7 +122,7 @@ def _explain(error: ValidationError, text: str, path: Path | None) -> str:
         name = ".".join(keys)
         what = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
-            what = "no such setting; config.example.toml lists them all"
+            what = f"no such setting; {documented}"
         variable = ENVIRONMENT_PREFIX + "__".join(keys).upper()
         if variable in os.environ:
             lines.append(f"environment {variable}: {what}")
@@ -124,11 +152,15 @@ def _is_json(variable: str) -> bool:
 def _line_of(text: str, keys: list[str]) -> int | None:
     """The line on which a key stands, its table's heading if the key itself is not there."""
     heading_line, table, wanted = None, "", ".".join(keys)
+    before: Counter[str] = Counter()  # of the tables of one name, [[rule]]
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
         if stripped.startswith("["):
             table = stripped.strip("[] ").split("#")[0].strip("[] ")
-            if keys and table == keys[0]:
+            if stripped.startswith("[["):
+                before[table] += 1
+                table = f"{table}.{before[table] - 1}"
+            if keys and table in (keys[0], ".".join(keys[:2])):
                 heading_line = number
             if table == wanted:
                 return number

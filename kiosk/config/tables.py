@@ -239,6 +239,7 @@ class JournalTable(Table):
     """Logging."""
 
     level: Literal["debug", "info", "notice", "warning", "error"] = "info"
+    alive_s: Seconds = 300
 
 
 class Settings(BaseSettings):

@@ -22,6 +22,7 @@ from kiosk.audio.pcm import SampleFormat
 from kiosk.devices.cards import Direction
 from kiosk.devices.ports import BusyError, RefusedError
 from kiosk.errors import DeviceError
+from kiosk.faults import fault
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +238,7 @@ def _say_what_differs(direction: Direction, settings: CardSettings, info: dict[s
     )
     if what not in _said:
         _said.add(what)
-        log.warning(what)
+        log.warning(what, extra=fault("card_differs"))
 
 
 def _check(alsa: ModuleType, pcm: Any, device: str) -> None:

@@ -48,6 +48,10 @@ class GpioButton:
         self._button.when_activated = lambda: self._outbox.put((True, time.monotonic()))
         self._button.when_deactivated = lambda: self._outbox.put((False, time.monotonic()))
 
+    @property
+    def pressed(self) -> bool:
+        return bool(self._button.is_active)
+
     def close(self) -> None:
         if self._recheck is not None:
             self._recheck.cancel()
@@ -95,6 +99,22 @@ class GpioIndicator:
             if led is not None:
                 led.off()
                 led.close()
+
+
+def is_active(pin: int, *, pull_up: bool) -> bool:
+    """Claim a button's line for a moment: is it pressed? Raises DeviceError."""
+    gpiozero = _load()
+    line = _claim(gpiozero, pin, gpiozero.DigitalInputDevice, pull_up=pull_up, bounce_time=None)
+    try:
+        return bool(line.is_active)
+    finally:
+        line.close()
+
+
+def try_lamp(pin: int) -> None:
+    """Claim a lamp's line for a moment; it stays dark. Raises DeviceError."""
+    gpiozero = _load()
+    _claim(gpiozero, pin, gpiozero.LED).close()
 
 
 def _switch(led: Any, lit: bool) -> None:

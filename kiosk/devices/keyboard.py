@@ -12,6 +12,8 @@ from kiosk.errors import DeviceError
 class KeyboardButton:
     """Each line typed is a press and its release."""
 
+    pressed = False
+
     def __init__(
         self, handler: Callable[[ButtonEdge], None], loop: asyncio.AbstractEventLoop
     ) -> None:

@@ -10,10 +10,13 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kiosk.devices.alsa import load
-from kiosk.devices.cards import card_of
+from kiosk.devices.cards import Direction, card_of, read_cards, resolve
+from kiosk.errors import DeviceError
+from kiosk.faults import fault
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +108,39 @@ class Volume:
     def _say(self, what: str) -> None:
         if what not in self._said:
             self._said.add(what)
-            log.warning("playback.volume = %s is done by arithmetic: %s", self._percent, what)
+            log.warning(
+                "playback.volume = %s is done by arithmetic: %s",
+                self._percent,
+                what,
+                extra=fault("volume_by_arithmetic"),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a card's volume stands, on the curve above."""
+
+    control: str
+    percent: int
+    muted: bool
+
+
+def reading(setting: str, control: str, library: Callable[[], Any] = load) -> Reading | None:
+    """The volume of the card that `playback.device` means; None: it has no control for it.
+    Changes nothing; raises DeviceError."""
+    alsa, direction = library(), Direction.PLAYBACK
+    pcm = resolve(setting, direction, alsa.pcms(alsa.PCM_PLAYBACK), read_cards())
+    device = mixer_device(pcm)
+    try:
+        there = alsa.mixers(device=device)
+        wanted = USUAL_CONTROLS if control in ("auto", "none") else (control,)
+        usable = (each for each in wanted if each in there and _is_volume(alsa, each, device))
+        if (name := next(usable, None)) is None:
+            return None
+        with contextlib.closing(alsa.Mixer(name, device=device)) as mixer:
+            return Reading(name, _percent(alsa, mixer), _is_muted(alsa, mixer))
+    except alsa.ALSAAudioError as error:
+        raise DeviceError(f"{device}: {error}") from error
 
 
 def mixer_device(pcm: str) -> str:
@@ -139,6 +174,25 @@ def _set_volume(alsa: Any, mixer: Any, percent: int) -> float:
     set_db = max(lowest_db, min(wanted_db, highest_db))
     mixer.setvolume(round(100 * set_db), pcmtype=playback, units=alsa.VOLUME_UNITS_DB)
     return min(0.0, wanted_db - set_db)
+
+
+def _percent(alsa: Any, mixer: Any) -> int:
+    """Of the loudest channel."""
+    playback = alsa.PCM_PLAYBACK
+    if _range_db(alsa, mixer) is not None:
+        db = max(mixer.getvolume(playback, alsa.VOLUME_UNITS_DB)) / 100
+        return min(100, round(100 * 10 ** (db / 60))) if db > _SILENCE_DB else 0
+    low, high = mixer.getrange(playback, alsa.VOLUME_UNITS_RAW)
+    raw = max(mixer.getvolume(playback, alsa.VOLUME_UNITS_RAW))
+    share: float = (raw - low) / max(1, high - low)
+    return round(100 * share)
+
+
+def _is_muted(alsa: Any, mixer: Any) -> bool:
+    # Many controls have no switch.
+    with contextlib.suppress(alsa.ALSAAudioError):
+        return all(mixer.getmute())
+    return False
 
 
 def _range_db(alsa: Any, mixer: Any) -> tuple[float, float] | None:

@@ -26,6 +26,8 @@ class RefusedError(DeviceError):
 class StuckError(DeviceError):
     """The card is there, and this process cannot open it any more: a new one can."""
 
+    cause = "device_stuck"
+
 
 # --- sound drivers: used only by the thread that opened them ------------------------------------
 
@@ -228,6 +230,9 @@ class Indicator(Protocol):
 
 
 class Button(Protocol):
-    """Reports its edges until closed."""
+    """Reports its edges until closed; `pressed` is how it is now."""
+
+    @property
+    def pressed(self) -> bool: ...
 
     def close(self) -> None: ...

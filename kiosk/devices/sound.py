@@ -41,8 +41,15 @@ class Sound:
 
     def status(self) -> dict[str, object]:
         """For operators: levels in dBFS (None: not heard yet), and how often sound was lost."""
+        return {**asdict(self._processing.meter.levels), **self.xruns()}
+
+    def xruns(self) -> dict[str, int]:
+        """How often sound was lost since the kiosk was started."""
         return {
-            **asdict(self._processing.meter.levels),
             "microphone_xruns": self.microphone.xruns,
             "speaker_xruns": self.speaker.xruns,
         }
+
+    def counters(self) -> dict[str, int]:
+        """That, and how many samples the microphone's card has clipped."""
+        return {**self.xruns(), "clipped_samples": self._processing.meter.levels.clipped_samples}

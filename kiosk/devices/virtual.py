@@ -209,14 +209,20 @@ class VirtualPlayback:
 
 
 class VirtualButton:
-    """A button that a program presses, in the event loop."""
+    """A button that a program presses, in the event loop. `held`: a press keeps it down until it is
+    released; otherwise it is let go at once."""
 
-    def __init__(self, handler: Callable[[ButtonEdge], None]) -> None:
+    def __init__(self, handler: Callable[[ButtonEdge], None], *, held: bool = False) -> None:
+        self.held = held
+        self.pressed = False
         self._handler = handler
 
     def press(self) -> float:
         """Push it down; returns when (monotonic seconds)."""
-        return self._edge(pressed=True)
+        at_s = self._edge(pressed=True)
+        if not self.held:
+            self.release()
+        return at_s
 
     def release(self) -> float:
         return self._edge(pressed=False)
@@ -226,6 +232,7 @@ class VirtualButton:
 
     def _edge(self, *, pressed: bool) -> float:
         at_s = time.monotonic()
+        self.pressed = pressed
         self._handler(ButtonEdge(pressed, at_s))
         return at_s
 

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from kiosk.contract import MAX_REPORT_AGE_S, EndVisit, LiveVisit, StartVisit
 from kiosk.errors import CredentialError
+from kiosk.faults import fault
 from kiosk.link.files import OneAtATime
 from kiosk.link.report_file import KeptReport, ReportFile
 
@@ -102,7 +103,9 @@ class Account:
         try:
             await self._bookkeeper.start(visit_id, StartVisit(press_id=press_id))
         except CredentialError as error:
-            log.warning("the visit goes on without the backend's word: %s", error)
+            log.warning(
+                "the visit goes on without the backend's word: %s", error, extra=fault(error.cause)
+            )
 
     async def live(self, visit_id: str, live: LiveVisit) -> None:
         """The conversation is open. Nothing depends on it: the visit's end is told again."""
@@ -129,7 +132,8 @@ class Account:
                     failures = 0
                 except CredentialError as error:
                     failures += 1
-                    (log.warning if failures == 1 else log.debug)("a visit is untold: %s", error)
+                    told = log.warning if failures == 1 else log.debug
+                    told("a visit is untold: %s", error, extra=fault(error.cause))
                     await self._keep()
                     limit_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures - 1, 10))
                     await asyncio.sleep(max(0.2, self._jitter() * limit_s))
@@ -144,7 +148,11 @@ class Account:
                 while self._reports:
                     await self._tell_first()
         if self._reports:
-            log.warning("the backend was not told how %d visit(s) ended", len(self._reports))
+            log.warning(
+                "the backend was not told how %d visit(s) ended",
+                len(self._reports),
+                extra=fault("visits_untold"),
+            )
             await self._recover()  # or what another life of the kiosk's left would be lost
         await self._keep()
 
@@ -160,7 +168,10 @@ class Account:
             if denied.reason == UNAUTHORIZED:  # of the kiosk, and it may be enrolled again
                 raise CredentialError("the backend does not accept this kiosk") from None
             log.warning(
-                "the backend does not take the end of visit %s: %s", report.visit_id, denied
+                "the backend does not take the end of visit %s: %s",
+                report.visit_id,
+                denied,
+                extra=fault("report_refused"),
             )
             done = True
         finally:
@@ -173,7 +184,10 @@ class Account:
 
     def _dropped(self, count: int) -> None:
         self.dropped_reports += count
-        log.warning("the backend was away for too long: a visit's end is dropped, untold")
+        log.warning(
+            "the backend was away for too long: a visit's end is dropped, untold",
+            extra=fault("report_dropped"),
+        )
 
     async def _recover(self) -> None:
         """Take up what an earlier life of the kiosk's left untold."""
@@ -200,7 +214,9 @@ class Account:
             await self._files.do(lambda: file.save(kept))
         except OSError as error:
             log.warning(
-                "what the backend was not told will not outlive a restart: %s", error.strerror
+                "what the backend was not told will not outlive a restart: %s",
+                error.strerror,
+                extra=fault("state_unwritable"),
             )
 
 

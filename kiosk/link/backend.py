@@ -19,6 +19,7 @@ from kiosk.contract import (
     HEARTBEAT_PATH,
     IDEMPOTENCY_HEADER,
     LIVE_PATH,
+    PROSPECT_PATH,
     REQUEST_ID_HEADER,
     ROTATE_PATH,
     START_PATH,
@@ -31,6 +32,7 @@ from kiosk.contract import (
     LeaseRequest,
     LiveVisit,
     NewToken,
+    Prospect,
     StartVisit,
     read_grant,
     read_problem,
@@ -138,6 +140,21 @@ class BackendClient:
         except ValidationError:
             raise CredentialError("the backend's instructions cannot be read") from None
 
+    async def prospect(self) -> Prospect | None:
+        """Whether a visit could begin now, at no cost; None where it cannot be asked without
+        taking a lease. Raises CredentialError."""
+        if not self.keeps_account:
+            return None
+        response = await self._ask("GET", self._base + PROSPECT_PATH, None, uuid.uuid4().hex, {})
+        if response.status_code in (404, 405):  # a backend of ours that is older
+            return None
+        if response.status_code != 200:
+            raise _refusal(response)
+        try:
+            return Prospect.model_validate_json(response.content)
+        except ValidationError:
+            raise CredentialError("the backend's prospect cannot be read") from None
+
     async def rotate(self) -> bool:
         """Have the device token replaced; False: the old one stays. Raises CredentialError."""
         if not self._bearer.can_rotate:
@@ -166,6 +183,16 @@ class BackendClient:
     async def _post(
         self, url: str, body: dict[str, object], request_id: str, headers: dict[str, str]
     ) -> "httpx2.Response":
+        return await self._ask("POST", url, body, request_id, headers)
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        body: dict[str, object] | None,
+        request_id: str,
+        headers: dict[str, str],
+    ) -> "httpx2.Response":
         import httpx2
 
         if self._client is None:
@@ -174,22 +201,23 @@ class BackendClient:
         try:
             # The client's timeout is for each step; a backend that trickles must not hold us up.
             async with asyncio.timeout(_TIMEOUT_S):
-                return await self._authorized(self._client, url, body, sent)
+                return await self._authorized(self._client, method, url, body, sent)
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise CredentialError(f"the backend does not answer ({type(error).__name__})") from None
 
     async def _authorized(
         self,
         client: "httpx2.AsyncClient",
+        method: str,
         url: str,
-        body: dict[str, object],
+        body: dict[str, object] | None,
         headers: dict[str, str],
     ) -> "httpx2.Response":
         """Show each token that may be good, until the backend knows one."""
         token = await self._bearer.token()
         while True:
             shown = {"Authorization": f"Bearer {token}", **headers}
-            response = await client.post(url, json=body, headers=shown)
+            response = await client.request(method, url, json=body, headers=shown)
             if response.status_code != 401:
                 if response.status_code < 500:  # in trouble, it may not have looked at the token
                     await self._bearer.accepted(token)

@@ -14,6 +14,7 @@ from typing import Protocol
 from kiosk import __version__
 from kiosk.contract import Heartbeat, Instructions, LeasePolicy
 from kiosk.errors import CredentialError
+from kiosk.faults import fault
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,8 @@ class Heartbeats:
                 instructions = await self._beat(vitals())
             except CredentialError as error:
                 failures += 1
-                (log.warning if failures == 1 else log.debug)("no heartbeat: %s", error)
+                told = log.warning if failures == 1 else log.debug
+                told("no heartbeat: %s", error, extra=fault(error.cause))
             else:
                 if instructions is None:
                     return
@@ -88,7 +90,9 @@ class Heartbeats:
             if await self._headquarters.rotate():
                 log.info("the device token is replaced")
         except CredentialError as error:
-            log.warning("the device token is not replaced: %s", error)
+            log.warning(
+                "the device token is not replaced: %s", error, extra=fault("token_not_replaced")
+            )
 
     async def _beat(self, vitals: Vitals) -> Instructions | None:
         self._sequence += 1

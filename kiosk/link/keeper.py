@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 
 from kiosk.contract import MAX_LIFE_S, EndVisit, Grant, LeasePolicy, LiveVisit
 from kiosk.errors import CredentialError
+from kiosk.faults import fault
 from kiosk.link.account import Account
 from kiosk.link.credentials import Opening, Standing
 from kiosk.link.leases import Lease, Leases
@@ -142,7 +143,9 @@ class CredentialKeeper:
             self._not_before_s = self._told_s(error)
             # That a site is closed, or paused, is nothing to warn of.
             level = logging.WARNING if error.reason is None else logging.INFO
-            log.log(level if self._failures == 1 else logging.DEBUG, "no new credential: %s", error)
+            extra = fault(error.cause) if error.reason is None else None
+            level = level if self._failures == 1 else logging.DEBUG
+            log.log(level, "no new credential: %s", error, extra=extra)
 
     async def _fetched(self, request_id: str) -> Lease:
         """A new one; raises CredentialError. The caller holds `_in_flight`."""

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from kiosk.config import Settings, compat_api_key, device_token, state_dir
+from kiosk.faults import fault
 from kiosk.link.account import Account
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import Credentials, PublicAgent
@@ -15,7 +16,7 @@ from kiosk.link.report_file import ReportFile
 
 log = logging.getLogger(__name__)
 
-_TOKEN_FILE = "device-token"  # noqa: S105  the name of a file
+TOKEN_FILE = "device-token"  # noqa: S105  the name of a file
 _REPORT_FILE = "reports.json"
 
 
@@ -25,12 +26,13 @@ def _nothing() -> Mapping[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What opens conversations; where our backend is behind it, also what tells it how the kiosk
-    is, and what is counted here."""
+    """What opens conversations, and with a backend its client; where it is ours, also what tells
+    it how the kiosk is, and what is counted here."""
 
     credentials: Credentials
     heartbeats: Heartbeats | None = None
     counters: Callable[[], Mapping[str, float]] = _nothing
+    client: BackendClient | None = None
 
 
 async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
@@ -42,7 +44,7 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
     client = BackendClient(
         credentials.backend_url,
         device_token(settings),
-        directory / _TOKEN_FILE if directory else None,
+        directory / TOKEN_FILE if directory else None,
         settings.kiosk.language,
     )
     await stack.enter_async_context(client)
@@ -53,7 +55,7 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
     )
     if not client.keeps_account:
         log.info("the backend is not ours: it is told nothing of visits and takes no heartbeats")
-        return Line(keeper)
+        return Line(keeper, client=client)
 
     def counters() -> Mapping[str, float]:
         return {
@@ -62,7 +64,7 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
             "dropped_reports": account.dropped_reports,
         }
 
-    return Line(keeper, Heartbeats(client, keeper.follow), counters)
+    return Line(keeper, Heartbeats(client, keeper.follow), counters, client)
 
 
 def _public_agent(settings: Settings) -> PublicAgent:
@@ -71,6 +73,7 @@ def _public_agent(settings: Settings) -> PublicAgent:
         log.warning(
             "convai.compat.api_key_file: the API KEY of the account stands in every "
             "address this kiosk opens, and in the logs of every server on the way; for "
-            "development only: remove the line before visitors come"
+            "development only: remove the line before visitors come",
+            extra=fault("api_key_in_address"),
         )
     return PublicAgent(settings.agent.url, settings.agent.id, api_key)

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kiosk.contract import EndVisit
+from kiosk.faults import fault
 from kiosk.link.files import remove, write_whole
 
 log = logging.getLogger(__name__)
@@ -43,15 +44,22 @@ class ReportFile:
         except FileNotFoundError:
             return []
         except OSError as error:
-            log.warning("cannot read %s: %s", self._path, error.strerror)
+            log.warning(
+                "cannot read %s: %s", self._path, error.strerror, extra=fault("state_unreadable")
+            )
             return []
         except ValidationError:
             aside = self._path.with_name(f"{self._path.name}.bad")
-            log.warning("%s makes no sense; it is now %s", self._path, aside.name)
+            log.warning(
+                "%s makes no sense; it is now %s",
+                self._path,
+                aside.name,
+                extra=fault("state_unreadable"),
+            )
             try:
                 self._path.replace(aside)
             except OSError as error:
-                log.warning("cannot move it: %s", error.strerror)
+                log.warning("cannot move it: %s", error.strerror, extra=fault("state_unwritable"))
             return []
 
     def save(self, reports: Sequence[KeptReport]) -> None:

@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 
 from kiosk.contract import DEVICE_TOKEN
+from kiosk.faults import fault
 from kiosk.link.files import remove, sync_directory, write_whole
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,10 @@ class DeviceTokens:
         if self._file is None:
             return False
         if not DEVICE_TOKEN.fullmatch(token):
-            log.warning("the backend's new device token is malformed: the old one stays")
+            log.warning(
+                "the backend's new device token is malformed: the old one stays",
+                extra=fault("token_malformed"),
+            )
             return False
         before = self._in_use or self.candidates()[0]
         self._lasting = False
@@ -63,6 +67,7 @@ class DeviceTokens:
                 "cannot keep a new device token in %s, the old one stays: %s",
                 self._file,
                 error.strerror,
+                extra=fault("state_unwritable"),
             )
             return False
         self._lasting = True
@@ -84,7 +89,12 @@ class DeviceTokens:
             try:
                 remove(self._file)
             except OSError as error:
-                log.warning("cannot remove the stale %s: %s", self._file, error.strerror)
+                log.warning(
+                    "cannot remove the stale %s: %s",
+                    self._file,
+                    error.strerror,
+                    extra=fault("state_unwritable"),
+                )
             else:
                 self._refused.clear()
 
@@ -105,7 +115,12 @@ class DeviceTokens:
             try:
                 sync_directory(self._file)
             except OSError as error:
-                log.warning("%s may not outlive a power cut: %s", self._file, error.strerror)
+                log.warning(
+                    "%s may not outlive a power cut: %s",
+                    self._file,
+                    error.strerror,
+                    extra=fault("state_unwritable"),
+                )
             else:
                 self._lasting = True
         return self._lasting
@@ -118,9 +133,14 @@ class DeviceTokens:
         except FileNotFoundError:
             return []
         except OSError as error:
-            log.warning("cannot read the device token in %s: %s", self._file, error.strerror)
+            log.warning(
+                "cannot read the device token in %s: %s",
+                self._file,
+                error.strerror,
+                extra=fault("state_unreadable"),
+            )
             return []
         tokens = [line for line in lines if DEVICE_TOKEN.fullmatch(line)]
         if not tokens:
-            log.warning("%s holds no device token", self._file)
+            log.warning("%s holds no device token", self._file, extra=fault("state_unreadable"))
         return tokens[:_KEPT]

@@ -9,17 +9,21 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from kiosk.errors import ConfigError, KioskError, UnavailableError
 
-# Takes the request; answers fields, or `{"ok": False, "error": TEXT}`.
-Command = Callable[[Mapping[str, object]], Mapping[str, object]]
+Answer: TypeAlias = Mapping[str, object]
+# Takes the request; answers fields, or `{"ok": False, "error": TEXT}`, at once or in a while.
+Command = Callable[[Mapping[str, object]], Answer | Awaitable[Answer]]
 
 _LINE_LIMIT_BYTES = 4096
 _CLIENT_LIMIT = 16
 _TIMEOUT_S = 5.0
+# What takes longer than this is not answered.
+_COMMAND_S = 30.0
 
 
 @contextlib.asynccontextmanager
@@ -51,12 +55,17 @@ async def serve(path: Path, commands: Mapping[str, Command]) -> AsyncIterator[No
 
 def request(path: Path, command: str, **fields: str) -> dict[str, object]:
     """Ask a running daemon; raises UnavailableError. Blocking: for the command line."""
+    return request_within(_TIMEOUT_S, path, command, **fields)
+
+
+def request_within(timeout_s: float, path: Path, command: str, **fields: str) -> dict[str, object]:
+    """The same for a command that takes its time."""
     line = json.dumps({"command": command, **fields}, ensure_ascii=False).encode(errors="replace")
     if len(line) >= _LINE_LIMIT_BYTES:
         raise KioskError(f"too long: a request has less than {_LINE_LIMIT_BYTES} bytes")
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_TIMEOUT_S)
+            connection.settimeout(timeout_s)
             connection.connect(str(path))
             connection.sendall(line + b"\n")
             with connection.makefile("rb") as lines:
@@ -82,11 +91,11 @@ async def _answer_all(
             writer.write(json.dumps(answer).encode() + b"\n")
         if not line:
             return
-        writer.write(json.dumps(_answer(line, commands)).encode() + b"\n")
+        writer.write(json.dumps(await _answer(line, commands)).encode() + b"\n")
         await writer.drain()
 
 
-def _answer(line: bytes, commands: Mapping[str, Command]) -> Mapping[str, object]:
+async def _answer(line: bytes, commands: Mapping[str, Command]) -> Answer:
     try:
         body = json.loads(line)
     except (ValueError, RecursionError):
@@ -97,7 +106,14 @@ def _answer(line: bytes, commands: Mapping[str, Command]) -> Mapping[str, object
     command = commands.get(name) if isinstance(name, str) else None
     if command is None:
         return _error(f"commands: {', '.join(sorted(commands))}")
-    return {"ok": True, **command(body)}
+    answer = command(body)
+    if isinstance(answer, Awaitable):
+        try:
+            async with asyncio.timeout(_COMMAND_S):
+                answer = await answer
+        except TimeoutError:
+            return _error(f"no answer within {_COMMAND_S:g} s")
+    return {"ok": True, **answer}
 
 
 def _error(text: str) -> dict[str, object]:

@@ -24,31 +24,51 @@ _NAMES = {
 
 _events = logging.getLogger("kiosk")
 
+# Fields of every entry that this process writes; a process is one kiosk.
+_process: dict[str, str] = {}
+
 
 def setup(level: str) -> None:
     """Send the log to the journal if stderr is connected to it, else to stderr."""
     logging.addLevelName(NOTICE, "NOTICE")
     root = logging.getLogger()
     root.handlers = [JournalHandler() if _stderr_is_journal() else _stderr_handler()]
-    root.setLevel(_NAMES[level])
+    set_level(level)
     for chatty in ("websockets", "httpx2", "httpcore2"):  # their lines quote URLs
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """From now on."""
+    logging.getLogger().setLevel(_NAMES[level])
+
+
+def connected() -> bool:
+    """Whether the log goes to the journal."""
+    return any(isinstance(handler, JournalHandler) for handler in logging.getLogger().handlers)
 
 
 class Journal:
     """Records events by name, each with the fields that hold for every entry of this kiosk."""
 
     def __init__(self, kiosk: str, site: str, version: str) -> None:
-        self._fixed = {"KIOSK_ID": kiosk, "KIOSK_SITE": site, "KIOSK_VERSION": version}
+        self._fixed = {"KIOSK_VERSION": version}
         self._context: dict[str, str] = {}
         self._sequence = 0
+        self.rename(kiosk, site)
+
+    def rename(self, kiosk: str, site: str) -> None:
+        """Who this is from now on."""
+        self._fixed |= {"KIOSK_ID": kiosk, "KIOSK_SITE": site}
+        _process.update(self._fixed)
 
     def remember(self, name: str, value: str | None) -> None:
         """A field of every entry from now on, such as CONVERSATION_ID; None ends it."""
         if value is None:
             self._context.pop(name, None)
+            _process.pop(name, None)
         else:
-            self._context[name] = value
+            self._context[name] = _process[name] = value
 
     def record(self, name: str, fields: Mapping[str, object], priority: int | None = None) -> None:
         """An entry for an event in the table; events that are not in it are not logged."""
@@ -88,6 +108,7 @@ class JournalHandler(logging.Handler):
             "CODE_FILE": record.pathname,
             "CODE_LINE": str(record.lineno),
             "CODE_FUNC": record.funcName or "",
+            **_process,
             **getattr(record, "journal", {}),
         }
         entry = {"MESSAGE": text, **fields}

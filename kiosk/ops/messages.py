@@ -1,24 +1,51 @@
 """The kiosk's journal messages: one table, from which the journal catalog is made. Pure data.
 
-`journalctl MESSAGE_ID=...` finds every occurrence; `journalctl --catalog` explains it. The ids are
-random and never change.
+`journalctl MESSAGE_ID=...` finds every occurrence; `journalctl --catalog` explains it and says what
+to do. The ids are random and never change. What goes wrong beside the visits is in `kiosk.faults`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from kiosk.convai.endings import RULES
+from kiosk.faults import FAULTS, Fault
+
+NOTHING = "Nothing needs doing."
+
+# From this syslog priority on an ending is as it should be.
+NOTICE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One kind of entry. `text` is a format over the event's fields; `priority` is syslog's."""
+    """One kind of entry. `text` is a format over the event's fields; `priority` is syslog's.
+
+    `causes`: what its KIOSK_CAUSE may be; none: it tells of no fault. `lasts`: such a fault is over
+    when an entry's KIOSK_OVER names it, or the kiosk starts anew.
+    """
 
     id: str
     priority: int
     text: str
     subject: str
     explanation: str
+    remedy: str = NOTHING
+    causes: tuple[str, ...] = ()
+    lasts: bool = False
 
+
+_FAILED = tuple(kind.value for kind, rule in RULES.items() if rule.severity < NOTICE)
+_TRIED_AGAIN = tuple(kind.value for kind, rule in RULES.items() if rule.retries)
 
 MESSAGES: dict[str, Message] = {
+    "starting": Message(
+        "38a423a9d1574ac7afe9ed7c4ac2ed8d",
+        6,
+        "starting {version}",
+        "The kiosk starts",
+        "What an earlier life of the kiosk's could not do is forgotten; what is still so is told "
+        "again.",
+    ),
     "ready": Message(
         "d4c74cec919340bea0acede4b58f2e94",
         6,
@@ -32,6 +59,22 @@ MESSAGES: dict[str, Message] = {
         "stopping",
         "The kiosk is stopping",
         "It was asked to; a visit under way is closed properly.",
+    ),
+    "alive": Message(
+        "46cfb896a2af4ecbb188504e41cad5c9",
+        6,
+        "alive: {fitness}, {visits} visits",
+        "The kiosk is alive",
+        "Told every journal.alive_s. KIOSK_FITNESS is `fit`, or why no visit can be held; the "
+        "counters are those since the kiosk was started.",
+    ),
+    "reloaded": Message(
+        "c0d47cc565ef4fd1a1e611fcd8afa8af",
+        5,
+        "settings read again; taken: {taken}; restart for: {restart}",
+        "The settings were read again",
+        "KIOSK_TAKEN holds from the next visit on.",
+        "What KIOSK_RESTART names changes only with `systemctl restart kiosk`.",
     ),
     "pressed": Message(
         "296e597350b24bed85a987808023259f",
@@ -59,7 +102,8 @@ MESSAGES: dict[str, Message] = {
         5,
         "waiting in the agent's queue",
         "A visitor waits for a free conversation",
-        "Too many conversations at once. If this happens often, the plan is too small.",
+        "Too many conversations at once.",
+        "Nothing, if it happens seldom. Otherwise the provider's plan is too small.",
     ),
     "admitted": Message(
         "15807128e98f45e4b71350603a34d07f",
@@ -73,14 +117,24 @@ MESSAGES: dict[str, Message] = {
         4,
         "conversation lost ({kind} {code} {detail}), trying again in {delay_ms} ms",
         "A conversation was lost and is tried again",
-        "Check the network if this happens often: `kiosk status` on the kiosk, then the backend.",
+        "KIOSK_CAUSE tells why. The visitor hears that it goes on.",
+        "If this happens often check the network: `kiosk status` on the kiosk, then the backend.",
+        _TRIED_AGAIN,
     ),
     "visit_ended": Message(
         "ea9251d0beea4934a7e7aeb62c408c09",
         5,
         "visit ended: {kind} {code} {detail}",
         "A visit ended",
-        "KIOSK_KIND tells why; the priority is that of the reason.",
+        "The record of the visit. KIOSK_KIND tells why it ended, the priority how grave that is; "
+        "KIOSK_CAUSE is there only if it should not have ended so. Times in KIOSK_..._MS count "
+        "from the press, those of answers from the end of what the visitor said.",
+        "For most causes the text says what the service refused. quota, busy, no_minutes_left: "
+        "the plan or the limits are too small. override_refused, variable_missing, agent_missing, "
+        "agent_misconfigured: `kiosk backend agent check`. no_credential, refused: enrol the kiosk "
+        "again. Others: the network, then the provider's status page.",
+        _FAILED,
+        lasts=True,
     ),
     "interrupted": Message(
         "25bd6b1cc13f420a82ff5025c85734bf",
@@ -95,6 +149,9 @@ MESSAGES: dict[str, Message] = {
         "a frame from the server makes no sense: {why}",
         "The server sent a frame that is not a message",
         "It was ignored. Its content is not logged.",
+        "Nothing, if visits go on. Many of them: the kiosk's release may be older than the "
+        "service's contract.",
+        ("malformed_frame",),
     ),
     "agent_tool": Message(
         "771f3327cb3b46bd904c009d71f66584",
@@ -102,6 +159,7 @@ MESSAGES: dict[str, Message] = {
         "the agent used {tool}",
         "The agent used a tool of its own",
         "KIOSK_FAILED is 1 if the tool failed.",
+        "If it fails, the provider's dashboard shows the call under CONVERSATION_ID.",
     ),
     "tool_called": Message(
         "868b6502482f48cf9ef149a5e23884d2",
@@ -109,6 +167,7 @@ MESSAGES: dict[str, Message] = {
         "the agent called {tool} {error_type}",
         "The agent called a tool of the kiosk",
         "KIOSK_ERROR_TYPE is there if the tool failed.",
+        "If it fails, correct the tool's name and arguments in the agent.",
     ),
     "guardrail": Message(
         "8bd62e41a05d4f06afd303468b9191b2",
@@ -122,8 +181,9 @@ MESSAGES: dict[str, Message] = {
         4,
         "processing the sound takes {percent} % of real time: {consequence}",
         "This machine is too slow for echo cancellation",
-        'With echo.mode = "auto" visitors can no longer interrupt the agent by voice. Set '
-        'echo.mode = "half_duplex" to have it so from the start, or use a faster board.',
+        'With echo.mode = "auto" visitors can no longer interrupt the agent by voice.',
+        'Set echo.mode = "half_duplex" to have it so from the start, or use a faster board.',
+        ("overloaded",),
     ),
     "device_opened": Message(
         "d86dda08f5c24ef09149ce7e6b620e49",
@@ -137,15 +197,23 @@ MESSAGES: dict[str, Message] = {
         3,
         "{device} lost: {detail}",
         "A sound device is missing",
-        "It is tried again every second. `kiosk devices` lists what the machine has.",
+        "It is tried again every second; until it is back no visit is held.",
+        "Plug it in again. `kiosk devices` lists what the machine has, each with its line for the "
+        "settings.",
+        ("microphone_lost", "speaker_lost"),
+        lasts=True,
     ),
     "fitness": Message(
         "e7ab346138724de296414282c563e998",
         5,
-        "fitness: {cause}",
+        "fitness: {fitness}",
         "Whether a visit can be held changed",
-        "`fit` means it can; otherwise a press is answered with an apology that names the cause. "
-        "`paused` is what the backend said last: a press asks it again.",
+        "KIOSK_FITNESS `fit` means it can; otherwise a press is answered with an apology that "
+        "names the cause. `paused` is what the backend said last: a press asks it again.",
+        "no_speaker, no_microphone: see the entry of the device. out_of_order: enrol the kiosk "
+        "again. cannot_reach: check the network, then the backend.",
+        ("no_speaker", "no_microphone", "out_of_order", "cannot_reach"),
+        lasts=True,
     ),
     "state": Message(
         "88639633ebb949b99c10f65800057517",
@@ -157,11 +225,17 @@ MESSAGES: dict[str, Message] = {
 }
 
 
+def entries() -> Iterator[tuple[str, Message | Fault]]:
+    """Every kind of entry by its name, KIOSK_EVENT: messages and faults."""
+    yield from MESSAGES.items()
+    yield from FAULTS.items()
+
+
 def catalog() -> str:
-    """The journal catalog's text (`systemd/kiosk.catalog`)."""
-    entries = [
-        f"-- {message.id}\nSubject: {message.subject}\nDefined-By: voice-kiosk\n\n"
-        f"{message.explanation}\n"
-        for message in MESSAGES.values()
+    """The journal catalog's text (`systemd/kiosk.catalog`): what it means, then what to do."""
+    texts = [
+        f"-- {entry.id}\nSubject: {entry.subject}\nDefined-By: voice-kiosk\n\n"
+        f"{entry.explanation}\n\n{entry.remedy}\n"
+        for _, entry in entries()
     ]
-    return "\n".join(entries)
+    return "\n".join(texts)

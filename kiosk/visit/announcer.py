@@ -44,9 +44,18 @@ class Announcer:
         """Say a sentence; one that could not be rendered is left out."""
         clip = self._voice.sentence(key)
         if clip is not None:
-            self._unfinished.append((key, clip))
-            self._silent.clear()
-            self._given = self._speaker.play(clip)
+            self.say_clip(key, clip)
+
+    def say_clip(self, key: str, clip: Clip) -> None:
+        """Say what is no sentence of the table."""
+        self._unfinished.append((key, clip))
+        self._silent.clear()
+        self._given = self._speaker.play(clip)
+
+    def hush(self, key: str) -> None:
+        """Stop at once if that is being said, or waits to be."""
+        if any(key == waiting for waiting, _ in self._unfinished):
+            self.give_way()
 
     def give_way(self) -> None:
         """The visitor speaks: stop. What must be heard is owed."""

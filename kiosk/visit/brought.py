@@ -14,6 +14,7 @@ from pydantic import JsonValue, ValidationError
 
 from kiosk.convai.client_messages import Initiation
 from kiosk.convai.overrides import ConversationOverrides
+from kiosk.faults import fault
 from kiosk.link.credentials import Opening
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,11 @@ def initiation_of(configured: Initiation, opening: Opening) -> Initiation:
     wrong += [name for name in opening.dynamic_variables if name not in variables]
     if wrong:
         names = ", ".join(re.sub(r"[^A-Za-z0-9_.]", "?", name)[:64] for name in wrong[:8])
-        log.warning("the backend's lease brings what cannot be used, and is left out: %s", names)
+        log.warning(
+            "the backend's lease brings what cannot be used, and is left out: %s",
+            names,
+            extra=fault("lease_unusable"),
+        )
     if not overrides and not variables:
         return configured
     return replace(

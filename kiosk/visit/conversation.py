@@ -116,6 +116,7 @@ class Conversation:
                     return classify_denial(error.reason)
                 kind = Kind.BACKEND_UNREACHABLE if error.retryable else Kind.NO_CREDENTIAL
                 return Ending(kind, None, str(error))
+            self._parts.chronicle.observe(Moment(What.LEASED, time.monotonic()))
             return await self._use(opening)
         finally:
             self._finished.set()

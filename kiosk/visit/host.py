@@ -8,8 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge
@@ -29,13 +28,16 @@ from kiosk.devices.ports import (
 from kiosk.link.credentials import Credentials
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.barge_in import BargeIn
+from kiosk.visit.bulletin import Bulletin
 from kiosk.visit.chronicle import Chronicle
 from kiosk.visit.clocks import Clocks
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.feedback import EARCONS, LAMPS, POLITE, UNFIT_LAMP
+from kiosk.visit.fitness import Cause
 from kiosk.visit.health import Health
 from kiosk.visit.plan import Plan
+from kiosk.visit.record import Visit
 from kiosk.visit.speech import Voice
 from kiosk.visit.states import Action, Event, State, step
 from kiosk.visit.timeline import FieldValue, Measures, Moment, Observer, What
@@ -68,18 +70,6 @@ _ENDINGS: dict[Event, Kind] = {
 }
 
 
-@dataclass(slots=True)
-class _Visit:
-    """The visit under way."""
-
-    press_id: str
-    reconnected: int = 0
-    ending: Ending | None = None
-    conversation: Conversation | None = None
-    malformed_frames: int = 0
-    unknown_frames: int = 0
-
-
 class Host:
     """Holds one visit at a time. `run` is its task; the `on_` methods are called in the loop."""
 
@@ -93,6 +83,7 @@ class Host:
         credentials: Credentials,
         tools: Tools,
         observe: Observer,
+        report: Callable[[], Awaitable[str]],
     ) -> None:
         chronicle = Chronicle(observe)
         self._observe = observe = chronicle.observe
@@ -109,6 +100,9 @@ class Host:
         self._announcer = Announcer(speaker, voice, observe)
         self._say = self._announcer.say
         self._barge_in = BargeIn(speaker, self._announcer, plan.duck_s, observe)
+        self._bulletin = Bulletin(
+            plan, self._announcer, voice, report, lambda: self.post(Event.HANG_UP)
+        )
         self._inbox: asyncio.Queue[tuple[Event, Ending | None]] = asyncio.Queue()
         self._timers = Timers()
         self._clocks = Clocks(plan, self._timers, self.post, self._say)
@@ -117,7 +111,7 @@ class Host:
             plan, credentials, tools, self._uplink, self._downlink, chronicle, self.post, limit
         )
         self._turns = Turns()
-        self._visit: _Visit | None = None
+        self._visit: Visit | None = None
         self._acted_s = float("-inf")
         self._press_remembered = False
         self._actions: dict[Action, Callable[[Ending | None], None]] = {
@@ -144,6 +138,7 @@ class Host:
             log.debug("the host does not keep up; %s is dropped", event)
 
     def on_button(self, edge: ButtonEdge) -> None:
+        self._bulletin.on_button(pressed=edge.pressed)
         if edge.pressed:
             self.press(edge.at_s)
         elif self._plan.held_button:
@@ -159,6 +154,7 @@ class Host:
 
     def _pressed(self, at_s: float) -> None:
         self._observe(Moment(What.PRESSED, at_s))
+        self._bulletin.pressed()
         unfit = self.state is State.IDLE and self.health.cause is not None
         self.post(Event.PRESS_UNFIT if unfit else Event.PRESS)
 
@@ -198,6 +194,12 @@ class Host:
         conversation = self._visit.conversation if self._visit else None
         return conversation is not None and conversation.tell(text)
 
+    async def say(self, text: str) -> str | None:
+        """Say a text in the kiosk's own voice, between visits: why not, None if it is said."""
+        if self.health.cause is Cause.NO_SPEAKER:
+            return "there is no loudspeaker"
+        return await self._bulletin.say(text)
+
     # --- the task -------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -207,6 +209,7 @@ class Host:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                tasks.create_task(self._bulletin.run(), name="bulletin")
                 while True:
                     self._handle(*await self._inbox.get())
         finally:
@@ -237,6 +240,7 @@ class Host:
             if self._press_remembered:
                 self._press_remembered = False
                 self._pressed(time.monotonic())
+        self._bulletin.entered(self.state)
 
     # --- actions --------------------------------------------------------------------------------
 
@@ -246,9 +250,8 @@ class Host:
 
     def _open(self, _: Ending | None) -> None:
         self.visits += 1
-        self._visit = _Visit(self._credentials.next_press_id())
-        started = {"press_id": self._visit.press_id}
-        self._observe(Moment(What.VISIT_STARTED, time.monotonic(), started))
+        self._visit = Visit(self._credentials.next_press_id())
+        self._observe(self._visit.started())
         if self._plan.disclosure:
             self._say("disclosure")
         self._clocks.visit_began()
@@ -262,14 +265,7 @@ class Host:
         # Full jitter, so that a room full of kiosks does not come back at once.
         delay_s = random.uniform(0, _FIRST_BACKOFF_S * 2**self._visit.reconnected)
         self._visit.reconnected += 1
-        lost: dict[str, FieldValue] = {
-            "kind": ending.kind,
-            "code": ending.code,
-            "detail": ending.detail,
-            "attempt": self._visit.reconnected,
-            "delay_ms": round(delay_s * 1000),
-        }
-        self._observe(Moment(What.LOST, time.monotonic(), lost))
+        self._observe(self._visit.lost(ending, delay_s))
         self._timers.set("reopen", delay_s, self._converse)
 
     def _converse(self) -> None:
@@ -278,10 +274,9 @@ class Host:
         visit.conversation = Conversation(self._parts, visit.press_id, self._tasks)
         self._tasks.create_task(self._hold(visit, visit.conversation), name="conversation")
 
-    async def _hold(self, visit: _Visit, conversation: Conversation) -> None:
+    async def _hold(self, visit: Visit, conversation: Conversation) -> None:
         ending = await conversation.run()
-        visit.malformed_frames += conversation.malformed_frames
-        visit.unknown_frames += conversation.unknown_frames
+        visit.count(conversation)
         if visit.ending is not None:
             return  # the kiosk ended it
         again = visit.reconnected < min(ending.rule.retries, self._plan.reconnects)
@@ -305,7 +300,7 @@ class Host:
         self._uplink.disconnect()
         self._tasks.create_task(self._take_leave(self._visit, ending), name="closing")
 
-    async def _take_leave(self, visit: _Visit, ending: Ending) -> None:
+    async def _take_leave(self, visit: Visit, ending: Ending) -> None:
         """What the ending leaves to be heard, then the goodbye, while the socket closes."""
         rule, conversation = ending.rule, visit.conversation
         if rule.farewell is Farewell.FINISH and conversation is not None:
@@ -316,15 +311,7 @@ class Host:
         if conversation is not None:
             await conversation.close(ending)
         await at_most(FAREWELL_LIMIT_S, self._announcer.finished())
-        ended: dict[str, FieldValue] = {
-            "kind": ending.kind,
-            "code": ending.code,
-            "detail": ending.detail,
-            "severity": rule.severity,
-            "malformed_frames": visit.malformed_frames,
-            "unknown_frames": visit.unknown_frames,
-        }
-        self._observe(Moment(What.VISIT_ENDED, time.monotonic(), ended))
+        self._observe(visit.ended(ending))
         self.post(Event.CLOSED)
 
     # --- feedback -------------------------------------------------------------------------------

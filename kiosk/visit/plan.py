@@ -1,7 +1,7 @@
 """What the configuration says about visits, in the words of this room. Pure data."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from kiosk.convai.client_messages import Initiation
 from kiosk.visit.states import Transitions
@@ -20,9 +20,10 @@ class Compat:
     last_frame: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
-    """What the configuration says about visits; times in seconds."""
+    """What the configuration says about visits; times in seconds. Whoever holds visits holds this
+    one object, which `follow` changes between two of them."""
 
     table: Transitions
     initiation: Initiation
@@ -39,3 +40,8 @@ class Plan:
     held_button: bool
     approved_mcp_tools: Collection[str] = ()
     compat: Compat = Compat()
+
+    def follow(self, plan: "Plan") -> None:
+        """Be as another plan from now on. Only between visits."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(plan, each.name))

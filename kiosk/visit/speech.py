@@ -12,6 +12,7 @@ import logging
 import os
 import subprocess
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from kiosk.audio.pcm import WavError, read_wav
 from kiosk.audio.synthesis import espeak_command
 from kiosk.devices.ports import Clip, Source
 from kiosk.errors import ConfigError
+from kiosk.faults import fault
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,21 @@ _RENDER_TIMEOUT_S = 20.0
 
 
 def load_sentences(language: str) -> dict[str, str]:
-    """Key to text, from the language's table in this package; raises ConfigError."""
+    """Key to text, from the language's file in this package; raises ConfigError."""
+    return _texts(_language(language))
+
+
+def load_report(language: str) -> dict[str, str]:
+    """The same of what the report to staff is made of, with places in braces."""
+    report = _language(language).get("report")
+    return _texts(report if isinstance(report, dict) else {})
+
+
+def _texts(table: Mapping[str, object]) -> dict[str, str]:
+    return {key: text for key, text in table.items() if isinstance(text, str)}
+
+
+def _language(language: str) -> dict[str, object]:
     tables = resources.files("kiosk.visit") / "sentences"
     table = tables / f"{language}.toml"
     if not table.is_file():
@@ -36,7 +52,7 @@ def load_sentences(language: str) -> dict[str, str]:
             f"kiosk.language: no sentences in {language!r}; there are: {', '.join(known)}. "
             f"Another language is a file beside them"
         )
-    return {key: str(text) for key, text in tomllib.loads(table.read_text("utf-8")).items()}
+    return tomllib.loads(table.read_text("utf-8"))
 
 
 def default_cache_dir() -> Path:
@@ -74,6 +90,11 @@ class Voice:
     def sentence(self, key: str) -> Clip | None:
         return self._clips.get(key)
 
+    async def spoken(self, text: str) -> Clip | None:
+        """Any text, rendered when asked for; None if it could not be."""
+        rendered = await _synthesise(self._command, text)
+        return None if rendered is None else _clip(rendered)
+
     def _replacement(self, key: str) -> bytes | None:
         if self._messages_dir is None:
             return None
@@ -97,7 +118,11 @@ class Voice:
                 return data
         rendered = await _synthesise(self._command, text)
         if rendered is None:
-            log.warning("the sentence %r stays silent; install espeak-ng or give a WAV file", key)
+            log.warning(
+                "the sentence %r stays silent; install espeak-ng or give a WAV file",
+                key,
+                extra=fault("sentence_missing"),
+            )
             return None
         if cached is not None:
             # A read-only file system costs the rendering at every start, nothing else.

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import TypeAlias
 
 
@@ -20,6 +21,7 @@ class What(StrEnum):
     VISIT_STARTED = "visit_started"
     VISIT_ENDED = "visit_ended"
     MICROPHONE = "microphone"
+    LEASED = "leased"  # what opens the conversation is in hand
     CONNECTED = "connected"
     QUEUED = "queued"
     ADMITTED = "admitted"
@@ -67,16 +69,19 @@ class Latencies:
     """The newest samples of one latency in milliseconds; bounded."""
 
     def __init__(self, limit: int = 5000) -> None:
+        self.count = 0
         self._samples: deque[float] = deque(maxlen=limit)
 
     def add(self, value_ms: float) -> None:
+        self.count += 1
         self._samples.append(value_ms)
 
-    def percentile(self, percent: float) -> float | None:
-        """The nearest-rank percentile; None before the first sample."""
-        if not self._samples:
+    def percentile(self, percent: float, after: int = 0) -> float | None:
+        """The nearest-rank percentile of all but the first `after`; None where there are none."""
+        forgotten = self.count - len(self._samples)
+        ordered = sorted(islice(self._samples, max(0, after - forgotten), None))
+        if not ordered:
             return None
-        ordered = sorted(self._samples)
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
     def summary(self) -> dict[str, float | None]:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 
+from kiosk.faults import fault
+
 log = logging.getLogger(__name__)
 
 
@@ -33,4 +35,6 @@ async def at_most(limit_s: float, waited: Coroutine[None, None, None]) -> None:
         async with asyncio.timeout(limit_s):
             await waited
     except TimeoutError:
-        log.warning("playback did not end in %g s; going on", limit_s)
+        log.warning(
+            "playback did not end in %g s; going on", limit_s, extra=fault("playback_stuck")
+        )

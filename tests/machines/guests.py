@@ -138,6 +138,8 @@ class Guest:
         """As when the power goes."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
+                if self._leader:  # the guest's process 1 outlives nspawn otherwise
+                    os.kill(self._leader, signal.SIGKILL)
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(_HALT_TIMEOUT_S)
             self._gone()

@@ -12,13 +12,16 @@ ROOT = Path(kiosk.__file__).parent
 
 # Lower lines first. A room imports lower lines only; rooms on one line do not import each other.
 LINES: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "faults"),
     ("contract",),
     ("convai", "audio"),
     ("config",),
     ("link", "devices"),
     ("visit", "ops"),
-    ("daemon", "agent", "backend"),
+    ("logbook",),
+    ("reloading",),
+    ("doctor",),
+    ("daemon", "agent", "backend", "watch"),
     ("demo", "simulation"),
     ("cli",),
     ("__main__",),
@@ -29,9 +32,10 @@ ONLY = {
     "agent": {"convai", "audio", "errors"},
     "backend": {"convai", "contract", "errors"},
     "simulation": {"backend", "contract", "errors"},
+    "watch": {"ops", "link", "config", "faults", "errors"},
 }
 
-PURE_ROOMS = {"convai", "audio", "contract", "errors"}
+PURE_ROOMS = {"convai", "audio", "contract", "errors", "faults"}
 PURE_MODULES = {"kiosk.visit.moments", "kiosk.visit.states"}
 IMPURE = {
     "asyncio", "concurrent", "ctypes", "datetime", "fcntl", "http", "httpx2", "logging", "mmap",
@@ -45,7 +49,7 @@ DRIVERS: dict[str, Callable[[str], bool]] = {
     "alsaaudio": lambda module: module == "kiosk.devices.alsa",
     "gpiozero": lambda module: module == "kiosk.devices.gpio",
     "lgpio": lambda module: module == "kiosk.devices.gpio",
-    "systemd": lambda module: module.startswith("kiosk.ops."),
+    "systemd": lambda module: module.startswith("kiosk.ops.") or module == "kiosk.watch.journals",
     "webrtcvad": lambda module: module == "kiosk.audio.gate",
     "pywebrtc_audio": lambda module: module in {"kiosk.audio.suppressor", "kiosk.audio.gate"},
     "pocketsphinx": lambda module: module.startswith("kiosk.agent."),

@@ -142,6 +142,28 @@ async def give_back_lease(db: AsyncConnection, place: Place) -> None:
 async def admit(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
     """Let a visit begin and charge it with the longest it may last; or say why not, and charge
     nothing."""
+    taken = await _taken(db, place, now)
+    if isinstance(taken, Refused):
+        return taken
+    await _keep(db, place, taken)
+    await charge(db, place, place.day(now), LONGEST_VISIT_S)
+    return None
+
+
+async def prospect(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
+    """Why neither a lease nor a visit could be had now; nothing is taken."""
+    taken = await _taken(db, place, now)
+    if isinstance(taken, Refused):
+        return taken
+    leases = (await _buckets(db, place)).get(place.leases)
+    _, wait_s = take(leases, LEASES, now)
+    return Refused(Refusal.TOO_MANY_LEASES, Scope.KIOSK, wait_s) if wait_s > 0 else None
+
+
+async def _taken(
+    db: AsyncConnection, place: Place, now: datetime
+) -> Refused | dict[_BucketKey, Bucket]:
+    """The buckets as they are once a visit has begun, or why it may not; keeps nothing."""
     if (shut := await _shut(db, place, now)) is not None:
         return shut
     lines = await _limits(db, place)
@@ -164,9 +186,7 @@ async def admit(db: AsyncConnection, place: Place, now: datetime) -> Refused | N
             return Refused(Refusal.TOO_MANY_PRESSES, line.scope, wait_s)
     if place.leases in held:
         changed[place.leases] = give_back(held[place.leases], LEASES)
-    await _keep(db, place, changed)
-    await charge(db, place, place.day(now), LONGEST_VISIT_S)
-    return None
+    return changed
 
 
 async def charge(

@@ -71,6 +71,11 @@ class Ledger:
                 return Refused(Refusal.SPENT)
             return await admission.may_lease(db, place, now)
 
+    async def prospect(self, kiosk: Kiosk, now: datetime) -> Refused | None:
+        """Why no visit could begin now, None if one could; nothing is changed."""
+        async with self._database.transaction(kiosk.tenant) as db:
+            return await admission.prospect(db, await admission.lock(db, kiosk), now)
+
     async def give_back(self, kiosk: Kiosk) -> None:
         """Nothing was minted after all."""
         async with self._database.transaction(kiosk.tenant) as db:

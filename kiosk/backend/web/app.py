@@ -15,8 +15,8 @@ from kiosk.backend.web.openapi import with_problems
 from kiosk.backend.web.problems import add_problems
 from kiosk.backend.web.requests import RequestLog
 from kiosk.backend.web.services import Here, Services
+from kiosk.contract import HEALTH_PATH
 
-HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 _READY_S = 3.0
 

@@ -29,6 +29,7 @@ from kiosk.contract import (
     HEARTBEAT_PATH,
     IDEMPOTENCY_HEADER,
     LIVE_PATH,
+    PROSPECT_PATH,
     ROTATE_PATH,
     START_PATH,
     VISITS_PATH,
@@ -40,6 +41,7 @@ from kiosk.contract import (
     LeaseRequest,
     LiveVisit,
     NewToken,
+    Prospect,
     StartVisit,
     write_grant,
 )
@@ -108,6 +110,22 @@ async def grant_visit(
     response.headers["Cache-Control"] = "no-store"
     grant = replace(grant, visit_id=visit_id, max_s=LONGEST_VISIT_S)
     return write_grant(await _in_character(services, kiosk, wanted, grant, minted_at))
+
+
+@routes.get(PROSPECT_PATH)
+async def prospect(shown: Known, services: Here) -> Prospect:
+    """A lease in dry run: whether a visit could begin now. Mints nothing, and costs nothing."""
+    refused = await services.store.ledger.prospect(shown.kiosk, datetime.now(UTC))
+    provider = services.metrics.provider
+    if refused is None:
+        return Prospect(may_begin=True, provider=provider)
+    return Prospect(
+        may_begin=False,
+        refusal=refused.refusal,
+        scope=None if refused.scope is None else refused.scope.value,
+        retry_after_s=refused.retry_after_s,
+        provider=provider,
+    )
 
 
 @routes.post(START_PATH, status_code=204)

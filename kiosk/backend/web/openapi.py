@@ -25,6 +25,7 @@ from kiosk.contract import (
     ENROLL_PATH,
     HEARTBEAT_PATH,
     LIVE_PATH,
+    PROSPECT_PATH,
     ROTATE_PATH,
     START_PATH,
     VISITS_PATH,
@@ -69,7 +70,7 @@ _MISSED: dict[str, tuple[str, ...]] = {
 }
 # What is no JSON.
 _OTHER_WORDS = {"/metrics": "text/plain", "/v1/stream": "text/event-stream"}
-_OF_DEVICES = {HEARTBEAT_PATH, ROTATE_PATH, START_PATH, LIVE_PATH, END_PATH}
+_OF_DEVICES = {PROSPECT_PATH, HEARTBEAT_PATH, ROTATE_PATH, START_PATH, LIVE_PATH, END_PATH}
 _OF_NOBODY = {ENROLL_PATH, "/healthz", "/readyz", "/v1/webhooks/elevenlabs"}
 
 

@@ -155,6 +155,11 @@ class ScriptedMixer:
     def volumecap(self) -> list[str]:
         return list(self._control.capabilities)
 
+    def getmute(self) -> list[int]:
+        if not self._control.switch:
+            raise ALSAAudioError("Playback mute not supported")
+        return [int(self._control.muted)]
+
     def setmute(self, muted: int) -> None:
         if not self._control.switch:
             raise ALSAAudioError("Playback mute not supported")

@@ -5,11 +5,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import gpiozero
 import pytest
 from gpiozero import Device
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from kiosk.devices.gpio import GpioButton, GpioIndicator
+from kiosk.devices.gpio import GpioButton, GpioIndicator, is_active, try_lamp
 from kiosk.devices.ports import ButtonEdge, Pattern
 from kiosk.errors import DeviceError
 from tests.unit.devices.cards import Ears
@@ -185,3 +186,26 @@ async def test_closed_lamps_are_dark_and_free(pins: Any) -> None:
         await asyncio.sleep(0.03)
         assert not pins.pin(LAMP).state
         assert not pins.pin(RECORDING).state
+
+
+# --- lines that are only tried ------------------------------------------------------------------
+
+
+def test_a_line_that_is_tried_is_given_back(pins: Any) -> None:
+    for _ in range(2):
+        assert is_active(BUTTON, pull_up=True) is False
+        try_lamp(LAMP)
+    assert pins.pin(LAMP).state is False
+
+
+def test_a_line_that_another_holds_is_named(pins: Any) -> None:
+    with gpiozero.LED(LAMP), pytest.raises(DeviceError, match=f"GPIO {LAMP}"):
+        try_lamp(LAMP)
+
+
+async def test_a_button_tells_whether_it_is_down(pins: Any) -> None:
+    pressed = Pressed(pins)
+    assert not pressed.button.pressed
+    pressed.down()
+    assert pressed.button.pressed
+    pressed.button.close()

@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from kiosk.devices.mixer import Volume, gain, gain_db, mixer_device
+from kiosk.devices.mixer import Reading, Volume, gain, gain_db, mixer_device, reading
+from kiosk.errors import DeviceError
 from tests.unit.devices.scripted_alsa import Control, ScriptedAlsa
 
 DEVICE = "hw:CARD=Device"
@@ -130,3 +131,37 @@ def test_a_card_without_any_mixer_has_its_volume_by_arithmetic(
         assert volume.apply("strange") == gain(50)
     [line] = caplog.messages
     assert "strange" in line
+
+
+# --- how it stands ------------------------------------------------------------------------------
+
+
+def read(wanted: str = "auto", **controls: Control) -> Reading | None:
+    return reading(PCM, wanted, ScriptedAlsa(mixers={DEVICE: controls}).module)
+
+
+@pytest.mark.parametrize("percent", [1, 50, 100])
+def test_what_was_set_is_read_on_the_same_curve(percent: int) -> None:
+    for control in (Control(db=(-130.0, 0.0)), Control(raw=(0, 400))):
+        apply(percent, PCM=control)
+        assert read(PCM=control) == Reading("PCM", percent, muted=False)
+
+
+def test_what_was_silenced_is_muted() -> None:
+    control = Control(raw=(0, 400))
+    apply(0, PCM=control)
+    assert read(PCM=control) == Reading("PCM", 0, muted=True)
+
+
+def test_a_control_without_a_switch_is_not_muted() -> None:
+    assert read(PCM=Control(switch=False)) == Reading("PCM", 0, muted=False)
+
+
+def test_a_card_without_a_volume_has_no_reading() -> None:
+    assert read() is None
+    assert read("Nothing", PCM=Control()) is None
+
+
+def test_a_mixer_that_is_away_is_told() -> None:
+    with pytest.raises(DeviceError, match="hw:CARD=Device"):
+        reading(PCM, "auto", ScriptedAlsa().module)

@@ -193,10 +193,19 @@ def test_a_playback_that_ran_dry_counts_it_and_starts_again() -> None:
 
 def test_a_virtual_button_has_edges() -> None:
     edges: list[ButtonEdge] = []
-    button = VirtualButton(edges.append)
+    button = VirtualButton(edges.append, held=True)
     times = [button.press(), button.release()]
     button.close()
     assert edges == [ButtonEdge(True, times[0]), ButtonEdge(False, times[1])]
+
+
+def test_a_virtual_button_that_is_not_held_is_let_go_at_once() -> None:
+    edges: list[ButtonEdge] = []
+    button = VirtualButton(edges.append)
+    pressed_s = button.press()
+    assert not button.pressed
+    assert edges[0] == ButtonEdge(True, pressed_s)
+    assert [edge.pressed for edge in edges] == [True, False]
 
 
 def test_a_virtual_indicator_remembers_the_newest() -> None:

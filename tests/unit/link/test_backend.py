@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.contract import EndVisit, Grant, Heartbeat, Instructions, LiveVisit, StartVisit
+from kiosk.contract import (
+    EndVisit,
+    Grant,
+    Heartbeat,
+    Instructions,
+    LiveVisit,
+    Prospect,
+    StartVisit,
+)
 from kiosk.errors import CredentialError
 from kiosk.link.account import DeniedError
 from kiosk.link.backend import BackendClient
@@ -460,3 +468,24 @@ async def test_a_new_token_that_is_none_is_not_taken(body: bytes, tmp_path: Path
             await client.rotate()
         _assert_secrets_are_kept(caught.value)
     assert not (tmp_path / "token").exists()
+
+
+async def test_a_prospect_is_asked_for_without_taking_anything() -> None:
+    body = json.dumps({"may_begin": False, "refusal": "paused", "scope": "site"}).encode()
+    async with (
+        answering(Answering(body=body)) as server,
+        BackendClient(server.url, TOKEN) as client,
+    ):
+        prospect = await client.prospect()
+    assert prospect == Prospect(may_begin=False, refusal="paused", scope="site")
+    [(line, _, sent)] = server.asked
+    assert (line, sent) == ("GET /v1/visits/prospect HTTP/1.1", b"")
+
+
+async def test_anothers_backend_is_not_asked_for_a_prospect() -> None:
+    async with (
+        answering(Answering()) as server,
+        BackendClient(f"{server.url}/api/token", TOKEN) as client,
+    ):
+        assert await client.prospect() is None
+    assert server.asked == []

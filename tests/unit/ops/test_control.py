@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from kiosk.errors import ConfigError, UnavailableError
-from kiosk.ops.control import request, serve
+from kiosk.ops import control
+from kiosk.ops.control import request, request_within, serve
 
 
 class Kiosk:
@@ -212,6 +213,33 @@ async def test_too_long_a_path_is_the_operators_mistake(tmp_path: Path) -> None:
 
 
 # --- the client ---------------------------------------------------------------------------------
+
+
+async def test_a_command_may_take_its_time_and_others_are_answered_meanwhile(path: Path) -> None:
+    go = asyncio.Event()
+
+    async def slow(_: Mapping[str, object]) -> Mapping[str, object]:
+        await go.wait()
+        return {"late": True}
+
+    async with serve(path, {"slow": slow, "status": lambda _: {"state": "idle"}}):
+        late = asyncio.create_task(asyncio.to_thread(request_within, 10.0, path, "slow"))
+        await asyncio.sleep(0.05)
+        assert (await ask(path, "status"))["state"] == "idle"
+        go.set()
+        assert await late == {"ok": True, "late": True}
+
+
+async def test_a_command_that_takes_for_ever_is_given_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: Mapping[str, object]) -> Mapping[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(control, "_COMMAND_S", 0.05)
+    async with serve(path, {"never": never}):
+        assert await ask(path, "never") == {"ok": False, "error": "no answer within 0.05 s"}
 
 
 async def test_without_a_kiosk_the_client_says_what_to_look_at(path: Path) -> None:

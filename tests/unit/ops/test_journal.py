@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from kiosk.faults import Fault
 from kiosk.ops import journal
 from kiosk.ops.journal import NOTICE, Journal
-from kiosk.ops.messages import MESSAGES, catalog
+from kiosk.ops.messages import MESSAGES, NOTHING, catalog, entries
+from kiosk.visit.fitness import Cause
 from kiosk.visit.timeline import What
 
 # The service's own moments, beside those of visits.
-OF_THE_SERVICE = {"ready", "stopping"}
+OF_THE_SERVICE = {"starting", "ready", "stopping", "alive", "reloaded"}
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +39,7 @@ def typed(record: logging.LogRecord) -> dict[str, str]:
 
 
 def test_every_message_id_is_of_its_own() -> None:
-    ids = [message.id for message in MESSAGES.values()]
+    ids = [entry.id for _, entry in entries()]
     assert all(re.fullmatch(r"[0-9a-f]{32}", id_) for id_ in ids)
     assert len(set(ids)) == len(ids)
 
@@ -60,17 +62,25 @@ def test_nothing_that_was_said_is_a_message() -> None:
 
 
 def test_the_catalog_explains_every_message() -> None:
-    text = catalog()
-    entries = [entry for entry in text.split("-- ") if entry]
-    assert len(entries) == len(MESSAGES)
-    for entry, message in zip(entries, MESSAGES.values(), strict=True):
-        head, _, body = entry.partition("\n\n")
+    explained = [text for text in catalog().split("-- ") if text]
+    for text, (_, entry) in zip(explained, entries(), strict=True):
+        head, meaning, remedy = text.strip().split("\n\n")
         assert head.splitlines() == [
-            message.id,
-            f"Subject: {message.subject}",
+            entry.id,
+            f"Subject: {entry.subject}",
             "Defined-By: voice-kiosk",
         ]
-        assert body.strip() == message.explanation
+        assert (meaning, remedy) == (entry.explanation, entry.remedy)
+
+
+def test_every_fault_has_its_next_step() -> None:
+    told = [(name, entry) for name, entry in entries() if isinstance(entry, Fault) or entry.causes]
+    assert len(told) > 30
+    assert [name for name, entry in told if entry.remedy in ("", NOTHING)] == []
+
+
+def test_the_causes_of_an_unfit_kiosk_are_those_of_its_fitness() -> None:
+    assert set(MESSAGES["fitness"].causes) == {*Cause} - {Cause.PAUSED}
 
 
 def test_the_installed_catalog_is_the_one_made_from_the_table() -> None:

@@ -1,0 +1,65 @@
+"""Button and lamps. A running kiosk holds their lines and tells; without one they are claimed for a
+moment."""
+
+from collections.abc import Iterator
+
+from kiosk.config import Settings
+from kiosk.doctor.findings import Finding, passed, refused, skipped, warned
+from kiosk.doctor.subject import Subject
+from kiosk.errors import DeviceError
+
+_LEAN = "let go of it; if nobody holds it, it is stuck or miswired (`button.pull_up`)"
+_AS_ROOT = "ask again as root: `sudo kiosk doctor`"
+_CHECK_LINES = "`gpioinfo` names who holds a line; `kiosk devices` lists the chips"
+
+
+def look(subject: Subject) -> Iterator[Finding]:
+    yield _button(subject)
+    yield _lamps(subject)
+
+
+def _button(subject: Subject) -> Finding:
+    check, button, service = "button", subject.settings.button, subject.service
+    if button.driver != "gpio":
+        return skipped(check, f'button.driver = "{button.driver}"')
+    where = f"GPIO {button.pin}"
+    if service.status is not None:
+        down_s = service.status.get("button_down_s")
+        if isinstance(down_s, int | float):
+            return warned(check, f"{where}: pressed for {down_s:.0f} s", _LEAN)
+        return passed(check, f"{where}: held by the running kiosk, not pressed")
+    if service.trouble is not None:
+        return skipped(check, service.trouble, _AS_ROOT)
+    from kiosk.devices.gpio import is_active
+
+    try:
+        pressed = is_active(button.pin, pull_up=button.pull_up)
+    except DeviceError as error:
+        return refused(check, error, _CHECK_LINES)
+    if pressed:
+        return warned(check, f"{where}: pressed", _LEAN)
+    return passed(check, f"{where}: free, not pressed")
+
+
+def _lamps(subject: Subject) -> Finding:
+    check, indicator, service = "lamps", subject.settings.indicator, subject.service
+    if indicator.driver != "gpio":
+        return skipped(check, f'indicator.driver = "{indicator.driver}"')
+    where = " and ".join(f"GPIO {pin}" for pin in _pins(subject.settings))
+    if service.status is not None:
+        return passed(check, f"{where}: held by the running kiosk")
+    if service.trouble is not None:
+        return skipped(check, service.trouble, _AS_ROOT)
+    from kiosk.devices.gpio import try_lamp
+
+    try:
+        for pin in _pins(subject.settings):
+            try_lamp(pin)
+    except DeviceError as error:
+        return refused(check, error, _CHECK_LINES)
+    return passed(check, f"{where}: free")
+
+
+def _pins(settings: Settings) -> list[int]:
+    indicator = settings.indicator
+    return [pin for pin in (indicator.pin, indicator.recording_pin) if pin is not None]

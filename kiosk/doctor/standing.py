@@ -1,0 +1,61 @@
+"""What a running kiosk tells of itself beside its state and its levels, for the doctor to ask."""
+
+import os
+import time
+from typing import TypeAlias
+
+from kiosk import __version__
+from kiosk.devices.ports import Button, ButtonEdge
+from kiosk.visit.timeline import Moment, What
+
+_Value: TypeAlias = str | int | float | None
+
+_DEVICES = {What.DEVICE_OPENED: True, What.DEVICE_LOST: False}
+
+
+class Standing:
+    """An observer of moments and of the button; `status` is for the control socket."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._began_s = time.monotonic()
+        self._down_s: float | None = None
+        self._cards: dict[str, _Value] = {
+            "microphone": None,
+            "microphone_open": None,
+            "speaker": None,
+            "speaker_open": None,
+        }
+        self._last_ending: str | None = None
+
+    @property
+    def uptime_s(self) -> int:
+        return round(time.monotonic() - self._began_s)
+
+    def on_button(self, edge: ButtonEdge) -> None:
+        self._down_s = edge.at_s if edge.pressed else None
+
+    def observe(self, moment: Moment) -> None:
+        if moment.what in _DEVICES:
+            device = str(moment.fields["device"])
+            self._cards[device] = moment.fields.get("detail")
+            self._cards[f"{device}_open"] = _DEVICES[moment.what]
+        elif moment.what is What.VISIT_ENDED:
+            self._last_ending = str(moment.fields.get("kind"))
+
+    def status(self, button: Button, *, ready: bool) -> dict[str, _Value]:
+        """`button_down_s` is None while it is up; `gids` are those of the process."""
+        down_s = None
+        if button.pressed:  # by its own word: a button that is stuck from the start has no edge
+            down_s = time.monotonic() - (self._down_s or self._began_s)
+        return {
+            "kiosk": self._name,
+            "version": __version__,
+            "uptime_s": self.uptime_s,
+            "ready": ready,
+            "uid": os.getuid(),
+            "gids": " ".join(map(str, sorted({os.getgid(), *os.getgroups()}))),
+            "button_down_s": None if down_s is None else round(down_s, 1),
+            "last_ending": self._last_ending,
+            **self._cards,
+        }

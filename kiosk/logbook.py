@@ -1,0 +1,126 @@
+"""What the journal is told of moments: their fields, their causes, and what is over.
+
+A fault's entry carries KIOSK_CAUSE; the entry that ends one that lasts carries KIOSK_OVER.
+"""
+
+from collections.abc import Callable, Mapping
+
+from kiosk import __version__
+from kiosk.config.tables import KioskTable
+from kiosk.ops.journal import Journal
+from kiosk.ops.messages import MESSAGES, NOTICE
+from kiosk.visit.summary import VisitSummary
+from kiosk.visit.timeline import Measures, Moment, What
+
+FIT = "fit"
+# So every kiosk begins, while the backend is being asked for the first time. It is told as a fault
+# if it is still so at the first sign of life.
+_NOT_ASKED_YET = "cannot_reach"
+
+
+class Logbook:
+    """An observer of moments that keeps the journal. `counters` are those of the sound cards."""
+
+    def __init__(
+        self,
+        kiosk: KioskTable,
+        measures: Callable[[], Measures],
+        counters: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._journal = Journal(kiosk.name, kiosk.site, __version__)
+        self._visit = VisitSummary(measures, counters)
+        self._fitness = FIT
+        self._unfit_told: str | None = None
+        self._ready = False
+        self._failed: dict[str, None] = {}  # the causes of visits since one ended well
+        self._journal.record("starting", {"version": __version__})
+
+    def ready(self) -> None:
+        """A press is answered from now on. Until now devices and credentials were on their way."""
+        self._journal.record("ready", {"fitness": self._fitness})
+        self._ready = True
+        if self._fitness != _NOT_ASKED_YET and self._cause() is not None:
+            self._tell_fitness()
+
+    def stopping(self) -> None:
+        self._journal.record("stopping", {})
+
+    def alive(self, counters: Mapping[str, float | None]) -> None:
+        """A sign of life; None is left out."""
+        if self._cause() != self._unfit_told:
+            self._tell_fitness()
+        whole = {name: _plain(value) for name, value in counters.items()}
+        self._journal.record("alive", {"fitness": self._fitness, **whole})
+
+    def reloaded(self, kiosk: KioskTable, taken: str, restart: str) -> None:
+        """The settings were read again; what is over is that they were refused."""
+        self._journal.rename(kiosk.name, kiosk.site)
+        fields = {"taken": taken, "restart": restart, "over": "settings_refused"}
+        self._journal.record("reloaded", fields)
+
+    def observe(self, moment: Moment) -> None:
+        self._visit.observe(moment)
+        fields: dict[str, object] = dict(moment.fields)
+        match moment.what:
+            case What.FITNESS:
+                self._fitness = str(fields["cause"])
+                self._tell_fitness()
+            case What.VISIT_ENDED:
+                self._visit_ended(moment, fields)
+            case What.DEVICE_LOST:
+                self._record(moment, {**fields, "cause": f"{fields['device']}_lost"})
+            case What.DEVICE_OPENED:
+                self._record(moment, {**fields, "over": f"{fields['device']}_lost"})
+            case What.LOST:
+                self._record(moment, {**fields, "cause": fields["kind"]})
+            case What.OVERLOADED:
+                self._record(moment, {**fields, "cause": "overloaded"})
+            case What.MALFORMED:
+                self._record(moment, {**fields, "cause": "malformed_frame"})
+            case _:
+                self._remember(moment)
+                self._record(moment, fields)
+
+    def _remember(self, moment: Moment) -> None:
+        fields = moment.fields
+        match moment.what:
+            case What.STATE:
+                self._journal.remember("KIOSK_STATE", str(fields["state"]))
+            case What.VISIT_STARTED:
+                self._journal.remember("PRESS_ID", str(fields["press_id"]))
+            case What.CONNECTED:
+                self._journal.remember("CONVERSATION_ID", str(fields["conversation_id"]))
+
+    def _visit_ended(self, moment: Moment, fields: dict[str, object]) -> None:
+        severity = fields.pop("severity", None)
+        priority = severity if isinstance(severity, int) else None
+        fields |= self._visit.fields(moment.at_s)
+        if priority is not None and priority < NOTICE:
+            fields["cause"] = fields["kind"]
+            self._failed[str(fields["kind"])] = None
+        else:
+            fields["over"] = " ".join(self._failed) or None
+            self._failed.clear()
+        self._record(moment, fields, priority)
+        self._journal.remember("PRESS_ID", None)
+        self._journal.remember("CONVERSATION_ID", None)
+
+    def _tell_fitness(self) -> None:
+        cause = self._cause() if self._ready else None
+        over = None if self._unfit_told == cause else self._unfit_told
+        self._unfit_told = cause
+        fields = {"fitness": self._fitness, "cause": cause, "over": over}
+        self._journal.record("fitness", fields, NOTICE if cause is None else NOTICE - 1)
+
+    def _cause(self) -> str | None:
+        """Being paused is no fault."""
+        return self._fitness if self._fitness in MESSAGES["fitness"].causes else None
+
+    def _record(
+        self, moment: Moment, fields: Mapping[str, object], priority: int | None = None
+    ) -> None:
+        self._journal.record(moment.what, fields, priority)
+
+
+def _plain(value: float | None) -> float | int | None:
+    return int(value) if value is not None and value == int(value) else value

@@ -1,0 +1,219 @@
+"""Two kiosks (Debian 12 and 13), a server with backend and collector, and the control machine.
+
+The control machine is a copy of this checkout with an inventory of its own. ElevenLabs is played by
+the local agent, whoever is told of alerts by a webhook of ours; both run here, on loopback.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from tests.boot.asking import until
+from tests.machines.guests import Guest, Key
+from tests.machines.trees import tree
+
+ROOT = Path(__file__).parent.parent.parent
+API_KEY = "sk_boot_test_0123456789"
+AGENT_ID = "agent_boot"
+BACKEND_PORT, PROVIDER_PORT, WEBHOOK_PORT, AGENT_PORT = 18471, 18472, 18473, 18472
+SUITES = {"north": "bookworm", "south": "trixie"}
+
+_PLAYBOOK_TIMEOUT_S = 600
+
+
+class Webhook:
+    """Keeps what the watcher posts."""
+
+    def __init__(self) -> None:
+        self.alerts: list[dict[str, object]] = []
+        alerts = self.alerts
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                alerts.append(json.loads(body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", WEBHOOK_PORT), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def await_alert(self, cause: str, kiosk: str, *, timeout_s: float) -> None:
+        def told() -> bool:
+            return any(each["cause"] == cause and each["kiosk"] == kiosk for each in self.alerts)
+
+        until(told, timeout_s, f"an alert of {cause} at {kiosk}")
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass
+class Playbook:
+    """What a run of ansible-playbook came to."""
+
+    returncode: int
+    output: str
+
+    def recap(self, host: str) -> dict[str, int]:
+        """`ok`, `changed`, `failed` ... of one host, from the last lines."""
+        line = next(
+            line
+            for line in reversed(self.output.splitlines())
+            if line.split(":")[0].strip() == host and "ok=" in line
+        )
+        return {
+            name: int(number)
+            for name, _, number in (word.partition("=") for word in line.split(":")[1].split())
+        }
+
+    def ran_on(self, host: str) -> bool:
+        return f"[{host}" in self.output
+
+
+@dataclass
+class Fleet:
+    """Everything, booted. `checkout` is where the technician types."""
+
+    directory: Path
+    guests: dict[str, Guest] = field(default_factory=dict)
+    webhook: Webhook = field(default_factory=Webhook)
+    _agent: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def checkout(self) -> Path:
+        return self.directory / "checkout"
+
+    @property
+    def kiosks(self) -> list[Guest]:
+        return [self.guests[name] for name in SUITES]
+
+    @property
+    def server(self) -> Guest:
+        return self.guests["server"]
+
+    # --- making it ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        key = Key.made_in(self.directory)
+        for number, (name, suite) in enumerate([*SUITES.items(), ("server", "trixie")]):
+            guest = Guest(name, tree(suite), self.directory / name, 18401 + number)
+            guest.prepare(key.public)
+            guest.boot()
+            self.guests[name] = guest
+        self._copy_checkout()
+        self._write_inventory(key)
+        self.start_agent()
+
+    def stop(self) -> None:
+        self.stop_agent()
+        self.webhook.close()
+        for guest in self.guests.values():
+            guest.remove()
+
+    def start_agent(self) -> None:
+        key_file = self.directory / "provider-key"
+        key_file.write_text(API_KEY, encoding="ascii")
+        self._agent = subprocess.Popen(
+            [
+                sys.executable, "-m", "kiosk", "agent", "--port", str(AGENT_PORT), "--private",
+                "--agent-id", AGENT_ID, "--api-key-file", str(key_file),
+            ],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        )  # fmt: skip
+        assert self._agent.stdout is not None
+        assert b"listening" in self._agent.stdout.readline()
+
+    def stop_agent(self) -> None:
+        if self._agent is not None:
+            self._agent.send_signal(signal.SIGTERM)
+            self._agent.communicate(timeout=10)
+            self._agent = None
+
+    def _copy_checkout(self) -> None:
+        listed = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        ).stdout.splitlines()  # fmt: skip
+        for name in listed:
+            if (ROOT / name).is_file():
+                target = self.checkout / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+
+    def _write_inventory(self, key: Key) -> None:
+        def host(name: str) -> dict[str, object]:
+            return {"ansible_host": "127.0.0.1", "ansible_port": self.guests[name].ssh_port}
+
+        inventory = self.checkout / "deploy/inventory"
+        (inventory / "group_vars").mkdir(parents=True)
+        hosts = {
+            "kiosks": {"hosts": {name: {**host(name), "kiosk_site": name} for name in SUITES}},
+            "backend": {"hosts": {"server": host("server")}},
+            "collector": {"hosts": {"server": {}}},
+        }
+        variables = {
+            "ansible_user": "pi",
+            "ansible_ssh_private_key_file": str(key.path),
+            "ansible_ssh_common_args": (
+                "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+            ),
+            "backend_agent_id": AGENT_ID,
+            "backend_api_key": API_KEY,
+            "backend_port": BACKEND_PORT,
+            "backend_settings": {"PROVIDER_URL": f"http://127.0.0.1:{PROVIDER_PORT}"},
+            "kiosk_backend_url": f"http://127.0.0.1:{BACKEND_PORT}",
+            "kiosk_settings": {
+                "capture": {"driver": "virtual"},
+                "playback": {"driver": "virtual"},
+                "button": {"driver": "none"},
+                "indicator": {"driver": "none"},
+                "journal": {"alive_s": 20},
+            },
+            "monitoring_webhook_url": f"http://127.0.0.1:{WEBHOOK_PORT}/alert",
+            "monitoring_silent_minutes": 1,
+        }
+        for name, content in (("hosts", hosts), ("group_vars/all", variables)):
+            path = inventory / f"{name}.json"
+            path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+    # --- using it -------------------------------------------------------------------------------
+
+    def typed(self, command: str, timeout_s: float = _PLAYBOOK_TIMEOUT_S) -> Playbook:
+        """A command as the technician types it, in deploy/ of the checkout."""
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.checkout / "deploy",
+            env={
+                **os.environ,
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "ANSIBLE_NOCOLOR": "1",
+                "LC_ALL": "C.UTF-8",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+        )
+        with (self.directory / "typed.log").open("a", encoding="utf-8") as log:
+            log.write(f"$ {command}\n{done.stdout}\n")
+        return Playbook(done.returncode, done.stdout)
+
+    def played(self, playbook: str, *arguments: str) -> Playbook:
+        """A playbook that must succeed."""
+        run = self.typed(" ".join(("ansible-playbook", f"{playbook}.yml", *arguments)))
+        assert run.returncode == 0, run.output[-6000:]
+        return run

@@ -1,0 +1,353 @@
+"""From blank machines to a fleet that is updated, breaks, mends itself and is taken down again.
+
+The tests are one story: each needs those before it.
+"""
+
+import json
+import time
+
+import pytest
+
+from kiosk.ops.messages import entries as known_entries
+from tests.boot.asking import (
+    await_entries,
+    await_failed,
+    await_restart,
+    await_state,
+    entries,
+    is_serving,
+    main_pid,
+    release,
+    restarts,
+    shown,
+    state,
+    status,
+)
+from tests.boot.fleet import AGENT_ID, API_KEY, Fleet
+from tests.boot.releases import other_version
+from tests.machines.guests import Guest
+
+pytestmark = [pytest.mark.timeout(600)]
+
+ID = {name: each.id for name, each in known_entries()}
+REMOTE = "/var/log/journal/remote"
+# systemd's own: a unit's main process has ended.
+RESTART_LIMIT_PER_MINUTE = 12
+
+
+def _held_visit(guest: Guest) -> str:
+    """Press, be greeted, hang up; the visit's press id."""
+    guest.run("kiosk press")
+    await_state(guest, "speaking", "listening", timeout_s=20)
+    press_id = (status(guest) or {})["press_id"]
+    guest.run("kiosk end")
+    await_state(guest, "idle", timeout_s=20)
+    return str(press_id)
+
+
+def _move(kiosk: Guest, site: str) -> None:
+    kiosk.run(
+        f"sed -i --follow-symlinks 's/^site = .*/site = \"{site}\"/' /etc/kiosk/config.toml"
+        " && systemctl reload kiosk.service"
+    )
+
+
+# --- from blank machines to a visit ---------------------------------------------------------------
+
+
+def test_blank_machines_become_a_fleet(fleet: Fleet) -> None:
+    built = fleet.typed("./build-release python3 $(../.ci/python313)")
+    assert built.returncode == 0, built.output
+    fleet.played("site")
+    for kiosk in fleet.kiosks:
+        assert is_serving(kiosk)
+        assert kiosk.run("systemctl is-enabled kiosk.service").strip() == "enabled"
+        assert state(kiosk) == "idle"
+
+
+def test_a_second_run_changes_nothing(fleet: Fleet) -> None:
+    again = fleet.played("site")
+    assert {name: again.recap(name)["changed"] for name in fleet.guests} == {
+        "north": 0,
+        "south": 0,
+        "server": 0,
+    }
+
+
+def test_the_unit_as_it_runs_is_exposed_to_1_3_at_most(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        kiosk.run("systemd-analyze security --threshold=13 kiosk.service")
+
+
+def test_a_visit_leaves_one_record_with_its_stages_and_no_content(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        press_id = _held_visit(kiosk)
+        (record,) = await_entries(
+            kiosk, f"MESSAGE_ID={ID['visit_ended']}", f"PRESS_ID={press_id}", timeout_s=10
+        )
+        assert record["KIOSK_ID"] == kiosk.name
+        assert record["KIOSK_SITE"] == kiosk.name
+        assert record["_SYSTEMD_UNIT"] == "kiosk.service"
+        assert record["CONVERSATION_ID"].startswith("conv_")
+        assert float(record["KIOSK_DURATION_S"]) > 0
+        assert 0 < float(record["KIOSK_CONNECT_MS"]) < 10_000
+
+
+def test_the_catalog_explains_the_record(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        explained = kiosk.run(f"journalctl --catalog --no-pager MESSAGE_ID={ID['visit_ended']}")
+        assert "A visit ended" in explained
+
+
+def test_the_records_arrive_at_the_collector(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        await_entries(
+            fleet.server,
+            f"MESSAGE_ID={ID['visit_ended']}",
+            f"KIOSK_ID={kiosk.name}",
+            directory=REMOTE,
+            timeout_s=30,
+        )
+
+
+def test_the_collector_takes_journals_from_its_fleet_only(fleet: Fleet) -> None:
+    kiosk = fleet.kiosks[0]
+    send = (
+        "printf '__REALTIME_TIMESTAMP=1\\nMESSAGE=forged\\n\\n' | python3 -c '"
+        "import ssl, sys, urllib.request as r; c = ssl._create_unverified_context(); {own}"
+        'r.urlopen(r.Request("https://127.0.0.1:19532/upload", sys.stdin.buffer.read(), '
+        '{{"Content-Type": "application/vnd.fdo.journal"}}), context=c)\''
+    )
+    own = 'c.load_cert_chain("/etc/kiosk-journal/certificate.pem", "/etc/kiosk-journal/key.pem"); '
+    assert kiosk.try_run(send.format(own="")).returncode != 0
+    assert kiosk.try_run(send.format(own=own)).returncode == 0
+
+
+def test_no_secret_stands_in_a_journal_or_a_readable_file(fleet: Fleet) -> None:
+    for guest in fleet.guests.values():
+        assert API_KEY not in guest.run("journalctl --no-pager --output=export --all")
+        found = guest.try_run(
+            f"grep -rlsa -e {API_KEY} -e kdt_ /etc /opt /var/lib /home /usr/local --exclude=*.py"
+            " --exclude=*.pyc --exclude-dir=programs"
+        ).stdout.split()
+        # The device token of a kiosk that was given a newer one; its own directory, mode 0700.
+        assert [name for name in found if name != "/var/lib/kiosk/device-token"] == []
+
+
+# --- what happens by itself -----------------------------------------------------------------------
+
+
+def test_a_frozen_kiosk_is_killed_by_the_watchdog_and_comes_back(fleet: Fleet) -> None:
+    before = {kiosk.name: (main_pid(kiosk), restarts(kiosk)) for kiosk in fleet.kiosks}
+    for kiosk in fleet.kiosks:
+        kiosk.run(f"kill -STOP {main_pid(kiosk)}")
+    for kiosk in fleet.kiosks:
+        pid, count = before[kiosk.name]
+        await_restart(kiosk, pid, timeout_s=60)
+        await_state(kiosk, "idle", timeout_s=30)
+        assert restarts(kiosk) == count + 1
+        assert "watchdog" in kiosk.run("journalctl --no-pager -u kiosk.service").lower()
+
+
+def test_the_injected_fault_raises_an_alert(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        fleet.webhook.await_alert("service_failed", kiosk.name, timeout_s=60)
+
+
+def test_a_crash_is_over_in_ten_seconds(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        pid, count = main_pid(kiosk), restarts(kiosk)
+        kiosk.run(f"kill -SEGV {pid}")
+        await_restart(kiosk, pid, timeout_s=10)
+        await_state(kiosk, "idle", timeout_s=15)
+        assert restarts(kiosk) == count + 1
+
+
+def test_a_restart_storm_is_slow_and_never_ends_in_death(fleet: Fleet) -> None:
+    drop_in = "/run/systemd/system/kiosk.service.d/storm.conf"
+    for kiosk in fleet.kiosks:
+        kiosk.run(f"mkdir -p $(dirname {drop_in})")
+        text = "[Service]\nExecStart=\nExecStart=/bin/false\n"
+        kiosk.run(f"tee {drop_in} && systemctl daemon-reload", stdin=text)
+        kiosk.try_run("systemctl restart kiosk.service")
+    began = {kiosk.name: restarts(kiosk) for kiosk in fleet.kiosks}
+    time.sleep(60)
+    for kiosk in fleet.kiosks:
+        starts = restarts(kiosk) - began[kiosk.name]
+        assert 1 <= starts <= RESTART_LIMIT_PER_MINUTE
+        assert shown(kiosk, "ActiveState")["ActiveState"] in ("activating", "inactive")
+        kiosk.run(f"rm {drop_in} && systemctl daemon-reload")
+    for kiosk in fleet.kiosks:
+        await_state(kiosk, "idle", timeout_s=75)
+
+
+def test_a_stop_is_clean(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        kiosk.run("kiosk press")
+        await_state(kiosk, "speaking", timeout_s=20)
+        began_s = time.monotonic()
+        kiosk.run("systemctl stop kiosk.service")
+        assert time.monotonic() - began_s < 5
+        found = shown(kiosk, "Result", "ExecMainStatus", "ActiveState")
+        assert found == {"Result": "success", "ExecMainStatus": "0", "ActiveState": "inactive"}
+        kiosk.run("systemctl start kiosk.service")
+        await_state(kiosk, "idle", timeout_s=15)
+
+
+def test_a_reload_takes_settings_without_ending_the_visit(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        kiosk.run("kiosk press")
+        await_state(kiosk, "speaking", timeout_s=20)
+        pid = main_pid(kiosk)
+        kiosk.run(
+            "sed -i 's/^site = .*/site = \"moved\"/' /etc/kiosk/config.toml --follow-symlinks"
+        )
+        kiosk.run("systemctl reload kiosk.service")
+        assert state(kiosk) not in ("idle", "closing", None)
+        kiosk.run("kiosk end")
+        await_state(kiosk, "idle", timeout_s=20)
+        assert main_pid(kiosk) == pid
+        await_entries(kiosk, "KIOSK_SITE=moved", timeout_s=40)
+        _move(kiosk, kiosk.name)
+
+
+def test_a_configuration_that_cannot_be_used_is_told_and_not_tried_again(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        kiosk.run("cp /etc/kiosk/config.toml /tmp/config.toml")
+        kiosk.run("printf '[capture]\\nrate_hz = 7\\n' > /opt/kiosk/current/config.toml")
+        kiosk.try_run("systemctl restart kiosk.service")
+        await_failed(kiosk, timeout_s=10)
+        assert shown(kiosk, "ExecMainStatus", "NRestarts") == {
+            "ExecMainStatus": "78",
+            "NRestarts": "0",
+        }
+        (told,) = entries(kiosk, f"MESSAGE_ID={ID['config_invalid']}")
+        assert "capture.rate_hz" in told["MESSAGE"]
+        assert told["KIOSK_CAUSE"] == "config_invalid"
+        await_entries(kiosk, f"MESSAGE_ID={ID['down']}", timeout_s=10)
+        kiosk.run("cat /tmp/config.toml > /opt/kiosk/current/config.toml")
+        kiosk.run("systemctl restart kiosk.service")
+
+
+def test_a_missing_device_token_is_told_by_the_daemon(fleet: Fleet) -> None:
+    kept = "/etc/credstore.encrypted/kiosk.device-token"
+    for kiosk in fleet.kiosks:
+        kiosk.run(
+            f"mv {kept} /root/token && mv /var/lib/kiosk/device-token /root/ 2>/dev/null; true"
+        )
+        kiosk.try_run("systemctl restart kiosk.service")
+        (told,) = await_entries(kiosk, f"MESSAGE_ID={ID['device_token_missing']}", timeout_s=10)
+        assert "enroll" in told["MESSAGE"]
+        kiosk.run(f"mv /root/token {kept}; mv /root/device-token /var/lib/kiosk/ 2>/dev/null; true")
+        kiosk.run("systemctl restart kiosk.service")
+        await_state(kiosk, "idle", timeout_s=15)
+
+
+# --- releases -------------------------------------------------------------------------------------
+
+
+def test_a_trial_run_of_an_update_changes_nothing_and_says_what_would(fleet: Fleet) -> None:
+    other_version(fleet.checkout, "0.2.0")
+    before = {kiosk.name: kiosk.run("ls -lR /opt/kiosk | head -100") for kiosk in fleet.kiosks}
+    trial = fleet.played("update", "--check", "-e kiosk_version=0.2.0", "--limit kiosks")
+    for kiosk in fleet.kiosks:
+        assert trial.recap(kiosk.name)["changed"] > 0
+        assert kiosk.run("ls -lR /opt/kiosk | head -100") == before[kiosk.name]
+        assert release(kiosk).startswith("0.1.0-")
+
+
+def test_an_update_waits_for_the_visit_under_way(fleet: Fleet) -> None:
+    north, south = fleet.kiosks
+    north.run("kiosk press")
+    await_state(north, "speaking", timeout_s=20)
+    ending = "(sleep 12; kiosk end) >/dev/null 2>&1 &"
+    north.run(ending)
+    fleet.played("update", "-e kiosk_version=0.2.0", "--limit kiosks")
+    (last,) = entries(north, f"MESSAGE_ID={ID['visit_ended']}")[-1:]
+    assert last["KIOSK_KIND"] == "hung_up"
+    for kiosk in (north, south):
+        assert release(kiosk).startswith("0.2.0-")
+        assert (status(kiosk) or {})["version"] == "0.2.0"
+
+
+def test_a_rollback_brings_the_former_version_back(fleet: Fleet) -> None:
+    fleet.played("rollback")
+    for kiosk in fleet.kiosks:
+        assert release(kiosk).startswith("0.1.0-")
+        assert (status(kiosk) or {})["version"] == "0.1.0"
+    fleet.played("rollback")  # and again is forward
+    for kiosk in fleet.kiosks:
+        assert release(kiosk).startswith("0.2.0-")
+
+
+def test_a_broken_update_is_undone_and_goes_no_further(fleet: Fleet) -> None:
+    other_version(fleet.checkout, "0.3.0", broken=True)
+    north, south = fleet.kiosks
+    pid = main_pid(south)
+    run = fleet.typed("ansible-playbook update.yml -e kiosk_version=0.3.0 --limit kiosks")
+    assert run.returncode != 0
+    assert "this version cannot start" in run.output
+    assert "runs 0.2.0-" in run.output
+    assert release(north).startswith("0.2.0-")
+    assert is_serving(north)
+    assert main_pid(south) == pid
+    assert "0.3.0" not in south.run("ls /opt/kiosk/programs /opt/kiosk/releases")
+
+
+def test_a_setting_that_cannot_be_used_never_reaches_the_running_kiosk(fleet: Fleet) -> None:
+    north, _ = fleet.kiosks
+    pid = main_pid(north)
+    wrong = json.dumps({"kiosk_site": "north", "kiosk_language": "xx"})
+    extra = json.dumps({**json.loads(wrong), "kiosk_own_settings": {"kiosk": {"nmae": "north"}}})
+    run = fleet.typed(f"ansible-playbook site.yml --limit north,server -e '{extra}'")
+    assert run.returncode != 0
+    assert "kiosk.nmae" in run.output
+    assert main_pid(north) == pid
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+def test_a_revoked_kiosk_shows_as_such_and_is_let_in_again(fleet: Fleet) -> None:
+    north, _ = fleet.kiosks
+    fleet.server.run("kiosk-backend revoke north")
+    examined = fleet.typed("ansible-playbook doctor.yml --limit north")
+    assert examined.returncode != 0
+    assert "lease" in examined.output
+    assert "enroll" in examined.output
+    fleet.played(
+        "site", "--limit north,server", "-e kiosk_enroll_again=true", "-e kiosk_version=0.2.0"
+    )
+    await_state(north, "idle", timeout_s=15)
+    fleet.played("doctor", "--limit north")
+    _held_visit(north)
+
+
+# --- silence, and the end -------------------------------------------------------------------------
+
+
+def test_a_kiosk_that_falls_silent_is_missed(fleet: Fleet) -> None:
+    south = fleet.kiosks[1]
+    south.run("systemctl stop systemd-journal-upload.service")
+    fleet.webhook.await_alert("silent", "south", timeout_s=120)
+    south.run("systemctl start systemd-journal-upload.service")
+
+
+def test_no_visitors_word_and_no_secret_is_in_an_alert(fleet: Fleet) -> None:
+    told = json.dumps(fleet.webhook.alerts)
+    assert API_KEY not in told
+    assert AGENT_ID not in told
+
+
+def test_uninstalling_leaves_nothing(fleet: Fleet) -> None:
+    fleet.played("uninstall", "-e really=yes")
+    for guest in fleet.guests.values():
+        found = guest.run(
+            "find / -xdev -iname '*kiosk*' -not -path '/proc/*' -not -path '/sys/*'"
+            " -not -path '/home/pi/.ansible/*' -not -path '/var/log/*'"
+        ).split()
+        assert found == []
+        assert guest.try_run("getent passwd kiosk kiosk-backend").stdout == ""
+        assert guest.try_run("getent group kiosk kiosk-backend").stdout == ""
+        assert guest.run("systemctl --failed --no-legend").strip() == ""
+        assert guest.try_run("systemctl cat kiosk.service").returncode != 0

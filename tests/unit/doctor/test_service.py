@@ -1,0 +1,156 @@
+"""What is said of the daemon, and of who may not ask it; and the kiosk's own voice."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from kiosk import __version__
+from kiosk.config import Settings
+from kiosk.devices.ports import ButtonEdge
+from kiosk.devices.virtual import VirtualButton
+from kiosk.doctor import service, voice
+from kiosk.doctor.findings import Finding, Result
+from kiosk.doctor.standing import Standing
+from kiosk.doctor.subject import Service, Subject, in_use
+from kiosk.visit.fitness import Cause
+from kiosk.visit.timeline import Moment, What
+from tests.unit.doctor.subjects import is_good_form, settings, subject
+from tests.virtual_kiosk import tones_for_sentences
+
+STATUS: dict[str, object] = {
+    "state": "idle",
+    "unfit": None,
+    "visits": 4,
+    "uptime_s": 3720,
+    "ready": True,
+    "version": __version__,
+    "last_ending": "hung_up",
+}
+
+
+def look(of: Service) -> Finding:
+    [found] = service.look(Subject(settings(), None, of))
+    assert is_good_form(found)
+    return found
+
+
+def test_a_kiosk_that_is_fit_passes_with_how_it_is() -> None:
+    found = look(Service(STATUS))
+    assert found.result is Result.PASS
+    assert found.value == "fit, idle, 4 visits, up 1 h 2 min, the last visit ended: hung_up"
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_every_reason_for_holding_no_visit_has_its_next_step(cause: Cause) -> None:
+    found = look(Service({**STATUS, "unfit": cause.value}))
+    assert found.result is (Result.WARN if cause is Cause.PAUSED else Result.FAIL)
+    assert cause.value in found.value
+    assert found.next_step == service._STEPS[cause]
+
+
+def test_a_kiosk_that_is_not_ready_yet_is_asked_again() -> None:
+    assert look(Service({**STATUS, "ready": False})).result is Result.WARN
+
+
+def test_a_service_that_does_not_run_fails_with_its_state() -> None:
+    unit = {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code"}
+    found = look(Service(unit=unit))
+    assert found.result is Result.FAIL
+    assert "failed (failed, exit-code)" in found.value
+
+
+def test_without_a_service_a_kiosk_that_does_not_run_is_a_warning() -> None:
+    assert look(Service()).result is Result.WARN
+
+
+def asked(path: Path) -> Service:
+    its: Settings = settings(control={"socket": path})
+    return in_use(its).service
+
+
+def test_a_socket_that_is_not_there_or_was_left_behind_is_nobody(tmp_path: Path) -> None:
+    assert not asked(tmp_path / "none").holds_devices
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / "left"))
+    left.close()
+    assert not asked(tmp_path / "left").holds_devices
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may ask everybody")
+def test_a_socket_that_this_user_may_not_use_may_be_a_kiosk(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "other"))
+        other.listen()
+        (tmp_path / "other").chmod(0)
+        found = asked(tmp_path / "other")
+    assert found.holds_devices
+    assert look(found).result is Result.SKIP
+
+
+# --- what the kiosk tells of itself -------------------------------------------------------------
+
+
+def test_a_kiosk_tells_of_its_cards_and_its_last_visit() -> None:
+    standing, button = Standing("lobby"), VirtualButton(lambda _: None)
+    told = standing.status(button, ready=False)
+    assert (told["kiosk"], told["version"], told["ready"]) == ("lobby", __version__, False)
+    assert told["microphone_open"] is None
+    opened = {"device": "microphone", "detail": "48000 Hz"}
+    standing.observe(Moment(What.DEVICE_OPENED, 0.0, opened))
+    standing.observe(Moment(What.DEVICE_LOST, 1.0, {"device": "speaker", "detail": "gone"}))
+    standing.observe(Moment(What.VISIT_ENDED, 2.0, {"kind": "no_answer"}))
+    told = standing.status(button, ready=True)
+    assert (told["microphone_open"], told["microphone"]) == (True, "48000 Hz")
+    assert (told["speaker_open"], told["speaker"]) == (False, "gone")
+    assert told["last_ending"] == "no_answer"
+
+
+def test_a_button_tells_how_long_it_has_been_down() -> None:
+    standing = Standing("lobby")
+    button = VirtualButton(standing.on_button, held=True)
+    assert standing.status(button, ready=True)["button_down_s"] is None
+    button.press()
+    assert standing.status(button, ready=True)["button_down_s"] == pytest.approx(0, abs=0.1)
+    button.release()
+    assert standing.status(button, ready=True)["button_down_s"] is None
+    button.pressed = True  # since before the kiosk was started: there was no edge
+    standing.on_button(ButtonEdge(False, 0.0))
+    assert standing.status(button, ready=True)["button_down_s"] == pytest.approx(0, abs=0.1)
+
+
+# --- the voice ----------------------------------------------------------------------------------
+
+
+def speaks(monkeypatch: pytest.MonkeyPatch, of: Subject, path: Path | None) -> Finding:
+    if path is not None:
+        monkeypatch.setenv("PATH", str(path))
+    [found] = voice.look(of)
+    assert is_good_form(found)
+    return found
+
+
+def test_without_espeak_and_recordings_the_kiosk_is_mute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = speaks(monkeypatch, subject(), tmp_path)
+    assert found.result is Result.FAIL
+    assert "apt install espeak-ng" in str(found.next_step)
+
+
+def test_recordings_of_every_sentence_are_enough_for_visitors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = tones_for_sentences(tmp_path)
+    found = speaks(monkeypatch, subject(visit={"messages_dir": messages}), tmp_path)
+    assert found.result is Result.WARN
+    (messages / "goodbye.wav").unlink()
+    found = speaks(monkeypatch, subject(visit={"messages_dir": messages}), tmp_path)
+    assert found.result is Result.FAIL
+
+
+def test_a_voice_that_espeak_does_not_have_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert speaks(monkeypatch, subject(), None).result is Result.PASS
+    found = speaks(monkeypatch, subject(visit={"voice": "xx-nobody"}), None)
+    assert found.result is Result.FAIL

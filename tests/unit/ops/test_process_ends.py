@@ -1,0 +1,113 @@
+"""A process that ends with a failure leaves one journal entry with its id and its cause."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kiosk.cli import main
+from kiosk.faults import FAULTS
+from kiosk.ops import journal
+from kiosk.ops.journal import Journal
+
+
+class Journald:
+    """What the journal's daemon gets of a process whose stderr it holds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entries: list[dict[str, str]] = []
+        self._monkeypatch = monkeypatch
+        monkeypatch.setattr("systemd.journal.sendv", self._sendv)
+
+    def hold_stderr(self) -> None:
+        status = os.fstat(sys.stderr.fileno())
+        self._monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+
+    def _sendv(self, *fields: bytes) -> None:
+        self.entries.append(dict(field.decode().split("=", 1) for field in fields))
+
+
+@pytest.fixture
+def journald(monkeypatch: pytest.MonkeyPatch) -> Iterator[Journald]:
+    monkeypatch.setattr(journal, "_process", {})
+    for name in list(os.environ):
+        if name.startswith("KIOSK_") or name in ("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"):
+            monkeypatch.delenv(name)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield Journald(monkeypatch)
+    root.handlers, root.level = handlers, level
+
+
+VIRTUAL = """
+[button]
+driver = "none"
+[indicator]
+driver = "none"
+[capture]
+driver = "virtual"
+[playback]
+driver = "virtual"
+"""
+
+
+def run(journald: Journald, tmp_path: Path, toml: str) -> int:
+    """`kiosk run` under journald, in this process; its exit code."""
+    journald.hold_stderr()
+    config = tmp_path / "config.toml"
+    config.write_text(toml, encoding="utf-8")
+    return main(["run", "--config", str(config)])
+
+
+def test_a_bad_configuration_is_told_with_key_and_line(
+    journald: Journald, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(journald, tmp_path, "[visit]\nmax_s = 0\n") == 78
+    [entry] = journald.entries
+    assert entry["MESSAGE_ID"] == FAULTS["config_invalid"].id
+    assert (entry["KIOSK_CAUSE"], entry["PRIORITY"]) == ("config_invalid", "3")
+    assert "line 2: visit.max_s" in entry["MESSAGE"]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_missing_device_token_is_told_with_the_way_to_one(
+    journald: Journald, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "credentials").mkdir()  # the service has others
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    toml = f'{VIRTUAL}[control]\nsocket = "{tmp_path}/s"\n[kiosk]\nname = "lobby"\n'
+    assert run(journald, tmp_path, toml) == 78
+    entry = journald.entries[-1]
+    assert entry["MESSAGE_ID"] == FAULTS["device_token_missing"].id
+    assert (entry["KIOSK_CAUSE"], entry["KIOSK_ID"]) == ("device_token_missing", "lobby")
+    assert "/etc/credstore.encrypted/kiosk.device-token" in entry["MESSAGE"]
+    assert "kiosk backend enroll" in entry["MESSAGE"]
+
+
+def test_a_bug_is_told_with_its_place(
+    journald: Journald, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncio.run", lambda _: 1 / 0)
+    monkeypatch.setattr("kiosk.daemon._run_until_signalled", lambda _: None)
+    assert run(journald, tmp_path, VIRTUAL) == 1
+    entry = journald.entries[-1]
+    assert entry["MESSAGE_ID"] == FAULTS["unexpected_error"].id
+    assert "ZeroDivisionError" in entry["MESSAGE"]
+
+
+def test_every_entry_of_a_kiosk_names_it(journald: Journald) -> None:
+    journald.hold_stderr()
+    journal.setup("info")
+    book = Journal("lobby", "north", "1.2.3")
+    book.remember("PRESS_ID", "p1")
+    logging.getLogger("kiosk.link").warning("the backend does not answer")
+    book.remember("PRESS_ID", None)
+    book.rename("shop", "south")
+    logging.getLogger("kiosk.link").warning("still not")
+    assert [
+        (entry["KIOSK_ID"], entry["KIOSK_SITE"], entry.get("PRESS_ID"))
+        for entry in journald.entries
+    ] == [("lobby", "north", "p1"), ("shop", "south", None)]
