@@ -2,6 +2,8 @@
 # make test   set up what is missing and run the tests
 # make bench  set up what is missing and measure everything, beside the official client
 # make boot-test  boot three Debian systems, set them up by the playbooks, break them; as root
+# make install    make this machine a kiosk: the playbooks against itself; asks what it needs
+# make vm-test    set up a virtual machine by the playbooks, with sound cards and a header; as root
 # make control    fill .venv-deploy with Ansible, for the playbooks in deploy/
 # The set-up installs Debian packages (with sudo when not root, saying so) and fills .venv from the
 # hashed lock; done once, it costs nothing.
@@ -16,6 +18,8 @@ PACKAGES := espeak-ng libasound2-dev libsystemd-dev pkg-config gcc swig python3-
 RIG_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
 # Whole Debian systems, for the tests that boot some.
 BOOT_PACKAGES := systemd-container mmdebstrap openssh-client
+# A virtual machine with a disk of its own.
+VM_PACKAGES := qemu-system-x86 qemu-utils e2fsprogs espeak-ng
 RIG_KEEPS := KEEP=pipewire-pulse KEEP=pipewire-alsa KEEP=pipewire-audio
 
 # lgpio builds from source only when told that it stands alone.
@@ -25,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-313 lint slow bench lock venv packages rig-packages bench-packages
-.PHONY: bench-backend javascript-client postgresql clean boot-test boot-packages control
+.PHONY: bench-backend javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control install
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -43,12 +47,20 @@ slow: venv rig-packages postgresql
 	$(BIN)/pytest -m slow $(MACHINES)
 
 # Tests that boot machines of their own, as root.
-MACHINES := --ignore tests/boot
+MACHINES := --ignore tests/boot --ignore tests/vm
 
 boot-test: venv boot-packages
 	$(BIN)/pytest -x tests/boot
 
+# Emulated, so slow. VM_ARGS='-m slow' cuts the power a hundred times.
+VM_ARGS ?= -m "not slow"
+vm-test: venv boot-packages vm-packages
+	$(BIN)/pytest -x -s tests/vm $(VM_ARGS)
+
 control: $(VENV)-deploy/.filled
+
+install: packages control
+	@deploy/install
 
 # One table, and bench.json; in under a quarter of an hour. BENCH_ARGS='--only PATTERN' takes a part.
 bench: venv rig-packages bench-packages $(VENV)/.filled-bench
@@ -68,8 +80,14 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	shellcheck .ci/run .ci/debian-packages .ci/verify-units .ci/python313 .ci/postgresql
+	shellcheck .ci/run .ci/debian-packages .ci/verify-units .ci/python313 .ci/postgresql \
+		deploy/build-release deploy/install
 	.ci/verify-units
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline --quiet deploy
+	cd deploy && for book in *.yml; do \
+		../$(BIN)/ansible-playbook --syntax-check --inventory inventory.example "$$book" >/dev/null \
+			|| exit 1; \
+	done
 
 # After a change of dependencies in pyproject.toml. Hashes, no addresses.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -91,6 +109,9 @@ rig-packages:
 
 boot-packages:
 	@.ci/debian-packages $(BOOT_PACKAGES)
+
+vm-packages:
+	@.ci/debian-packages $(VM_PACKAGES)
 
 # The backend's other database, for its tests.
 postgresql:

@@ -6,6 +6,7 @@ the local agent, whoever is told of alerts by a webhook of ours; both run here, 
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,8 +25,14 @@ API_KEY = "sk_boot_test_0123456789"
 AGENT_ID = "agent_boot"
 BACKEND_PORT, PROVIDER_PORT, WEBHOOK_PORT, AGENT_PORT = 18471, 18472, 18473, 18472
 SUITES = {"north": "bookworm", "south": "trixie"}
+WITHOUT_HARDWARE = {
+    "capture": {"driver": "virtual"},
+    "playback": {"driver": "virtual"},
+    "button": {"driver": "none"},
+    "indicator": {"driver": "none"},
+}
 
-_PLAYBOOK_TIMEOUT_S = 600
+_TYPED_TIMEOUT_S = 600
 
 
 class Webhook:
@@ -59,6 +66,18 @@ class Webhook:
         self._server.server_close()
 
 
+def copy_checkout(target: Path) -> None:
+    """This project as `git clone` would give it, with what is not committed yet."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
 @dataclass
 class Playbook:
     """What a run of ansible-playbook came to."""
@@ -89,6 +108,7 @@ class Fleet:
     directory: Path
     guests: dict[str, Guest] = field(default_factory=dict)
     webhook: Webhook = field(default_factory=Webhook)
+    commands: set[str] = field(default_factory=set)  # typed so far, here or on a machine
     _agent: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -106,15 +126,18 @@ class Fleet:
     # --- making it ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        key = Key.made_in(self.directory)
-        for number, (name, suite) in enumerate([*SUITES.items(), ("server", "trixie")]):
-            guest = Guest(name, tree(suite), self.directory / name, 18401 + number)
-            guest.prepare(key.public)
-            guest.boot()
-            self.guests[name] = guest
-        self._copy_checkout()
-        self._write_inventory(key)
+        self._key = Key.made_in(self.directory)
+        for number, (name, suite) in enumerate({**SUITES, "server": "trixie"}.items()):
+            self.guests[name] = self.booted(name, suite, 18401 + number)
+        copy_checkout(self.checkout)
+        self._find_python313()
         self.start_agent()
+
+    def booted(self, name: str, suite: str, ssh_port: int) -> Guest:
+        guest = Guest(name, tree(suite), self.directory / name, ssh_port)
+        guest.prepare(self._key.public)
+        guest.boot()
+        return guest
 
     def stop(self) -> None:
         self.stop_agent()
@@ -142,23 +165,23 @@ class Fleet:
             self._agent.communicate(timeout=10)
             self._agent = None
 
-    def _copy_checkout(self) -> None:
-        listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT, check=True, capture_output=True, text=True,
-        ).stdout.splitlines()  # fmt: skip
-        for name in listed:
-            if (ROOT / name).is_file():
-                target = self.checkout / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, target)
+    def _find_python313(self) -> None:
+        """The control machine has it under its own name."""
+        found = subprocess.run(
+            [ROOT / ".ci/python313"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        (self.directory / "bin").mkdir()
+        (self.directory / "bin/python3.13").symlink_to(found)
 
-    def _write_inventory(self, key: Key) -> None:
+    def write_inventory(self) -> None:
+        """What the technician makes of the example."""
+
         def host(name: str) -> dict[str, object]:
             return {"ansible_host": "127.0.0.1", "ansible_port": self.guests[name].ssh_port}
 
         inventory = self.checkout / "deploy/inventory"
-        (inventory / "group_vars").mkdir(parents=True)
+        for example in ("hosts.yml", "group_vars/all.yml"):
+            (inventory / example).unlink()
         hosts = {
             "kiosks": {"hosts": {name: {**host(name), "kiosk_site": name} for name in SUITES}},
             "backend": {"hosts": {"server": host("server")}},
@@ -166,7 +189,7 @@ class Fleet:
         }
         variables = {
             "ansible_user": "pi",
-            "ansible_ssh_private_key_file": str(key.path),
+            "ansible_ssh_private_key_file": str(self._key.path),
             "ansible_ssh_common_args": (
                 "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
             ),
@@ -175,13 +198,7 @@ class Fleet:
             "backend_port": BACKEND_PORT,
             "backend_settings": {"PROVIDER_URL": f"http://127.0.0.1:{PROVIDER_PORT}"},
             "kiosk_backend_url": f"http://127.0.0.1:{BACKEND_PORT}",
-            "kiosk_settings": {
-                "capture": {"driver": "virtual"},
-                "playback": {"driver": "virtual"},
-                "button": {"driver": "none"},
-                "indicator": {"driver": "none"},
-                "journal": {"alive_s": 20},
-            },
+            "kiosk_settings": {**WITHOUT_HARDWARE, "journal": {"alive_s": 20}},
             "monitoring_webhook_url": f"http://127.0.0.1:{WEBHOOK_PORT}/alert",
             "monitoring_silent_minutes": 1,
         }
@@ -191,29 +208,34 @@ class Fleet:
 
     # --- using it -------------------------------------------------------------------------------
 
-    def typed(self, command: str, timeout_s: float = _PLAYBOOK_TIMEOUT_S) -> Playbook:
+    def typed(self, command: str, *, directory: str = "deploy") -> Playbook:
         """A command as the technician types it, in deploy/ of the checkout."""
+        self.commands.update(command.splitlines())
+        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
+        own = f"{self.checkout}/.venv-deploy/bin:{self.directory}/bin"
+        environment["PATH"] = f"{own}:{os.environ['PATH']}"
         done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=self.checkout / "deploy",
-            env={
-                **os.environ,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "ANSIBLE_NOCOLOR": "1",
-                "LC_ALL": "C.UTF-8",
-            },
+            ["bash", "-e", "-c", command],
+            cwd=self.checkout / directory,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=timeout_s,
+            timeout=_TYPED_TIMEOUT_S,
         )
         with (self.directory / "typed.log").open("a", encoding="utf-8") as log:
             log.write(f"$ {command}\n{done.stdout}\n")
         return Playbook(done.returncode, done.stdout)
 
-    def played(self, playbook: str, *arguments: str) -> Playbook:
+    def played(self, command: str) -> Playbook:
         """A playbook that must succeed."""
-        run = self.typed(" ".join(("ansible-playbook", f"{playbook}.yml", *arguments)))
+        run = self.typed(command)
         assert run.returncode == 0, run.output[-6000:]
         return run
+
+    def typed_on(self, guest: Guest, command: str, *, stdin: str = "") -> str:
+        """A command as the technician types it, logged in at a machine; what it says."""
+        self.commands.add(command)
+        line = f"su - pi -c {shlex.quote(command)}"
+        return guest.run(line, stdin=stdin, timeout_s=_TYPED_TIMEOUT_S)

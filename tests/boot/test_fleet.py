@@ -23,13 +23,25 @@ from tests.boot.asking import (
     state,
     status,
 )
-from tests.boot.fleet import AGENT_ID, API_KEY, Fleet
+from tests.boot.fleet import (
+    AGENT_ID,
+    API_KEY,
+    BACKEND_PORT,
+    WITHOUT_HARDWARE,
+    Fleet,
+    copy_checkout,
+)
+from tests.boot.pages import RUN_ELSEWHERE, commands_of
 from tests.boot.releases import other_version
 from tests.machines.guests import Guest
 
 pytestmark = [pytest.mark.timeout(600)]
 
 ID = {name: each.id for name, each in known_entries()}
+CONTROL = """make control
+. .venv-deploy/bin/activate
+cd deploy
+cp -r inventory.example inventory"""
 REMOTE = "/var/log/journal/remote"
 # systemd's own: a unit's main process has ended.
 RESTART_LIMIT_PER_MINUTE = 12
@@ -56,9 +68,12 @@ def _move(kiosk: Guest, site: str) -> None:
 
 
 def test_blank_machines_become_a_fleet(fleet: Fleet) -> None:
-    built = fleet.typed("./build-release python3 $(../.ci/python313)")
+    prepared = fleet.typed(CONTROL, directory=".")
+    assert prepared.returncode == 0, prepared.output
+    fleet.write_inventory()
+    built = fleet.typed("./build-release python3.11 python3.13")
     assert built.returncode == 0, built.output
-    fleet.played("site")
+    fleet.played("ansible-playbook site.yml")
     for kiosk in fleet.kiosks:
         assert is_serving(kiosk)
         assert kiosk.run("systemctl is-enabled kiosk.service").strip() == "enabled"
@@ -66,7 +81,7 @@ def test_blank_machines_become_a_fleet(fleet: Fleet) -> None:
 
 
 def test_a_second_run_changes_nothing(fleet: Fleet) -> None:
-    again = fleet.played("site")
+    again = fleet.played("ansible-playbook site.yml")
     assert {name: again.recap(name)["changed"] for name in fleet.guests} == {
         "north": 0,
         "south": 0,
@@ -132,6 +147,28 @@ def test_no_secret_stands_in_a_journal_or_a_readable_file(fleet: Fleet) -> None:
         ).stdout.split()
         # The device token of a kiosk that was given a newer one; its own directory, mode 0700.
         assert [name for name in found if name != "/var/lib/kiosk/device-token"] == []
+
+
+def test_what_the_page_says_of_reading_works(fleet: Fleet) -> None:
+    north, server = fleet.kiosks[0], fleet.server
+    assert "idle" in fleet.typed_on(north, "sudo kiosk status")
+    assert "hung_up" in fleet.typed_on(north, "sudo kiosk logs visits")
+    fleet.typed_on(north, "sudo kiosk logs faults")
+    fleet.typed_on(north, "sudo journalctl --catalog -t kiosk -n 20")
+    assert " fail" in fleet.typed_on(north, "sudo kiosk doctor")
+    told = fleet.typed_on(server, "sudo kiosk logs visits --remote")
+    assert "north" in told
+    assert "south" in told
+    fleet.typed_on(server, "sudo kiosk logs faults --remote --kiosk north")
+    fleet.typed_on(server, "sudo kiosk-watch --test-alert")
+    assert [alert["cause"] for alert in fleet.webhook.alerts][-1:] == ["test"]
+    fleet.played("ansible-playbook doctor.yml")
+    would = fleet.played("ansible-playbook site.yml --check")
+    assert {name: would.recap(name)["changed"] for name in fleet.guests} == {
+        "north": 0,
+        "south": 0,
+        "server": 0,
+    }
 
 
 # --- what happens by itself -----------------------------------------------------------------------
@@ -249,7 +286,7 @@ def test_a_missing_device_token_is_told_by_the_daemon(fleet: Fleet) -> None:
 def test_a_trial_run_of_an_update_changes_nothing_and_says_what_would(fleet: Fleet) -> None:
     other_version(fleet.checkout, "0.2.0")
     before = {kiosk.name: kiosk.run("ls -lR /opt/kiosk | head -100") for kiosk in fleet.kiosks}
-    trial = fleet.played("update", "--check", "-e kiosk_version=0.2.0", "--limit kiosks")
+    trial = fleet.played("ansible-playbook update.yml -e kiosk_version=0.2.0 --check")
     for kiosk in fleet.kiosks:
         assert trial.recap(kiosk.name)["changed"] > 0
         assert kiosk.run("ls -lR /opt/kiosk | head -100") == before[kiosk.name]
@@ -262,7 +299,7 @@ def test_an_update_waits_for_the_visit_under_way(fleet: Fleet) -> None:
     await_state(north, "speaking", timeout_s=20)
     ending = "(sleep 12; kiosk end) >/dev/null 2>&1 &"
     north.run(ending)
-    fleet.played("update", "-e kiosk_version=0.2.0", "--limit kiosks")
+    fleet.played("ansible-playbook update.yml -e kiosk_version=0.2.0")
     (last,) = entries(north, f"MESSAGE_ID={ID['visit_ended']}")[-1:]
     assert last["KIOSK_KIND"] == "hung_up"
     for kiosk in (north, south):
@@ -271,11 +308,11 @@ def test_an_update_waits_for_the_visit_under_way(fleet: Fleet) -> None:
 
 
 def test_a_rollback_brings_the_former_version_back(fleet: Fleet) -> None:
-    fleet.played("rollback")
+    fleet.played("ansible-playbook rollback.yml")
     for kiosk in fleet.kiosks:
         assert release(kiosk).startswith("0.1.0-")
         assert (status(kiosk) or {})["version"] == "0.1.0"
-    fleet.played("rollback")  # and again is forward
+    fleet.played("ansible-playbook rollback.yml")  # and again is forward
     for kiosk in fleet.kiosks:
         assert release(kiosk).startswith("0.2.0-")
 
@@ -284,7 +321,7 @@ def test_a_broken_update_is_undone_and_goes_no_further(fleet: Fleet) -> None:
     other_version(fleet.checkout, "0.3.0", broken=True)
     north, south = fleet.kiosks
     pid = main_pid(south)
-    run = fleet.typed("ansible-playbook update.yml -e kiosk_version=0.3.0 --limit kiosks")
+    run = fleet.typed("ansible-playbook update.yml -e kiosk_version=0.3.0")
     assert run.returncode != 0
     assert "this version cannot start" in run.output
     assert "runs 0.2.0-" in run.output
@@ -310,17 +347,35 @@ def test_a_setting_that_cannot_be_used_never_reaches_the_running_kiosk(fleet: Fl
 
 def test_a_revoked_kiosk_shows_as_such_and_is_let_in_again(fleet: Fleet) -> None:
     north, _ = fleet.kiosks
-    fleet.server.run("kiosk-backend revoke north")
+    fleet.typed_on(fleet.server, "sudo kiosk-backend revoke north")
     examined = fleet.typed("ansible-playbook doctor.yml --limit north")
     assert examined.returncode != 0
     assert "lease" in examined.output
     assert "enroll" in examined.output
-    fleet.played(
-        "site", "--limit north,server", "-e kiosk_enroll_again=true", "-e kiosk_version=0.2.0"
-    )
+    fleet.played("ansible-playbook site.yml --limit north,server -e kiosk_enroll_again=true")
     await_state(north, "idle", timeout_s=15)
-    fleet.played("doctor", "--limit north")
+    fleet.played("ansible-playbook doctor.yml --limit north")
     _held_visit(north)
+
+
+# --- one Pi by itself -----------------------------------------------------------------------------
+
+
+def test_one_pi_sets_itself_up_with_one_command(fleet: Fleet) -> None:
+    alone = fleet.guests["alone"] = fleet.booted("alone", "bookworm", 18404)
+    alone.run("apt-get update -qq && apt-get install -qq -y --no-install-recommends make")
+    copy_checkout(alone.file("/home/pi/voice-kiosk"))
+    settings = json.dumps(WITHOUT_HARDWARE)
+    alone.run("tee -a /home/pi/.profile", stdin=f"export KIOSK_SETTINGS='{settings}'\n")
+    alone.run("echo 'cd voice-kiosk' >> /home/pi/.profile && chown -R pi: /home/pi")
+    code = fleet.server.run("kiosk-backend enroll alone --code").splitlines()[-1]
+    answers = ("alone", "default", f"http://127.0.0.1:{BACKEND_PORT}", code)
+    first = fleet.typed_on(alone, "make install", stdin="\n".join(answers) + "\n")
+    assert "failed=0" in first
+    assert code not in first
+    _held_visit(alone)
+    again = fleet.typed_on(alone, "make install")  # asks nothing
+    assert "changed=0" in again.splitlines()[-2] + again.splitlines()[-1]
 
 
 # --- silence, and the end -------------------------------------------------------------------------
@@ -340,8 +395,8 @@ def test_no_visitors_word_and_no_secret_is_in_an_alert(fleet: Fleet) -> None:
 
 
 def test_uninstalling_leaves_nothing(fleet: Fleet) -> None:
-    fleet.played("uninstall", "-e really=yes")
-    for guest in fleet.guests.values():
+    fleet.played("ansible-playbook uninstall.yml -e really=yes")
+    for guest in (*fleet.kiosks, fleet.server):
         found = guest.run(
             "find / -xdev -iname '*kiosk*' -not -path '/proc/*' -not -path '/sys/*'"
             " -not -path '/home/pi/.ansible/*' -not -path '/var/log/*'"
@@ -351,3 +406,8 @@ def test_uninstalling_leaves_nothing(fleet: Fleet) -> None:
         assert guest.try_run("getent group kiosk kiosk-backend").stdout == ""
         assert guest.run("systemctl --failed --no-legend").strip() == ""
         assert guest.try_run("systemctl cat kiosk.service").returncode != 0
+
+
+def test_every_command_of_the_pages_was_run(fleet: Fleet) -> None:
+    for page in ("README.md", "deploy/README.md"):
+        assert commands_of(fleet.checkout / page) - fleet.commands - RUN_ELSEWHERE == set(), page
