@@ -20,6 +20,8 @@ RIG_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
 BOOT_PACKAGES := systemd-container mmdebstrap openssh-client
 # A virtual machine with a disk of its own.
 VM_PACKAGES := qemu-system-x86 qemu-utils e2fsprogs espeak-ng
+CROSS_PACKAGES := gcc-aarch64-linux-gnu mmdebstrap pkg-config swig
+EMULATION_PACKAGES := qemu-user-static binfmt-support arch-test
 RIG_KEEPS := KEEP=pipewire-pulse KEEP=pipewire-alsa KEEP=pipewire-audio
 
 # lgpio builds from source only when told that it stands alone.
@@ -29,11 +31,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-313 lint slow bench lock venv packages rig-packages bench-packages
-.PHONY: bench-backend javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control install
+.PHONY: bench-backend javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
+.PHONY: install arm64 arm64-test
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
-	@echo "make lint, make test-313, make slow, make bench-backend, make lock, make clean"
+	@echo "make lint, make test-313, make slow, make bench-backend, make arm64-test, make lock, make clean"
 
 demo: venv
 	$(BIN)/kiosk demo
@@ -56,6 +59,16 @@ boot-test: venv boot-packages
 VM_ARGS ?= -m "not slow"
 vm-test: venv boot-packages vm-packages
 	$(BIN)/pytest -x -s tests/vm $(VM_ARGS)
+
+# The same release for Raspberry Pis, cross-compiled where a library publishes no wheel.
+arm64: venv
+	@.ci/debian-packages $(CROSS_PACKAGES)
+	deploy/build-release --arch aarch64
+
+# Installs and imports it in an emulated Debian 12, as root: ten minutes.
+arm64-test: arm64
+	@.ci/debian-packages $(EMULATION_PACKAGES)
+	$(BIN)/python -m tests.arm64_install dist/voice-kiosk-*-cp311-aarch64.tar
 
 control: $(VENV)-deploy/.filled
 
@@ -81,7 +94,8 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	shellcheck .ci/run .ci/debian-packages .ci/verify-units .ci/python313 .ci/postgresql \
-		deploy/build-release deploy/install
+		deploy/build-release deploy/install deploy/backend/make-secrets
+	$(BIN)/mypy --strict deploy/foreign_wheels.py
 	.ci/verify-units
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline --quiet deploy
 	cd deploy && for book in *.yml; do \

@@ -218,9 +218,11 @@ def headers(target: Target) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent) as name:
         part, packed = Path(name) / "tree", Path(name) / "tree.tar"
         part.mkdir()
+        mode = "root" if os.geteuid() == 0 else "chrootless"  # nothing of it is run
         make = [
-            "mmdebstrap", "--quiet", "--variant=extract", f"--architecture={DEBIAN}",
-            f"--include={','.join(packages)}", target.suite, str(packed),
+            "mmdebstrap", "--quiet", "--variant=extract", f"--mode={mode}",
+            f"--architecture={DEBIAN}", f"--include={','.join(packages)}",
+            target.suite, str(packed),
         ]  # fmt: skip
         unpack = ["tar", "--extract", "--exclude=./dev", f"--file={packed}", f"--directory={part}"]
         for command in (make, [*unpack, "--no-same-owner"]):
@@ -257,11 +259,6 @@ def describe(target: Target, tree: Path, directory: Path) -> dict[str, str]:
 
 
 def compile_wheels(wanted: list[Pin], tool: Pin, target: Target, directory: Path) -> None:
-    lacking = sorted(package for name, package in TOOLS.items() if shutil.which(name) is None)
-    if lacking:
-        raise BuildError(
-            f"this needs Debian's {', '.join(lacking)}: apt-get install {' '.join(lacking)}"
-        )
     tree = headers(target)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -285,6 +282,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             fetch(chosen.lock, target, Path(name))
         return
+    lacking = sorted(package for name, package in TOOLS.items() if shutil.which(name) is None)
+    if lacking:
+        raise BuildError(f"not installed here: apt-get install {' '.join(lacking)}")
     # Compiled twice, a library would have two hashes.
     there = {
         path.name.partition("-")[0].replace("_", "-") for path in chosen.directory.glob("*.whl")

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     store_transcripts: bool = False
     visit_days: int = Field(default=400, ge=35, le=36500)
     transcript_days: int = Field(default=30, ge=1, le=3650)
+    backup_dir: Path | None = None
+    backup_keep: int = Field(default=14, ge=1, le=10000)
+    backup_role: str = Field(default="", pattern=r"^[a-z_][a-z0-9_]{0,62}$|^$")
 
     @field_validator("database")
     @classmethod

@@ -20,6 +20,8 @@ from kiosk.doctor.subject import Subject
 _CHECK = "permissions"
 _SERVICE_USER = "kiosk"
 _READ, _WRITE, _ENTER = 4, 2, 1
+# How a group looks from within a user namespace that has no name for it (PrivateUsers=).
+_UNMAPPED = 65534
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,15 @@ def look(subject: Subject, dev: Path = Path("/dev")) -> Iterator[Finding]:
 
 def whose(subject: Subject) -> Who:
     """The user that matters."""
+    unit = subject.service.unit
     if subject.service.status is not None:
         if (told := _told(subject.service.status)) is not None:
+            if _UNMAPPED in told.gids:
+                # It is in groups that it cannot name: they are the user's and the unit's.
+                with contextlib.suppress(KeyError):
+                    return _named(told.name, unit.get("SupplementaryGroups", ""))
             return told
-    elif (unit := subject.service.unit) or os.getuid() == 0:
+    elif unit or os.getuid() == 0:
         # Without such a user root runs the kiosk itself.
         with contextlib.suppress(KeyError):
             return _named(unit.get("User") or _SERVICE_USER, unit.get("SupplementaryGroups", ""))

@@ -342,6 +342,13 @@ def test_a_setting_that_cannot_be_used_never_reaches_the_running_kiosk(fleet: Fl
     assert main_pid(north) == pid
 
 
+def test_a_button_on_the_sound_boards_pins_is_refused(fleet: Fleet) -> None:
+    wired = {"kiosk_sound_overlay": "hifiberry-dac", "kiosk_settings": {"button": {"pin": 19}}}
+    run = fleet.typed(f"ansible-playbook site.yml --check --limit north -e '{json.dumps(wired)}'")
+    assert run.returncode != 0
+    assert "GPIO 19 belongs to the sound board hifiberry-dac" in " ".join(run.output.split())
+
+
 # --- tokens ---------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from kiosk.backend.cli import agent_commands, fleet_commands, rule_commands
+from kiosk.backend.cli import agent_commands, backup_commands, fleet_commands, rule_commands
 from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[Subparsers, argparse.
     rule_commands.add_commands(commands, common, read_name)
     fleet_commands.add_commands(commands, common, read_name)
     agent_commands.add_agent_commands(commands, common)
+    backup_commands.add_commands(commands, common)
     commands.add_parser("openapi", help="say the contract, as OpenAPI")
 
     serve = commands.add_parser("serve", parents=[common], help="answer kiosks until stopped")
@@ -169,6 +170,7 @@ def _openapi(_args: argparse.Namespace, say: Say) -> None:
 
 _CHANGES = rule_commands.COMMANDS | fleet_commands.COMMANDS
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Say], None]] = {
+    **backup_commands.COMMANDS,
     "init": _init,
     "tenant": _tenant,
     "agent": agent_commands.run_agent,

@@ -58,6 +58,13 @@ def test_a_kiosk_in_the_right_groups_passes(machine: Path) -> None:
     assert look(machine, os.getgid()).result is Result.PASS
 
 
+def test_groups_that_a_user_namespace_hides_are_looked_up(machine: Path) -> None:
+    """PrivateUsers= shows a service each of its groups as nobody's."""
+    found = look(machine, 65534, uid=os.getuid())
+    assert "nogroup" not in found.value
+    assert found.result is Result.PASS
+
+
 def test_the_groups_that_are_lacking_are_named_with_the_command(machine: Path) -> None:
     found = look(machine, GID)
     assert found.result is Result.FAIL
