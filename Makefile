@@ -97,7 +97,7 @@ lint: venv
 		deploy/build-release deploy/install deploy/backend/make-secrets
 	$(BIN)/mypy --strict deploy/foreign_wheels.py
 	.ci/verify-units
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline --quiet deploy
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q deploy
 	cd deploy && for book in *.yml; do \
 		../$(BIN)/ansible-playbook --syntax-check --inventory inventory.example "$$book" >/dev/null \
 			|| exit 1; \
