@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.boot.asking import until
+from tests.machines.asking import until
 from tests.machines.guests import Guest, Key
 from tests.machines.trees import tree
 

@@ -42,6 +42,7 @@ def other_version(checkout: Path, version: str, broken: bool = False) -> None:
 def _rebuild(build: Path, version: str, wheel: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
+        directory.chmod(0o755)
         with tarfile.open(build) as old:
             old.extractall(directory, filter="data")
         (former,) = (directory / "wheels").glob("voice_kiosk-*.whl")

@@ -9,7 +9,17 @@ import time
 import pytest
 
 from kiosk.ops.messages import entries as known_entries
-from tests.boot.asking import (
+from tests.boot.fleet import (
+    AGENT_ID,
+    API_KEY,
+    BACKEND_PORT,
+    WITHOUT_HARDWARE,
+    Fleet,
+    copy_checkout,
+)
+from tests.boot.pages import RUN_ELSEWHERE, commands_of
+from tests.boot.releases import other_version
+from tests.machines.asking import (
     await_entries,
     await_failed,
     await_restart,
@@ -23,16 +33,6 @@ from tests.boot.asking import (
     state,
     status,
 )
-from tests.boot.fleet import (
-    AGENT_ID,
-    API_KEY,
-    BACKEND_PORT,
-    WITHOUT_HARDWARE,
-    Fleet,
-    copy_checkout,
-)
-from tests.boot.pages import RUN_ELSEWHERE, commands_of
-from tests.boot.releases import other_version
 from tests.machines.guests import Guest
 
 pytestmark = [pytest.mark.timeout(600)]
