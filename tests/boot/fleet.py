@@ -78,6 +78,13 @@ def copy_checkout(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
 
 
+def trusts_whom_this_machine_trusts(guest: Guest) -> None:
+    """Where packages come by way of a proxy with a certificate of its own, pip there needs it too."""
+    own = Path("/etc/ssl/certs/ca-certificates.crt")
+    shutil.copyfile(own, guest.file(str(own)))
+    guest.run("tee -a /home/pi/.profile", stdin=f"export PIP_CERT={own}\n")
+
+
 @dataclass
 class Playbook:
     """What a run of ansible-playbook came to."""
