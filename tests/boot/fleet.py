@@ -79,7 +79,7 @@ def copy_checkout(target: Path) -> None:
 
 
 def trusts_whom_this_machine_trusts(guest: Guest) -> None:
-    """Where packages come by way of a proxy with a certificate of its own, pip there needs it too."""
+    """Where packages come through a proxy with a certificate of its own, pip needs it there too."""
     own = Path("/etc/ssl/certs/ca-certificates.crt")
     shutil.copyfile(own, guest.file(str(own)))
     guest.run("tee -a /home/pi/.profile", stdin=f"export PIP_CERT={own}\n")
