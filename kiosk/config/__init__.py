@@ -8,6 +8,7 @@ from kiosk.config.loading import (
     compat_api_key,
     device_token,
     load_settings,
+    runtime_dir,
     state_dir,
 )
 from kiosk.config.tables import Settings, VisitTable
@@ -19,5 +20,6 @@ __all__ = [
     "compat_api_key",
     "device_token",
     "load_settings",
+    "runtime_dir",
     "state_dir",
 ]

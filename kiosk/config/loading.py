@@ -97,7 +97,17 @@ def state_dir(settings: Settings) -> Path | None:
         if not named.is_dir():
             raise ConfigError(f"credentials.state_dir: {named} is no directory")
         return named
-    first = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return _of_the_service("STATE_DIRECTORY")
+
+
+def runtime_dir() -> Path | None:
+    """Where what is forgotten when the machine starts anew is kept; None outside of a service."""
+    return _of_the_service("RUNTIME_DIRECTORY")
+
+
+def _of_the_service(variable: str) -> Path | None:
+    """The first that systemd made; it names several with colons between."""
+    first = os.environ.get(variable, "").split(":")[0]
     return Path(first) if first else None
 
 

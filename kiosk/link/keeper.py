@@ -17,6 +17,8 @@ from kiosk.errors import CredentialError
 from kiosk.faults import fault
 from kiosk.link.account import Account
 from kiosk.link.credentials import Opening, Standing
+from kiosk.link.files import OneAtATime
+from kiosk.link.lease_file import LeaseFile
 from kiosk.link.leases import Lease, Leases
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ def renewal_lead_s(life_s: float) -> float:
 
 class CredentialKeeper:
     """Keeps signed URLs at hand (`warm`), while the site is open (`open_hours`), or fetches one at
-    each press (`on_press`). `leases`: how many, where each opens one conversation only."""
+    each press (`on_press`). `leases`: how many, where each opens one conversation only. `file`:
+    what is in hand outlives the daemon there."""
 
     def __init__(
         self,
@@ -46,8 +49,11 @@ class CredentialKeeper:
         jitter: Callable[[], float] = random.random,
         account: Account | None = None,
         leases: int = 1,
+        file: LeaseFile | None = None,
     ) -> None:
         self._account = account
+        self._file = file
+        self._files = OneAtATime()
         self._fetch = fetch
         self._configured: LeasePolicy = policy
         self._policy: LeasePolicy = policy
@@ -80,9 +86,11 @@ class CredentialKeeper:
         async with asyncio.TaskGroup() as tasks:
             if self._account is not None:
                 tasks.create_task(self._account.run(), name="account")
+            await self._load()
             while True:
                 self._changed.clear()
                 await self._renew_if_due()
+                await self._keep()
                 on_standing(self._standing())
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._pause_s()):
@@ -108,6 +116,7 @@ class CredentialKeeper:
         if not lease.reusable:
             self._leases.remove(lease)
             self._changed.set()  # the next visit needs another
+        await self._keep()  # before it is used: what opens nothing more must not come back
         return _opening(lease)
 
     def hurry(self) -> None:
@@ -130,6 +139,19 @@ class CredentialKeeper:
     def account_for(self, opening: Opening, end: EndVisit) -> None:
         if self._account is not None and opening.visit_id is not None:
             self._account.ended(opening.visit_id, end)
+
+    async def _load(self) -> None:
+        if self._file is None or self._policy == "on_press":
+            return
+        kept, now_s = await self._files.do(self._file.load), _now_s()
+        for lease in kept:
+            if now_s < lease.expires_s <= now_s + MAX_LIFE_S:
+                self._leases.add(lease, now_s)
+
+    async def _keep(self) -> None:
+        file, held = self._file, self._leases.held
+        if file is not None:
+            await self._files.do(lambda: file.save(held))
 
     async def _renew_if_due(self) -> None:
         if not self._is_due():

@@ -38,6 +38,11 @@ class Leases:
         """The one to use."""
         return next(iter(self.valid(now_s)), None)
 
+    @property
+    def held(self) -> tuple[Lease, ...]:
+        """All of them, the first to expire first."""
+        return tuple(self._held)
+
     def add(self, lease: Lease, now_s: float) -> None:
         """In the place of the oldest, where there are enough."""
         held = sorted([*self.valid(now_s), lease], key=lambda each: each.expires_s)

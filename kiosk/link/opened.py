@@ -5,19 +5,21 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from kiosk.config import Settings, compat_api_key, device_token, state_dir
+from kiosk.config import Settings, compat_api_key, device_token, runtime_dir, state_dir
 from kiosk.faults import fault
 from kiosk.link.account import Account
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import Credentials, PublicAgent
 from kiosk.link.heartbeat import Heartbeats
 from kiosk.link.keeper import CredentialKeeper
+from kiosk.link.lease_file import LeaseFile
 from kiosk.link.report_file import ReportFile
 
 log = logging.getLogger(__name__)
 
 TOKEN_FILE = "device-token"  # noqa: S105  the name of a file
 _REPORT_FILE = "reports.json"
+_LEASE_FILE = "leases.json"
 
 
 def _nothing() -> Mapping[str, float]:
@@ -50,8 +52,13 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
     await stack.enter_async_context(client)
     account = Account(client, file=ReportFile(directory / _REPORT_FILE) if directory else None)
     stack.push_async_callback(account.close)
+    in_memory = runtime_dir()
     keeper = CredentialKeeper(
-        client.fetch, credentials.policy, account=account, leases=credentials.leases
+        client.fetch,
+        credentials.policy,
+        account=account,
+        leases=credentials.leases,
+        file=LeaseFile(in_memory / _LEASE_FILE, credentials.backend_url) if in_memory else None,
     )
     if not client.keeps_account:
         log.info("the backend is not ours: it is told nothing of visits and takes no heartbeats")

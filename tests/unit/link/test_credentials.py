@@ -1,10 +1,12 @@
 import asyncio
+import json
 import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from kiosk.contract import Grant, LeasePolicy
 from kiosk.errors import CredentialError
 from kiosk.link.credentials import Opening, PublicAgent, Standing
 from kiosk.link.keeper import CredentialKeeper, renewal_lead_s
+from kiosk.link.lease_file import LeaseFile
 from tests.virtual_time import run_in_virtual_time, virtual_time
 
 LIFE_S = 900.0
@@ -516,3 +519,96 @@ async def test_the_backend_may_want_another_policy() -> None:
         kept.keeper.follow(None)
         await asyncio.sleep(1)
         assert kept.keeper.in_hand == 1
+
+
+# --- from one start to the next -------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def started(backend: Backend, file: Path, url: str = "http://b") -> AsyncIterator[Kept]:
+    """A keeper as the service's, which keeps what it has in `file`."""
+    keeper = CredentialKeeper(backend.fetch, "warm", lambda: 0.0, file=LeaseFile(file, url))
+    kept, first = Kept(keeper), asyncio.Event()
+
+    def told(standing: Standing) -> None:
+        kept.standings.append(standing)
+        first.set()
+
+    task = asyncio.create_task(keeper.run(told))
+    try:
+        await asyncio.wait_for(first.wait(), 5)
+        yield kept
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_a_start_goes_on_with_the_lease_of_the_last_one(tmp_path: Path) -> None:
+    backend = Backend(visit=True)
+    for _ in range(20):
+        async with started(backend, tmp_path / "leases.json") as kept:
+            assert kept.standings[-1].ready
+    assert len(backend.asked) == 1
+    assert (tmp_path / "leases.json").stat().st_mode & 0o777 == 0o600
+    async with started(backend, tmp_path / "leases.json") as kept:
+        assert (await kept.keeper.take(kept.keeper.next_press_id())).url == "wss://x/?n=1"
+
+
+async def test_a_lease_that_was_taken_does_not_come_back(tmp_path: Path) -> None:
+    backend = Backend(visit=True)
+    file = tmp_path / "leases.json"
+    async with started(backend, file) as kept:
+        backend.trouble = CredentialError("down")
+        await kept.keeper.take(kept.keeper.next_press_id())
+        assert not file.exists()
+    async with started(backend, file) as kept:
+        assert not kept.standings[-1].ready
+
+
+async def test_a_press_after_a_start_does_not_bear_the_id_of_one_before_it(tmp_path: Path) -> None:
+    backend = Backend()  # one that can be used again
+    ids = set()
+    for _ in range(3):
+        async with started(backend, tmp_path / "leases.json") as kept:
+            ids.add(press_id := kept.keeper.next_press_id())
+            await kept.keeper.take(press_id)
+    assert len(ids) == 3
+    assert len(backend.asked) == 1
+
+
+async def test_the_leases_of_another_backend_are_left_alone(tmp_path: Path) -> None:
+    backend = Backend(visit=True)
+    for url in ("http://b", "http://c"):
+        async with started(backend, tmp_path / "leases.json", url):
+            pass
+    assert len(backend.asked) == 2
+
+
+@pytest.mark.parametrize("ruin", ["boot", "late", "json", "list", "grant", "unreadable"])
+async def test_a_file_that_cannot_be_used_costs_one_request(
+    tmp_path: Path, ruin: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = Backend(visit=True)
+    file = tmp_path / "leases.json"
+    async with started(backend, file):
+        pass
+    kept = json.loads(file.read_text())
+    match ruin:
+        case "boot":
+            kept["boot_id"] = "of another start of the machine"
+        case "late":
+            kept["leases"][0]["expires_s"] = now_s()
+        case "list":
+            kept = [kept]
+        case "grant":
+            kept["leases"][0]["grant"] = {"expires_in": 3}
+    file.write_text("{" if ruin == "json" else json.dumps(kept))
+    if ruin == "unreadable":
+        file.unlink()
+        file.mkdir()
+    async with started(backend, file) as told:
+        assert told.standings[-1].ready
+    assert len(backend.asked) == 2
+    causes = {getattr(each, "journal", {}).get("KIOSK_CAUSE") for each in caplog.records}
+    assert ("state_unreadable" in causes) == (ruin not in ("boot", "late"))
+    assert "wss://" not in caplog.text
