@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,8 +90,11 @@ def test_a_missing_device_token_is_told_with_the_way_to_one(
 def test_a_bug_is_told_with_its_place(
     journald: Journald, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asyncio.run", lambda _: 1 / 0)
-    monkeypatch.setattr("kiosk.daemon._run_until_signalled", lambda _: None)
+    def failing_run(main: Coroutine[object, object, None]) -> None:
+        main.close()
+        1 / 0  # noqa: B018
+
+    monkeypatch.setattr("asyncio.run", failing_run)
     assert run(journald, tmp_path, VIRTUAL) == 1
     entry = journald.entries[-1]
     assert entry["MESSAGE_ID"] == FAULTS["unexpected_error"].id
