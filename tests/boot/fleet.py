@@ -12,6 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +25,7 @@ from tests.machines.trees import tree
 
 ROOT = Path(__file__).parent.parent.parent
 API_KEY = "sk_boot_test_0123456789"
+NEXT_API_KEY = "sk_boot_test_9876543210"
 AGENT_ID = "agent_boot"
 BACKEND_PORT, PROVIDER_PORT, WEBHOOK_PORT, AGENT_PORT = 18471, 18472, 18473, 18472
 SUITES = {"north": "bookworm", "south": "trixie"}
@@ -107,6 +111,12 @@ class Playbook:
     def ran_on(self, host: str) -> bool:
         return f"[{host}" in self.output
 
+    def changed(self) -> dict[str, int]:
+        """How much, on each host where anything was."""
+        lines = self.output.partition("PLAY RECAP")[2].splitlines()
+        hosts = [line.split(":")[0].strip() for line in lines if "ok=" in line]
+        return {host: many for host in hosts if (many := self.recap(host)["changed"])}
+
 
 @dataclass
 class Fleet:
@@ -134,6 +144,8 @@ class Fleet:
 
     def start(self) -> None:
         self._key = Key.made_in(self.directory)
+        with ThreadPoolExecutor() as beside:
+            list(beside.map(tree, set(SUITES.values())))
         for number, (name, suite) in enumerate({**SUITES, "server": "trixie"}.items()):
             self.guests[name] = self.booted(name, suite, 18401 + number)
         copy_checkout(self.checkout)
@@ -152,9 +164,9 @@ class Fleet:
         for guest in self.guests.values():
             guest.remove()
 
-    def start_agent(self) -> None:
+    def start_agent(self, api_key: str = API_KEY) -> None:
         key_file = self.directory / "provider-key"
-        key_file.write_text(API_KEY, encoding="ascii")
+        key_file.write_text(api_key, encoding="ascii")
         self._agent = subprocess.Popen(
             [
                 sys.executable, "-m", "kiosk", "agent", "--port", str(AGENT_PORT), "--private",
@@ -180,7 +192,7 @@ class Fleet:
         (self.directory / "bin").mkdir()
         (self.directory / "bin/python3.13").symlink_to(found)
 
-    def write_inventory(self) -> None:
+    def write_inventory(self, api_key: str = API_KEY) -> None:
         """What the technician makes of the example."""
 
         def host(name: str) -> dict[str, object]:
@@ -188,7 +200,7 @@ class Fleet:
 
         inventory = self.checkout / "deploy/inventory"
         for example in ("hosts.yml", "group_vars/all.yml"):
-            (inventory / example).unlink()
+            (inventory / example).unlink(missing_ok=True)
         hosts = {
             "kiosks": {"hosts": {name: {**host(name), "kiosk_site": name} for name in SUITES}},
             "backend": {"hosts": {"server": host("server")}},
@@ -201,7 +213,7 @@ class Fleet:
                 "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
             ),
             "backend_agent_id": AGENT_ID,
-            "backend_api_key": API_KEY,
+            "backend_api_key": api_key,
             "backend_port": BACKEND_PORT,
             "backend_settings": {"PROVIDER_URL": f"http://127.0.0.1:{PROVIDER_PORT}"},
             "kiosk_backend_url": f"http://127.0.0.1:{BACKEND_PORT}",
@@ -240,6 +252,14 @@ class Fleet:
         run = self.typed(command)
         assert run.returncode == 0, run.output[-6000:]
         return run
+
+    @contextmanager
+    def playing(self, command: str) -> "Iterator[Future[Playbook]]":
+        """A playbook that must succeed, beside what else is done meanwhile."""
+        with ThreadPoolExecutor(1) as beside:
+            playbook = beside.submit(self.played, command)
+            yield playbook
+            playbook.result()
 
     def typed_on(self, guest: Guest, command: str, *, stdin: str = "") -> str:
         """A command as the technician types it, logged in at a machine; what it says."""
