@@ -81,10 +81,8 @@ def look_at_provider(subject: Subject) -> Iterator[Finding]:
         yield skipped(check, "the same server as above")
         return
     server = _server("the agent's host", settings.agent.url, ours=False)
-    began_s = time.monotonic()
     try:
-        with _connected(server):
-            taken_ms = (time.monotonic() - began_s) * 1000
+        taken_ms = _connect_ms(server)
     except (OSError, UnicodeError) as error:
         step = f"let {server.host}:{server.port} pass, unless the backend's URLs lead elsewhere"
         yield warned(check, f"{server.host}: {_reason(error)}", step)
@@ -201,10 +199,8 @@ def _answer(server: Server) -> Finding:
 
 def _reachable(check: str, server: Server) -> Finding:
     """Nothing is asked of a stranger's server: an answer might cost something."""
-    began_s = time.monotonic()
     try:
-        with _connected(server):
-            taken_ms = (time.monotonic() - began_s) * 1000
+        taken_ms = _connect_ms(server)
     except (OSError, UnicodeError) as error:
         step = f"does it run, and is {server.host}:{server.port} let through?"
         return failed(check, f"{server.host}:{server.port}: {_reason(error)}", step)
@@ -219,6 +215,13 @@ def _get(server: Server) -> "httpx2.Response":
 
     with httpx2.Client(timeout=_CONNECT_S, follow_redirects=False) as client:
         return client.get(server.base + HEALTH_PATH)
+
+
+def _connect_ms(server: Server) -> float:
+    """How long it takes; raises OSError and UnicodeError."""
+    began_s = time.monotonic()
+    with _connected(server):
+        return (time.monotonic() - began_s) * 1000
 
 
 @contextlib.contextmanager

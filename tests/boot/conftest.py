@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.fleet import Fleet
+from tests.boot.fleet import Fleet, booted_fleet
 from tests.machines import trees
 
 
@@ -16,13 +16,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     if reason is not None:
         pytest.fail(reason, pytrace=False)
     directory = tmp_path_factory.mktemp("fleet")
-    fleet = Fleet(directory)
-    try:
-        fleet.start()
-        yield fleet
-    finally:
-        _keep_logs(fleet, directory)
-        fleet.stop()
+    with booted_fleet(directory) as fleet:
+        try:
+            yield fleet
+        finally:
+            _keep_logs(fleet, directory)
 
 
 def _keep_logs(fleet: Fleet, directory: Path) -> None:

@@ -5,12 +5,9 @@ the local agent, whoever is told of alerts by a webhook of ours; both run here, 
 """
 
 import json
-import os
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,14 +17,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.machines.asking import until
+from tests.machines.control import ROOT, Control, Provider, Run, copy_checkout
 from tests.machines.guests import Guest, Key
 from tests.machines.trees import tree
 
-ROOT = Path(__file__).parent.parent.parent
 API_KEY = "sk_boot_test_0123456789"
 NEXT_API_KEY = "sk_boot_test_9876543210"
 AGENT_ID = "agent_boot"
-BACKEND_PORT, PROVIDER_PORT, WEBHOOK_PORT, AGENT_PORT = 18471, 18472, 18473, 18472
+BACKEND_PORT, PROVIDER_PORT, WEBHOOK_PORT = 18471, 18472, 18473
 SUITES = {"north": "bookworm", "south": "trixie"}
 WITHOUT_HARDWARE = {
     "capture": {"driver": "virtual"},
@@ -70,18 +67,6 @@ class Webhook:
         self._server.server_close()
 
 
-def copy_checkout(target: Path) -> None:
-    """This project as `git clone` would give it, with what is not committed yet."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.splitlines()  # fmt: skip
-    for name in listed:
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
-
-
 def trusts_whom_this_machine_trusts(guest: Guest) -> None:
     """Where packages come through a proxy with a certificate of its own, pip needs it there too."""
     own = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -90,47 +75,19 @@ def trusts_whom_this_machine_trusts(guest: Guest) -> None:
 
 
 @dataclass
-class Playbook:
-    """What a run of ansible-playbook came to."""
-
-    returncode: int
-    output: str
-
-    def recap(self, host: str) -> dict[str, int]:
-        """`ok`, `changed`, `failed` ... of one host, from the last lines."""
-        line = next(
-            line
-            for line in reversed(self.output.splitlines())
-            if line.split(":")[0].strip() == host and "ok=" in line
-        )
-        return {
-            name: int(number)
-            for name, _, number in (word.partition("=") for word in line.split(":")[1].split())
-        }
-
-    def ran_on(self, host: str) -> bool:
-        return f"[{host}" in self.output
-
-    def changed(self) -> dict[str, int]:
-        """How much, on each host where anything was."""
-        lines = self.output.partition("PLAY RECAP")[2].splitlines()
-        hosts = [line.split(":")[0].strip() for line in lines if "ok=" in line]
-        return {host: many for host in hosts if (many := self.recap(host)["changed"])}
-
-
-@dataclass
 class Fleet:
-    """Everything, booted. `checkout` is where the technician types."""
+    """Everything, booted. `control` is where the technician types."""
 
     directory: Path
+    control: Control
+    provider: Provider
     guests: dict[str, Guest] = field(default_factory=dict)
     webhook: Webhook = field(default_factory=Webhook)
     commands: set[str] = field(default_factory=set)  # typed so far, here or on a machine
-    _agent: "subprocess.Popen[bytes] | None" = None
 
     @property
     def checkout(self) -> Path:
-        return self.directory / "checkout"
+        return self.control.checkout
 
     @property
     def kiosks(self) -> list[Guest]:
@@ -140,78 +97,40 @@ class Fleet:
     def server(self) -> Guest:
         return self.guests["server"]
 
-    # --- making it ------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        self._key = Key.made_in(self.directory)
+    def boot(self) -> None:
         with ThreadPoolExecutor() as beside:
             list(beside.map(tree, set(SUITES.values())))
         for number, (name, suite) in enumerate({**SUITES, "server": "trixie"}.items()):
-            self.guests[name] = self.booted(name, suite, 18401 + number)
-        copy_checkout(self.checkout)
-        self._find_python313()
-        self.start_agent()
+            self.boot_guest(name, suite, 18401 + number)
 
-    def booted(self, name: str, suite: str, ssh_port: int) -> Guest:
+    def boot_guest(self, name: str, suite: str, ssh_port: int) -> Guest:
         guest = Guest(name, tree(suite), self.directory / name, ssh_port)
-        guest.prepare(self._key.public)
+        self.guests[name] = guest
+        guest.prepare(self.control.key.public)
         guest.boot()
         return guest
 
-    def stop(self) -> None:
-        self.stop_agent()
+    def close(self) -> None:
+        self.provider.close()
         self.webhook.close()
         for guest in self.guests.values():
             guest.remove()
 
-    def start_agent(self, api_key: str = API_KEY) -> None:
-        key_file = self.directory / "provider-key"
-        key_file.write_text(api_key, encoding="ascii")
-        self._agent = subprocess.Popen(
-            [
-                sys.executable, "-m", "kiosk", "agent", "--port", str(AGENT_PORT), "--private",
-                "--agent-id", AGENT_ID, "--api-key-file", str(key_file),
-            ],
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-        )  # fmt: skip
-        assert self._agent.stdout is not None
-        assert b"listening" in self._agent.stdout.readline()
-
-    def stop_agent(self) -> None:
-        if self._agent is not None:
-            self._agent.send_signal(signal.SIGTERM)
-            self._agent.communicate(timeout=10)
-            self._agent = None
-
-    def _find_python313(self) -> None:
-        """The control machine has it under its own name."""
-        found = subprocess.run(
-            [ROOT / ".ci/python313"], check=True, capture_output=True, text=True
-        ).stdout.strip()
-        (self.directory / "bin").mkdir()
-        (self.directory / "bin/python3.13").symlink_to(found)
+    def use_key(self, api_key: str) -> None:
+        """ElevenLabs knows this one and no other."""
+        self.provider.close()
+        self.provider = Provider(self.directory, PROVIDER_PORT, AGENT_ID, api_key)
 
     def write_inventory(self, api_key: str = API_KEY) -> None:
-        """What the technician makes of the example."""
-
         def host(name: str) -> dict[str, object]:
             return {"ansible_host": "127.0.0.1", "ansible_port": self.guests[name].ssh_port}
 
-        inventory = self.checkout / "deploy/inventory"
-        for example in ("hosts.yml", "group_vars/all.yml"):
-            (inventory / example).unlink(missing_ok=True)
-        hosts = {
+        hosts: dict[str, object] = {
             "kiosks": {"hosts": {name: {**host(name), "kiosk_site": name} for name in SUITES}},
             "backend": {"hosts": {"server": host("server")}},
             "collector": {"hosts": {"server": {}}},
         }
-        variables = {
-            "ansible_user": "pi",
-            "ansible_ssh_private_key_file": str(self._key.path),
-            "ansible_ssh_common_args": (
-                "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-            ),
+        variables: dict[str, object] = {
             "backend_agent_id": AGENT_ID,
             "backend_api_key": api_key,
             "backend_port": BACKEND_PORT,
@@ -221,48 +140,51 @@ class Fleet:
             "monitoring_webhook_url": f"http://127.0.0.1:{WEBHOOK_PORT}/alert",
             "monitoring_silent_minutes": 1,
         }
-        for name, content in (("hosts", hosts), ("group_vars/all", variables)):
-            path = inventory / f"{name}.json"
-            path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        self.control.write_inventory(hosts, variables)
 
-    # --- using it -------------------------------------------------------------------------------
-
-    def typed(self, command: str, *, directory: str = "deploy") -> Playbook:
-        """A command as the technician types it, in deploy/ of the checkout."""
+    def typed(self, command: str, *, within: str = "deploy") -> Run:
+        """A command as the technician types it at the control machine."""
         self.commands.update(command.splitlines())
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
-        own = f"{self.checkout}/.venv-deploy/bin:{self.directory}/bin"
-        environment["PATH"] = f"{own}:{os.environ['PATH']}"
-        done = subprocess.run(
-            ["bash", "-e", "-c", command],
-            cwd=self.checkout / directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_TYPED_TIMEOUT_S,
-        )
-        with (self.directory / "typed.log").open("a", encoding="utf-8") as log:
-            log.write(f"$ {command}\n{done.stdout}\n")
-        return Playbook(done.returncode, done.stdout)
+        return self.control.typed(command, within=within)
 
-    def played(self, command: str) -> Playbook:
+    def played(self, command: str) -> Run:
         """A playbook that must succeed."""
-        run = self.typed(command)
-        assert run.returncode == 0, run.output[-6000:]
-        return run
+        self.commands.add(command)
+        return self.control.played(command)
 
     @contextmanager
-    def playing(self, command: str) -> "Iterator[Future[Playbook]]":
+    def playing(self, command: str) -> "Iterator[Future[Run]]":
         """A playbook that must succeed, beside what else is done meanwhile."""
         with ThreadPoolExecutor(1) as beside:
-            playbook = beside.submit(self.played, command)
-            yield playbook
-            playbook.result()
+            run = beside.submit(self.played, command)
+            yield run
+            run.result()
 
     def typed_on(self, guest: Guest, command: str, *, stdin: str = "") -> str:
         """A command as the technician types it, logged in at a machine; what it says."""
         self.commands.add(command)
         line = f"su - pi -c {shlex.quote(command)}"
         return guest.run(line, stdin=stdin, timeout_s=_TYPED_TIMEOUT_S)
+
+
+@contextmanager
+def booted_fleet(directory: Path) -> Iterator[Fleet]:
+    """Everything, running; gone again at the end."""
+    programs = directory / "bin"
+    programs.mkdir()
+    (programs / "python3.13").symlink_to(_python313())
+    control = Control(directory, Key.made_in(directory))
+    control.programs = (control.checkout / ".venv-deploy/bin", programs)
+    copy_checkout(control.checkout)
+    fleet = Fleet(directory, control, Provider(directory, PROVIDER_PORT, AGENT_ID, API_KEY))
+    try:
+        fleet.boot()
+        yield fleet
+    finally:
+        fleet.close()
+
+
+def _python313() -> str:
+    """The control machine has it under its own name."""
+    found = subprocess.run([ROOT / ".ci/python313"], check=True, capture_output=True, text=True)
+    return found.stdout.strip()

@@ -18,7 +18,6 @@ from tests.boot.fleet import (
     NEXT_API_KEY,
     WITHOUT_HARDWARE,
     Fleet,
-    copy_checkout,
     trusts_whom_this_machine_trusts,
 )
 from tests.boot.pages import RUN_ELSEWHERE, commands_of
@@ -38,6 +37,7 @@ from tests.machines.asking import (
     status,
     until,
 )
+from tests.machines.control import copy_checkout
 from tests.machines.guests import Guest
 
 pytestmark = [pytest.mark.timeout(600)]
@@ -80,7 +80,7 @@ def _move(kiosk: Guest, site: str) -> None:
 
 
 def test_blank_machines_become_a_fleet(fleet: Fleet) -> None:
-    prepared = fleet.typed(CONTROL, directory=".")
+    prepared = fleet.typed(CONTROL, within=".")
     assert prepared.returncode == 0, prepared.output
     fleet.write_inventory()
     built = fleet.typed("./build-release python3.11 python3.13")
@@ -410,7 +410,7 @@ def test_a_kiosk_that_falls_silent_is_missed_while_one_pi_sets_itself_up(fleet: 
 
 def _set_up_alone(fleet: Fleet) -> None:
     """With one command, by itself."""
-    alone = fleet.guests["alone"] = fleet.booted("alone", "bookworm", 18404)
+    alone = fleet.boot_guest("alone", "bookworm", 18404)
     alone.run("apt-get update -qq && apt-get install -qq -y --no-install-recommends make")
     copy_checkout(alone.file("/home/pi/voice-kiosk"))
     settings = json.dumps(WITHOUT_HARDWARE)
@@ -435,8 +435,7 @@ def test_the_one_pi_speaks_and_its_command_changes_nothing_the_second_time(fleet
 
 
 def test_a_new_api_key_is_used_at_once(fleet: Fleet) -> None:
-    fleet.stop_agent()
-    fleet.start_agent(NEXT_API_KEY)
+    fleet.use_key(NEXT_API_KEY)
     fleet.write_inventory(api_key=NEXT_API_KEY)
     fleet.played("ansible-playbook site.yml --limit backend")
     for kiosk in fleet.kiosks:

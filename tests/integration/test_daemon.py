@@ -3,13 +3,13 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 from pathlib import Path
 
 from kiosk.convai.client_messages import ContextualUpdate
 from tests.convai_server import scripted_server
 from tests.integration.daemon import running_kiosk
+from tests.notify_socket import notify_socket
 
 CONFIG = """
 [agent]
@@ -95,14 +95,8 @@ async def test_enter_on_the_terminal_is_the_button(short_dir: Path) -> None:
 
 
 async def test_systemd_is_told_ready_status_and_stopping(short_dir: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(short_dir / "notify"))
-        manager.settimeout(5)
-        env = {
-            **os.environ,
-            "NOTIFY_SOCKET": str(short_dir / "notify"),
-            "WATCHDOG_USEC": "400000",
-        }
+    with notify_socket(short_dir) as manager:
+        env = {**os.environ, **manager.environment, "WATCHDOG_USEC": "400000"}
         async with (
             scripted_server() as server,
             running_kiosk(short_dir, CONFIG.format(url=server.url, button="none"), env) as running,
@@ -110,13 +104,7 @@ async def test_systemd_is_told_ready_status_and_stopping(short_dir: Path) -> Non
             await running.ask("press")
             await running.wait_for_state("listening")
             await asyncio.sleep(0.5)
-        manager.setblocking(False)
-        told = []
-        while True:
-            try:
-                told.append(manager.recv(4096).decode())
-            except BlockingIOError:
-                break
+        told = manager.told()
     assert sum("READY=1" in said for said in told) == 1
     assert any("STATUS=listening" in said for said in told)
     assert sum("WATCHDOG=1" in said for said in told) >= 2

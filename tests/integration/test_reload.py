@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
 from tests.integration.daemon import running_kiosk
 from tests.integration.test_daemon import CONFIG
+from tests.notify_socket import notify_socket
 from tests.virtual_kiosk import settings, virtual_kiosk
 
 
@@ -65,10 +65,8 @@ async def test_a_bad_file_leaves_the_kiosk_as_it_is(short_dir: Path) -> None:
 
 
 async def test_the_process_reads_its_file_again_and_tells_systemd(short_dir: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(short_dir / "notify"))
-        manager.setblocking(False)
-        env = {**os.environ, "NOTIFY_SOCKET": str(short_dir / "notify")}
+    with notify_socket(short_dir) as manager:
+        env = {**os.environ, **manager.environment}
         async with (
             scripted_server() as server,
             running_kiosk(short_dir, CONFIG.format(url=server.url, button="none"), env) as running,
@@ -86,12 +84,7 @@ async def test_the_process_reads_its_file_again_and_tells_systemd(short_dir: Pat
             assert (await running.ask("status"))["state"] == "listening"
             await running.ask("end")
             await running.wait_for_state("idle")
-        told = []
-        while True:
-            try:
-                told.append(manager.recv(4096).decode())
-            except BlockingIOError:
-                break
+        told = manager.told()
     reloads = [said for said in told if said.startswith("RELOADING=1\nMONOTONIC_USEC=")]
     assert len(reloads) == 2
     assert sum(said.startswith("READY=1") for said in told) == 3

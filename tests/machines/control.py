@@ -5,6 +5,7 @@ What a technician has on a laptop: `deploy/` to type in, and builds in `dist/`.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,10 +13,23 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.machines.asking import until
 from tests.machines.guests import Key
 
 ROOT = Path(__file__).parent.parent.parent
 _PLAYBOOK_TIMEOUT_S = 900
+
+
+def copy_checkout(target: Path) -> None:
+    """This project as `git clone` would give it, with what is not committed yet."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
 
 
 @dataclass
@@ -25,32 +39,35 @@ class Run:
     returncode: int
     output: str
 
+    def changed(self) -> dict[str, int]:
+        """Of a playbook: how much, on each host where anything was."""
+        recap = self.output.partition("PLAY RECAP")[2]
+        found = re.findall(r"^(\S+) +: .*\bchanged=(\d+)", recap, re.MULTILINE)
+        return {host: int(many) for host, many in found if int(many)}
+
+    def ran_on(self, host: str) -> bool:
+        return f"[{host}" in self.output
+
 
 @dataclass
 class Control:
-    """`checkout` is where the technician types."""
+    """`checkout` is where the technician types; `programs` come first where commands are looked
+    for."""
 
     directory: Path
     key: Key
+    programs: tuple[Path, ...] = (Path(sys.executable).parent,)
 
     @property
     def checkout(self) -> Path:
         return self.directory / "checkout"
 
-    def copy_checkout(self) -> None:
-        listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT, check=True, capture_output=True, text=True,
-        ).stdout.splitlines()  # fmt: skip
-        for name in listed:
-            if (ROOT / name).is_file():
-                target = self.checkout / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, target)
-
     def write_inventory(self, hosts: dict[str, object], variables: dict[str, object]) -> None:
+        """What the technician makes of the example."""
         inventory = self.checkout / "deploy/inventory"
         (inventory / "group_vars").mkdir(parents=True, exist_ok=True)
+        for example in ("hosts.yml", "group_vars/all.yml"):
+            (inventory / example).unlink(missing_ok=True)
         reached = {
             "ansible_user": "pi",
             "ansible_ssh_private_key_file": str(self.key.path),
@@ -62,14 +79,16 @@ class Control:
             path = inventory / f"{name}.json"
             path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
-    def typed(self, command: str, timeout_s: float = _PLAYBOOK_TIMEOUT_S) -> Run:
-        """A command as the technician types it, in deploy/ of the checkout."""
+    def typed(
+        self, command: str, *, within: str = "deploy", timeout_s: float = _PLAYBOOK_TIMEOUT_S
+    ) -> Run:
+        """A command as the technician types it, in deploy/ of the checkout or elsewhere in it."""
         run = subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=self.checkout / "deploy",
+            ["bash", "-e", "-c", command],
+            cwd=self.checkout / within,
             env={
                 **os.environ,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PATH": ":".join((*map(str, self.programs), os.environ["PATH"])),
                 "ANSIBLE_NOCOLOR": "1",
                 "LC_ALL": "C.UTF-8",
             },
@@ -89,9 +108,9 @@ class Control:
             log.write(f"$ {command}\n{output}\n")
         return Run(run.returncode, output)
 
-    def played(self, playbook: str, *arguments: str) -> Run:
+    def played(self, command: str) -> Run:
         """A playbook that must succeed."""
-        run = self.typed(" ".join(("ansible-playbook", f"{playbook}.yml", *arguments)))
+        run = self.typed(command)
         assert run.returncode == 0, run.output[-6000:]
         return run
 
@@ -103,7 +122,8 @@ class Provider:
         key_file = directory / "provider-key"
         key_file.write_text(api_key, encoding="ascii")
         self._told = directory / "provider.log"
-        with self._told.open("wb") as told:
+        before = self._told.stat().st_size if self._told.exists() else 0
+        with self._told.open("ab") as told:
             self._process = subprocess.Popen(
                 [
                     sys.executable, "-m", "kiosk", "agent", "--port", str(port), "--private",
@@ -114,6 +134,7 @@ class Provider:
                 stderr=told,
                 cwd=ROOT,
             )  # fmt: skip
+        until(lambda: b"listening" in self._told.read_bytes()[before:], 15, "the local agent")
 
     def events(self) -> list[dict[str, object]]:
         """What it heard and did, oldest first."""

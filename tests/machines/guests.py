@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.machines.machine import Machine
+
 _BOOT_TIMEOUT_S = 60.0
 _HALT_TIMEOUT_S = 60.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -35,7 +37,7 @@ exec systemd-nspawn --quiet --directory="$OVER/root" --machine="$NAME" --hostnam
 
 
 @dataclass
-class Guest:
+class Guest(Machine):
     """One machine. `over` holds its changes; boot it again and they are there."""
 
     name: str
@@ -96,29 +98,11 @@ class Guest:
         self.run("tee /home/pi/.ssh/authorized_keys", stdin=self._public_key)
         self.run("chown -R pi: /home/pi/.ssh")
 
-    def try_run(
-        self, command: str, *, stdin: str = "", timeout_s: float = 120
-    ) -> "subprocess.CompletedProcess[str]":
-        """Run a shell command as root in the guest."""
-        return subprocess.run(
-            [
-                "nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w",
-                "--", "env", "-i", f"PATH={_PATH}", "LANG=C.UTF-8", "sh", "-c", command,
-            ],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )  # fmt: skip
-
-    def run(self, command: str, *, stdin: str = "", timeout_s: float = 120) -> str:
-        """As `try_run`; the output, raises RuntimeError with everything if it fails."""
-        done = self.try_run(command, stdin=stdin, timeout_s=timeout_s)
-        if done.returncode != 0:
-            raise RuntimeError(
-                f"{self.name}: {command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
-            )
-        return done.stdout
+    def _through(self) -> list[str]:
+        return [
+            "nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w",
+            "--", "env", "-i", f"PATH={_PATH}", "LANG=C.UTF-8", "sh", "-c",
+        ]  # fmt: skip
 
     def file(self, path: str) -> Path:
         """The guest's file, seen from here, while it runs."""

@@ -19,6 +19,7 @@ from kiosk.errors import UnavailableError
 from kiosk.ops.control import request
 from tests.machines.disks import Cut, all_written, power_cut
 from tests.machines.guests import Key
+from tests.machines.machine import Machine
 
 _BOOT_TIMEOUT_S = 240.0
 _HALT_TIMEOUT_S = 120.0
@@ -44,7 +45,7 @@ def missing() -> str | None:
 
 
 @dataclass
-class VirtualMachine:
+class VirtualMachine(Machine):
     """One machine. `directory` holds root.raw, its disk, and vmlinuz and initrd."""
 
     name: str
@@ -109,27 +110,6 @@ class VirtualMachine:
         return path.read_text("utf-8", errors="replace")[-4000:] if path.exists() else ""
 
     # --- using it -------------------------------------------------------------------------------
-
-    def try_run(
-        self, command: str, *, stdin: str = "", timeout_s: float = 120
-    ) -> "subprocess.CompletedProcess[str]":
-        """Run a shell command as root in the guest."""
-        return subprocess.run(
-            [*self._through(), command],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
-
-    def run(self, command: str, *, stdin: str = "", timeout_s: float = 120) -> str:
-        """As `try_run`; the output, raises RuntimeError with everything if it fails."""
-        done = self.try_run(command, stdin=stdin, timeout_s=timeout_s)
-        if done.returncode != 0:
-            raise RuntimeError(
-                f"{self.name}: {command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
-            )
-        return done.stdout
 
     def ask(self, command: str) -> dict[str, object]:
         """A command over the kiosk's control socket; empty while it does not answer."""

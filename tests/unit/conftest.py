@@ -1,5 +1,10 @@
-"""Hypothesis finds the same examples every time, and never complains of a busy machine."""
+"""What the unit tests share: a header of mock pins; and Hypothesis, which finds the same examples
+every time and never complains of a busy machine."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -11,3 +16,17 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("unit")
+
+
+@pytest.fixture
+def pins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """gpiozero's own mock factory."""
+    from gpiozero import Device
+    from gpiozero.pins.mock import MockFactory, MockPin
+
+    monkeypatch.setenv("LG_WD", "/nonexistent")  # nothing here imports lgpio
+    factory = MockFactory(pin_class=MockPin)
+    before, Device.pin_factory = Device.pin_factory, factory
+    yield factory
+    factory.reset()
+    Device.pin_factory = before

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.machines.control import Control, Provider
+from tests.machines.control import Control, Provider, copy_checkout
 from tests.machines.disks import make_disk
 from tests.machines.guests import Guest, Key
 from tests.machines.modules import header_modules, kernel_of, small_initrd
@@ -70,7 +70,7 @@ def installed(directory: Path) -> Iterator[Place]:
         base = tree("bookworm", _PACKAGES)
         modules = header_modules(kernel_of(base))
         control = Control(directory, key)
-        control.copy_checkout()
+        copy_checkout(control.checkout)
         blank = Guest("vm-lobby", base, directory / "lobby", KIOSK_SSH)
         server = Guest("vm-server", tree("bookworm"), directory / "server", SERVER_SSH)
         for guest in (blank, server):
@@ -82,7 +82,7 @@ def installed(directory: Path) -> Iterator[Place]:
         _inventory(control, _VIRTUAL)
         built = control.typed("./build-release python3")
         assert built.returncode == 0, built.output
-        control.played("site")
+        control.played("ansible-playbook site.yml")
 
         kiosk = VirtualMachine(
             "lobby", directory / "vm", KIOSK_SSH, key, (BACKEND_PORT, PROVIDER_PORT)
@@ -91,7 +91,7 @@ def installed(directory: Path) -> Iterator[Place]:
         _become_virtual(blank, kiosk, modules)
         kiosk.boot()
         _inventory(control, _REAL, user="root")
-        control.played("update", "--limit lobby")
+        control.played("ansible-playbook update.yml --limit lobby")
         yield Place(kiosk, server, control, provider)
 
 

@@ -24,6 +24,7 @@ from tests.vm.installation import Place
 pytestmark = [pytest.mark.timeout(4 * 3600)]
 
 _VERSIONS = ("0.1.0", "0.2.0")
+_UPDATE = f"ansible-playbook update.yml --limit lobby -e kiosk_version={_VERSIONS[1]}"
 _DATABASE = "/var/lib/kiosk-backend/kiosk-backend.db"
 _READY_S = 240.0
 # How long each goes on before the cut, at most.
@@ -169,7 +170,7 @@ def _keep_an_update(place: Place, story: Story) -> None:
     if _VERSIONS[1] not in story.digests:
         kiosk.poweroff()
         kiosk.boot()
-        place.control.played("update", "--limit lobby", f"-e kiosk_version={_VERSIONS[1]}")
+        place.control.played(_UPDATE)
         story.digests[_VERSIONS[1]] = digest(place, _VERSIONS[1])
         kiosk.keep()
 
@@ -193,6 +194,6 @@ def test_an_update_that_was_cut_off_goes_through_the_next_time(place: Place, sto
     place.kiosk.cut_in_kept(story.chance, _IN_THE_MIDDLE)
     place.kiosk.boot()
     assert release(place.kiosk) == story.former
-    place.control.played("update", "--limit lobby", f"-e kiosk_version={_VERSIONS[1]}")
+    place.control.played(_UPDATE)
     assert examine(place).startswith(_VERSIONS[1])
     assert digest(place, _VERSIONS[1]) == story.digests[_VERSIONS[1]]

@@ -2,13 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import gpiozero
 import pytest
-from gpiozero import Device
-from gpiozero.pins.mock import MockFactory, MockPin
 
 from kiosk.devices.gpio import GpioButton, GpioIndicator, is_active, try_lamp
 from kiosk.devices.ports import ButtonEdge, Pattern
@@ -21,14 +18,7 @@ DARK: Pattern = ((False, 60.0),)
 LIT: Pattern = ((True, 60.0),)
 
 
-@pytest.fixture(autouse=True)
-def pins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("LG_WD", "/nonexistent")  # nothing here imports lgpio
-    factory = MockFactory(pin_class=MockPin)
-    before, Device.pin_factory = Device.pin_factory, factory
-    yield factory
-    factory.reset()
-    Device.pin_factory = before
+pytestmark = pytest.mark.usefixtures("pins")
 
 
 class Pressed:

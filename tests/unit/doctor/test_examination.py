@@ -15,9 +15,10 @@ from kiosk.doctor.findings import CHECKS, Finding, Result, passed
 from kiosk.doctor.subject import Subject, admit
 from kiosk.errors import DeviceError
 from kiosk.ops.control import serve
+from tests.unit.configs import WITHOUT_HARDWARE
 from tests.unit.doctor.subjects import is_good_form, subject
 
-TOML = """
+TOML = f"""{WITHOUT_HARDWARE}
 [kiosk]
 name = "lobby"
 [agent]
@@ -25,16 +26,8 @@ id = "agent_local"
 url = "ws://127.0.0.1:1"
 [credentials]
 mode = "public"
-[button]
-driver = "none"
-[indicator]
-driver = "none"
-[capture]
-driver = "virtual"
-[playback]
-driver = "virtual"
 [control]
-socket = "{socket}"
+socket = "{{socket}}"
 """
 
 

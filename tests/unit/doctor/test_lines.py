@@ -1,11 +1,9 @@
 """Button and lamps on gpiozero's own mock pins."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gpiozero import Device
-from gpiozero.pins.mock import MockFactory, MockPin
+from gpiozero.pins.mock import MockPin
 
 from kiosk.doctor import lines
 from kiosk.doctor.findings import Finding, Result
@@ -15,14 +13,7 @@ from tests.unit.doctor.subjects import barred, is_good_form, subject
 GPIO: dict[str, dict[str, Any]] = {"button": {"driver": "gpio"}, "indicator": {"driver": "gpio"}}
 
 
-@pytest.fixture(autouse=True)
-def pins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("LG_WD", "/nonexistent")  # nothing here imports lgpio
-    factory = MockFactory(pin_class=MockPin)
-    before, Device.pin_factory = Device.pin_factory, factory
-    yield factory
-    factory.reset()
-    Device.pin_factory = before
+pytestmark = pytest.mark.usefixtures("pins")
 
 
 def look(of: Subject) -> tuple[Finding, Finding]:

@@ -12,6 +12,7 @@ from kiosk.cli import main
 from kiosk.faults import FAULTS
 from kiosk.ops import journal
 from kiosk.ops.journal import Journal
+from tests.unit.configs import WITHOUT_HARDWARE
 
 
 class Journald:
@@ -42,18 +43,6 @@ def journald(monkeypatch: pytest.MonkeyPatch) -> Iterator[Journald]:
     root.handlers, root.level = handlers, level
 
 
-VIRTUAL = """
-[button]
-driver = "none"
-[indicator]
-driver = "none"
-[capture]
-driver = "virtual"
-[playback]
-driver = "virtual"
-"""
-
-
 def run(journald: Journald, tmp_path: Path, toml: str) -> int:
     """`kiosk run` under journald, in this process; its exit code."""
     journald.hold_stderr()
@@ -78,7 +67,7 @@ def test_a_missing_device_token_is_told_with_the_way_to_one(
 ) -> None:
     (tmp_path / "credentials").mkdir()  # the service has others
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
-    toml = f'{VIRTUAL}[control]\nsocket = "{tmp_path}/s"\n[kiosk]\nname = "lobby"\n'
+    toml = f'{WITHOUT_HARDWARE}[control]\nsocket = "{tmp_path}/s"\n[kiosk]\nname = "lobby"\n'
     assert run(journald, tmp_path, toml) == 78
     entry = journald.entries[-1]
     assert entry["MESSAGE_ID"] == FAULTS["device_token_missing"].id
@@ -95,7 +84,7 @@ def test_a_bug_is_told_with_its_place(
         1 / 0  # noqa: B018
 
     monkeypatch.setattr("asyncio.run", failing_run)
-    assert run(journald, tmp_path, VIRTUAL) == 1
+    assert run(journald, tmp_path, WITHOUT_HARDWARE) == 1
     entry = journald.entries[-1]
     assert entry["MESSAGE_ID"] == FAULTS["unexpected_error"].id
     assert "ZeroDivisionError" in entry["MESSAGE"]

@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kiosk.ops.systemd import feed_watchdog, notify, watchdog_interval_s
+from tests.notify_socket import NotifySocket, notify_socket
 from tests.virtual_time import virtual_time
 
 
@@ -19,28 +19,15 @@ def _no_manager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A service manager's end of the socket."""
-    path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(path))
-        listening.setblocking(False)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NotifySocket]:
+    with notify_socket(tmp_path) as listening:
+        monkeypatch.setenv("NOTIFY_SOCKET", str(listening.path))
         yield listening
 
 
-def received(manager: socket.socket) -> list[str]:
-    messages = []
-    while True:
-        try:
-            messages.append(manager.recv(4096).decode())
-        except BlockingIOError:
-            return messages
-
-
-def test_assignments_go_in_one_datagram(manager: socket.socket) -> None:
+def test_assignments_go_in_one_datagram(manager: NotifySocket) -> None:
     notify("READY=1", "STATUS=idle, 0 visits")
-    assert received(manager) == ["READY=1\nSTATUS=idle, 0 visits"]
+    assert manager.told() == ["READY=1\nSTATUS=idle, 0 visits"]
 
 
 def test_without_a_service_manager_nothing_happens() -> None:
@@ -76,7 +63,7 @@ def test_the_watchdog_is_fed_twice_in_its_time(
 
 
 def test_the_watchdog_is_fed_while_the_loop_turns(
-    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+    manager: NotifySocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "10000000")
 
@@ -85,7 +72,7 @@ def test_the_watchdog_is_fed_while_the_loop_turns(
         feeding, fed = asyncio.create_task(feed_watchdog()), list[str]()
         for _ in range(59):
             await asyncio.sleep(1)
-            fed += received(manager)
+            fed += manager.told()
         feeding.cancel()
         return fed
 
