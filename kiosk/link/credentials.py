@@ -17,7 +17,7 @@ class Opening:
     """What opens one conversation. The URL is a secret. `request_id` is the press's id too.
 
     `overrides` and `dynamic_variables` are what the backend wants in the initiation, unchecked;
-    `max_s` is how long the visit may last.
+    `max_s` is how long the visit may last; `kept`: so long that it may have grown stale.
     """
 
     url: str
@@ -26,6 +26,7 @@ class Opening:
     overrides: Mapping[str, JsonValue] = field(default_factory=dict)
     dynamic_variables: Mapping[str, JsonValue] = field(default_factory=dict)
     max_s: float | None = None
+    kept: bool = False
 
     def __repr__(self) -> str:
         return f"Opening(url=***, request_id={self.request_id!r})"

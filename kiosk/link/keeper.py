@@ -11,6 +11,7 @@ import logging
 import random
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from kiosk.contract import MAX_LIFE_S, EndVisit, Grant, LeasePolicy, LiveVisit
 from kiosk.errors import CredentialError
@@ -29,6 +30,8 @@ _LAST_RETRY_S = 60.0
 _REFUSED_RETRY_S = 300.0
 # Who was told when to ask again asks a little later, so that a site's kiosks do not come at once.
 _SPREAD_S = 5.0
+# A younger one that opens nothing would not open anything if it were fetched anew.
+STALE_S = 30.0
 
 
 def renewal_lead_s(life_s: float) -> float:
@@ -117,7 +120,8 @@ class CredentialKeeper:
             self._leases.remove(lease)
             self._changed.set()  # the next visit needs another
         await self._keep()  # before it is used: what opens nothing more must not come back
-        return _opening(lease)
+        kept = _now_s() - lease.asked_s > STALE_S
+        return replace(_opening(lease), kept=kept)
 
     def hurry(self) -> None:
         if self._leases.oldest(_now_s()) is None:

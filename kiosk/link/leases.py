@@ -18,6 +18,11 @@ class Lease:
     used: bool = False
 
     @property
+    def asked_s(self) -> float:
+        """When its request was sent."""
+        return self.expires_s - self.grant.life_s
+
+    @property
     def reusable(self) -> bool:
         """It opens more than one conversation."""
         return not self.grant.single_use and self.grant.visit_id is None

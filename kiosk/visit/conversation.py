@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kiosk.audio.pcm import FORMATS
 from kiosk.contract import MAX_LIFE_S, EndVisit, conversation_id
@@ -133,6 +133,10 @@ class Conversation:
             ending = opened if isinstance(opened, Ending) else await self._hold(opened, opening)
             if ending.kind in (Kind.REFUSED, Kind.LEASE_REFUSED):
                 self._parts.credentials.refused(opening)
+            if ending.kind is Kind.REFUSED and opening.kept and not self._connected.is_set():
+                # Perhaps it opened nothing any more, as after a change of the API key: one that is
+                # fetched now tells.
+                return replace(ending, kind=Kind.LEASE_REFUSED)
             return ending
         finally:
             self._stop_beside()

@@ -15,11 +15,11 @@ from kiosk.backend.characters.character import read_character
 from kiosk.backend.tokens import DeviceToken
 from kiosk.contract import Grant
 from kiosk.convai.client_messages import Initiation
-from kiosk.link import account, heartbeat
+from kiosk.link import account, heartbeat, keeper
 from kiosk.link.backend import BackendClient
 from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import What
-from tests.convai_server import scripted_server
+from tests.convai_server import ScriptedServer, scripted_server
 from tests.integration.sounds import quiet_room
 from tests.integration.test_ledger import Site, ended, site
 from tests.virtual_kiosk import VirtualKiosk, virtual_kiosk
@@ -273,3 +273,51 @@ async def test_the_kill_switch_ends_the_visit_under_way_in_words(
         [visit] = await here.visits(1, "closed")
         assert visit.outcome == "paused"
         await kiosk.moment(What.SENTENCE_HEARD, pulled_s)
+
+
+async def turned_away(kiosk: VirtualKiosk, server: ScriptedServer, number: int) -> None:
+    """This connection ends before the conversation has begun."""
+    await kiosk.until(lambda: len(server.sockets) == number)
+    await server.sockets[-1].close(3000, "Could not authorize the conversation.")
+
+
+@pytest.fixture
+def stale_s(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Half a minute would only be waited for; a lease for another attempt is younger than this."""
+    monkeypatch.setattr(keeper, "STALE_S", 3.0)
+    return 3.1
+
+
+async def test_a_lease_that_grew_stale_costs_the_visitor_a_moment(
+    short_dir: Path, stale_s: float
+) -> None:
+    async with (
+        scripted_server(metadata_delay_s=0.3) as server,
+        site(short_dir, server.url) as here,
+        here.up(),
+        virtual_kiosk(here.settings(short_dir), quiet_room()) as kiosk,
+    ):
+        await asyncio.sleep(stale_s)
+        kiosk.button.press()
+        await turned_away(kiosk, server, 1)
+        await server.connection()
+        await kiosk.state(State.LISTENING)
+        assert (kiosk.host.visits, len(server.sockets)) == (1, 2)
+
+
+async def test_where_a_fresh_lease_opens_nothing_either_it_is_said(
+    short_dir: Path, stale_s: float
+) -> None:
+    async with (
+        scripted_server(metadata_delay_s=0.3) as server,
+        site(short_dir, server.url) as here,
+        here.up(),
+        virtual_kiosk(here.settings(short_dir), quiet_room()) as kiosk,
+    ):
+        await asyncio.sleep(stale_s)
+        pressed_s = kiosk.button.press()
+        for number in (1, 2):
+            await turned_away(kiosk, server, number)
+        await kiosk.moment(What.SENTENCE_HEARD, pressed_s)
+        assert (await ended(kiosk, pressed_s))["kind"] == "refused"
+        assert len(server.sockets) == 2
