@@ -121,7 +121,7 @@ class Fleet:
         self.provider.close()
         self.provider = Provider(self.directory, PROVIDER_PORT, AGENT_ID, api_key)
 
-    def write_inventory(self, api_key: str = API_KEY) -> None:
+    def write_inventory(self, *, api_key: str = API_KEY, version: str = "0.1.0") -> None:
         def host(name: str) -> dict[str, object]:
             return {"ansible_host": "127.0.0.1", "ansible_port": self.guests[name].ssh_port}
 
@@ -136,6 +136,7 @@ class Fleet:
             "backend_port": BACKEND_PORT,
             "backend_settings": {"PROVIDER_URL": f"http://127.0.0.1:{PROVIDER_PORT}"},
             "kiosk_backend_url": f"http://127.0.0.1:{BACKEND_PORT}",
+            "kiosk_version": version,
             "kiosk_settings": {**WITHOUT_HARDWARE, "journal": {"alive_s": 20}},
             "monitoring_webhook_url": f"http://127.0.0.1:{WEBHOOK_PORT}/alert",
             "monitoring_silent_minutes": 1,
