@@ -72,6 +72,10 @@ def trusts_whom_this_machine_trusts(guest: Guest) -> None:
     own = Path("/etc/ssl/certs/ca-certificates.crt")
     shutil.copyfile(own, guest.file(str(own)))
     guest.run("tee -a /home/pi/.profile", stdin=f"export PIP_CERT={own}\n")
+    guest.run("mkdir -p /etc/systemd/system.conf.d")
+    environment = f"[Manager]\nDefaultEnvironment=PIP_CERT={own}\n"
+    guest.run("tee /etc/systemd/system.conf.d/trust.conf", stdin=environment)
+    guest.run("systemctl daemon-reexec")
 
 
 @dataclass

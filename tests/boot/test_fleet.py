@@ -51,6 +51,26 @@ cp -r inventory.example inventory"""
 # ansible's own entry when a playbook asks whether the kiosk is idle.
 _IDLE_QUESTION = "argv=['/usr/local/bin/kiosk', 'status', '--json']"
 REMOTE = "/var/log/journal/remote"
+# The checkout of the one Pi becomes a clone, of a repository that has something newer.
+_PUBLISH_NEWER = """
+set -eu
+export HOME=/home/pi
+git config --global user.name pi
+git config --global user.email pi@localhost
+cd /home/pi/voice-kiosk
+git init -q -b main
+git add -A
+git commit -q -m 'What was copied'
+git clone -q --bare . /home/pi/published.git
+git remote add origin /home/pi/published.git
+git push -q --set-upstream origin main
+git clone -q /home/pi/published.git /home/pi/newer
+cd /home/pi/newer
+sed -i 's/^version = .*/version = "0.4.0"/' pyproject.toml
+sed -i 's/^__version__ = .*/__version__ = "0.4.0"/' kiosk/__init__.py
+git commit -q -a -m 'Another version'
+git push -q
+"""
 # systemd's own: a unit's main process has ended.
 RESTART_LIMIT_PER_MINUTE = 12
 
@@ -435,6 +455,21 @@ def test_a_new_api_key_is_used_at_once(fleet: Fleet) -> None:
 def test_on_one_pi_too_a_second_run_changes_nothing(fleet: Fleet) -> None:
     again = fleet.typed_on(fleet.guests["alone"], "make install")  # asks nothing
     assert "changed=0" in again.splitlines()[-2] + again.splitlines()[-1]
+
+
+def test_the_one_pi_fetches_its_updates(fleet: Fleet) -> None:
+    alone = fleet.guests["alone"]
+    alone.run("apt-get install -qq -y --no-install-recommends git")
+    alone.run("su pi -c sh", stdin=_PUBLISH_NEWER)
+    alone.run(
+        "sed -i 's/kiosk_pull: .*/kiosk_pull: true/' /home/pi/voice-kiosk/deploy/inventory.here/*"
+    )
+    fleet.typed_on(alone, "make install")
+    assert alone.run("systemctl is-active kiosk-pull.timer").strip() == "active"
+    assert status(alone)["version"] == "0.1.0"
+    fleet.typed_on(alone, "sudo systemctl start kiosk-pull")
+    assert status(alone)["version"] == "0.4.0"
+    _held_visit(alone)
 
 
 def test_nothing_that_was_said_and_no_secret_is_in_an_alert_or_a_journal(fleet: Fleet) -> None:
