@@ -118,8 +118,7 @@ class CredentialKeeper:
         lease.used = True
         if not lease.reusable:
             self._leases.remove(lease)
-            self._changed.set()  # the next visit needs another
-        await self._keep()  # before it is used: what opens nothing more must not come back
+        self._changed.set()  # the next visit needs another, and the file is out of date
         kept = _now_s() - lease.asked_s > STALE_S
         return replace(_opening(lease), kept=kept)
 
@@ -128,7 +127,10 @@ class CredentialKeeper:
             self._changed.set()
 
     def refused(self, opening: Opening) -> None:
-        if self._leases.remove_url(opening.url):
+        removed = self._leases.remove_url(opening.url)
+        if opening.kept:  # what was fetched as long ago is as stale
+            removed |= self._leases.remove_asked_before(_now_s() - STALE_S)
+        if removed:
             self._changed.set()
 
     async def spend(self, opening: Opening, press_id: str) -> None:

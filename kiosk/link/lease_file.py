@@ -5,6 +5,7 @@ They are secrets, and worth nothing after their time: the file belongs in a dire
 Every method reads or writes files: call it in a thread, one at a time.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -22,13 +23,15 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class LeaseFile:
-    """One file, of one backend's leases. Their times are those of the monotonic clock, which means
-    something until the machine is started anew: then the file is as if it were not there."""
+    """One file. Its leases' times are those of the monotonic clock, which means something until the
+    machine is started anew: then it is as if the file were not there; so it is where `asked_with`,
+    all that a lease depends on, was another. Of that no more than a digest is kept."""
 
-    def __init__(self, path: Path, backend_url: str) -> None:
+    def __init__(self, path: Path, *asked_with: str) -> None:
         self._path = path
         self._text = ""  # in it, as far as is known
-        self._of = {"backend_url": backend_url, "boot_id": _boot_id()}
+        digest = hashlib.sha256("\0".join(asked_with).encode()).hexdigest()
+        self._of = {"asked_with": digest, "boot_id": _boot_id()}
 
     def load(self) -> list[Lease]:
         """What was in hand. Whatever cannot be used is left out: another lease is soon there."""

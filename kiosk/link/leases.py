@@ -1,6 +1,7 @@
 """The credentials in hand: how many, which is used first, when another is due. No I/O, no clock:
 the caller says what time it is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kiosk.contract import Grant
@@ -59,9 +60,11 @@ class Leases:
 
     def remove_url(self, signed_url: str) -> bool:
         """It opens nothing; whether it was there."""
-        before = len(self._held)
-        self._held = [lease for lease in self._held if lease.signed_url != signed_url]
-        return len(self._held) < before
+        return self._retain(lambda lease: lease.signed_url != signed_url)
+
+    def remove_asked_before(self, at_s: float) -> bool:
+        """They are too old; whether there were any."""
+        return self._retain(lambda lease: lease.asked_s >= at_s)
 
     def clear(self) -> None:
         self._held = []
@@ -76,6 +79,11 @@ class Leases:
     def last_until_s(self, now_s: float) -> float | None:
         """When the last of them expires."""
         return max((lease.expires_s for lease in self.valid(now_s)), default=None)
+
+    def _retain(self, good: Callable[[Lease], bool]) -> bool:
+        before = len(self._held)
+        self._held = list(filter(good, self._held))
+        return len(self._held) < before
 
     def _wanted(self, held: list[Lease]) -> int:
         return 1 if any(lease.reusable for lease in held) else self._most

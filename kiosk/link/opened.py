@@ -43,12 +43,10 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
     if credentials.mode == "public":
         return Line(_public_agent(settings))
     directory = state_dir(settings)
-    client = BackendClient(
-        credentials.backend_url,
-        device_token(settings),
-        directory / TOKEN_FILE if directory else None,
-        settings.kiosk.language,
-    )
+    # Enrolled anew, or of another language: then its leases are others.
+    asked_with = credentials.backend_url, device_token(settings), settings.kiosk.language
+    token_file = directory / TOKEN_FILE if directory else None
+    client = BackendClient(credentials.backend_url, asked_with[1], token_file, asked_with[2])
     await stack.enter_async_context(client)
     account = Account(client, file=ReportFile(directory / _REPORT_FILE) if directory else None)
     stack.push_async_callback(account.close)
@@ -58,7 +56,7 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
         credentials.policy,
         account=account,
         leases=credentials.leases,
-        file=LeaseFile(in_memory / _LEASE_FILE, credentials.backend_url) if in_memory else None,
+        file=LeaseFile(in_memory / _LEASE_FILE, *asked_with) if in_memory else None,
     )
     if not client.keeps_account:
         log.info("the backend is not ours: it is told nothing of visits and takes no heartbeats")

@@ -6,9 +6,10 @@ anything else and never waits for playback.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kiosk.audio.pcm import FORMATS
 from kiosk.contract import MAX_LIFE_S, EndVisit, conversation_id
@@ -58,6 +59,8 @@ from kiosk.visit.uplink import Uplink
 CONNECT_TIMEOUT_S = 10.0
 METADATA_TIMEOUT_S = 10.0
 _BESIDE_LIMIT = 32
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +112,32 @@ class Conversation:
         try:
             if self._ending is not None:
                 return self._ending
-            try:
-                opening = await self._parts.credentials.take(self._press_id)
-            except CredentialError as error:
-                if error.reason is not None:
-                    return classify_denial(error.reason)
-                kind = Kind.BACKEND_UNREACHABLE if error.retryable else Kind.NO_CREDENTIAL
-                return Ending(kind, None, str(error))
+            opening = await self._take()
+            if isinstance(opening, Ending):
+                return opening
             self._parts.chronicle.observe(Moment(What.LEASED, time.monotonic()))
-            return await self._use(opening)
+            ending = await self._use(opening)
+            if ending.kind is not Kind.REFUSED or not opening.kept or self._connected.is_set():
+                return ending
+            # Perhaps it opened nothing any more, as after a change of the API key: what one that is
+            # fetched now comes to is the truth.
+            log.warning("a lease fetched ahead was refused (%s); fetching another", ending.detail)
+            self._socket, self._core = None, ClientConversation(self._parts.plan.approved_mcp_tools)
+            fresh = await self._take()
+            if isinstance(fresh, Ending):
+                return fresh
+            return await self._use(fresh)
         finally:
             self._finished.set()
+
+    async def _take(self) -> Opening | Ending:
+        try:
+            return await self._parts.credentials.take(self._press_id)
+        except CredentialError as error:
+            if error.reason is not None:
+                return classify_denial(error.reason)
+            kind = Kind.BACKEND_UNREACHABLE if error.retryable else Kind.NO_CREDENTIAL
+            return Ending(kind, None, str(error))
 
     async def _use(self, opening: Opening) -> Ending:
         began_s = time.monotonic()
@@ -133,10 +151,6 @@ class Conversation:
             ending = opened if isinstance(opened, Ending) else await self._hold(opened, opening)
             if ending.kind in (Kind.REFUSED, Kind.LEASE_REFUSED):
                 self._parts.credentials.refused(opening)
-            if ending.kind is Kind.REFUSED and opening.kept and not self._connected.is_set():
-                # Perhaps it opened nothing any more, as after a change of the API key: one that is
-                # fetched now tells.
-                return replace(ending, kind=Kind.LEASE_REFUSED)
             return ending
         finally:
             self._stop_beside()

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from kiosk.link.keeper import STALE_S
 from kiosk.ops.messages import entries as known_entries
 from tests.boot.fleet import (
     API_KEY,
@@ -50,28 +51,32 @@ cd deploy
 cp -r inventory.example inventory"""
 # ansible's own entry when a playbook asks whether the kiosk is idle.
 _IDLE_QUESTION = "argv=['/usr/local/bin/kiosk', 'status', '--json']"
+UNINSTALL_HERE = (
+    "cd deploy && ../.venv-deploy/bin/ansible-playbook --inventory inventory.here uninstall.yml"
+)
 REMOTE = "/var/log/journal/remote"
-# The checkout of the one Pi becomes a clone, of a repository that has something newer.
-_PUBLISH_NEWER = """
+# What is in the one Pi's checkout, as a repository of root's; then something newer in it.
+_PUBLISHED = "/root/published.git"
+_PUBLISH = f"""
 set -eu
-export HOME=/home/pi
-git config --global user.name pi
-git config --global user.email pi@localhost
-cd /home/pi/voice-kiosk
+git init -q --bare -b main {_PUBLISHED}
+cp -r /home/pi/voice-kiosk /root/work
+cd /root/work
+git config --global user.name root
+git config --global user.email root@localhost
 git init -q -b main
 git add -A
 git commit -q -m 'What was copied'
-git clone -q --bare . /home/pi/published.git
-git remote add origin /home/pi/published.git
-git push -q --set-upstream origin main
-git clone -q /home/pi/published.git /home/pi/newer
-cd /home/pi/newer
+git push -q {_PUBLISHED} main
+"""
+_PUBLISH_NEWER = f"""
+set -eu
+cd /root/work
 sed -i 's/^version = .*/version = "0.4.0"/' pyproject.toml
 sed -i 's/^__version__ = .*/__version__ = "0.4.0"/' kiosk/__init__.py
 git commit -q -a -m 'Another version'
-git push -q
+git push -q {_PUBLISHED} main
 """
-# systemd's own: a unit's main process has ended.
 RESTART_LIMIT_PER_MINUTE = 12
 
 
@@ -449,11 +454,17 @@ def test_a_revoked_kiosk_shows_as_such_and_is_let_in_again(fleet: Fleet) -> None
 
 
 def test_a_new_api_key_is_used_at_once(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:  # a stop forgets the lease, a start asks for another
+        kiosk.run("systemctl stop kiosk.service && systemctl start kiosk.service")
+        await_state(kiosk, "idle", timeout_s=15)
+    began_s = time.monotonic()
     fleet.use_key(NEXT_API_KEY)
     fleet.write_inventory(api_key=NEXT_API_KEY, version="0.2.0")
     fleet.played("ansible-playbook site.yml --limit backend")
+    time.sleep(max(0.0, began_s + STALE_S + 1 - time.monotonic()))
     for kiosk in fleet.kiosks:
-        _held_visit(kiosk)  # each with a lease of the former key's time
+        _held_visit(kiosk)
+        assert _told(kiosk, "a lease fetched ahead was refused") == 1
 
 
 def test_on_one_pi_too_a_second_run_changes_nothing(fleet: Fleet) -> None:
@@ -464,12 +475,12 @@ def test_on_one_pi_too_a_second_run_changes_nothing(fleet: Fleet) -> None:
 def test_the_one_pi_fetches_its_updates(fleet: Fleet) -> None:
     alone = fleet.guests["alone"]
     alone.run("apt-get install -qq -y --no-install-recommends git")
-    alone.run("su pi -c sh", stdin=_PUBLISH_NEWER)
-    alone.run(
-        "sed -i 's/kiosk_pull: .*/kiosk_pull: true/' /home/pi/voice-kiosk/deploy/inventory.here/*"
-    )
+    alone.run("HOME=/root sh", stdin=_PUBLISH)
+    answers = "/home/pi/voice-kiosk/deploy/inventory.here/hosts.yml"
+    alone.run(f"sed -i 's|kiosk_pull_from: .*|kiosk_pull_from: {_PUBLISHED}|' {answers}")
     fleet.typed_on(alone, "make install")
     assert alone.run("systemctl is-active kiosk-pull.timer").strip() == "active"
+    alone.run("HOME=/root sh", stdin=_PUBLISH_NEWER)
     assert status(alone)["version"] == "0.1.0"
     fleet.typed_on(alone, "sudo systemctl start kiosk-pull")
     assert status(alone)["version"] == "0.4.0"
@@ -488,11 +499,14 @@ def test_nothing_that_was_said_and_no_secret_is_in_an_alert_or_a_journal(fleet: 
 
 
 def test_uninstalling_leaves_nothing(fleet: Fleet) -> None:
-    fleet.played("ansible-playbook uninstall.yml -e really=yes")
-    for guest in (*fleet.kiosks, fleet.server):
+    alone = fleet.guests["alone"]
+    with fleet.playing("ansible-playbook uninstall.yml -e really=yes"):
+        fleet.typed_on(alone, UNINSTALL_HERE)
+        alone.run("rm -r /home/pi/voice-kiosk /root/work")
+    for guest in fleet.guests.values():
         found = guest.run(
             "find / -xdev -iname '*kiosk*' -not -path '/proc/*' -not -path '/sys/*'"
-            " -not -path '/home/pi/.ansible/*' -not -path '/var/log/*'"
+            " -not -path '*/.ansible/*' -not -path '/var/log/*'"
         ).split()
         assert found == []
         assert guest.try_run("getent passwd kiosk kiosk-backend").stdout == ""

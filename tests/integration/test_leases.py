@@ -288,21 +288,24 @@ def stale_s(monkeypatch: pytest.MonkeyPatch) -> float:
     return 3.1
 
 
-async def test_a_lease_that_grew_stale_costs_the_visitor_a_moment(
-    short_dir: Path, stale_s: float
+@pytest.mark.parametrize("leases", [1, 3])
+async def test_leases_that_grew_stale_cost_the_visitor_a_moment(
+    short_dir: Path, stale_s: float, leases: int
 ) -> None:
     async with (
         scripted_server(metadata_delay_s=0.3) as server,
         site(short_dir, server.url) as here,
         here.up(),
-        virtual_kiosk(here.settings(short_dir), quiet_room()) as kiosk,
+        virtual_kiosk(here.settings(short_dir, leases=leases), quiet_room()) as kiosk,
     ):
+        await kiosk.until(lambda: here.minted == leases)
         await asyncio.sleep(stale_s)
         kiosk.button.press()
         await turned_away(kiosk, server, 1)
         await server.connection()
         await kiosk.state(State.LISTENING)
         assert (kiosk.host.visits, len(server.sockets)) == (1, 2)
+        assert here.minted > leases
 
 
 async def test_where_a_fresh_lease_opens_nothing_either_it_is_said(
@@ -321,3 +324,16 @@ async def test_where_a_fresh_lease_opens_nothing_either_it_is_said(
         await kiosk.moment(What.SENTENCE_HEARD, pressed_s)
         assert (await ended(kiosk, pressed_s))["kind"] == "refused"
         assert len(server.sockets) == 2
+
+
+async def test_a_fresh_lease_that_is_refused_is_not_asked_for_again(short_dir: Path) -> None:
+    async with (
+        scripted_server(metadata_delay_s=0.3) as server,
+        site(short_dir, server.url) as here,
+        here.up(),
+        virtual_kiosk(here.settings(short_dir, "on_press"), quiet_room()) as kiosk,
+    ):
+        pressed_s = kiosk.button.press()
+        await turned_away(kiosk, server, 1)
+        assert (await ended(kiosk, pressed_s))["kind"] == "refused"
+        assert len(server.sockets) == 1

@@ -59,6 +59,7 @@ class Kept:
 
     keeper: CredentialKeeper
     standings: list[Standing] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
@@ -528,15 +529,16 @@ async def test_the_backend_may_want_another_policy() -> None:
 async def started(backend: Backend, file: Path, url: str = "http://b") -> AsyncIterator[Kept]:
     """A keeper as the service's, which keeps what it has in `file`."""
     keeper = CredentialKeeper(backend.fetch, "warm", lambda: 0.0, file=LeaseFile(file, url))
-    kept, first = Kept(keeper), asyncio.Event()
+    kept = Kept(keeper)
 
     def told(standing: Standing) -> None:
         kept.standings.append(standing)
-        first.set()
+        kept.changed.set()
 
     task = asyncio.create_task(keeper.run(told))
     try:
-        await asyncio.wait_for(first.wait(), 5)
+        await asyncio.wait_for(kept.changed.wait(), 5)
+        kept.changed.clear()
         yield kept
     finally:
         task.cancel()
@@ -560,6 +562,7 @@ async def test_a_lease_that_was_taken_does_not_come_back(tmp_path: Path) -> None
     async with started(backend, file) as kept:
         backend.trouble = CredentialError("down")
         await kept.keeper.take(kept.keeper.next_press_id())
+        await asyncio.wait_for(kept.changed.wait(), 5)
         assert not file.exists()
     async with started(backend, file) as kept:
         assert not kept.standings[-1].ready
@@ -572,6 +575,7 @@ async def test_a_press_after_a_start_does_not_bear_the_id_of_one_before_it(tmp_p
         async with started(backend, tmp_path / "leases.json") as kept:
             ids.add(press_id := kept.keeper.next_press_id())
             await kept.keeper.take(press_id)
+            await asyncio.wait_for(kept.changed.wait(), 5)
     assert len(ids) == 3
     assert len(backend.asked) == 1
 
