@@ -453,26 +453,28 @@ def test_a_revoked_kiosk_shows_as_such_and_is_let_in_again(fleet: Fleet) -> None
 # --- a new key, and the end -----------------------------------------------------------------------
 
 
-def test_a_new_api_key_is_used_at_once(fleet: Fleet) -> None:
+def test_on_one_pi_too_a_second_run_changes_nothing(fleet: Fleet) -> None:
+    again = fleet.typed_on(fleet.guests["alone"], "make install")  # asks nothing
+    assert "changed=0" in again.splitlines()[-2] + again.splitlines()[-1]
+
+
+def test_a_new_api_key_is_used_at_once_while_the_one_pi_fetches_its_updates(fleet: Fleet) -> None:
     for kiosk in fleet.kiosks:  # a stop forgets the lease, a start asks for another
         kiosk.run("systemctl stop kiosk.service && systemctl start kiosk.service")
         await_state(kiosk, "idle", timeout_s=15)
     began_s = time.monotonic()
     fleet.use_key(NEXT_API_KEY)
     fleet.write_inventory(api_key=NEXT_API_KEY, version="0.2.0")
-    fleet.played("ansible-playbook site.yml --limit backend")
+    with fleet.playing("ansible-playbook site.yml --limit backend"):
+        _fetch_updates(fleet)
     time.sleep(max(0.0, began_s + STALE_S + 1 - time.monotonic()))
     for kiosk in fleet.kiosks:
         _held_visit(kiosk)
         assert _told(kiosk, "a lease fetched ahead was refused") == 1
+    _held_visit(fleet.guests["alone"])
 
 
-def test_on_one_pi_too_a_second_run_changes_nothing(fleet: Fleet) -> None:
-    again = fleet.typed_on(fleet.guests["alone"], "make install")  # asks nothing
-    assert "changed=0" in again.splitlines()[-2] + again.splitlines()[-1]
-
-
-def test_the_one_pi_fetches_its_updates(fleet: Fleet) -> None:
+def _fetch_updates(fleet: Fleet) -> None:
     alone = fleet.guests["alone"]
     alone.run("apt-get install -qq -y --no-install-recommends git")
     alone.run("HOME=/root sh", stdin=_PUBLISH)
@@ -484,7 +486,6 @@ def test_the_one_pi_fetches_its_updates(fleet: Fleet) -> None:
     assert status(alone)["version"] == "0.1.0"
     fleet.typed_on(alone, "sudo systemctl start kiosk-pull")
     assert status(alone)["version"] == "0.4.0"
-    _held_visit(alone)
 
 
 def test_nothing_that_was_said_and_no_secret_is_in_an_alert_or_a_journal(fleet: Fleet) -> None:
