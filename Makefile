@@ -53,7 +53,7 @@ slow: venv rig-packages postgresql
 MACHINES := --ignore tests/boot --ignore tests/vm
 
 boot-test: venv boot-packages
-	$(BIN)/pytest -x tests/boot
+	$(BIN)/pytest -x --durations=12 tests/boot
 
 # Emulated, so slow. VM_ARGS='-m slow' cuts the power a hundred times.
 VM_ARGS ?= -m "not slow"
