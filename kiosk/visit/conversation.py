@@ -121,7 +121,7 @@ class Conversation:
                 return ending
             # Perhaps it opened nothing any more, as after a change of the API key: what one that is
             # fetched now comes to is the truth.
-            log.warning("a lease fetched ahead was refused (%s); fetching another", ending.detail)
+            log.info("a lease fetched ahead was refused (%s); fetching another", ending.detail)
             self._socket, self._core = None, ClientConversation(self._parts.plan.approved_mcp_tools)
             fresh = await self._take()
             if isinstance(fresh, Ending):
