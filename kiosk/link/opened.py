@@ -43,20 +43,20 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
     if credentials.mode == "public":
         return Line(_public_agent(settings))
     directory = state_dir(settings)
-    # Enrolled anew, or of another language: then its leases are others.
-    asked_with = credentials.backend_url, device_token(settings), settings.kiosk.language
-    token_file = directory / TOKEN_FILE if directory else None
-    client = BackendClient(credentials.backend_url, asked_with[1], token_file, asked_with[2])
+    url, token, language = credentials.backend_url, device_token(settings), settings.kiosk.language
+    client = BackendClient(url, token, directory / TOKEN_FILE if directory else None, language)
     await stack.enter_async_context(client)
     account = Account(client, file=ReportFile(directory / _REPORT_FILE) if directory else None)
     stack.push_async_callback(account.close)
     in_memory = runtime_dir()
+    # Of another backend, enrolled anew, or of another language, it has other leases.
+    leases = LeaseFile(in_memory / _LEASE_FILE, url, token, language) if in_memory else None
     keeper = CredentialKeeper(
         client.fetch,
         credentials.policy,
         account=account,
         leases=credentials.leases,
-        file=LeaseFile(in_memory / _LEASE_FILE, *asked_with) if in_memory else None,
+        file=leases,
     )
     if not client.keeps_account:
         log.info("the backend is not ours: it is told nothing of visits and takes no heartbeats")
