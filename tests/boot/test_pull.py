@@ -1,0 +1,143 @@
+"""What `deploy/pull` goes over to, and what it refuses, on real repositories.
+
+What it then builds and plays is in the fleet's story; here a small project stands in, which writes
+down how far it came.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+STEPS = {
+    "Makefile": "packages control:\n\t@echo $@ >> came\n",
+    "deploy/build-release": '#!/bin/sh\necho "build $*" >> came\n',
+    "playbook": '#!/bin/sh\necho "play $*" >> ../came\n',
+}
+CAME = [
+    "packages",
+    "control",
+    "build /usr/bin/python3",
+    "play --inventory inventory.here/hosts.yml site.yml",
+]
+
+
+class Pulled:
+    """What is published, whoever signs it, and root's clone of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.home = directory / "home"
+        self.work = directory / "work"
+        self.published = directory / "published.git"
+        self.clone = directory / "checkout"
+        self.home.mkdir()
+        for name in ("trusted", "unknown"):
+            self._run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.home / name)
+        public = (self.home / "trusted.pub").read_text("ascii")
+        (self.home / "signers").write_text(f"maker@localhost {public}", encoding="ascii")
+        for key, value in {
+            "user.name": "maker",
+            "user.email": "maker@localhost",
+            "gpg.format": "ssh",
+            "gpg.ssh.allowedSignersFile": str(self.home / "signers"),
+        }.items():
+            self._run("git", "config", "--global", key, value)
+        self._run("git", "init", "-q", "--bare", "-b", "main", self.published)
+        self._run("git", "init", "-q", "-b", "main", self.work)
+        for name, text in STEPS.items():
+            (self.work / name).parent.mkdir(exist_ok=True)
+            (self.work / name).write_text(text, encoding="utf-8")
+            (self.work / name).chmod(0o755)
+        shutil.copy2(ROOT / "deploy/pull", self.work / "deploy/pull")
+        self._run("git", "add", "-A", cwd=self.work)
+        for what in ("nothing", "first"):
+            self.publish(what)
+        self._run("git", "clone", "-q", self.published, self.clone)
+        programs = self.clone / ".venv-deploy/bin"
+        programs.mkdir(parents=True)
+        (programs / "ansible-playbook").symlink_to(self.clone / "playbook")
+
+    def publish(self, what: str, *, signed_by: str | None = None, anew: bool = False) -> None:
+        """A commit more, or in the place of the last."""
+        (self.work / "what").write_text(what, encoding="utf-8")
+        self._run("git", "add", "what", cwd=self.work)
+        commit = ["git", "commit", "-q", "-m", what]
+        if signed_by is not None:
+            commit.append(f"-S{self.home / signed_by}")
+        if anew:
+            commit.append("--amend")
+        self._run(*commit, cwd=self.work)
+        self._run("git", "push", "-q", "-f", self.published, "HEAD:main", cwd=self.work)
+
+    def pull(self, *options: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [self.clone / "deploy/pull"],
+            env={
+                **self._environment(),
+                "KIOSK_PULL_FROM": str(self.published),
+                "KIOSK_PULL_BRANCH": "main",
+                "KIOSK_PULL_OPTIONS": " ".join(options),
+            },
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    @property
+    def has(self) -> str:
+        return (self.clone / "what").read_text("utf-8")
+
+    @property
+    def came(self) -> list[str]:
+        """How far it came, in all pulls together."""
+        told = self.clone / "came"
+        return told.read_text("utf-8").splitlines() if told.exists() else []
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "LC_ALL": "C.UTF-8"}
+
+    def _run(self, *command: str | Path, cwd: Path | None = None) -> None:
+        subprocess.run(command, cwd=cwd, env=self._environment(), timeout=30, check=True)
+
+
+@pytest.fixture
+def pulled(tmp_path: Path) -> Pulled:
+    return Pulled(tmp_path)
+
+
+def test_what_is_newer_is_built_and_played(pulled: Pulled) -> None:
+    pulled.publish("second")
+    run = pulled.pull()
+    assert run.returncode == 0, run.stderr
+    assert pulled.has == "second"
+    assert pulled.came == CAME
+
+
+@pytest.mark.parametrize("signer", [None, "unknown"])
+def test_a_commit_of_somebody_unknown_is_refused(pulled: Pulled, signer: str | None) -> None:
+    pulled.publish("second", signed_by=signer)
+    run = pulled.pull("--verify-signatures")
+    assert run.returncode != 0
+    assert "signature" in run.stderr
+    assert pulled.has == "first"
+    assert pulled.came == []
+
+
+def test_a_commit_signed_by_somebody_trusted_is_taken(pulled: Pulled) -> None:
+    pulled.publish("second", signed_by="trusted")
+    run = pulled.pull("--verify-signatures")
+    assert run.returncode == 0, run.stderr
+    assert pulled.has == "second"
+    assert pulled.came == CAME
+
+
+def test_a_history_that_was_written_anew_is_refused(pulled: Pulled) -> None:
+    pulled.publish("second", anew=True)
+    run = pulled.pull()
+    assert run.returncode != 0
+    assert pulled.has == "first"
+    assert pulled.came == []
