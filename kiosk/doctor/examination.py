@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from kiosk.config import Settings
 from kiosk.devices.trial import in_time
-from kiosk.doctor import cards, lease, lines, machine, network, permissions, service, voice, wifi
+from kiosk.doctor import (
+    cards,
+    lease,
+    lines,
+    machine,
+    network,
+    permissions,
+    service,
+    updates,
+    voice,
+    wifi,
+)
 from kiosk.doctor.findings import CHECKS, Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import Service, Subject
 from kiosk.errors import ConfigError, KioskError
@@ -37,6 +48,7 @@ GROUPS = (
     Group(("power",), machine.look_at_power, 3.0, needs_settings=False),
     Group(("storage", "memory"), machine.look_at_room, 3.0, needs_settings=False),
     Group(("wifi_power_save",), wifi.look, 4.0, needs_settings=False),
+    Group(("updates",), updates.look, 4.0, needs_settings=False),
     Group(("dns", "proxy", "tls", "backend"), network.look, 11.0),
     Group(("provider",), network.look_at_provider, 8.0),
     Group(("lease",), lease.look, 11.0),

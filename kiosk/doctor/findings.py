@@ -21,6 +21,7 @@ CHECKS: dict[str, str] = {
     "storage": "there is room on the card",
     "memory": "there is memory left",
     "wifi_power_save": "the Wi-Fi does not sleep",
+    "updates": "where it fetches its updates itself, the last one went well",
     "dns": "the backend's name (of a public agent: the agent's) has an address",
     "proxy": "no proxy and no captive portal stands between",
     "tls": "its certificate is good, and stays so for a while",

@@ -11,6 +11,7 @@ from kiosk.ops.control import request_within
 from kiosk.visit.speech import load_sentences
 
 UNIT = "kiosk.service"
+_TELLS = ("ActiveState", "SubState", "Result", "User", "SupplementaryGroups")
 _SYSTEMCTL_S = 2.0
 _STATUS_S = 2.0
 
@@ -60,7 +61,7 @@ def in_use(settings: Settings) -> Subject:
 
 
 def _service(socket: Path) -> Service:
-    unit = _unit()
+    unit = systemd_shows(UNIT, *_TELLS)
     try:
         return Service(request_within(_STATUS_S, socket, "status"), unit=unit)
     except UnavailableError as error:
@@ -80,12 +81,11 @@ def _trouble(socket: Path, error: BaseException | None, unit: Mapping[str, str])
             return f"no sensible answer on {socket} ({error})"
 
 
-def _unit() -> dict[str, str]:
-    """What systemd says of the service; nothing where there is none."""
+def systemd_shows(unit: str, *names: str) -> dict[str, str]:
+    """These properties of a unit, by systemd's account; nothing where there is no such unit."""
     if not Path("/run/systemd/system").is_dir():
         return {}
-    names = ("LoadState", "ActiveState", "SubState", "Result", "User", "SupplementaryGroups")
-    command = ["systemctl", "show", UNIT, *(f"--property={name}" for name in names)]
+    command = ["systemctl", "show", unit, "--property=" + ",".join(("LoadState", *names))]
     try:
         done = subprocess.run(  # noqa: S603  our own command
             command, capture_output=True, text=True, timeout=_SYSTEMCTL_S, check=False

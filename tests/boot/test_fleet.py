@@ -481,6 +481,7 @@ def _fetch_updates(fleet: Fleet) -> None:
     assert status(alone)["version"] == "0.1.0"
     fleet.typed_on(alone, "sudo systemctl start kiosk-pull")
     assert status(alone)["version"] == "0.4.0"
+    assert "the last one went well" in alone.run("kiosk doctor")
 
 
 def test_nothing_that_was_said_and_no_secret_is_in_an_alert_or_a_journal(fleet: Fleet) -> None:
