@@ -3,6 +3,7 @@
 # make bench  set up what is missing and measure everything, beside the official client
 # make boot-test  boot three Debian systems, set them up by the playbooks, break them; as root
 # make install    make this machine a kiosk: the playbooks against itself; asks what it needs
+# make uninstall  take that away again
 # make vm-test    set up a virtual machine by the playbooks, with sound cards and a header; as root
 # make control    fill .venv-deploy with Ansible, for the playbooks in deploy/
 # The set-up installs Debian packages (with sudo when not root, saying so) and fills .venv from the
@@ -16,6 +17,8 @@ BIN := $(VENV)/bin
 PACKAGES := espeak-ng libasound2-dev libsystemd-dev pkg-config gcc swig python3-dev python3-venv
 # A virtual sound card for the tests, and where that would cost a desktop its sound server, none.
 RIG_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
+# Makes real journals for the watcher's tests; none of its services is switched on by that.
+JOURNAL_PACKAGES := systemd-journal-remote
 # Whole Debian systems, for the tests that boot some.
 BOOT_PACKAGES := systemd-container mmdebstrap openssh-client
 # A virtual machine with a disk of its own.
@@ -32,7 +35,7 @@ unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-313 lint slow bench lock venv packages rig-packages bench-packages
 .PHONY: bench-backend javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
-.PHONY: install arm64 arm64-test
+.PHONY: install uninstall arm64 arm64-test
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -46,8 +49,10 @@ test: venv rig-packages postgresql javascript-client
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --ignore tests/integration $(MACHINES)
 	$(BIN)/pytest -m "not slow" tests/integration
 
+# Three hours, most of them in the virtual machine, whose power is cut a hundred times: as root.
 slow: venv rig-packages postgresql
 	$(BIN)/pytest -m slow $(MACHINES)
+	$(MAKE) vm-test VM_ARGS="-m slow"
 
 # Tests that boot machines of their own, as root.
 MACHINES := --ignore tests/boot --ignore tests/vm
@@ -74,6 +79,9 @@ control: $(VENV)-deploy/.filled
 
 install: packages control
 	@deploy/install
+
+uninstall: control
+	@deploy/install --remove
 
 # One table, and bench.json; in under a quarter of an hour. BENCH_ARGS='--only PATTERN' takes a part.
 bench: venv rig-packages bench-packages $(VENV)/.filled-bench
@@ -120,6 +128,7 @@ packages:
 
 rig-packages:
 	@.ci/debian-packages $(RIG_PACKAGES) $(RIG_KEEPS)
+	@.ci/debian-packages $(JOURNAL_PACKAGES)
 
 boot-packages:
 	@.ci/debian-packages $(BOOT_PACKAGES)
@@ -151,7 +160,7 @@ $(VENV)-deploy/.filled: requirements-deploy.txt
 	@echo "Filling $(VENV)-deploy from requirements-deploy.txt"
 	@$(PYTHON) -m venv $(VENV)-deploy
 	@$(VENV)-deploy/bin/pip install --quiet --require-hashes --requirement requirements-deploy.txt
-	@touch $@
+	@sync && touch $@
 
 .venv-313/.filled: requirements-dev.txt pyproject.toml
 	@echo "Filling .venv-313 from requirements-dev.txt"

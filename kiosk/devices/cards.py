@@ -70,6 +70,12 @@ def read_cards(proc: Path = PROC_ASOUND) -> list[Card]:
     return cards
 
 
+def speakerphone(cards: Sequence[Card]) -> Card | None:
+    """The only card that both records and plays, if there is just one."""
+    both = [card for card in cards if card.capture and card.playback]
+    return both[0] if len(both) == 1 else None
+
+
 def resolve(
     setting: str, direction: Direction, pcms: Collection[str], cards: Sequence[Card]
 ) -> str:

@@ -26,6 +26,7 @@ NEXT_API_KEY = "sk_boot_test_9876543210"
 AGENT_ID = "agent_boot"
 BACKEND_PORT, PROVIDER_PORT, WEBHOOK_PORT = 18471, 18472, 18473
 SUITES = {"north": "bookworm", "south": "trixie"}
+SUDO_PASSWORDS = {"south": "open sesame"}
 WITHOUT_HARDWARE = {
     "capture": {"driver": "virtual"},
     "playback": {"driver": "virtual"},
@@ -110,7 +111,7 @@ class Fleet:
     def boot_guest(self, name: str, suite: str, ssh_port: int) -> Guest:
         guest = Guest(name, tree(suite), self.directory / name, ssh_port)
         self.guests[name] = guest
-        guest.prepare(self.control.key.public)
+        guest.prepare(self.control.key.public, SUDO_PASSWORDS.get(name, ""))
         guest.boot()
         return guest
 
@@ -127,7 +128,11 @@ class Fleet:
 
     def write_inventory(self, *, api_key: str = API_KEY, version: str = "0.1.0") -> None:
         def host(name: str) -> dict[str, object]:
-            return {"ansible_host": "127.0.0.1", "ansible_port": self.guests[name].ssh_port}
+            port = self.guests[name].ssh_port
+            reached: dict[str, object] = {"ansible_host": "127.0.0.1", "ansible_port": port}
+            if name in SUDO_PASSWORDS:
+                reached["ansible_become_password"] = SUDO_PASSWORDS[name]
+            return reached
 
         hosts: dict[str, object] = {
             "kiosks": {"hosts": {name: {**host(name), "kiosk_site": name} for name in SUITES}},

@@ -51,12 +51,9 @@ cd deploy
 cp -r inventory.example inventory"""
 # ansible's own entry when a playbook asks whether the kiosk is idle.
 _IDLE_QUESTION = "argv=['/usr/local/bin/kiosk', 'status', '--json']"
-UNINSTALL_HERE = (
-    "cd deploy && ../.venv-deploy/bin/ansible-playbook --inventory inventory.here uninstall.yml"
-)
 REMOTE = "/var/log/journal/remote"
 # What is in the one Pi's checkout, as a repository of root's; then something newer in it.
-_PULL_CHANGES = 6  # a checkout, the answers' place and the answers, a service, a timer, its start
+_PULL_CHANGES = 7  # a checkout and its mark, the answers and their place, service, timer, start
 _PUBLISHED = "/root/published.git"
 _PUBLISH = f"""
 set -eu
@@ -118,6 +115,12 @@ def test_blank_machines_become_a_fleet(fleet: Fleet) -> None:
         assert is_serving(kiosk)
         assert kiosk.run("systemctl is-enabled kiosk.service").strip() == "enabled"
         assert state(kiosk) == "idle"
+
+
+def test_the_journal_is_on_the_card_before_the_next_boot(fleet: Fleet) -> None:
+    for kiosk in fleet.kiosks:
+        kept = kiosk.run("journalctl --no-pager --directory=/var/log/journal -u kiosk.service")
+        assert "Started" in kept
 
 
 def test_a_second_run_changes_nothing(fleet: Fleet) -> None:
@@ -271,7 +274,9 @@ def _set_up_alone(fleet: Fleet) -> None:
     copy_checkout(alone.file("/home/pi/voice-kiosk"))
     settings = json.dumps(WITHOUT_HARDWARE)
     trusts_whom_this_machine_trusts(alone)
-    alone.run("tee -a /home/pi/.profile", stdin=f"export KIOSK_SETTINGS='{settings}'\n")
+    # ssh brings along the locale of the laptop, which is unknown here.
+    profile = f"export LC_ALL=de_DE.UTF-8 KIOSK_SETTINGS='{settings}'\n"
+    alone.run("tee -a /home/pi/.profile", stdin=profile)
     alone.run("echo 'cd voice-kiosk' >> /home/pi/.profile && chown -R pi: /home/pi")
     code = fleet.server.run("kiosk-backend enroll alone --code").splitlines()[-1]
     answers = ("alone", "default", f"http://127.0.0.1:{BACKEND_PORT}", code)
@@ -482,6 +487,10 @@ def _fetch_updates(fleet: Fleet) -> None:
     fleet.typed_on(alone, "sudo systemctl start kiosk-pull")
     assert status(alone)["version"] == "0.4.0"
     assert "the last one went well" in alone.run("kiosk doctor")
+    older = alone.try_run("su - pi -c 'make install'")
+    assert older.returncode != 0
+    assert "sudo systemctl start kiosk-pull" in older.stderr
+    assert status(alone)["version"] == "0.4.0"
 
 
 def test_nothing_that_was_said_and_no_secret_is_in_an_alert_or_a_journal(fleet: Fleet) -> None:
@@ -498,7 +507,7 @@ def test_nothing_that_was_said_and_no_secret_is_in_an_alert_or_a_journal(fleet: 
 def test_uninstalling_leaves_nothing(fleet: Fleet) -> None:
     alone = fleet.guests["alone"]
     with fleet.playing("ansible-playbook uninstall.yml -e really=yes"):
-        fleet.typed_on(alone, UNINSTALL_HERE)
+        fleet.typed_on(alone, "make uninstall")
         alone.run("rm -r /home/pi/voice-kiosk /root/work")
     for guest in fleet.guests.values():
         found = guest.run(

@@ -72,6 +72,10 @@ class Pulled:
         self._run(*commit, cwd=self.work)
         self._run("git", "push", "-q", "-f", self.published, "HEAD:main", cwd=self.work)
 
+    def take_back(self) -> None:
+        """The last commit, as if it had never been."""
+        self._run("git", "push", "-q", "-f", self.published, "HEAD~:main", cwd=self.work)
+
     def pull(self, *options: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [self.clone / "deploy/pull"],
@@ -133,6 +137,37 @@ def test_a_commit_signed_by_somebody_trusted_is_taken(pulled: Pulled) -> None:
     assert run.returncode == 0, run.stderr
     assert pulled.has == "second"
     assert pulled.came == CAME
+
+
+def test_a_branch_that_is_behind_is_no_update(pulled: Pulled) -> None:
+    pulled.publish("second")
+    assert pulled.pull().returncode == 0
+    pulled.take_back()
+    run = pulled.pull()
+    assert run.returncode == 1
+    assert "main of" in run.stderr
+    assert f"sudo rm -r {pulled.clone}" in run.stderr
+    assert pulled.came == CAME
+
+
+def test_what_a_cut_left_is_no_obstacle(pulled: Pulled) -> None:
+    pulled.publish("second")
+    (pulled.clone / ".git/index.lock").touch()
+    (pulled.clone / ".git/refs/heads/main.lock").touch()
+    run = pulled.pull()
+    assert run.returncode == 0, run.stderr
+    assert pulled.has == "second"
+
+
+def test_of_former_builds_the_newest_stays(pulled: Pulled) -> None:
+    dist = pulled.clone / "dist"
+    dist.mkdir()
+    for age_s, version in ((300, "0.1.0"), (100, "0.3.0"), (200, "0.2.0")):
+        build = dist / f"voice-kiosk-{version}-cp311-aarch64.tar"
+        build.touch()
+        os.utime(build, (1_790_000_000 - age_s,) * 2)
+    assert pulled.pull().returncode == 0
+    assert [path.name for path in dist.iterdir()] == ["voice-kiosk-0.3.0-cp311-aarch64.tar"]
 
 
 def test_a_history_that_was_written_anew_is_refused(pulled: Pulled) -> None:

@@ -47,8 +47,9 @@ class Guest(Machine):
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _leader: int = field(default=0, init=False)
 
-    def prepare(self, public_key: str) -> None:
-        """What somebody does with a blank card: a user who may use sudo, ssh with a key."""
+    def prepare(self, public_key: str, sudo_password: str = "") -> None:
+        """What somebody does with a blank card: a user who may use sudo, by a password perhaps, ssh
+        with a key. The journal stays in memory, as Raspberry Pi OS has it."""
         for part in ("upper", "work", "root"):
             (self.over / part).mkdir(parents=True, exist_ok=True)
         upper = self.over / "upper"
@@ -59,9 +60,15 @@ class Guest(Machine):
         )
         sudoers = upper / "etc/sudoers.d"
         sudoers.mkdir(parents=True)
-        (sudoers / "pi").write_text("pi ALL=(ALL) NOPASSWD: ALL\n", encoding="ascii")
+        trust = "" if sudo_password else "NOPASSWD: "
+        (sudoers / "pi").write_text(f"pi ALL=(ALL) {trust}ALL\n", encoding="ascii")
+        journald = upper / "usr/lib/systemd/journald.conf.d"
+        journald.mkdir(parents=True)
+        (journald / "40-volatile.conf").write_text(
+            "[Journal]\nStorage=volatile\n", encoding="ascii"
+        )
         (upper / "etc/hostname").write_text(f"{self.name}\n", encoding="ascii")
-        self._public_key = public_key
+        self._public_key, self._password = public_key, sudo_password
 
     def boot(self) -> None:
         """Returns when systemd has started everything; raises TimeoutError or RuntimeError."""
@@ -94,6 +101,8 @@ class Guest(Machine):
 
     def _add_user(self) -> None:
         self.run("useradd --create-home --shell /bin/bash pi")
+        if self._password:
+            self.run("chpasswd", stdin=f"pi:{self._password}\n")
         self.run("mkdir -m 700 /home/pi/.ssh")
         self.run("tee /home/pi/.ssh/authorized_keys", stdin=self._public_key)
         self.run("chown -R pi: /home/pi/.ssh")

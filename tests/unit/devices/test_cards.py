@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.devices.cards import Direction, card_of, present, read_cards, resolve
+from kiosk.devices.cards import Direction, card_of, present, read_cards, resolve, speakerphone
 from kiosk.devices.listing import list_devices
 from kiosk.errors import DeviceError
 
@@ -44,6 +44,14 @@ def test_cards_are_read_with_their_names_and_directions(proc: Path) -> None:
     assert cards["Headphones"].devices(PLAYBACK) == (0,)
     assert cards["Headphones"].devices(CAPTURE) == ()
     assert "SEEED ReSpeaker 4 Mic Array (UAC1.0)" in cards["ArrayUAC10"].names[1]
+
+
+def test_the_only_card_that_records_and_plays_is_the_speakerphone(proc: Path) -> None:
+    cards = read_cards(proc)
+    assert speakerphone(cards) is None  # three of them do
+    few = [card for card in cards if not card.id.startswith("Device")]
+    assert str(speakerphone(few)).startswith("ArrayUAC10")
+    assert speakerphone([]) is None
 
 
 @pytest.mark.parametrize("text", ["--- no soundcards ---\n", "", "\n\x00\n 0 [\n"])
