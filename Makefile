@@ -158,7 +158,7 @@ $(VENV)/.filled: requirements-dev.txt pyproject.toml
 
 $(VENV)-deploy/.filled: requirements-deploy.txt
 	@echo "Filling $(VENV)-deploy from requirements-deploy.txt"
-	@$(PYTHON) -m venv $(VENV)-deploy
+	@$(PYTHON) -m venv --clear $(VENV)-deploy
 	@$(VENV)-deploy/bin/pip install --quiet --require-hashes --requirement requirements-deploy.txt
 	@sync && touch $@
 

@@ -5,6 +5,7 @@ down how far it came.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+UNIT = ROOT / "deploy/roles/kiosk/templates/kiosk-pull.service.j2"
 STEPS = {
+    ".gitignore": "/.venv-deploy/\n/dist/\n/came\n",
     "Makefile": "packages control:\n\t@echo $@ >> came\n",
     "deploy/build-release": '#!/bin/sh\necho "build $*" >> came\n',
     "playbook": '#!/bin/sh\necho "play $*" >> ../came\n',
@@ -21,7 +24,7 @@ CAME = [
     "packages",
     "control",
     "build /usr/bin/python3",
-    "play --inventory inventory.here/hosts.yml site.yml",
+    "play --inventory inventory.here --extra-vars @/etc/kiosk/answers.yml site.yml",
 ]
 
 
@@ -60,10 +63,13 @@ class Pulled:
         programs.mkdir(parents=True)
         (programs / "ansible-playbook").symlink_to(self.clone / "playbook")
 
-    def publish(self, what: str, *, signed_by: str | None = None, anew: bool = False) -> None:
-        """A commit more, or in the place of the last."""
-        (self.work / "what").write_text(what, encoding="utf-8")
-        self._run("git", "add", "what", cwd=self.work)
+    def publish(
+        self, what: str, *, signed_by: str | None = None, anew: bool = False, also: str = "what"
+    ) -> None:
+        """A commit more, or in the place of the last; `also` is a file of the same content."""
+        for name in ("what", also):
+            (self.work / name).write_text(what, encoding="utf-8")
+            self._run("git", "add", name, cwd=self.work)
         commit = ["git", "commit", "-q", "-m", what]
         if signed_by is not None:
             commit.append(f"-S{self.home / signed_by}")
@@ -77,19 +83,25 @@ class Pulled:
         self._run("git", "push", "-q", "-f", self.published, "HEAD~:main", cwd=self.work)
 
     def pull(self, *options: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [self.clone / "deploy/pull"],
-            env={
-                **self._environment(),
-                "KIOSK_PULL_FROM": str(self.published),
-                "KIOSK_PULL_BRANCH": "main",
-                "KIOSK_PULL_OPTIONS": " ".join(options),
-            },
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        """What the unit does: its commands one after the other, as long as they succeed."""
+        commands = re.findall(r"^ExecStart(?:Pre)?=(.*)$", UNIT.read_text("utf-8"), re.MULTILINE)
+        for command in commands:
+            run = subprocess.run(
+                command.replace("{{ kiosk_pull_checkout }}", str(self.clone)).split(),
+                env={
+                    **self._environment(),
+                    "KIOSK_PULL_FROM": str(self.published),
+                    "KIOSK_PULL_BRANCH": "main",
+                    "KIOSK_PULL_OPTIONS": " ".join(options),
+                },
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+            if run.returncode != 0:
+                break
+        return run
 
     @property
     def has(self) -> str:
@@ -150,13 +162,25 @@ def test_a_branch_that_is_behind_is_no_update(pulled: Pulled) -> None:
     assert pulled.came == CAME
 
 
-def test_what_a_cut_left_is_no_obstacle(pulled: Pulled) -> None:
-    pulled.publish("second")
-    (pulled.clone / ".git/index.lock").touch()
-    (pulled.clone / ".git/refs/heads/main.lock").touch()
+def test_what_a_cut_in_the_merge_left_is_no_obstacle(pulled: Pulled) -> None:
+    pulled.publish("second", also="another")
+    for name in (".git/index.lock", ".git/refs/heads/main.lock"):
+        (pulled.clone / name).touch()
+    (pulled.clone / "what").write_text("second", encoding="utf-8")
+    (pulled.clone / "another").touch()
     run = pulled.pull()
     assert run.returncode == 0, run.stderr
     assert pulled.has == "second"
+    assert pulled.came == CAME
+
+
+def test_files_that_a_cut_emptied_are_whole_again(pulled: Pulled) -> None:
+    for name in ("deploy/pull", "what", "Makefile"):
+        (pulled.clone / name).write_text("", encoding="utf-8")
+    run = pulled.pull()
+    assert run.returncode == 0, run.stderr
+    assert pulled.has == "first"
+    assert pulled.came == CAME
 
 
 def test_of_former_builds_the_newest_stays(pulled: Pulled) -> None:
