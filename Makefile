@@ -49,7 +49,7 @@ test: venv rig-packages postgresql javascript-client
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --ignore tests/integration $(MACHINES)
 	$(BIN)/pytest -m "not slow" tests/integration
 
-# Three hours, most of them in the virtual machine, whose power is cut a hundred times: as root.
+# Two hours or three, most of them in the virtual machine, whose power is cut a hundred times: as root.
 slow: venv rig-packages postgresql
 	$(BIN)/pytest -m slow $(MACHINES)
 	$(MAKE) vm-test VM_ARGS="-m slow"
