@@ -102,7 +102,7 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	shellcheck .ci/run .ci/debian-packages .ci/verify-units .ci/python313 .ci/postgresql \
-		deploy/build-release deploy/install deploy/pull deploy/backend/make-secrets
+		deploy/build-release deploy/install deploy/fetch deploy/pull deploy/backend/make-secrets
 	$(BIN)/mypy --strict deploy/foreign_wheels.py
 	.ci/verify-units
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q deploy

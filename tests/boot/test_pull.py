@@ -66,10 +66,9 @@ class Pulled:
     def publish(
         self, what: str, *, signed_by: str | None = None, anew: bool = False, also: str = "what"
     ) -> None:
-        """A commit more, or in the place of the last; `also` is a file of the same content."""
-        for name in ("what", also):
-            (self.work / name).write_text(what, encoding="utf-8")
-            self._run("git", "add", name, cwd=self.work)
+        """A commit more, or in the place of the last, of `what` and another file."""
+        (self.work / "what").write_text(what, encoding="utf-8")
+        self._run("git", "add", "what", also, cwd=self.work)
         commit = ["git", "commit", "-q", "-m", what]
         if signed_by is not None:
             commit.append(f"-S{self.home / signed_by}")
@@ -82,17 +81,18 @@ class Pulled:
         """The last commit, as if it had never been."""
         self._run("git", "push", "-q", "-f", self.published, "HEAD~:main", cwd=self.work)
 
-    def pull(self, *options: str) -> "subprocess.CompletedProcess[str]":
+    def pull(self, signed: str = "no") -> "subprocess.CompletedProcess[str]":
         """What the unit does: its commands one after the other, as long as they succeed."""
-        commands = re.findall(r"^ExecStart(?:Pre)?=(.*)$", UNIT.read_text("utf-8"), re.MULTILINE)
-        for command in commands:
+        unit = UNIT.read_text("utf-8").replace("{{ kiosk_root }}/fetch", str(ROOT / "deploy/fetch"))
+        unit = unit.replace("{{ kiosk_pull_checkout }}", str(self.clone))
+        for command in re.findall(r"^ExecStart(?:Pre)?=(.*)$", unit, re.MULTILINE):
             run = subprocess.run(
-                command.replace("{{ kiosk_pull_checkout }}", str(self.clone)).split(),
+                command.split(),
                 env={
                     **self._environment(),
                     "KIOSK_PULL_FROM": str(self.published),
                     "KIOSK_PULL_BRANCH": "main",
-                    "KIOSK_PULL_OPTIONS": " ".join(options),
+                    "KIOSK_PULL_SIGNED": signed,
                 },
                 capture_output=True,
                 text=True,
@@ -136,16 +136,23 @@ def test_what_is_newer_is_built_and_played(pulled: Pulled) -> None:
 @pytest.mark.parametrize("signer", [None, "unknown"])
 def test_a_commit_of_somebody_unknown_is_refused(pulled: Pulled, signer: str | None) -> None:
     pulled.publish("second", signed_by=signer)
-    run = pulled.pull("--verify-signatures")
+    run = pulled.pull(signed="yes")
     assert run.returncode != 0
     assert "signature" in run.stderr
     assert pulled.has == "first"
     assert pulled.came == []
 
 
+def test_what_is_here_must_be_signed_too(pulled: Pulled) -> None:
+    run = pulled.pull(signed="yes")
+    assert run.returncode != 0
+    assert "signature" in run.stderr
+    assert pulled.came == []
+
+
 def test_a_commit_signed_by_somebody_trusted_is_taken(pulled: Pulled) -> None:
     pulled.publish("second", signed_by="trusted")
-    run = pulled.pull("--verify-signatures")
+    run = pulled.pull(signed="yes")
     assert run.returncode == 0, run.stderr
     assert pulled.has == "second"
     assert pulled.came == CAME
@@ -162,7 +169,22 @@ def test_a_branch_that_is_behind_is_no_update(pulled: Pulled) -> None:
     assert pulled.came == CAME
 
 
+def test_a_version_that_cannot_even_begin_is_replaced_by_the_next(pulled: Pulled) -> None:
+    script = pulled.work / "deploy/pull"
+    good = script.read_text("utf-8")
+    script.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    pulled.publish("second", also="deploy/pull")
+    assert pulled.pull().returncode == 1
+    script.write_text(good, encoding="utf-8")
+    pulled.publish("third", also="deploy/pull")
+    run = pulled.pull()
+    assert run.returncode == 0, run.stderr
+    assert pulled.has == "third"
+    assert pulled.came == CAME
+
+
 def test_what_a_cut_in_the_merge_left_is_no_obstacle(pulled: Pulled) -> None:
+    (pulled.work / "another").write_text("new", encoding="utf-8")
     pulled.publish("second", also="another")
     for name in (".git/index.lock", ".git/refs/heads/main.lock"):
         (pulled.clone / name).touch()
