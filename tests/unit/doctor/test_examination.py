@@ -171,14 +171,11 @@ async def test_a_running_kiosk_is_asked_and_none_of_its_devices_is_opened(config
     assert "it is version 0.0.1" in found["daemon"].value
 
 
-async def test_a_kiosk_that_does_not_answer_is_left_alone(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_kiosk_that_does_not_answer_is_left_alone(config: Path) -> None:
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
 
-    monkeypatch.setattr("kiosk.doctor.subject._STATUS_S", 0.2)
     async with await asyncio.start_unix_server(mute, config.parent / "control.sock"):
         _, findings = await examine(lambda: admit(config))
     found = of(findings)
