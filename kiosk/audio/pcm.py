@@ -44,6 +44,28 @@ class PcmFormat:
         return samples_to_bytes(samples)
 
 
+class Decoder:
+    """Samples of one stream that comes in pieces of bytes, cut wherever the sender liked: half a
+    sample at the end of a piece waits for the other half."""
+
+    def __init__(self, format_: PcmFormat) -> None:
+        self.format = format_
+        self._half = b""
+
+    def push(self, data: bytes) -> Samples:
+        """The samples that this piece completes."""
+        if self.format.encoding == "ulaw":
+            return self.format.decode(data)
+        data = self._half + data
+        whole = len(data) & ~1
+        self._half = data[whole:]
+        return self.format.decode(data[:whole])
+
+    def restart(self) -> None:
+        """Forget the half sample: what follows is another stream."""
+        self._half = b""
+
+
 FORMATS: dict[str, PcmFormat] = {
     format_.name: format_
     for format_ in (

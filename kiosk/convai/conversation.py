@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from kiosk.convai.barrier import Barrier
 from kiosk.convai.client_messages import McpToolApprovalResult, Pong
 from kiosk.convai.endings import Ending, Kind, classify_close
 from kiosk.convai.frames import Ignored, Malformed, Unknown, serialize
@@ -52,8 +53,8 @@ AUDIO_FORMATS = (
 )
 DEFAULT_AUDIO_FORMAT = "pcm_16000"
 
-# How many calls of MCP servers may be open at once: that far back an answer is remembered.
-_MCP_CALLS_REMEMBERED = 64
+# How many calls of tools may be open at once: that far back an answer is remembered.
+CALLS_REMEMBERED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +134,15 @@ class ClientConversation:
         self._approved_mcp_tools = frozenset(approved_mcp_tools)
         self._connected = False
         self._queued = False
-        # Audio with an id up to the barrier belongs to a turn the visitor cut.
-        self._barrier = -1
-        self._highest_id = 0
+        self._barrier = Barrier()
         self._error = ""
         self._error_code: int | None = None
         self._error_at_id = 0  # what sounded when it came; the turn may still be sent to its end
-        self._settled_mcp_calls: deque[str] = deque(maxlen=_MCP_CALLS_REMEMBERED)
+        self._tool_calls, self._mcp_calls = _Calls(), _Calls()
 
-    def receive(self, frame: str | bytes) -> list[CoreEvent]:
-        """What one frame means, in order; stale, unknown and repeated things mean nothing."""
+    def receive(self, frame: str | bytes, at_s: float) -> list[CoreEvent]:
+        """What one frame, received at `at_s` (monotonic), means, in order; stale, unknown and
+        repeated things mean nothing."""
         message = parse_server(frame)
         match message:
             case Metadata():
@@ -150,7 +150,7 @@ class ClientConversation:
             case Ping():
                 return [Answer(serialize(Pong(message.event_id)))]
             case AgentAudio():
-                return self._on_audio(message)
+                return self._on_audio(message, at_s)
             case Interruption():
                 return self._on_interruption(message)
             case AgentToolResponse():
@@ -161,7 +161,7 @@ class ClientConversation:
                 return self._on_queue(status)
             case ErrorReport() | ClientError():
                 self._error, self._error_code = _account(message), message.code
-                self._error_at_id = self._highest_id
+                self._error_at_id = self._barrier.newest_id
                 return []
             case Malformed():
                 self.malformed_frames += 1
@@ -169,12 +169,17 @@ class ClientConversation:
             case Unknown():
                 self.unknown_frames += 1
                 return []
+            case UserTranscript(tentative=False):
+                self._barrier.next_turn()
+                self._forget_error()
+                return [message]
             case AgentResponse() | UserTranscript():
                 self._forget_error()
                 return [message]
-            case ToolCall():
+            case ToolCall(name, call_id):
                 self._forget_error()
-                return [message]
+                is_new = not call_id or self._tool_calls.is_new(call_id, name)
+                return [message] if is_new else []
             case AgentResponseCorrection() | GuardrailTriggered():
                 return [message]
             case (
@@ -187,6 +192,10 @@ class ClientConversation:
                 | VadScore()
             ):
                 return []
+
+    def cut(self, at_s: float) -> None:
+        """The visitor's button cut the agent at `at_s`: what comes of that turn is stale."""
+        self._barrier.cut(at_s)
 
     def closed(self, code: int | None, reason: str) -> Ending:
         """Classify the close, with what error events said before it.
@@ -204,7 +213,9 @@ class ClientConversation:
         self._error, self._error_code = "", None
 
     def _on_metadata(self, metadata: Metadata) -> list[CoreEvent]:
-        if self._connected:  # a second one would restart nothing
+        if self._connected:
+            # It restarts nothing, but from here on ids may begin anew.
+            self._barrier, self._error_at_id = Barrier(), 0
             return []
         input_name = metadata.user_input_format or DEFAULT_AUDIO_FORMAT
         output_name = metadata.agent_output_format or DEFAULT_AUDIO_FORMAT
@@ -217,23 +228,16 @@ class ClientConversation:
         connected = Connected(metadata.conversation_id, input_name, output_name)
         return [connected, Queued()] if self._queued else [connected]
 
-    def _on_audio(self, audio: AgentAudio) -> list[CoreEvent]:
-        if audio.event_id is not None:
-            self._highest_id = max(self._highest_id, audio.event_id)
-            if audio.event_id <= self._barrier:
-                return []
-            if audio.event_id > self._error_at_id:
-                self._forget_error()
+    def _on_audio(self, audio: AgentAudio, at_s: float) -> list[CoreEvent]:
+        if not self._barrier.passes(audio, at_s):
+            return []
+        if audio.event_id is not None and audio.event_id > self._error_at_id:
+            self._forget_error()
         return [audio]
 
     def _on_interruption(self, interruption: Interruption) -> list[CoreEvent]:
-        event_id = interruption.event_id
-        late = event_id is not None and event_id <= self._barrier
-        if late and (event_id != self._barrier or self._highest_id > self._barrier):
-            return []  # late, or said twice: what it cuts is cut, and what sounds now is newer
-        # Without an id it cuts what was heard of so far.
-        self._barrier = max(self._barrier, self._highest_id if event_id is None else event_id)
-        return [Interruption(self._barrier)]
+        stale_id = self._barrier.interrupted(interruption.event_id)
+        return [] if stale_id is None else [Interruption(stale_id)]
 
     def _on_queue(self, status: str) -> list[CoreEvent]:
         if status == "waiting" and not self._queued:
@@ -247,16 +251,28 @@ class ClientConversation:
         return []
 
     def _on_mcp_call(self, call: McpToolCall) -> list[CoreEvent]:
-        # One answer a call, whatever is repeated.
-        if call.state != "awaiting_approval" or call.tool_call_id in self._settled_mcp_calls:
+        if call.state != "awaiting_approval" or not self._mcp_calls.is_new(call.tool_call_id):
             return []
-        self._settled_mcp_calls.append(call.tool_call_id)
         approved = call.tool_name in self._approved_mcp_tools
         return [Answer(serialize(McpToolApprovalResult(call.tool_call_id, approved)))]
 
 
+class _Calls:
+    """The newest calls of tools: one answer a call, whatever is repeated."""
+
+    def __init__(self) -> None:
+        self._known: deque[tuple[str, ...]] = deque(maxlen=CALLS_REMEMBERED)
+
+    def is_new(self, *names_it: str) -> bool:
+        """Whether it comes for the first time; from now on it does not."""
+        known = names_it in self._known
+        if not known:
+            self._known.append(names_it)
+        return not known
+
+
 def _tool_ran(response: AgentToolResponse) -> CoreEvent:
-    if response.is_called and not response.is_error:
+    if response.ran:
         if response.tool_name == END_CALL:
             return AgentHangsUp()
         if response.tool_name == SKIP_TURN:

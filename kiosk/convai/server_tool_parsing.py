@@ -69,6 +69,8 @@ def _any_response(event: JsonObject, full_result: str | None) -> AgentToolRespon
         event_id=fields.whole_number(event, "event_id"),
         full_result=full_result,
         truncated=fields.flag(event, "truncated", default=False) and full_result is not None,
+        is_blocked=fields.flag(event, "is_blocked", default=False),
+        status=fields.text(event, "status"),
     )
 
 

@@ -8,6 +8,8 @@ from kiosk.convai.frames import event
 
 END_CALL = "end_call"
 SKIP_TURN = "skip_turn"
+# The statuses of a tool that did not do what it is for (published contract; the fourth: success).
+_DID_NOT_RUN = frozenset({"error", "blocked", "skipped"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class AgentToolRequest:
 class AgentToolResponse:
     """A tool on the server's side ran. `end_call`, `skip_turn`, `language_detection` and
     `transfer_to_number` are seen only here. With `full_result` it is the variant that carries one.
+    `status`: success, error, blocked or skipped; None where the server does not send it.
     """
 
     tool_name: str
@@ -68,6 +71,14 @@ class AgentToolResponse:
     event_id: int | None = None
     full_result: str | None = None
     truncated: bool = False
+    is_blocked: bool = False
+    status: str | None = None
+
+    @property
+    def ran(self) -> bool:
+        """Whether the tool was called and did what it is for."""
+        denied = self.is_error or self.is_blocked or self.status in _DID_NOT_RUN
+        return self.is_called and not denied
 
     def body(self) -> dict[str, Json]:
         full = self.full_result is not None
@@ -79,7 +90,9 @@ class AgentToolResponse:
             tool_call_id=self.tool_call_id,
             tool_type=self.tool_type,
             is_error=self.is_error,
+            is_blocked=self.is_blocked or None,
             is_called=self.is_called,
+            status=self.status,
             event_id=self.event_id,
             full_tool_result=self.full_result,
             truncated=self.truncated if full else None,

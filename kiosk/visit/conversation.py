@@ -29,9 +29,7 @@ from kiosk.convai.endings import Ending, Kind, classify_denial, classify_handsha
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
-    AgentResponse,
     Interruption,
-    UserTranscript,
 )
 from kiosk.convai.server_tools import ToolCall
 from kiosk.errors import CredentialError
@@ -181,6 +179,11 @@ class Conversation:
         """Wait until `run` is over."""
         await self._finished.wait()
 
+    def cut(self) -> None:
+        """The visitor's button: the agent is silent, and the rest of what it says is dropped."""
+        self._core.cut(time.monotonic())
+        self._parts.downlink.stop()
+
     def tell(self, text: str) -> bool:
         """Let the agent know something without a turn; False while nobody listens."""
         if self._socket is None or not self._connected.is_set() or self._finished.is_set():
@@ -232,7 +235,7 @@ class Conversation:
                     received_at_s = time.monotonic()
                     if self._ending is not None:
                         break  # hung up while it was on its way: nobody wants to hear it
-                    for event in self._core.receive(frame):
+                    for event in self._core.receive(frame, received_at_s):
                         if isinstance(event, Connected):
                             metadata_due.reschedule(None)
                         await self._on_event(event, socket, received_at_s)
@@ -269,11 +272,6 @@ class Conversation:
                 downlink.audio(event, received_at_s)
             case Interruption():
                 downlink.interrupt()
-            case UserTranscript(_, _, tentative):
-                if not tentative:
-                    downlink.next_turn()
-            case AgentResponse():
-                downlink.next_turn()
             case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
                 self._start(self._run_tool(event, socket), "tool")
             case Connected():

@@ -1,7 +1,8 @@
 """Wire -> speaker: the agent's turns, from the first sample heard to the last.
 
 A turn *began* when its first sample is heard. It is *drained* when the last one was heard and the
-server said it was the last, or sent nothing more for 600 ms.
+server said it was the last, or sent nothing more for 600 ms. What was cut never gets here: the
+conversation's barrier drops it.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Coroutine
 
-from kiosk.audio.pcm import PCM_16000, PcmFormat
+from kiosk.audio.pcm import PCM_16000, Decoder, PcmFormat
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
 from kiosk.visit.states import Event
@@ -41,10 +42,10 @@ class Downlink:
 
     def begin(self, format_: PcmFormat) -> None:
         """A new conversation, whose audio comes in this format."""
-        self._format = format_
+        self._decoder = Decoder(format_)
         self._sounding = False
         self._way_was_free = True
-        self._muted = False
+        self._turn_id: int | None = None
         self._final = True
         self._given = 0  # the speaker's count at our last clip
         self._void_s = 0.0  # clips received up to then were silenced
@@ -53,46 +54,32 @@ class Downlink:
         self._drained.set()
 
     def audio(self, message: AgentAudio, received_at_s: float) -> None:
-        """Queue what the agent says, unless the visitor cut this turn."""
-        new_turn = self._final
-        self._final = message.is_final
-        if self._muted:
-            self._muted = not message.is_final
-            return
-        samples = self._format.decode(message.audio)
+        """Queue what the agent says."""
+        new_turn = self._final if message.event_id is None else message.event_id != self._turn_id
+        self._turn_id, self._final = message.event_id, message.is_final
+        if new_turn:
+            self._decoder.restart()
+        samples = self._decoder.push(message.audio)
         if not len(samples):
             return
         if new_turn or self._drained.is_set():
             self._observe(Moment(What.AUDIO_RECEIVED, received_at_s))
         self._last_audio_s = received_at_s
         self._forget_settling()
-        clip = Clip(samples, self._format.rate_hz, Source.AGENT, received_at_s)
+        clip = Clip(samples, self._decoder.format.rate_hz, Source.AGENT, received_at_s)
         self._given = self._speaker.play(clip)
         if self._drained.is_set():
             self._drained.clear()
             self._way_was_free = self._heard_clips == self._given - 1
 
-    def next_turn(self) -> None:
-        """The server went on to another turn: what comes now is not what the visitor cut."""
-        self._muted = False
-
     def interrupt(self) -> None:
-        """The visitor spoke over the agent: silence, and what waits is void.
-
-        What may still come of that turn is stale by its id and never gets here.
-        """
-        self._muted = False
+        """The visitor spoke over the agent: silence, and what waits is void."""
         self._observe(Moment(What.INTERRUPTED, time.monotonic()))
         self._silence()
         self._post(Event.INTERRUPTED)
 
-    def cut(self) -> None:
-        """The visitor's button: silence, and the rest of this turn is dropped as it comes."""
-        self._muted = not self._final
-        self._silence()
-
     def stop(self) -> None:
-        """The conversation is over: silence."""
+        """Silence: what the agent said so far is void."""
         self._silence()
 
     async def heard_out(self, over: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -156,6 +143,7 @@ class Downlink:
         self._speaker.flush(Source.AGENT)
         self._void_s = time.monotonic()
         self._sounding = False
+        self._final = True
         self._forget_settling()
         self._drained.set()
 

@@ -120,7 +120,7 @@ class Host:
             Action.REOPEN: self._reopen,
             Action.SAY_CAUSE: self._say_cause,
             Action.SAY_QUEUED: lambda _: self._say("queued"),
-            Action.CUT_TURN: lambda _: self._downlink.cut(),
+            Action.CUT_TURN: self._cut_turn,
             Action.OPEN_TALK: lambda _: self._uplink.allow_talk(allowed=True),
             Action.CLOSE_TALK: lambda _: self._uplink.allow_talk(allowed=False),
             Action.CLOSE: self._close,
@@ -281,6 +281,11 @@ class Host:
             return  # the kiosk ended it
         again = visit.reconnected < min(ending.rule.retries, self._plan.reconnects)
         self.post(Event.LOST if again else Event.ENDED, ending)
+
+    def _cut_turn(self, _: Ending | None) -> None:
+        assert self._visit is not None
+        assert self._visit.conversation is not None
+        self._visit.conversation.cut()
 
     def _say_cause(self, _: Ending | None) -> None:
         cause = self.health.cause

@@ -37,7 +37,7 @@ def moment_of(event: CoreEvent, at_s: float, malformed_frames: int) -> Moment | 
         case AgentToolResponse():
             tool: dict[str, FieldValue] = {
                 "tool": event.tool_name[:64],
-                "failed": int(event.is_error),
+                "failed": int(not event.ran),
             }
             return Moment(What.AGENT_TOOL, at_s, tool)
         case GuardrailTriggered(name):

@@ -15,7 +15,14 @@ from kiosk.audio.pcm import FORMATS, Samples, samples_to_bytes
 from kiosk.audio.resample import resample
 from kiosk.convai.client_messages import Initiation, Pong
 from kiosk.convai.endings import Kind
-from kiosk.convai.server_messages import AgentAudio, ErrorReport, Interruption, Ping
+from kiosk.convai.server_messages import (
+    AgentAudio,
+    AgentResponse,
+    ErrorReport,
+    Interruption,
+    Ping,
+    UserTranscript,
+)
 from kiosk.convai.server_tools import AgentToolResponse
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
@@ -254,6 +261,39 @@ async def test_a_press_can_cut_the_agents_turn_instead(short_dir: Path) -> None:
         assert level_dbfs(kiosk, cut_s + 0.05, cut_s + 0.3) == -96.0
         await connection.send(audio(tone(880, 0.3), 2, final=True))
         await kiosk.state(State.SPEAKING)
+
+
+@pytest.mark.parametrize("button", [{"mode": "hold"}, {"while_speaking": "cut_turn"}])
+async def test_a_cut_turn_does_not_come_back_when_its_text_comes_late(
+    short_dir: Path, button: dict[str, str]
+) -> None:
+    """In the service's order: the text after the sound, no last chunk, a next turn unannounced."""
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url, button=button), quiet_room()) as kiosk,
+    ):
+        kiosk.button.press()
+        connection = await server.connection()
+        await kiosk.state(State.LISTENING)
+        kiosk.button.release()
+        await connection.send(UserTranscript("Where is it?", 37), audio(tone(440, 2.0), 37))
+        await kiosk.state(State.SPEAKING)
+        await asyncio.sleep(1.1)
+        kiosk.button.press()
+        await kiosk.state(State.LISTENING)
+        cut_s = time.monotonic()
+        await connection.send(audio(tone(440, 1.0), 37), AgentResponse("It is there.", 37))
+        await connection.send(audio(tone(440, 1.0), 37))
+        await asyncio.sleep(0.4)
+        resumed_s = time.monotonic()
+        assert level_dbfs(kiosk, cut_s + 0.05, resumed_s) == -96.0
+        kiosk.button.release()
+        await connection.send(*[audio(tone(880, 0.4), 80) for _ in range(3)])
+        await kiosk.moment(What.DRAINED, resumed_s)
+        played = kiosk.room.loudspeaker(resumed_s, time.monotonic())
+    heard_s = np.count_nonzero(np.abs(played) > 100) / RATE_HZ
+    assert heard_s > 1.1, "the next turn is heard whole"
+    assert abs(pitch_hz(played, RATE_HZ) - 880) < 5
 
 
 async def test_a_held_button_sends_speech_only_while_it_is_held(short_dir: Path) -> None:

@@ -225,7 +225,7 @@ BOTH_FORMS: list[tuple[dict[str, object], ServerMessage]] = [
                 "status": "skipped",
             },
         },
-        AgentToolResponse("end_call", "c2", "system", True, False, 7),
+        AgentToolResponse("end_call", "c2", "system", True, False, 7, status="skipped"),
     ),
     ({"type": "agent_tool_response", "tool_name": "end_call"}, AgentToolResponse("end_call")),
     (

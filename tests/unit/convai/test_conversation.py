@@ -51,12 +51,12 @@ def core() -> ClientConversation:
     return ClientConversation()
 
 
-def feed(core: ClientConversation, *messages: ServerMessage) -> list[object]:
-    return [event for message in messages for event in core.receive(serialize(message))]
+def feed(core: ClientConversation, *messages: ServerMessage, at_s: float = 0.0) -> list[object]:
+    return [event for message in messages for event in core.receive(serialize(message), at_s)]
 
 
-def audio(event_id: int | None) -> AgentAudio:
-    return AgentAudio(b"\0\0", event_id)
+def audio(event_id: int | None, *, final: bool = False) -> AgentAudio:
+    return AgentAudio(b"\0\0", event_id, final)
 
 
 def test_the_formats_of_the_wire_are_those_the_signal_knows() -> None:
@@ -137,7 +137,7 @@ def test_what_a_visitor_never_notices_means_nothing(
 def test_an_ignored_event_is_not_counted_as_unknown(
     core: ClientConversation, type_name: str
 ) -> None:
-    assert core.receive(json.dumps({"type": type_name})) == []
+    assert core.receive(json.dumps({"type": type_name}), 0.0) == []
     assert core.unknown_frames == 0
 
 
@@ -241,6 +241,101 @@ def test_audio_with_the_id_zero_is_heard_unless_something_was_cut(core: ClientCo
     assert feed(core, audio(0)) == []
 
 
+# The service's order (seen live): a turn's text comes seconds after its sound, even if it was cut,
+# `is_final` is never true, and a later turn may have no transcript before it.
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        (),
+        (AgentResponse("What was cut, in full.", 236),),
+        (UserTranscript("Stop.", 280),),
+        (UserTranscript("", 236, tentative=True),),
+        (Interruption(274), AgentResponse("What was cut, in full.", 236)),
+        (Interruption(236), AgentResponseCorrection("What was cut, in full.", "What", 236)),
+        (Interruption(12),),
+        (Interruption(),),
+        (AgentResponseComplete(236), AgentResponsePart("What", "delta", 236)),
+    ],
+    ids=lambda messages: "+".join(type(message).__name__ for message in messages),
+)
+def test_what_the_button_cut_is_stale_whatever_is_said_of_it(
+    core: ClientConversation, between: tuple[ServerMessage, ...]
+) -> None:
+    feed(core, audio(117), audio(236), audio(236))
+    core.cut(1.0)
+    feed(core, *between, at_s=1.7)
+    late = [audio(236), audio(117), audio(236, final=True)]
+    assert feed(core, *late, at_s=1.7) == []
+    assert feed(core, *late, at_s=30.0) == []
+
+
+def test_the_next_turn_is_heard_whole_though_nothing_announces_it(
+    core: ClientConversation,
+) -> None:
+    feed(core, audio(236))
+    core.cut(1.0)
+    feed(core, audio(236), at_s=1.1)
+    later = [audio(280), audio(280), audio(281)]
+    assert feed(core, *later, at_s=1.2) == later
+
+
+def test_ids_that_begin_anew_with_a_second_metadata_are_heard(core: ClientConversation) -> None:
+    feed(core, ACCEPTED, audio(236))
+    core.cut(1.0)
+    feed(core, Interruption(274), ACCEPTED, at_s=2.0)
+    assert feed(core, audio(1), audio(2), at_s=2.0) == [audio(1), audio(2)]
+    core.cut(3.0)
+    assert feed(core, audio(2), audio(3), at_s=3.0) == [audio(3)]
+
+
+def test_sound_without_an_id_is_stale_after_the_button_until_a_transcript(
+    core: ClientConversation,
+) -> None:
+    feed(core, audio(None))
+    core.cut(1.0)
+    feed(core, AgentResponse("What was cut."), UserTranscript("St", None, tentative=True), at_s=1.5)
+    assert feed(core, audio(None), at_s=1.5) == []
+    feed(core, UserTranscript("Stop.", None), at_s=1.6)
+    assert feed(core, audio(None), at_s=1.6) == [audio(None)]
+
+
+def test_sound_without_an_id_is_stale_after_the_button_until_a_second_without_any(
+    core: ClientConversation,
+) -> None:
+    feed(core, audio(None))
+    core.cut(1.0)
+    for at_s in (1.9, 2.8, 3.7):
+        assert feed(core, audio(None), at_s=at_s) == []
+    assert feed(core, audio(None), at_s=4.8) == [audio(None)]
+    assert feed(core, audio(None), at_s=4.9) == [audio(None)]
+
+
+def test_sound_without_an_id_is_stale_after_the_button_up_to_a_last_chunk(
+    core: ClientConversation,
+) -> None:
+    feed(core, audio(None))
+    core.cut(1.0)
+    assert feed(core, audio(None), audio(None, final=True), at_s=1.1) == []
+    assert feed(core, audio(None), at_s=1.2) == [audio(None)]
+
+
+def test_the_button_mutes_nothing_more_of_a_turn_without_an_id_that_came_whole(
+    core: ClientConversation,
+) -> None:
+    feed(core, audio(None), audio(None, final=True))
+    core.cut(1.0)
+    assert feed(core, audio(None), at_s=1.1) == [audio(None)]
+
+
+def test_what_the_server_interrupts_mutes_no_sound_without_an_id(core: ClientConversation) -> None:
+    feed(core, audio(None))
+    core.cut(1.0)
+    feed(core, Interruption(), at_s=1.1)
+    assert feed(core, audio(None), at_s=1.2) == [audio(None)]
+
+
 Frames = list[tuple[bool, int | None]]
 frames_of_a_turn = st.lists(
     st.tuples(st.booleans(), st.none() | st.integers(0, 9) | st.integers(0, 10**15)), max_size=40
@@ -311,6 +406,40 @@ def test_what_other_tools_of_the_server_did_is_passed_on(
     assert feed(core, AgentToolResponse(tool)) == [AgentToolResponse(tool)]
 
 
+@pytest.mark.parametrize("tool", ["end_call", "skip_turn"])
+@pytest.mark.parametrize(
+    ("is_blocked", "status"),
+    [(True, None), (True, "blocked"), (False, "blocked"), (False, "skipped"), (False, "error")],
+)
+def test_a_tool_that_was_blocked_or_skipped_changes_nothing(
+    core: ClientConversation, tool: str, is_blocked: bool, status: str | None
+) -> None:
+    response = AgentToolResponse(tool, is_blocked=is_blocked, status=status)
+    assert feed(core, response) == [response]
+
+
+def test_a_tool_that_succeeded_says_so(core: ClientConversation) -> None:
+    assert feed(core, AgentToolResponse("end_call", status="success")) == [AgentHangsUp()]
+
+
+def test_a_call_of_the_kiosks_own_tool_is_handed_out_once_whatever_is_repeated(
+    core: ClientConversation,
+) -> None:
+    first, second = ToolCall("open_door", "call_1"), ToolCall("open_door", "call_2")
+    assert feed(core, first, first, second, first, second) == [first, second]
+
+
+def test_calls_with_an_empty_id_cannot_be_told_apart_and_all_run(core: ClientConversation) -> None:
+    call = ToolCall("open_door", "")
+    assert feed(core, call, call) == [call, call]
+
+
+def test_a_tool_of_ours_and_one_of_an_mcp_server_may_have_one_id(core: ClientConversation) -> None:
+    call = ToolCall("open_door", "call_1")
+    assert feed(core, call) == [call]
+    assert approvals(core, asks("search", "call_1")) == [("call_1", False)]
+
+
 def asks(tool: str, call_id: str, state: str = "awaiting_approval") -> McpToolCall:
     return McpToolCall(tool, call_id, state)
 
@@ -352,9 +481,9 @@ def test_a_call_with_an_empty_id_is_answered_like_any_other(core: ClientConversa
 
 
 def test_malformed_frames_are_reported_and_unknown_ones_counted(core: ClientConversation) -> None:
-    assert core.receive("junk") == [Malformed("not JSON")]
-    assert core.receive(b"{}") == [Malformed("a binary frame")]
-    assert core.receive('{"type":"made_up"}') == []
+    assert core.receive("junk", 0.0) == [Malformed("not JSON")]
+    assert core.receive(b"{}", 0.0) == [Malformed("a binary frame")]
+    assert core.receive('{"type":"made_up"}', 0.0) == []
     assert (core.malformed_frames, core.unknown_frames) == (2, 1)
 
 

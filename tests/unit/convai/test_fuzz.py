@@ -2,17 +2,17 @@
 
 import gc
 import tracemalloc
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import get_args
+from typing import TypeAlias, get_args
 
 import pytest
 
 from kiosk.convai.client_messages import ClientMessage
 from kiosk.convai.client_parsing import parse_client
-from kiosk.convai.conversation import Answer, ClientConversation
+from kiosk.convai.conversation import CALLS_REMEMBERED, Answer, ClientConversation
 from kiosk.convai.frames import Ignored, Malformed, Unknown
 from kiosk.convai.server_messages import (
     AgentResponse,
@@ -43,7 +43,6 @@ PASSED_ON = (
     AgentResponseCorrection,
     GuardrailTriggered,
     Malformed,
-    ToolCall,
     UserTranscript,
 )
 MEANING_NOTHING = (
@@ -63,13 +62,17 @@ CLASSES = {Malformed, Unknown, Ignored, *get_args(ServerMessage), *get_args(Clie
 FLAT_BYTES = 100_000
 
 
-def check(made: Made, number: int, core: ClientConversation) -> None:
+# The tool calls that the core still remembers, by id and name.
+Calls: TypeAlias = "deque[tuple[str, str]]"
+
+
+def check(made: Made, number: int, core: ClientConversation, calls: Calls) -> None:
     where = f"frame {number}, {made.how}: {made.frame[:300]!r}"
     message = (parse_server if made.from_server else parse_client)(made.frame)
     assert type(message) is made.expected, where
     if not made.from_server:
         return
-    heard = core.receive(made.frame)
+    heard = core.receive(made.frame, 0.0)
     if isinstance(message, PASSED_ON):
         assert heard == [message], where
     elif isinstance(message, MEANING_NOTHING):
@@ -78,6 +81,12 @@ def check(made: Made, number: int, core: ClientConversation) -> None:
         assert [type(event) for event in heard] == [Answer], where
     elif isinstance(message, Interruption):
         assert heard in ([], [Interruption(message.event_id)]) or message.event_id is None, where
+    elif isinstance(message, ToolCall):
+        assert heard in ([message], []), where
+        said_before = heard == []
+        assert said_before == ((message.tool_call_id, message.tool_name) in calls), where
+        if message.tool_call_id and not said_before:
+            calls.append((message.tool_call_id, message.tool_name))
     elif isinstance(message, AgentToolResponse):
         assert len(heard) == 1, where
 
@@ -98,11 +107,12 @@ def memory_stays_flat() -> Iterator[None]:
 def each_frame_is_what_it_was_made(seed: int, count: int) -> None:
     core = ClientConversation(approved_mcp_tools=["x"])
     seen: Counter[tuple[bool, type[object]]] = Counter()
+    calls: Calls = deque(maxlen=CALLS_REMEMBERED)
     numbered = enumerate(frames(seed, count))
 
     def check_each(some: Iterable[tuple[int, Made]]) -> None:
         for number, made in some:
-            check(made, number, core)
+            check(made, number, core, calls)
             seen[made.from_server, made.expected] += 1
 
     check_each(islice(numbered, count // 10))  # what is set up once is set up

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from kiosk.audio.pcm import FORMATS, PCM_16000
+from kiosk.audio.pcm import FORMATS, PCM_16000, samples_to_bytes
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Source
 from kiosk.visit.downlink import SETTLE_S, Downlink
@@ -45,6 +45,11 @@ class Side:
     @property
     def heard_s(self) -> float:
         return self.speaker.seconds_of(Source.AGENT)
+
+    def heard_bytes(self, after_clips: int = 0) -> bytes:
+        return b"".join(
+            samples_to_bytes(clip.samples) for clip, _ in self.speaker.heard[after_clips:]
+        )
 
 
 @virtual_time
@@ -153,57 +158,6 @@ async def test_what_the_kiosk_says_itself_is_not_the_agent() -> None:
 
 
 @virtual_time
-async def test_a_cut_turn_stays_silent_until_its_end() -> None:
-    side = Side()
-    side.agent(1)
-    await asyncio.sleep(0.5)
-    side.downlink.cut()
-    side.agent(1)
-    side.agent(1, is_final=True)
-    await asyncio.sleep(5)
-    assert side.heard_s == pytest.approx(0.5)
-    side.agent(1, is_final=True)  # another turn
-    await asyncio.sleep(5)
-    assert side.heard_s == pytest.approx(1.5)
-    assert side.posted == [Event.AGENT_STARTED, Event.AGENT_STARTED, Event.DRAINED]
-
-
-@virtual_time
-async def test_a_cut_turn_stays_silent_until_the_next_response() -> None:
-    side = Side()
-    side.agent(1)
-    side.downlink.cut()
-    side.agent(1)
-    side.downlink.next_turn()
-    side.agent(2, is_final=True)
-    await asyncio.sleep(5)
-    assert side.heard_s == pytest.approx(2)
-
-
-@virtual_time
-async def test_a_cut_turn_that_the_server_interrupts_mutes_nothing_more() -> None:
-    # A server may send neither is_final nor texts: what is stale then, its ids tell.
-    side = Side()
-    side.agent(1)
-    side.downlink.cut()
-    side.downlink.interrupt()
-    side.agent(2)
-    await asyncio.sleep(5)
-    assert side.heard_s == pytest.approx(2)
-
-
-@virtual_time
-async def test_cutting_a_turn_that_was_received_whole_mutes_nothing_more() -> None:
-    side = Side()
-    side.agent(3, is_final=True)
-    await asyncio.sleep(1)
-    side.downlink.cut()
-    side.agent(2, is_final=True)
-    await asyncio.sleep(5)
-    assert side.heard_s == pytest.approx(3)
-
-
-@virtual_time
 async def test_waiting_for_the_end_waits_for_the_last_sample() -> None:
     side = Side()
     loop = asyncio.get_running_loop()
@@ -222,7 +176,7 @@ async def test_when_nothing_was_said_there_is_nothing_to_wait_for() -> None:
     assert side.observed == []
 
 
-@pytest.mark.parametrize("silence", ["stop", "cut", "interrupt"])
+@pytest.mark.parametrize("silence", ["stop", "interrupt"])
 @virtual_time
 async def test_silencing_ends_the_wait_for_the_end(silence: str) -> None:
     side = Side()
@@ -256,15 +210,44 @@ async def test_the_next_conversation_may_have_another_format() -> None:
     assert side.heard_s == pytest.approx(2)
 
 
+def tone_bytes(seconds: float) -> bytes:
+    wave = 3000 * np.sin(np.arange(round(seconds * 16_000)) * 2 * np.pi * 440 / 16_000)
+    return np.round(wave).astype("<i2").tobytes()
+
+
+@pytest.mark.parametrize("ids", [(5, 5, 5), (None, None, None)])
 @virtual_time
-async def test_a_conversation_lost_in_a_cut_turn_does_not_mute_the_next() -> None:
-    side = Side()
-    side.agent(1)
-    side.downlink.cut()
-    side.downlink.begin(PCM_16000)
-    side.agent(1, is_final=True)
+async def test_samples_cut_in_two_between_chunks_are_joined(ids: tuple[int | None, ...]) -> None:
+    side, data = Side(), tone_bytes(0.5)
+    for at, event_id in zip((0, 1001, 2003), ids, strict=True):
+        piece = data[at : {0: 1001, 1001: 2003}.get(at)]
+        side.downlink.audio(AgentAudio(piece, event_id, False), time.monotonic())
     await asyncio.sleep(2)
-    assert side.heard_s == pytest.approx(1)
+    assert side.heard_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("first", "next_id"), [(AgentAudio(b"\1" * 3, 5), 6), (AgentAudio(b"\1" * 3, None, True), None)]
+)
+@virtual_time
+async def test_half_a_sample_at_the_end_of_a_turn_does_not_spoil_the_next(
+    first: AgentAudio, next_id: int | None
+) -> None:
+    side, data = Side(), tone_bytes(0.1)
+    side.downlink.audio(first, time.monotonic())
+    side.downlink.audio(AgentAudio(data, next_id), time.monotonic())
+    await asyncio.sleep(2)
+    assert side.heard_bytes(after_clips=1) == data
+
+
+@virtual_time
+async def test_half_a_sample_of_what_was_silenced_does_not_spoil_what_follows() -> None:
+    side, data = Side(), tone_bytes(0.1)
+    side.downlink.audio(AgentAudio(b"\1" * 3, None), time.monotonic())
+    side.downlink.interrupt()
+    side.downlink.audio(AgentAudio(data, None), time.monotonic())
+    await asyncio.sleep(2)
+    assert side.heard_bytes(after_clips=1) == data
 
 
 @virtual_time
