@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from kiosk.ops.journald import Journald
 from kiosk.ops.messages import MESSAGES
 
 NOTICE = 25
@@ -97,9 +98,14 @@ class Journal:
 class JournalHandler(logging.Handler):
     """A record with its typed fields to journald."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        from systemd import journal
+    def __init__(self) -> None:
+        super().__init__()
+        self._journald = Journald()
 
+    def flush(self) -> None:
+        self._journald.flush()
+
+    def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)  # with the traceback, if there is one
         fields = {
             "PRIORITY": str(_LEVELS.get(record.levelno, 6)),
@@ -111,11 +117,7 @@ class JournalHandler(logging.Handler):
             **_process,
             **getattr(record, "journal", {}),
         }
-        entry = {"MESSAGE": text, **fields}
-        # Whatever text comes by, the log takes it: half a surrogate pair would not be UTF-8.
-        journal.sendv(
-            *(f"{name}={value}".encode(errors="backslashreplace") for name, value in entry.items())
-        )
+        self._journald.put({"MESSAGE": text, **fields})
 
 
 def _stderr_handler() -> logging.Handler:

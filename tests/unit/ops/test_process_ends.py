@@ -8,38 +8,45 @@ from pathlib import Path
 
 import pytest
 
+import kiosk.ops.journald
 from kiosk.cli import main
 from kiosk.faults import FAULTS
 from kiosk.ops import journal
 from kiosk.ops.journal import Journal
+from tests.journal_socket import JournalSocket
 from tests.unit.configs import WITHOUT_HARDWARE
 
 
 class Journald:
     """What the journal's daemon gets of a process whose stderr it holds."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.entries: list[dict[str, str]] = []
+    def __init__(self, socket: JournalSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._socket = socket
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr("systemd.journal.sendv", self._sendv)
+
+    @property
+    def entries(self) -> list[dict[str, str]]:
+        """All that were written, which the end of the process waits for."""
+        for handler in logging.getLogger().handlers:
+            handler.flush()
+        return self._socket.read()
 
     def hold_stderr(self) -> None:
         status = os.fstat(sys.stderr.fileno())
         self._monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
 
-    def _sendv(self, *fields: bytes) -> None:
-        self.entries.append(dict(field.decode().split("=", 1) for field in fields))
-
 
 @pytest.fixture
-def journald(monkeypatch: pytest.MonkeyPatch) -> Iterator[Journald]:
+def journald(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Journald]:
     monkeypatch.setattr(journal, "_process", {})
+    monkeypatch.setattr(kiosk.ops.journald, "SOCKET", str(tmp_path / "journal"))
     for name in list(os.environ):
         if name.startswith("KIOSK_") or name in ("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"):
             monkeypatch.delenv(name)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    yield Journald(monkeypatch)
+    with JournalSocket(tmp_path / "journal") as socket:
+        yield Journald(socket, monkeypatch)
     root.handlers, root.level = handlers, level
 
 
