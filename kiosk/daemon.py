@@ -205,14 +205,14 @@ class Daemon:
         self._host.on_button(edge)
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
+        self._host.on_microphone(event)
         if isinstance(event, Opened | Lost):
             self._card_reported("microphone", event)
-        self._host.on_microphone(event)
 
     def _on_speaker(self, event: SpeakerEvent) -> None:
+        self._host.on_speaker(event)
         if isinstance(event, Opened | Lost):
             self._card_reported("speaker", event)
-        self._host.on_speaker(event)
 
     def _card_reported(self, name: str, event: Opened | Lost) -> None:
         self._reported[name].set()

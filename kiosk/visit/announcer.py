@@ -52,10 +52,21 @@ class Announcer:
         self._silent.clear()
         self._given = self._speaker.play(clip)
 
+    def saying(self, key: str) -> bool:
+        """Whether that is being said, or waits to be."""
+        return any(key == waiting for waiting, _ in self._unfinished)
+
     def hush(self, key: str) -> None:
         """Stop at once if that is being said, or waits to be."""
-        if any(key == waiting for waiting, _ in self._unfinished):
+        if self.saying(key):
             self.give_way()
+
+    def fall_silent(self) -> None:
+        """Stop at once, chimes too: nothing of it is so any more, and nothing is owed."""
+        self.forget()
+        if self.busy:
+            self._unfinished.clear()
+            self._speaker.flush(Source.SPEECH, Source.EARCON)
 
     def give_way(self) -> None:
         """The visitor speaks: stop. What must be heard is owed."""

@@ -2,9 +2,10 @@
 itself for staff, who hold the button for 10 s.
 
 The hold must begin while the kiosk is idle. That press begins a visit, as any press does; if the
-button is still down after 10 s, the visit is ended, and the report follows. Where visitors hold the
-button to speak (`button.mode = "hold"`) it is given only if no conversation came about meanwhile:
-whoever has one may speak for as long as he likes. A press silences the kiosk.
+button is still down after 10 s, the visit is ended, and the report follows. Who speaks meanwhile is
+a visitor who holds the button as on an intercom, and is not cut off. Where visitors hold the button
+to speak (`button.mode = "hold"`) it is given only if no conversation came about meanwhile: whoever
+has one may speak for as long as he likes. A press silences the kiosk.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.plan import Plan
 from kiosk.visit.speech import Voice
-from kiosk.visit.states import State
+from kiosk.visit.states import Event, State
 
 HOLD_S = 10.0
 LONGEST_TEXT = 600  # characters, which take a minute
@@ -53,6 +54,11 @@ class Bulletin:
         self._when_idle = False
         self._wanted.clear()
         self._announcer.hush(_KEY)
+
+    def heard(self, event: Event) -> None:
+        """Somebody speaks: it is no member of staff who waits for a report."""
+        if event is Event.SPEECH_STARTED:
+            self._let_go()
 
     def entered(self, state: State) -> None:
         """The visit's state changed."""

@@ -26,6 +26,7 @@ from kiosk.devices.ports import (
     SpeakerEvent,
 )
 from kiosk.link.credentials import Credentials
+from kiosk.visit.afterwards import Afterwards
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.barge_in import BargeIn
 from kiosk.visit.bulletin import Bulletin
@@ -85,7 +86,7 @@ class Host:
         observe: Observer,
         report: Callable[[], Awaitable[str]],
     ) -> None:
-        chronicle = Chronicle(observe)
+        chronicle = Chronicle(Afterwards(observe).observe)
         self._observe = observe = chronicle.observe
         self.state = State.IDLE
         self.health = Health(self.post, observe, self._show)
@@ -153,10 +154,10 @@ class Host:
         self._pressed(at_s)
 
     def _pressed(self, at_s: float) -> None:
-        self._observe(Moment(What.PRESSED, at_s))
         self._bulletin.pressed()
         unfit = self.state is State.IDLE and self.health.cause is not None
         self.post(Event.PRESS_UNFIT if unfit else Event.PRESS)
+        self._observe(Moment(What.PRESSED, at_s))
 
     def on_microphone(self, event: MicrophoneEvent) -> None:
         match event:
@@ -217,7 +218,13 @@ class Host:
 
     def _handle(self, event: Event, ending: Ending | None) -> None:
         before = self.state
+        if before is State.IDLE and event in (Event.PRESS, Event.PRESS_UNFIT):
+            if self.health.cause is not None and self._announcer.saying(self.health.cause):
+                return  # this press is being answered
+            self._announcer.fall_silent()  # what is left of an apology
         self.state, actions = step(self._plan.table, before, event)
+        if self.state is not before:
+            self._show()
         if self.state is not before or event is Event.PRESS_UNFIT:
             self._chime(event, self.state)
         if ending is None and event in _ENDINGS:
@@ -233,7 +240,6 @@ class Host:
     def _entered(self) -> None:
         """What follows from the new state alone."""
         self._observe(Moment(What.STATE, time.monotonic(), {"state": self.state}))
-        self._show()
         self._barge_in.entered(self.state)
         if self.state is State.IDLE:
             self._visit = None
@@ -338,5 +344,6 @@ class Host:
         if chunk.verdict.edge is not None and self._uplink.talk_open:
             event, what = _EDGES[chunk.verdict.edge]
             self._observe(Moment(what, chunk.captured_at_s))
+            self._bulletin.heard(event)
             self.post(event)
             self._barge_in.heard(event, agent_speaks=self.state is State.SPEAKING)

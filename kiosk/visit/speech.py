@@ -17,8 +17,8 @@ from importlib import resources
 from pathlib import Path
 
 from kiosk.audio.earcons import RATE_HZ, Earcon, earcon_samples
-from kiosk.audio.pcm import WavError, read_wav
-from kiosk.audio.synthesis import espeak_command
+from kiosk.audio.pcm import Samples, WavError, read_wav
+from kiosk.audio.synthesis import espeak_command, trim_silence
 from kiosk.devices.ports import Clip, Source
 from kiosk.errors import ConfigError
 from kiosk.faults import fault
@@ -83,9 +83,10 @@ class Voice:
     async def prepare(self) -> None:
         """Load or render every sentence; raises ConfigError for an unusable replacement file."""
         for key, text in self._sentences.items():
-            recording = self._replacement(key) or await self._rendered(key, text)
-            if recording is not None:
-                self._clips[key] = _clip(recording)
+            if (recording := self._replacement(key)) is not None:
+                self._clips[key] = _clip(*read_wav(recording))
+            elif (rendered := await self._rendered(key, text)) is not None:
+                self._clips[key] = _trimmed_clip(rendered)
 
     def sentence(self, key: str) -> Clip | None:
         return self._clips.get(key)
@@ -93,7 +94,7 @@ class Voice:
     async def spoken(self, text: str) -> Clip | None:
         """Any text, rendered when asked for; None if it could not be."""
         rendered = await _synthesise(self._command, text)
-        return None if rendered is None else _clip(rendered)
+        return None if rendered is None else _trimmed_clip(rendered)
 
     def _replacement(self, key: str) -> bytes | None:
         if self._messages_dir is None:
@@ -167,6 +168,12 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _clip(recording: bytes) -> Clip:
-    samples, rate_hz = read_wav(recording)
+def _clip(samples: Samples, rate_hz: int) -> Clip:
     return Clip(samples, rate_hz, Source.SPEECH)
+
+
+def _trimmed_clip(rendered: bytes) -> Clip:
+    """espeak-ng ends every sentence with a third of a second of silence: whoever waits for what
+    follows it would wait for that too."""
+    samples, rate_hz = read_wav(rendered)
+    return _clip(trim_silence(samples, rate_hz), rate_hz)

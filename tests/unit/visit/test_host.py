@@ -1,0 +1,248 @@
+"""What follows from a press, and in which order: light and card before anybody hears of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from kiosk.audio.capture import CapturedChunk
+from kiosk.audio.gate import Edge, Verdict
+from kiosk.audio.pcm import silence
+from kiosk.config import Settings
+from kiosk.devices.ports import ButtonEdge, Lost, Opened, Pattern, Source
+from kiosk.errors import DeviceError
+from kiosk.link.credentials import Opening, PublicAgent, Standing
+from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
+from kiosk.visit.host import Host
+from kiosk.visit.planning import plan_of
+from kiosk.visit.speech import Voice
+from kiosk.visit.states import State
+from kiosk.visit.timeline import Moment, What
+from kiosk.visit.tools import Tools
+from tests.unit.fakes import LoopSpeaker
+from tests.unit.visit.test_announcer import SENTENCE_S, recorded_voice
+from tests.virtual_time import virtual_time
+
+_LAMP_NAMES = {
+    UNFIT_LAMP: "lamp unfit",
+    LAMPS[State.IDLE]: "lamp steady",
+    LAMPS[State.OPENING]: "lamp quick",
+}
+
+
+class Order:
+    """Devices and a listener that note, in one list, what is done and heard of when."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+        self.listen: Callable[[Moment], None] = lambda _: None
+
+    def start(self) -> None:
+        self.noted.append("card starts")
+
+    def stop(self) -> None:
+        self.noted.append("card stops")
+
+    def show(self, pattern: Pattern) -> None:
+        self.noted.append(_LAMP_NAMES[pattern])
+
+    def recording(self, *, on: bool) -> None:
+        self.noted.append(f"recording lamp {on}")
+
+    def close(self) -> None:
+        pass
+
+    def observe(self, moment: Moment) -> None:
+        self.noted.append(f"heard of {moment.what}")
+        self.listen(moment)
+
+    def heard(self) -> list[str]:
+        """What was passed on, in order."""
+        return [what.removeprefix("heard of ") for what in self.noted if "heard of" in what]
+
+
+class Unreachable(PublicAgent):
+    """An agent whose address never comes."""
+
+    async def take(self, press_id: str) -> Opening:
+        await asyncio.Event().wait()
+        raise AssertionError(press_id)
+
+
+@dataclass
+class Kiosk:
+    """A host on devices that note their order, and a loudspeaker."""
+
+    voice: Voice
+    order: Order = field(default_factory=Order)
+    speaker: LoopSpeaker = field(default_factory=LoopSpeaker)
+    report: str = "This is lobby."
+
+    def __post_init__(self) -> None:
+        self.host = Host(
+            plan_of(Settings()), self.order, self.speaker, self.order, self.voice,
+            Unreachable("ws://127.0.0.1", "agent_local"), Tools({}, 1.0),
+            self.order.observe, self._report,
+        )  # fmt: skip
+        self.speaker.tell(self.host.on_speaker)
+        self.host.on_microphone(Opened("a card"))
+        self.host.on_speaker(Opened("a card"))
+        self.host.health.standing(Standing(ready=True))
+        self.running = asyncio.create_task(self.host.run())
+
+    async def _report(self) -> str:
+        self.order.noted.append("reports to staff")
+        return self.report
+
+    async def press(self, after_s: float = 1.1) -> None:
+        await asyncio.sleep(after_s)
+        self.host.press(asyncio.get_running_loop().time())
+        await settled()
+
+    def heard_s(self, source: Source) -> list[float]:
+        return [round(seconds, 2) for clip, seconds in self.speaker.heard if clip.source is source]
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def idle_kiosk(directory: Path) -> AsyncIterator[Kiosk]:
+    kiosk = Kiosk(await recorded_voice(directory))
+    await settled()
+    kiosk.order.noted.clear()
+    yield kiosk
+    kiosk.running.cancel()
+
+
+# --- effects before listeners -------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_press_lights_the_lamp_and_starts_the_card_before_anybody_hears_of_it(
+    tmp_path: Path,
+) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        await kiosk.press()
+        assert kiosk.order.noted[:2] == ["lamp quick", "card starts"]
+        assert kiosk.order.heard()[:3] == [What.PRESSED, What.VISIT_STARTED, What.STATE]
+
+
+@virtual_time
+async def test_the_end_of_a_visit_stops_the_card_before_anybody_hears_of_it(tmp_path: Path) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        await kiosk.press()
+        await asyncio.sleep(1.1)
+        kiosk.order.noted.clear()
+        await kiosk.press(after_s=0)
+        assert kiosk.order.noted[:2] == ["lamp quick", "card stops"]
+
+
+@virtual_time
+async def test_a_lost_card_changes_the_lamp_before_anybody_hears_of_it(tmp_path: Path) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        kiosk.host.on_microphone(Lost(DeviceError("gone")))
+        await settled()
+        assert kiosk.order.noted[0] == "lamp unfit"
+        assert kiosk.order.heard() == [What.DEVICE_LOST, What.FITNESS]
+
+
+@virtual_time
+async def test_moments_are_passed_on_in_order_though_a_listener_causes_more(tmp_path: Path) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+
+        def loses_the_card(moment: Moment) -> None:
+            if moment.what is What.PRESSED:
+                kiosk.host.on_microphone(Lost(DeviceError("gone")))
+
+        kiosk.order.listen = loses_the_card
+        await kiosk.press()
+        heard = kiosk.order.heard()
+        assert heard[:3] == [What.PRESSED, What.VISIT_STARTED, What.STATE]
+        assert heard[3:5] == [What.DEVICE_LOST, What.FITNESS]
+
+
+# --- apologies ----------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_an_apology_is_said_once_however_often_the_button_is_pressed(tmp_path: Path) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        kiosk.host.health.standing(Standing(ready=False))
+        for _ in range(2):
+            await kiosk.press()
+        await asyncio.sleep(10)
+        assert kiosk.heard_s(Source.SPEECH) == [SENTENCE_S]
+        assert len(kiosk.heard_s(Source.EARCON)) == 1
+        await kiosk.press()  # it is over: whoever comes now is answered
+        await asyncio.sleep(10)
+        assert kiosk.heard_s(Source.SPEECH) == [SENTENCE_S] * 2
+
+
+@virtual_time
+async def test_an_apology_that_is_no_longer_true_gives_way_to_the_one_that_is(
+    tmp_path: Path,
+) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        kiosk.host.health.standing(Standing(ready=False))
+        await kiosk.press()
+        kiosk.host.on_microphone(Lost(DeviceError("gone")))
+        await kiosk.press()
+        await asyncio.sleep(10)
+        first_s, second_s = kiosk.heard_s(Source.SPEECH)
+        assert first_s < SENTENCE_S
+        assert second_s == SENTENCE_S
+
+
+@virtual_time
+async def test_an_apology_and_its_chimes_give_way_to_a_visit(tmp_path: Path) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        kiosk.host.health.standing(Standing(ready=False))
+        await kiosk.press()
+        kiosk.host.health.standing(Standing(ready=True))
+        await kiosk.press()
+        assert kiosk.host.state is State.OPENING
+        await asyncio.sleep(3)
+        apology_s, disclosure_s = kiosk.heard_s(Source.SPEECH)
+        assert apology_s < SENTENCE_S
+        assert disclosure_s == SENTENCE_S
+        sources = [clip.source for clip, _ in kiosk.speaker.heard]
+        assert sources == [Source.EARCON, Source.SPEECH, Source.EARCON, Source.SPEECH]
+
+
+@virtual_time
+async def test_a_visit_waits_for_no_chime_of_an_apology(tmp_path: Path) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        kiosk.host.health.standing(Standing(ready=False))
+        await kiosk.press()
+        kiosk.host.health.standing(Standing(ready=True))
+        kiosk.host.press(2000.0)  # while the chime of the apology sounds
+        await settled()
+        assert kiosk.heard_s(Source.EARCON) == [0.0], "the apology's chime is cut"
+
+
+# --- the button held ----------------------------------------------------------------------------
+
+
+def chunk(edge: Edge | None) -> CapturedChunk:
+    return CapturedChunk(silence(320), 0.0, Verdict(speech=True, passes=True, edge=edge))
+
+
+@pytest.mark.parametrize("speaks_after_s", [None, 0.2, 9.9])
+@virtual_time
+async def test_a_visitor_who_holds_the_button_while_speaking_gets_no_report(
+    tmp_path: Path, speaks_after_s: float | None
+) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        kiosk.host.on_button(ButtonEdge(True, 1000.0))
+        await asyncio.sleep(speaks_after_s or 0.2)
+        if speaks_after_s is not None:
+            kiosk.host.on_microphone(chunk(Edge.SPEECH_STARTED))
+        await asyncio.sleep(12)
+        reported = "reports to staff" in kiosk.order.noted
+        assert reported == (speaks_after_s is None)
