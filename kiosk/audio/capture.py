@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from kiosk.audio.echo import Canceller, Played, ReferenceReader, Silent, Transparent
 from kiosk.audio.gain import Gain, GainSettings
 from kiosk.audio.gate import Gate, Verdict
+from kiosk.audio.high_pass import HighPass
 from kiosk.audio.levels import Meter
 from kiosk.audio.pcm import (
     CHUNK_MS,
@@ -50,14 +51,16 @@ class CaptureLayout:
 
 @dataclass(slots=True)
 class Treatment:
-    """What is done to a visit's sound, in this order: the loudspeaker is taken out of it, the gate
-    judges it, the gain brings it to one level. `played` is what the loudspeaker plays."""
+    """What is done to a visit's sound, in this order: what lies below a voice is taken out of it
+    (`high_pass` None: nothing is), then the loudspeaker, the gate judges it, the gain brings it to
+    one level. `played` is what the loudspeaker plays."""
 
     gate: Gate
     canceller: Canceller = field(default_factory=Transparent)
     gain: Gain = field(default_factory=lambda: Gain(GainSettings(mode="fixed")))
     played: Played = field(default_factory=Silent)
     meter: Meter = field(default_factory=Meter)
+    high_pass: HighPass | None = field(default_factory=HighPass)
 
 
 class CaptureChain:
@@ -69,6 +72,7 @@ class CaptureChain:
         self._reference = ReferenceReader(treatment.played)
         self._resampler = Resampler(layout.rate_hz, INTERNAL_RATE_HZ)
         self._rechunker = Rechunker(CHUNK_SAMPLES)
+        self._begun = False
 
     @property
     def missing_s(self) -> float:
@@ -83,7 +87,13 @@ class CaptureChain:
         layout = self._layout
         mono = downmix(data, layout.channels, layout.sample_format, layout.channel)
         self.treatment.meter.push_card(mono)
-        for index, samples in enumerate(self._rechunker.push(self._resampler.push(mono))):
+        if not self._begun and len(mono):
+            self._begun = True
+            self._resampler.begin_at(int(mono[0]))
+        sound = self._resampler.push(mono)
+        if self.treatment.high_pass is not None:
+            sound = self.treatment.high_pass.push(sound)
+        for index, samples in enumerate(self._rechunker.push(sound)):
             yield self._treated(samples, started_s + index * CHUNK_MS / 1000)
 
     def _treated(self, samples: Samples, captured_at_s: float) -> CapturedChunk:

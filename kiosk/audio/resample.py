@@ -38,6 +38,10 @@ class Resampler:
             0  # of the next output, in input samples times `up`, from the history's end
         )
 
+    def begin_at(self, level: int) -> None:
+        """Begin as if this sample had been there for ever: an offset is no step."""
+        self._history[:] = level
+
     def push(self, samples: Samples) -> Samples:
         """The output that these input samples complete."""
         if self._up == self._down:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from kiosk.audio.pcm import Samples
+from kiosk.audio.high_pass import HighPass
+from kiosk.audio.pcm import Samples, silence
 from kiosk.devices.virtual import Room
 
 RATE_HZ = 16_000
@@ -25,6 +26,12 @@ def words(seconds: float, seed: int = 1) -> Samples:
     scaled = shaped * syllables
     speech: Samples = np.round(9000 * scaled / np.abs(scaled).max()).astype(np.int16)
     return speech
+
+
+def as_captured(sound: Samples) -> Samples:
+    """What the kiosk makes of it, and of half a second of silence after it: what lies below a voice
+    is taken out, from the first sample on."""
+    return HighPass().push(np.concatenate((sound, silence(RATE_HZ // 2))))
 
 
 def quiet_room(**settings: object) -> Room:

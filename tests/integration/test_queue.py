@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from kiosk.audio.pcm import Samples, samples_to_bytes
+from kiosk.audio.pcm import Samples, samples_to_bytes, silence
 from kiosk.convai.client_messages import UserAudio
 from kiosk.convai.client_parsing import parse_client
 from kiosk.convai.endings import Kind
@@ -19,7 +19,7 @@ from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import What
 from tests.bare_conversation import bare_conversation
 from tests.convai_server import Connection, ScriptedServer, scripted_server
-from tests.integration.sounds import RATE_HZ, quiet_room, tone, words
+from tests.integration.sounds import RATE_HZ, as_captured, quiet_room, tone, words
 from tests.unit.sounds import tone_and_rest
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
 
@@ -127,7 +127,7 @@ async def test_admission_stops_the_music_chimes_and_listens_to_every_word(short_
     ):
         connection, _ = await queued(kiosk, server)
         await connection.send(music(20.0))
-        heard = await kiosk.moment(What.AGENT_HEARD)
+        music_began = await kiosk.moment(What.AGENT_HEARD)
         kiosk.room.say(words(0.8), time.monotonic())
         await asyncio.sleep(2.0)
         before = len(connection.audio)
@@ -138,12 +138,16 @@ async def test_admission_stops_the_music_chimes_and_listens_to_every_word(short_
         kiosk.room.say(speech, time.monotonic() + 0.4)
         await asyncio.sleep(2.0)
         received = connection.audio[before:]
-        loud = music_level(kiosk, heard.at_s + 0.2, admitted.at_s)
+        loud = music_level(kiosk, music_began.at_s + 0.2, admitted.at_s)
         left = music_level(kiosk, admitted.at_s + 0.05, admitted.at_s + 1.0)
         assert kiosk.indicator.shown[-1][1] == LAMPS[kiosk.host.state]
     assert left < loud / 100
     assert State.SPEAKING not in states(kiosk)
-    assert np.array_equal(np.trim_zeros(received), np.trim_zeros(speech))
+    said = np.concatenate((silence(1), speech))  # the card had been running
+    heard, expected = np.trim_zeros(received), np.trim_zeros(as_captured(said))
+    # What still rang of the sound before may have rounded a sample otherwise.
+    assert np.allclose(heard[: len(speech)], expected[: len(speech)], atol=1)
+    assert np.abs(heard[len(expected) :]).max(initial=0) <= 1
 
 
 async def test_of_what_is_said_across_the_admission_only_the_rest_is_sent(short_dir: Path) -> None:
@@ -160,9 +164,11 @@ async def test_of_what_is_said_across_the_admission_only_the_rest_is_sent(short_
         admitted = await kiosk.moment(What.ADMITTED)
         await asyncio.sleep(2.0)
         received: Samples = np.trim_zeros(connection.audio[before:])
+    expected = np.trim_zeros(as_captured(speech))
+    ringing_s = (len(expected) - len(np.trim_zeros(speech))) / RATE_HZ
     rest = began_s + 3.0 - admitted.at_s
-    assert len(received) / RATE_HZ == pytest.approx(rest, abs=0.15)
-    assert np.array_equal(received, np.trim_zeros(speech)[-len(received) :])
+    assert len(received) / RATE_HZ - ringing_s == pytest.approx(rest, abs=0.15)
+    assert np.array_equal(received, expected[-len(received) :])
 
 
 async def test_after_the_admission_the_agent_speaks_and_is_seen_to(short_dir: Path) -> None:

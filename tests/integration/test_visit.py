@@ -27,7 +27,7 @@ from kiosk.convai.server_tools import AgentToolResponse
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
 from tests.convai_server import Connection, scripted_server
-from tests.integration.sounds import RATE_HZ, pitch_hz, quiet_room, tone, words
+from tests.integration.sounds import RATE_HZ, as_captured, pitch_hz, quiet_room, tone, words
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
 
 
@@ -59,10 +59,10 @@ async def test_the_first_word_arrives_whole_however_long_connecting_takes(
         received = connection.audio
     # Sound cannot be captured before the card runs: what came before its first sample is lost,
     # and that may be 5 ms of the source; from there on every sample is the source's.
-    lost = next(
-        at for at in range(RATE_HZ // 200) if np.array_equal(received[:320], speech[at : at + 320])
+    assert any(
+        np.array_equal(received[: len(speech) - lost], as_captured(speech[lost:])[: -RATE_HZ // 2])
+        for lost in range(RATE_HZ // 200)
     )
-    assert np.array_equal(received[: len(speech) - lost], speech[lost:])
 
 
 async def test_light_and_capture_start_with_the_press_and_the_lamp_goes_with_the_card(

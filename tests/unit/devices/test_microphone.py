@@ -59,7 +59,7 @@ class Plain:
 
     def treatment(self) -> Treatment:
         self.gates.append(Gate(GateSettings(), lambda _: False))
-        return Treatment(self.gates[-1])
+        return Treatment(self.gates[-1], high_pass=None)  # every sample as the card gave it
 
     def fall_back(self) -> Canceller | None:
         return None

@@ -1,0 +1,62 @@
+"""Whole visits at microphones with an offset, rumble or hum: each as the visit at a clean one."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+
+from kiosk.agent.voice import Voice
+from kiosk.audio.pcm import to_int16
+from kiosk.devices.virtual import Room
+from kiosk.visit.states import State
+from kiosk.visit.timeline import What
+from tests.integration.conftest import StartAgent
+from tests.unit.audio.test_high_pass import CARD_HZ, DISTURBANCES
+from tests.unit.sounds import Floats, rms
+from tests.virtual_kiosk import settings, virtual_kiosk
+
+QUESTION_DBFS = -36
+# The greeting is over by then.
+ASKED_AFTER_S = 9.0
+VISIT_S = 18.0
+
+Heard = tuple[list[str], list[str | None]]
+
+
+async def visit(directory: Path, url: str, question: Floats, disturbance: Floats) -> Heard:
+    """The states that it went through, and what the agent understood."""
+    asked = round(ASKED_AFTER_S * CARD_HZ)
+    sound = disturbance.copy()
+    sound[asked : asked + len(question)] += question
+    async with virtual_kiosk(settings(directory, url), Room(CARD_HZ, noise_dbfs=-75)) as kiosk:
+        kiosk.room.say(to_int16(sound), kiosk.button.press())
+        await asyncio.sleep(VISIT_S)
+        states = [str(m.fields["state"]) for m in kiosk.moments if m.what is What.STATE]
+        return states, [m.words for m in kiosk.moments if m.what is What.TRANSCRIPT]
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+async def test_a_visit_with_low_frequencies_is_as_one_without(
+    short_dir: Path, start_agent: StartAgent
+) -> None:
+    spoken = await Voice("en-gb").render("where are the toilets please", CARD_HZ)
+    question = spoken.astype(np.float64) * 10 ** (QUESTION_DBFS / 20) / (rms(spoken) / 32768)
+    count = round(VISIT_S * CARD_HZ)
+    microphones = {"clean": np.zeros(count)} | {
+        name: DISTURBANCES[name](count) for name in DISTURBANCES
+    }
+    async with start_agent() as (url, _), asyncio.TaskGroup() as tasks:
+        where = url.replace("http", "ws")
+        visits = {
+            name: tasks.create_task(visit(_made(short_dir / name), where, question, disturbance))
+            for name, disturbance in microphones.items()
+        }
+    states, understood = visits["clean"].result()
+    assert understood == ["where are the toilets please"]
+    assert states.count(State.SPEAKING) == 2, "greeting and answer"
+    for name, visited in visits.items():
+        assert visited.result() == (states, understood), name
