@@ -1,7 +1,7 @@
 """Button and lamps on GPIO through gpiozero.
 
 gpiozero calls back on its own thread; every edge goes through an Outbox. `bounce_time` stays None:
-gpiozero's debounce waits for a stable level, which adds its time to every press.
+it would add its whole time to every press, and `Debouncer` asks for 3 ms only.
 """
 
 import asyncio
@@ -20,6 +20,9 @@ from kiosk.devices.ports import ButtonEdge, Pattern
 from kiosk.errors import DeviceError
 
 _OUTBOX_LIMIT = 100
+# lgpio tells its errors by their texts only: of a line that somebody has, of a chip that is away.
+_TAKEN = ("GPIO busy", "GPIO already in use")
+_NO_CHIP = ("gpiochip", "no permission")
 
 
 class GpioButton:
@@ -37,7 +40,7 @@ class GpioButton:
         self._handler = handler
         self._loop = loop
         self._debouncer = Debouncer(debounce_s)
-        self._recheck: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._outbox: Outbox[tuple[bool, float]] = Outbox(loop, self._on_edge, _OUTBOX_LIMIT)
         gpiozero = _load()
         # Not gpiozero.Button: its thread for held buttons wakes ten times a second, and keeps close
@@ -53,24 +56,26 @@ class GpioButton:
         return bool(self._button.is_active)
 
     def close(self) -> None:
-        if self._recheck is not None:
-            self._recheck.cancel()
+        if self._look is not None:
+            self._look.cancel()
         self._button.close()
 
     def _on_edge(self, edge: tuple[bool, float]) -> None:
-        pressed, at_s = edge
-        if self._debouncer.edge(pressed, at_s):
-            self._handler(ButtonEdge(pressed, at_s))
-        if self._recheck is None:
-            # What the chatter ended in is read once it is over.
-            wait_s = self._debouncer.settle_in_s(time.monotonic())
-            self._recheck = self._loop.call_later(wait_s, self._on_settled)
+        self._on_level(*edge)
 
-    def _on_settled(self) -> None:
-        self._recheck = None
-        pressed = bool(self._button.is_active)
-        if pressed != self._debouncer.pressed:
-            self._on_edge((pressed, time.monotonic()))
+    def _on_level(self, pressed: bool, at_s: float) -> None:
+        changed_s = self._debouncer.level(pressed, at_s)
+        if changed_s is not None:
+            self._handler(ButtonEdge(pressed, changed_s))
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        if (look_at_s := self._debouncer.look_at_s) is not None:
+            wait_s = max(0.0, look_at_s - time.monotonic())
+            self._look = self._loop.call_later(wait_s, self._look_at_line)
+
+    def _look_at_line(self) -> None:
+        self._on_level(bool(self._button.is_active), time.monotonic())
 
 
 class GpioIndicator:
@@ -146,10 +151,22 @@ def _claim(gpiozero: ModuleType, pin: int, kind: Callable[..., Any], **options: 
             'GPIO set button.driver and indicator.driver to "none"'
         ) from error
     except _lgpio_errors() as error:
-        raise DeviceError(
-            f"GPIO {pin} is taken ({error}): another program holds the line, or the pin is "
-            "already used for something else"
-        ) from error
+        raise DeviceError(f"GPIO {pin} {_refusal(str(error))}") from error
+
+
+def _refusal(said: str) -> str:
+    """What lgpio's words mean for a line, and the next step."""
+    if any(words in said for words in _TAKEN):
+        return (
+            f"is taken ({said}): another program holds the line, or the pin is already used for "
+            "something else"
+        )
+    if any(words in said for words in _NO_CHIP):
+        return (
+            f"cannot be used ({said}): the kiosk's user must be in the group gpio, and "
+            "/dev/gpiochip* must be there; `kiosk devices` lists the chips"
+        )
+    return f"cannot be used ({said})"
 
 
 def _lgpio_errors() -> tuple[type[Exception], ...]:

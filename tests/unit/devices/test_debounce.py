@@ -1,9 +1,10 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.devices.debounce import Debouncer
+from kiosk.devices.debounce import STANDS_S, Debouncer
 
 SETTLE_S = 0.03
 
@@ -14,27 +15,66 @@ edges = st.lists(st.tuples(st.booleans(), st.floats(0, 0.1)), max_size=40)
 def counted(
     edges: list[tuple[bool, float]], settle_s: float = SETTLE_S
 ) -> list[tuple[bool, float]]:
-    """The edges that count, with their times."""
-    debouncer, now_s, found = Debouncer(settle_s), 100.0, []
-    for pressed, after_s in edges:
-        now_s += after_s
-        if debouncer.edge(pressed, now_s):
-            found.append((pressed, now_s))
+    """The changes that count, with their times, where the line is looked at whenever that is asked
+    for, and once more at the end."""
+    debouncer, now_s = Debouncer(settle_s), 100.0
+    found: list[tuple[bool, float]] = []
+
+    def tell(pressed: bool, at_s: float) -> None:
+        changed_s = debouncer.level(pressed, at_s)
+        if changed_s is not None:
+            found.append((pressed, changed_s))
             assert debouncer.pressed is pressed
+
+    level = False
+    ends: list[tuple[bool | None, float]] = [*edges, (None, 10.0)]
+    for pressed, after_s in ends:
+        now_s += after_s
+        while (look_at_s := debouncer.look_at_s) is not None and look_at_s < now_s:
+            tell(level, look_at_s)
+        if pressed is not None:
+            level = pressed
+            tell(level, now_s)
     return found
 
 
-def test_the_first_edge_counts_at_once() -> None:
-    assert Debouncer(SETTLE_S).edge(True, 0.0)
+def test_a_change_counts_once_it_has_stood_for_3_ms_and_is_dated_at_its_edge() -> None:
+    debouncer = Debouncer(SETTLE_S)
+    assert debouncer.level(True, 1.0) is None
+    assert debouncer.look_at_s == pytest.approx(1.003)
+    assert debouncer.level(True, 1.0029) is None
+    assert debouncer.level(True, 1.0031) == 1.0
+    assert debouncer.pressed
 
 
-def test_chatter_does_not_count() -> None:
+@pytest.mark.parametrize("dip_s", [20e-6, 1e-3, 2.9e-3])
+def test_a_dip_counts_neither_at_rest_nor_while_the_button_is_down(dip_s: float) -> None:
+    dips = [(True, 1.0), (False, dip_s)] * 10
+    assert counted(dips) == []
+    held = [(True, 1.0), *[(False, 1.0), (True, dip_s)] * 10]
+    assert [pressed for pressed, _ in counted(held)] == [True]
+
+
+def test_a_line_that_swings_with_the_mains_is_never_pressed() -> None:
+    # 50 Hz on a line that nothing holds crosses the threshold for a moment in every period.
+    assert counted([(True, 0.0175), (False, 0.0025)] * 100) == []
+
+
+def test_chatter_is_one_change() -> None:
     chatter = [(True, 1.0), (False, 0.001), (True, 0.001), (False, 0.001), (True, 0.001)]
-    assert len(counted(chatter)) == 1
+    [(pressed, at_s)] = counted(chatter)
+    assert pressed
+    assert at_s == pytest.approx(101.004)
 
 
-def test_an_edge_after_the_settle_time_counts() -> None:
-    assert len(counted([(True, 1.0), (False, SETTLE_S), (True, SETTLE_S)])) == 3
+def test_a_change_after_the_settle_time_counts() -> None:
+    assert len(counted([(True, 1.0), (False, 2 * SETTLE_S), (True, 2 * SETTLE_S)])) == 3
+
+
+def test_a_change_in_the_settle_time_counts_when_it_is_over() -> None:
+    [_, (pressed, at_s)] = counted([(True, 1.0), (False, 0.01)])
+    assert not pressed
+    assert at_s == pytest.approx(101.003 + SETTLE_S)
 
 
 @given(edges)
@@ -53,16 +93,20 @@ def test_no_two_changes_are_closer_than_the_settle_time(edges: list[tuple[bool, 
 
 
 @given(edges)
-def test_without_a_settle_time_every_change_counts(edges: list[tuple[bool, float]]) -> None:
-    levels = [False] + [pressed for pressed, _ in edges]
-    changes = sum(a != b for a, b in pairwise(levels))
-    assert len(counted(edges, settle_s=0)) == changes
+def test_what_counted_last_is_how_the_line_stays(edges: list[tuple[bool, float]]) -> None:
+    level = edges[-1][0] if edges else False
+    last = [pressed for pressed, _ in counted(edges)][-1:]
+    assert (last or [False]) == [level]
 
 
-@given(st.floats(0, 0.1))
-def test_after_the_wait_it_names_an_edge_counts(after_s: float) -> None:
-    debouncer = Debouncer(SETTLE_S)
-    debouncer.edge(True, 100.0)
-    wait_s = debouncer.settle_in_s(100.0 + after_s)
-    assert 0 <= wait_s <= SETTLE_S + 1e-9
-    assert debouncer.edge(False, 100.0 + after_s + wait_s + 1e-9)
+@given(st.lists(st.floats(0, 0.02).filter(lambda s: abs(s - STANDS_S) > 1e-6), max_size=40))
+def test_without_a_settle_time_every_change_that_stands_counts(lasting_s: list[float]) -> None:
+    levels = [number % 2 == 0 for number in range(len(lasting_s))]
+    before_s = [1.0, *lasting_s[:-1]]
+    stands, pressed = [], False
+    for level, duration_s in zip(levels, [*lasting_s[:-1], 10.0], strict=False):
+        if level != pressed and duration_s > STANDS_S:
+            pressed = level
+            stands.append(level)
+    found = counted(list(zip(levels, before_s, strict=False)), settle_s=0)
+    assert [level for level, _ in found] == stands

@@ -1,7 +1,12 @@
 """Button and lamps on gpiozero's own mock pins."""
 
 import asyncio
+import importlib
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import gpiozero
@@ -50,14 +55,31 @@ class Pressed:
 
 
 @pytest.mark.parametrize("pull_up", [True, False])
-async def test_a_press_acts_at_its_first_edge(pins: Any, pull_up: bool) -> None:
+async def test_a_press_is_dated_at_its_edge(pins: Any, pull_up: bool) -> None:
     pressed = Pressed(pins, pull_up=pull_up)
     before_s = time.monotonic()
     pressed.down()
-    await asyncio.sleep(0)
+    after_s = time.monotonic()
+    await pressed.reported(True)
     [edge] = pressed.ears.events
-    assert edge.pressed
-    assert before_s <= edge.at_s <= time.monotonic()
+    assert before_s <= edge.at_s <= after_s
+    pressed.button.close()
+
+
+async def test_dips_of_microseconds_are_no_press_and_no_release(pins: Any) -> None:
+    pressed = Pressed(pins)
+    for _ in range(10):
+        pressed.down()
+        pressed.up()
+        await asyncio.sleep(0.005)
+    pressed.down()
+    await pressed.ears.until(lambda: pressed.ears.events)
+    await asyncio.sleep(1.5 * DEBOUNCE_S)
+    for _ in range(10):
+        pressed.up()
+        pressed.down()
+        await asyncio.sleep(0.005)
+    await pressed.reported(True)
     pressed.button.close()
 
 
@@ -74,7 +96,7 @@ async def test_chatter_is_one_press(pins: Any) -> None:
 async def test_a_release_inside_the_settle_time_is_still_reported(pins: Any) -> None:
     pressed = Pressed(pins)
     pressed.down()
-    await asyncio.sleep(0)
+    await pressed.ears.until(lambda: pressed.ears.events)
     pressed.up()
     await pressed.reported(True, False)
     released = pressed.ears.events[1].at_s - pressed.ears.events[0].at_s
@@ -108,7 +130,7 @@ async def test_chatter_of_a_release_is_one_release(pins: Any) -> None:
 async def test_a_closed_button_reports_nothing_and_frees_its_pin(pins: Any) -> None:
     pressed = Pressed(pins)
     pressed.down()
-    await asyncio.sleep(0)
+    await pressed.ears.until(lambda: pressed.ears.events)
     pressed.button.close()
     pressed.up()
     await pressed.reported(True)
@@ -176,6 +198,46 @@ async def test_closed_lamps_are_dark_and_free(pins: Any) -> None:
         await asyncio.sleep(0.03)
         assert not pins.pin(LAMP).state
         assert not pins.pin(RECORDING).state
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("GPIO busy", "GPIO 17 is taken .*another program"),
+        ("GPIO already in use", "GPIO 17 is taken .*another program"),
+        ("can not open gpiochip", r"GPIO 17 cannot be used .*group gpio.*/dev/gpiochip"),
+        ("no permission to access file", r"GPIO 17 cannot be used .*group gpio"),
+        ("bad GPIO number", r"GPIO 17 cannot be used \('bad GPIO number'\)$"),
+    ],
+)
+def test_a_chip_that_cannot_be_opened_is_not_a_line_that_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, told: str
+) -> None:
+    monkeypatch.setenv("LG_WD", str(tmp_path))  # it makes a FIFO there as it is imported
+    lgpio = importlib.import_module("lgpio")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise lgpio.error(said)
+
+    monkeypatch.setattr(gpiozero, "DigitalInputDevice", refuse)
+    with pytest.raises(DeviceError, match=told):
+        is_active(BUTTON, pull_up=True)
+
+
+@pytest.mark.skipif(any(Path("/dev").glob("gpiochip*")), reason="this machine has a gpiochip")
+def test_lgpio_itself_says_that_a_chip_cannot_be_opened(tmp_path: Path) -> None:
+    program = """
+import gpiozero.pins.lgpio as lgpio_pins
+from kiosk.devices.gpio import is_active
+lgpio_pins.LGPIOFactory._get_revision = lambda self: 0xC04170  # a Raspberry Pi 5
+is_active(17, pull_up=True)
+"""
+    environment = {**os.environ, "GPIOZERO_PIN_FACTORY": "lgpio", "LG_WD": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+    assert "DeviceError: GPIO 17 cannot be used" in ran.stderr
+    assert "taken" not in ran.stderr
 
 
 # --- lines that are only tried ------------------------------------------------------------------
