@@ -221,9 +221,11 @@ def _open(
             f"sound device {settings.device!r} has no {settings.sample_format}: "
             f'with {direction}.format = "auto" the kiosk takes what it has'
         )
+    # What `plughw` cannot make, such as HDMI's frames, the card's own configuration may.
+    plug = "sysdefault" if settings.device.startswith("plughw:") else "plughw"
     raise DeviceError(
         f"sound device {settings.device!r} has none of the formats {', '.join(_FORMATS)}: "
-        "name it as plughw:CARD=... so that ALSA converts"
+        f"name it as {plug}:CARD=... so that ALSA converts"
     )
 
 

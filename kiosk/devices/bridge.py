@@ -18,6 +18,8 @@ REOPEN_INTERVAL_S = 1.0
 # How long a card that has nothing, or takes nothing, is left alone at most: half a usual period.
 POLL_S = 0.008
 STALL_S = 1.5
+# Some microphones deliver their first sound seconds after the start: 2 s, and one of them 4 s.
+FIRST_SOUND_S = 5.0
 # How often a card that rests is asked whether it is still there.
 CHECK_INTERVAL_S = 1.0
 

@@ -1,10 +1,12 @@
 """Which card a setting means: names of cards to names of ALSA PCMs. Reads /proc/asound only.
 
 A card's number changes with every boot and every plug; its id and its names stay. The rule:
-1. `default`, anything with a colon, and the name of a PCM that ALSA lists are passed on as is;
+1. `default` and the name of a PCM that ALSA lists are passed on as is;
 2. anything else is looked for in the ids and names of the cards that have the direction, upper or
-   lower case: a card of exactly that id, or else the only card with that text, is it;
-3. what no card has is passed on too, if it is one word: ALSA may know a PCM that it does not list.
+   lower case: a card of exactly that id, or else the only card with that text, is it. Names have
+   colons too: "USB Device 0x46d:0x825", "usb-0000:01:00.0-1.4";
+3. what no card has is passed on too, if it has a colon or is one word: ALSA may know a PCM that it
+   does not list.
 """
 
 import re
@@ -20,8 +22,12 @@ PROC_ASOUND = Path("/proc/asound")
 _CARD = re.compile(r"\s*(?P<index>\d+) \[(?P<id>[^\]]+)\]: (?P<driver>.*?) - (?P<name>.*)")
 _DEVICE = re.compile(r"(?P<card>\d+)-(?P<device>\d+):.*")
 _CARD_OF_PCM = re.compile(
-    r"(?:.*[:,'\"\s])?CARD=(?P<named>[^,'\"\s]+)|\w+:(?P<first>[^,=:'\"\s]+)(?:,|$)"
+    r"(?:.*[:,'\"\s])?CARD=(?P<named>[^,'\"\s]+)(?:,DEV=(?P<its>\d+))?"
+    r"|\w+:(?P<first>[^,=:'\"\s]+)(?:,(?P<second>\d+)|,|$)"
 )
+# Cards that take one form of samples only (IEC 60958 frames, as HDMI does), which `plughw` does not
+# make; the card's own configuration, which `sysdefault` reads, does.
+_DIGITAL_DRIVERS = frozenset({"vc4-hdmi"})
 
 
 class Direction(StrEnum):
@@ -39,12 +45,15 @@ class Card:
     names: tuple[str, ...]
     capture: tuple[int, ...] = ()
     playback: tuple[int, ...] = ()
+    driver: str = ""
 
     def devices(self, direction: Direction) -> tuple[int, ...]:
         return self.capture if direction is Direction.CAPTURE else self.playback
 
     def pcm(self, direction: Direction) -> str:
         """Its first device, converted by ALSA where the card cannot what is asked."""
+        if self.driver in _DIGITAL_DRIVERS:
+            return f"sysdefault:CARD={self.id}"
         first = min(self.devices(direction), default=0)
         return f"plughw:CARD={self.id}" + (f",DEV={first}" if first else "")
 
@@ -66,7 +75,8 @@ def read_cards(proc: Path = PROC_ASOUND) -> list[Card]:
             where = lines[number + 1].strip() if number + 1 < len(lines) else ""
             names = tuple(name for name in (found["name"].strip(), where) if name)
             capture, playback = (devices.get((index, its), ()) for its in Direction)
-            cards.append(Card(found["id"].strip(), names or ("",), capture, playback))
+            driver = found["driver"].strip()
+            cards.append(Card(found["id"].strip(), names or ("",), capture, playback, driver))
     return cards
 
 
@@ -80,7 +90,7 @@ def resolve(
     setting: str, direction: Direction, pcms: Collection[str], cards: Sequence[Card]
 ) -> str:
     """The PCM to open; raises DeviceError where the setting means no card, or several."""
-    if is_pcm(setting, pcms):
+    if setting == "default" or setting in pcms:
         return setting
     able = [card for card in cards if card.devices(direction)]
     matches = [card for card in able if card.id.casefold() == setting.casefold()]
@@ -94,7 +104,7 @@ def resolve(
         )
     if matches:
         return matches[0].pcm(direction)
-    if len(setting.split()) != 1:
+    if ":" not in setting and len(setting.split()) != 1:
         raise DeviceError(f"{key}: {nowhere(direction, cards)}")
     return setting
 
@@ -108,23 +118,34 @@ def nowhere(direction: Direction, cards: Sequence[Card]) -> str:
     )
 
 
-def present(setting: str, cards: Sequence[Card]) -> bool | None:
-    """Whether the kernel knows the card; None where the setting names no card that it could know
-    (a sound server, a PCM of ALSA's configuration)."""
-    named = card_of(setting)
-    if named is not None:
-        return any(card.id == named for card in cards)
-    return True if any(card.has(setting) for card in cards) else None
+def present(setting: str, direction: Direction, cards: Sequence[Card]) -> bool | None:
+    """Whether the kernel has the device that a setting means; None where that names no card that it
+    could know (a sound server, a PCM of ALSA's configuration)."""
+    able = [card for card in cards if card.devices(direction)]
+    if any(card.has(setting) for card in able):
+        return True
+    found = _CARD_OF_PCM.match(setting)
+    if found is None:
+        return None
+    named, device = _named(found), found["its"] or found["second"]
+    return any(
+        card.id == named and (device is None or int(device) in card.devices(direction))
+        for card in able
+    )
 
 
 def card_of(pcm: str) -> str | None:
     """The id of the card in a PCM's name such as plughw:CARD=Device,DEV=0 or hw:Device."""
     found = _CARD_OF_PCM.match(pcm)
-    return None if found is None else found["named"] or found["first"]
+    return None if found is None else _named(found)
+
+
+def _named(found: re.Match[str]) -> str:
+    return found["named"] or found["first"]
 
 
 def is_pcm(setting: str, pcms: Collection[str]) -> bool:
-    """Whether it is the name of a PCM rather than a part of a card's."""
+    """Whether, where no card has it in its name, it is the name of a PCM."""
     return setting == "default" or ":" in setting or setting in pcms
 
 

@@ -115,7 +115,7 @@ def _named_card(
                 raise
             raise DeviceError(f"{error}; and {cards.nowhere(direction, there)}") from error
 
-    return Opener(open_card, lambda: cards.present(card.device, cards.read_cards()))
+    return Opener(open_card, lambda: cards.present(card.device, direction, cards.read_cards()))
 
 
 def _format(name: str) -> SampleFormat | None:

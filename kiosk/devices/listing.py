@@ -37,5 +37,5 @@ def _settings(cards: Sequence[Card], direction: Direction) -> Iterator[str]:
     able = [card for card in cards if card.devices(direction)]
     for card in able:
         name = card.names[0]
-        alone = name and ":" not in name and [card] == [other for other in able if other.has(name)]
+        alone = name and [card] == [other for other in able if other.has(name)]
         yield name if alone else card.pcm(direction)

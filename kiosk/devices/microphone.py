@@ -9,7 +9,7 @@ from typing import Protocol
 from kiosk.audio.capture import CaptureChain, CaptureLayout, Treatment
 from kiosk.audio.deadline import DeadlineMeter
 from kiosk.audio.echo import Canceller
-from kiosk.devices.bridge import POLL_S, STALL_S, DeviceThread, Outbox
+from kiosk.devices.bridge import FIRST_SOUND_S, POLL_S, STALL_S, DeviceThread, Outbox
 from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Overloaded, Running
 from kiosk.errors import DeviceError
 
@@ -80,12 +80,12 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
         chain = CaptureChain(layout, self._treating.treatment())
         deadline, looks = DeadlineMeter(), Looks()
         frame_bytes = device.sample_format.sample_bytes * device.channels
-        progress_s = time.monotonic()
+        progress_s, patience_s = time.monotonic(), FIRST_SOUND_S
         try:
             while self._wanted and not self._stopping:
                 if data:
                     frames = len(data) // frame_bytes + waiting
-                    progress_s = read_s
+                    progress_s, patience_s = read_s, STALL_S
                     completed = self._process(
                         chain, deadline, data, read_s - frames / device.rate_hz
                     )
@@ -94,8 +94,8 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
                     if completed and not waiting:
                         self._wake.wait(looks.due_in_s(time.monotonic()))
                 else:
-                    if read_s - progress_s > STALL_S:
-                        raise DeviceError(f"the microphone delivered nothing for {STALL_S:g} s")
+                    if read_s - progress_s > patience_s:
+                        raise DeviceError(f"the microphone delivered nothing for {patience_s:g} s")
                     self._wake.wait(looks.next_in_s(read_s))
                 data, waiting, read_s = _read(device)
                 self.xruns = device.xruns

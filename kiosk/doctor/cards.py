@@ -9,6 +9,7 @@ import numpy as np
 from kiosk.audio.levels import SILENCE_DBFS, clipped_samples, rms_dbfs
 from kiosk.audio.pcm import Samples, downmix
 from kiosk.config import Settings
+from kiosk.devices.bridge import FIRST_SOUND_S
 from kiosk.devices.hardware import configured_hardware
 from kiosk.devices.mixer import reading
 from kiosk.devices.ports import CapturePcm
@@ -16,7 +17,7 @@ from kiosk.doctor.findings import Finding, failed, passed, refused, skipped, war
 from kiosk.doctor.subject import Subject
 from kiosk.errors import KioskError
 
-_SETTLE_S, _LISTEN_S, _PATIENCE_S = 0.1, 0.5, 1.5
+_SETTLE_S, _LISTEN_S = 0.1, 0.5
 _HARDLY_DBFS = -85.0
 _CLIPPED_SHARE = 0.01
 _BARRED = "a kiosk may be running, and this user may not ask it"
@@ -90,7 +91,7 @@ def _recorded(pcm: CapturePcm) -> Samples:
     """Half a second, after what a card starts with."""
     wanted = round((_SETTLE_S + _LISTEN_S) * pcm.rate_hz)
     frame_bytes = pcm.channels * pcm.sample_format.sample_bytes
-    data, until_s = bytearray(), time.monotonic() + _PATIENCE_S
+    data, until_s = bytearray(), time.monotonic() + FIRST_SOUND_S
     while len(data) < wanted * frame_bytes and time.monotonic() < until_s:
         if piece := pcm.read():
             data += piece
@@ -103,7 +104,7 @@ def _recorded(pcm: CapturePcm) -> Samples:
 
 def _heard(check: str, samples: Samples) -> Finding:
     if not len(samples):
-        return failed(check, f"nothing was delivered in {_PATIENCE_S:g} s", "plug it in anew")
+        return failed(check, f"nothing was delivered in {FIRST_SOUND_S:g} s", "plug it in anew")
     level_dbfs, share = rms_dbfs(samples), clipped_samples(samples) / len(samples)
     value = f"{level_dbfs:.0f} dBFS in {_LISTEN_S:g} s"
     if not np.any(samples):

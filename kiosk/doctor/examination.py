@@ -41,7 +41,7 @@ class Group:
 GROUPS = (
     Group(("daemon",), service.look, 2.0),
     Group(("permissions",), permissions.look, 3.0),
-    Group(("capture_card", "capture_level"), cards.look_at_capture, 6.0),
+    Group(("capture_card", "capture_level"), cards.look_at_capture, 9.0),
     Group(("playback_card",), cards.look_at_playback, 6.0),
     Group(("voice",), voice.look, 8.0),
     Group(("clock",), machine.look_at_clock, 3.0, needs_settings=False),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-FORMATS = {"S16_LE": 2, "S24_LE": 6, "S32_LE": 10, "S24_3LE": 32}
+FORMATS = {"S16_LE": 2, "S24_LE": 6, "S32_LE": 10, "IEC958_SUBFRAME_LE": 18, "S24_3LE": 32}
 
 
 class ALSAAudioError(Exception):

@@ -60,6 +60,19 @@ def test_a_format_asked_for_is_taken_or_refused(machine: ScriptedAlsa, kind: Kin
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("device", "advice"),
+    [("hw:CARD=vc4hdmi0", "plughw:CARD="), ("plughw:CARD=vc4hdmi0", "sysdefault:CARD=")],
+)
+def test_a_card_with_none_of_the_formats_is_advised_otherwise_than_it_was_named(
+    machine: ScriptedAlsa, kind: Kind, device: str, advice: str
+) -> None:
+    machine.cards[device] = Card(["IEC958_SUBFRAME_LE"])
+    with pytest.raises(DeviceError, match=f"none of the formats.*name it as {advice}"):
+        kind(replace(ASKED, device=device))
+
+
+@BOTH
 def test_a_busy_card_says_who_can_be_asked(machine: ScriptedAlsa, kind: Kind) -> None:
     machine.cards[ASKED.device].refusal = errno.EBUSY
     with pytest.raises(BusyError, match=r"another program has it; `fuser -v /dev/snd/\*` names it"):

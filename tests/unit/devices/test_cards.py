@@ -21,6 +21,8 @@ CARDS = """\
                       C-Media Inc. USB PnP Sound Device at usb-0000:01:00.0-1.3, full spe
 10 [ArrayUAC10     ]: USB-Audio - ReSpeaker 4 Mic Array (UAC1.0)
                       SEEED ReSpeaker 4 Mic Array (UAC1.0) at usb-0000:01:00.0-1.1, high speed
+11 [U0x46d0x825    ]: USB-Audio - USB Device 0x46d:0x825
+                      USB Device 0x46d:0x825 at usb-0000:01:00.0-1.4, high speed
 """
 PCMS = """\
 00-00: bcm2835 Headphones : bcm2835 Headphones : playback 8
@@ -28,6 +30,7 @@ PCMS = """\
 02-00: USB Audio : USB Audio : playback 1 : capture 1
 03-00: USB Audio : USB Audio : playback 1 : capture 1
 10-00: USB Audio : USB Audio : playback 1 : capture 1
+11-00: USB Audio : USB Audio : capture 1
 """
 
 
@@ -40,7 +43,9 @@ def proc(tmp_path: Path) -> Path:
 
 def test_cards_are_read_with_their_names_and_directions(proc: Path) -> None:
     cards = {card.id: card for card in read_cards(proc)}
-    assert list(cards) == ["Headphones", "vc4hdmi", "Device", "Device_1", "ArrayUAC10"]
+    assert list(cards) == [
+        "Headphones", "vc4hdmi", "Device", "Device_1", "ArrayUAC10", "U0x46d0x825"
+    ]  # fmt: skip
     assert cards["Headphones"].devices(PLAYBACK) == (0,)
     assert cards["Headphones"].devices(CAPTURE) == ()
     assert "SEEED ReSpeaker 4 Mic Array (UAC1.0)" in cards["ArrayUAC10"].names[1]
@@ -73,8 +78,11 @@ def test_a_machine_without_cards_has_none(tmp_path: Path, text: str) -> None:
         ("device", CAPTURE, "plughw:CARD=Device"),  # the id itself, though Device_1 has it too
         ("00.0-1.3", PLAYBACK, "plughw:CARD=Device_1"),  # by the socket it is plugged into
         ("bcm2835", PLAYBACK, "plughw:CARD=Headphones"),
-        ("hdmi", PLAYBACK, "plughw:CARD=vc4hdmi,DEV=3"),  # the device that can
+        ("hdmi", PLAYBACK, "sysdefault:CARD=vc4hdmi"),  # takes what its own configuration makes
         ("mycard", CAPTURE, "mycard"),  # ALSA may know it
+        ("USB Device 0x46d:0x825", CAPTURE, "plughw:CARD=U0x46d0x825"),  # its name, with a colon
+        ("usb-0000:01:00.0-1.4", CAPTURE, "plughw:CARD=U0x46d0x825"),
+        ("usb-0000:01:00.0-1.9", CAPTURE, "usb-0000:01:00.0-1.9"),
     ],
 )
 def test_a_setting_finds_its_pcm(proc: Path, setting: str, direction: Direction, pcm: str) -> None:
@@ -90,6 +98,11 @@ def test_a_name_that_several_cards_have_is_refused_with_their_ids(proc: Path) ->
     assert 'device = "plughw:CARD=Device"' in said
 
 
+def test_a_name_with_a_colon_that_two_cards_have_is_refused_with_their_ids(proc: Path) -> None:
+    with pytest.raises(DeviceError, match="fits 4 cards"):
+        resolve("usb-0000:01", CAPTURE, [], read_cards(proc))
+
+
 def test_a_name_that_no_card_has_is_refused_with_what_is_there(proc: Path) -> None:
     with pytest.raises(DeviceError) as caught:
         resolve("bcm2835 Headphones", CAPTURE, [], read_cards(proc))
@@ -103,6 +116,11 @@ def test_a_name_that_no_card_has_is_refused_with_what_is_there(proc: Path) -> No
     ("setting", "there"),
     [
         ("plughw:CARD=Device,DEV=0", True),
+        ("plughw:CARD=Device,DEV=3", False),  # the card is, and has no such device
+        ("hw:Device,1", False),
+        ("plughw:CARD=Headphones", False),  # it plays only
+        ("Headphones", None),
+        ("USB Device 0x46d:0x825", True),
         ("hw:Device_1", True),
         ("hw:Device_1,0", True),
         ("plug:'hw:CARD=ArrayUAC10'", True),
@@ -115,7 +133,7 @@ def test_a_name_that_no_card_has_is_refused_with_what_is_there(proc: Path) -> No
 def test_it_is_known_whether_a_named_card_is_there(
     proc: Path, setting: str, there: bool | None
 ) -> None:
-    assert present(setting, read_cards(proc)) is there
+    assert present(setting, CAPTURE, read_cards(proc)) is there
 
 
 @pytest.mark.parametrize(
@@ -142,3 +160,4 @@ def test_the_listing_selects_every_card_by_name(proc: Path) -> None:
         assert found >= {card.pcm(direction) for card in cards if card.devices(direction)}
     assert 'device = "ReSpeaker 4 Mic Array (UAC1.0)"' in lines
     assert 'device = "plughw:CARD=Device_1"' in lines
+    assert 'device = "USB Device 0x46d:0x825"' in lines

@@ -15,7 +15,7 @@ from kiosk.audio.gate import Gate, GateSettings
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import SampleFormat, Samples, samples_to_bytes
 from kiosk.devices import microphone
-from kiosk.devices.bridge import STALL_S
+from kiosk.devices.bridge import FIRST_SOUND_S, STALL_S
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Overloaded, Running
 from kiosk.devices.virtual import Room, VirtualCapture
@@ -188,6 +188,27 @@ async def test_a_card_that_delivers_nothing_is_lost() -> None:
         await stage.ears.until(lambda: stage.ears.of(Lost))
         assert time.monotonic() - stalled_s == pytest.approx(STALL_S, abs=0.5)
         await stage.running(True, False)
+
+
+async def test_a_card_may_deliver_its_first_sound_later_than_any_other() -> None:
+    card = CaptureCard()
+    card.stalled.set()
+    async with listening_on(card) as stage:
+        stage.microphone.start()
+        await asyncio.sleep(STALL_S + 0.4)
+        card.stalled.clear()
+        await stage.hear(1)
+        assert not stage.ears.of(Lost)
+
+
+async def test_a_card_that_never_delivers_anything_is_lost() -> None:
+    card = CaptureCard()
+    card.stalled.set()
+    async with listening_on(card) as stage:
+        stage.microphone.start()
+        await stage.ears.until(lambda: stage.ears.of(Lost), timeout_s=30)
+        [lost] = stage.ears.of(Lost)
+        assert f"nothing for {FIRST_SOUND_S:g} s" in str(lost.error)
 
 
 async def test_closing_while_running_closes_the_card() -> None:

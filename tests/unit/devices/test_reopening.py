@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.devices.cards import present, read_cards
+from kiosk.devices.cards import Direction, present, read_cards
 from kiosk.devices.ports import BusyError, RefusedError, StuckError
 from kiosk.devices.reopening import STUCK_S, Opener
 from kiosk.errors import DeviceError
 
 THERE = " 1 [Device         ]: USB-Audio - USB PnP Sound Device\n                      C-Media\n"
+IT_HAS = "01-00: USB Audio : USB Audio : capture 1\n"
 
 
 class Stage:
@@ -18,8 +19,11 @@ class Stage:
         self.now_s = 1000.0
         self.outcome: Exception | str = RefusedError("No such device")
         self._cards = proc / "cards"
+        (proc / "pcm").write_text(IT_HAS, encoding="utf-8")
         self.opener = Opener(
-            self._open, lambda: present(setting, read_cards(proc)), lambda: self.now_s
+            self._open,
+            lambda: present(setting, Direction.CAPTURE, read_cards(proc)),
+            lambda: self.now_s,
         )
 
     def plug(self) -> None:
@@ -90,7 +94,10 @@ def test_what_the_settings_ask_in_vain_is_not_stuck(stage: Stage) -> None:
     assert not any(isinstance(error, StuckError) for error in stage.tries(3 * STUCK_S))
 
 
-def test_a_pcm_that_names_no_card_is_never_stuck(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, setting="vmic")
+@pytest.mark.parametrize("setting", ["vmic", "plughw:CARD=Device,DEV=3", "USB Device 0x46d:0x825"])
+def test_a_pcm_that_names_nothing_that_is_there_is_never_stuck(
+    tmp_path: Path, setting: str
+) -> None:
+    stage = Stage(tmp_path, setting=setting)
     stage.plug()
     assert not any(isinstance(error, StuckError) for error in stage.tries(3 * STUCK_S))

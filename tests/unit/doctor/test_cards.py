@@ -63,7 +63,7 @@ def test_hardly_anything_and_too_much_are_warned_of() -> None:
 
 
 def test_a_card_that_delivers_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(cards, "FIRST_SOUND_S", 0.1)
     assert heard(np.zeros(0, np.int16)).result is Result.FAIL
 
 
