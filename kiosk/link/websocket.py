@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PING_INTERVAL_S = 2.5
 PING_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
+# When the next of several addresses is tried beside the first (RFC 8305): IPv6 may be there and
+# broken. The backend's client has the same value.
+_NEXT_ADDRESS_S = 0.25
 # What the library closes with by itself: the server's frame is no text, or too long.
 _OUR_VERDICTS = frozenset({1007, 1009})
 
@@ -161,6 +164,7 @@ async def _open(url: str) -> Socket:
             ping_interval=None,  # `Socket` does it
             close_timeout=CLOSE_TIMEOUT_S,
             open_timeout=None,
+            happy_eyeballs_delay=_NEXT_ADDRESS_S,
             # Base64 of sound hardly shrinks, and a Pi's processor has better things to do.
             compression=None,
         )

@@ -21,6 +21,7 @@ from kiosk.contract import (
 from kiosk.errors import CredentialError
 from kiosk.link.account import DeniedError
 from kiosk.link.backend import BackendClient
+from tests.silence import BLACK_HOLE, black_hole, resolve
 from tests.unit.link.test_websocket import free_port
 
 TOKEN = "kdk_s3cret"
@@ -146,6 +147,17 @@ async def test_a_backend_that_is_not_there_may_come_back() -> None:
             await client.fetch("press")
         assert caught.value.retryable
         _assert_secrets_are_kept(caught.value)
+
+
+async def test_an_address_that_swallows_everything_does_not_hold_up_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with answering(Answering()) as server:
+        resolve(monkeypatch, "backend.test", BLACK_HOLE, "127.0.0.1")
+        url = server.url.replace("127.0.0.1", "backend.test")
+        with black_hole(int(url.rpartition(":")[2])):
+            async with BackendClient(url, TOKEN) as client:
+                await client.fetch("press")
 
 
 async def test_a_backend_that_hangs_up_does_not_answer() -> None:

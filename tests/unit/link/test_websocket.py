@@ -17,6 +17,8 @@ from kiosk.link.websocket import (
     SocketClosedError,
     connect,
 )
+from kiosk.visit.conversation import CONNECT_TIMEOUT_S
+from tests.silence import BLACK_HOLE, black_hole, resolve
 
 SECRET = "conversation_signature=s3cret"
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -165,6 +167,19 @@ async def test_nothing_is_compressed_and_no_subprotocol_is_offered() -> None:
         assert "Sec-WebSocket-Extensions" not in headers
         assert "Sec-WebSocket-Protocol" not in headers
         await opened.close()
+
+
+async def test_an_address_that_swallows_everything_does_not_hold_up_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As IPv6 that is there and broken. A visit waits ten seconds for its connection."""
+    async with server(echo) as url:
+        port = int(url.split(":")[2].split("/")[0])
+        resolve(monkeypatch, "agent.test", BLACK_HOLE, "127.0.0.1")
+        with black_hole(port):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                opened = await connect(url.replace("127.0.0.1", "agent.test"))
+                await opened.close()
 
 
 # --- no connection ------------------------------------------------------------------------------
