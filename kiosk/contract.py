@@ -28,6 +28,7 @@ ROTATE_PATH = "/v1/device/rotate"
 ENROLL_PATH = "/v1/enroll"
 HEALTH_PATH = "/healthz"
 PROBLEM_PREFIX = "urn:kiosk:problem:"
+PROBLEM_TYPE = "application/problem+json"
 # Whoever asks again with the same key gets the same visit.
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REQUEST_ID_HEADER = "X-Request-Id"

@@ -19,6 +19,7 @@ from kiosk.contract import (
     HEARTBEAT_PATH,
     IDEMPOTENCY_HEADER,
     LIVE_PATH,
+    PROBLEM_TYPE,
     PROSPECT_PATH,
     REQUEST_ID_HEADER,
     ROTATE_PATH,
@@ -103,7 +104,7 @@ class BackendClient:
         if response.status_code < 500:
             self._key = None
         if response.status_code != 200:
-            raise _refusal(response)
+            raise self._refusal(response)
         try:
             grant = read_grant(response.json())
         except GrantError as error:
@@ -128,13 +129,14 @@ class BackendClient:
         await self._tell(path, end.model_dump(mode="json", exclude_defaults=True), end.press_id)
 
     async def beat(self, heartbeat: Heartbeat) -> Instructions | None:
-        """What the backend wants; None where it takes no heartbeats. Raises CredentialError."""
+        """What the backend wants; None where it is older and takes no heartbeats. Raises
+        CredentialError."""
         body = heartbeat.model_dump(mode="json")
         response = await self._post(self._base + HEARTBEAT_PATH, body, uuid.uuid4().hex, {})
-        if response.status_code == 404:
+        if response.status_code == 404 and _is_in_our_words(response):
             return None
         if response.status_code != 200:
-            raise _refusal(response)
+            raise self._refusal(response)
         try:
             return Instructions.model_validate_json(response.content)
         except ValidationError:
@@ -146,10 +148,10 @@ class BackendClient:
         if not self.keeps_account:
             return None
         response = await self._ask("GET", self._base + PROSPECT_PATH, None, uuid.uuid4().hex, {})
-        if response.status_code in (404, 405):  # a backend of ours that is older
-            return None
+        if response.status_code in (404, 405) and _is_in_our_words(response):
+            return None  # a backend of ours that is older
         if response.status_code != 200:
-            raise _refusal(response)
+            raise self._refusal(response)
         try:
             return Prospect.model_validate_json(response.content)
         except ValidationError:
@@ -161,7 +163,7 @@ class BackendClient:
             return False
         response = await self._post(self._base + ROTATE_PATH, {}, uuid.uuid4().hex, {})
         if response.status_code != 200:
-            raise _refusal(response)
+            raise self._refusal(response)
         try:
             new = NewToken.model_validate_json(response.content)
         except ValidationError:
@@ -177,7 +179,7 @@ class BackendClient:
         reason = read_problem(response.content)
         # What a proxy or a captive portal says is no decision of the backend's about this visit.
         if status >= 500 or reason is None:
-            raise CredentialError(f"the backend answered HTTP {status}")
+            raise self._no_answer(response)
         raise DeniedError(reason)
 
     async def _post(
@@ -218,8 +220,9 @@ class BackendClient:
         while True:
             shown = {"Authorization": f"Bearer {token}", **headers}
             response = await client.request(method, url, json=body, headers=shown)
-            if response.status_code != 401:
-                if response.status_code < 500:  # in trouble, it may not have looked at the token
+            if not self._is_unknown(response):
+                # In trouble it may not have looked at the token, and a portal never does.
+                if response.is_success or read_problem(response.content) is not None:
                     await self._bearer.accepted(token)
                 return response
             following = await self._bearer.rejected(token)
@@ -227,21 +230,45 @@ class BackendClient:
                 return response
             token = following
 
+    def _is_unknown(self, response: "httpx2.Response") -> bool:
+        """Whether the backend, and nothing on the way there, does not know the token."""
+        if response.status_code not in (401, 403):
+            return False
+        if self.keeps_account:
+            return read_problem(response.content) == UNAUTHORIZED
+        return "html" not in response.headers.get("Content-Type", "")
 
-def _refusal(response: "httpx2.Response") -> CredentialError:
-    """Why there is nothing; the text names no secret."""
-    status = response.status_code
-    reason = read_problem(response.content) if status < 500 else None
-    if reason is not None and reason != UNAUTHORIZED:
-        text = f"the backend says no: {reason}"
-        return CredentialError(text, reason=reason, retry_after_s=_retry_after_s(response))
-    if status in (401, 403):
+    def _refusal(self, response: "httpx2.Response") -> CredentialError:
+        """Why there is nothing; the text names no secret."""
+        status = response.status_code
+        if self._is_unknown(response):
+            mend = "enrol it again with `kiosk backend enroll`"
+            if not self.keeps_account:
+                mend = "give it a token that is good"
+            text = f"the backend does not accept this kiosk (HTTP {status}): {mend}"
+            return CredentialError(text, retryable=False)
+        reason = read_problem(response.content) if status < 500 else None
+        if reason is not None:
+            text = f"the backend says no: {reason}"
+            return CredentialError(text, reason=reason, retry_after_s=_retry_after_s(response))
+        return self._no_answer(response)
+
+    def _no_answer(self, response: "httpx2.Response") -> CredentialError:
+        """It is not the backend that answered, or it is in trouble."""
+        status = response.status_code
+        if not self.keeps_account or status >= 500 or _is_in_our_words(response):
+            return CredentialError(f"the backend answered HTTP {status}")
         return CredentialError(
-            f"the backend does not accept this kiosk (HTTP {status}): "
-            "enrol it again with `kiosk backend enroll`",
-            retryable=False,
+            f"not the backend answered HTTP {status}, but something on the way there, such as a "
+            "proxy or a captive portal"
         )
-    return CredentialError(f"the backend answered HTTP {status}")
+
+
+def _is_in_our_words(response: "httpx2.Response") -> bool:
+    """Whether our backend said it: it has such a document for every failure, that of an unknown
+    route as well."""
+    kind: str = response.headers.get("Content-Type", "")
+    return kind.startswith(PROBLEM_TYPE)
 
 
 def _retry_after_s(response: "httpx2.Response") -> float | None:

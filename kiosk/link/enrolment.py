@@ -37,8 +37,8 @@ def exchanged(backend_url: str, code: str) -> str:
             f"{url} does not answer ({type(error).__name__}: {error}); "
             "`kiosk doctor` looks at the way there"
         ) from None
-    if 400 <= response.status_code < 500:
-        reason = read_problem(response.content) or f"HTTP {response.status_code}"
+    reason = read_problem(response.content)
+    if 400 <= response.status_code < 500 and reason is not None:
         raise ConfigError(
             f"the backend does not take this code ({reason}): it is good once and for ten "
             "minutes; ask for another"
@@ -48,5 +48,8 @@ def exchanged(backend_url: str, code: str) -> str:
     except ValidationError:
         token = ""
     if response.status_code != 200 or not DEVICE_TOKEN.fullmatch(token):
-        raise UnavailableError(f"{url} answered HTTP {response.status_code}, and no device token")
+        raise UnavailableError(
+            f"{url} answered HTTP {response.status_code}, and no device token: is that the "
+            "backend's address, or does a proxy or a captive portal answer in its place?"
+        )
     return token

@@ -36,7 +36,7 @@ class Headquarters(Protocol):
     """Who is told: the backend."""
 
     async def beat(self, heartbeat: Heartbeat) -> Instructions | None:
-        """None where nobody takes heartbeats; raises CredentialError."""
+        """None where nobody takes heartbeats now; raises CredentialError."""
         ...
 
     async def rotate(self) -> bool:
@@ -63,8 +63,8 @@ class Heartbeats:
     async def run(
         self, vitals: Callable[[], Vitals], on_paused: Callable[[bool, bool], None]
     ) -> None:
-        """Beat until cancelled, one at a time; ends where nobody takes heartbeats. `on_paused`
-        hears with each whether no visit may begin, and whether none may go on."""
+        """Beat until cancelled, one at a time. `on_paused` hears with each whether no visit may
+        begin, and whether none may go on."""
         await asyncio.sleep(self._jitter() * _FIRST_WITHIN_S)
         failures = 0
         while True:
@@ -77,13 +77,22 @@ class Heartbeats:
                 told("no heartbeat: %s", error, extra=fault(error.cause))
             else:
                 if instructions is None:
-                    return
-                wait_s, failures = instructions.next_s, 0
-                on_paused(instructions.paused, instructions.end_visit)
-                self._follow(instructions.policy)
-                if instructions.rotate:
-                    await self._rotate()
+                    # Not for ever: a proxy may not have its routes yet, or the backend is older.
+                    told = log.debug if failures else log.info
+                    told("the backend takes no heartbeats")
+                    failures += 1
+                else:
+                    wait_s, failures = instructions.next_s, 0
+                    await self._obey(instructions, on_paused)
             await asyncio.sleep(wait_s * (0.8 + 0.4 * self._jitter()))
+
+    async def _obey(
+        self, instructions: Instructions, on_paused: Callable[[bool, bool], None]
+    ) -> None:
+        on_paused(instructions.paused, instructions.end_visit)
+        self._follow(instructions.policy)
+        if instructions.rotate:
+            await self._rotate()
 
     async def _rotate(self) -> None:
         try:
@@ -109,6 +118,4 @@ class Heartbeats:
             self._answered = True
         elif self._answered:
             raise CredentialError("the backend took heartbeats before, and now has no such route")
-        else:
-            log.info("the backend takes no heartbeats")
         return instructions

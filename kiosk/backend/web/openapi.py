@@ -25,6 +25,7 @@ from kiosk.contract import (
     ENROLL_PATH,
     HEARTBEAT_PATH,
     LIVE_PATH,
+    PROBLEM_TYPE,
     PROSPECT_PATH,
     ROTATE_PATH,
     START_PATH,
@@ -33,7 +34,6 @@ from kiosk.contract import (
 
 DEVICE, OPERATOR = "deviceToken", "operatorToken"
 _PROBLEM = "#/components/schemas/Problem"
-_MEDIA_TYPE = "application/problem+json"
 _TOO_LARGE = 413
 _SCHEMES = {
     DEVICE: "kdk_<credential id>_<secret>, as enrolment gave it",
@@ -146,5 +146,5 @@ def _add(responses: dict[str, Any], problems: Iterable[Problem]) -> None:
 
 
 def _response(words: str) -> dict[str, Any]:
-    content = {_MEDIA_TYPE: {"schema": {"$ref": _PROBLEM}}}
+    content = {PROBLEM_TYPE: {"schema": {"$ref": _PROBLEM}}}
     return {"description": words, "content": content}

@@ -26,7 +26,7 @@ from kiosk.backend.provider.client import (
     QuotaError,
     UnreachableError,
 )
-from kiosk.contract import PROBLEM_PREFIX
+from kiosk.contract import PROBLEM_PREFIX, PROBLEM_TYPE
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def _answer(
     sent = {"Cache-Control": "no-store", **(headers or {})}
     if problem.retry_after_s is not None:
         sent.setdefault("Retry-After", str(problem.retry_after_s))
-    return JSONResponse(body, problem.status, sent, media_type="application/problem+json")
+    return JSONResponse(body, problem.status, sent, media_type=PROBLEM_TYPE)
 
 
 async def _unauthorized(request: Request, _error: Exception) -> JSONResponse:
@@ -236,6 +236,4 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     request.state.problem = str(error.status_code)
     title = HTTPStatus(error.status_code).phrase
     body = {"type": "about:blank", "title": title, "status": error.status_code}
-    return JSONResponse(
-        body, error.status_code, error.headers, media_type="application/problem+json"
-    )
+    return JSONResponse(body, error.status_code, error.headers, media_type=PROBLEM_TYPE)

@@ -13,7 +13,7 @@ from kiosk.doctor.subject import Service, Subject
 from kiosk.link.backend import BackendClient
 from kiosk.ops.control import serve
 from tests.unit.doctor.subjects import barred, is_good_form, settings, subject
-from tests.unit.link.test_backend import TOKEN, Answering, answering
+from tests.unit.link.test_backend import PROBLEM, TOKEN, Answering, answering, problem
 
 YES = json.dumps({"may_begin": True, "provider": "ok"}).encode()
 
@@ -56,11 +56,23 @@ async def test_a_refusal_is_a_warning_with_its_scope(token_file: Path, refusal: 
 
 
 async def test_a_kiosk_that_the_backend_does_not_know_is_enrolled_again(token_file: Path) -> None:
-    async with answering(Answering(401, b"{}")) as server:
+    async with answering(Answering(401, problem("unauthorized"))) as server:
         found = await look(server, token_file)
     assert found.result is Result.FAIL
     assert found.value == "the backend does not know this kiosk"
     assert "enroll it again" in str(found.next_step)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_page_of_something_on_the_way_is_no_reason_to_enroll_again(
+    token_file: Path, status: int
+) -> None:
+    server = Answering(status, b"<h1>Sign in</h1>", "Content-Type: text/html\r\n")
+    async with answering(server):
+        found = await look(server, token_file)
+    assert found.result is Result.FAIL
+    assert "not the backend answered" in found.value
+    assert "enroll" not in str(found.next_step)
 
 
 async def test_a_provider_that_refuses_the_backend_fails(token_file: Path) -> None:
@@ -81,7 +93,7 @@ async def test_an_answer_that_is_none_fails(token_file: Path, status: int, body:
 async def test_where_asking_would_take_a_lease_nothing_is_asked(
     token_file: Path, status: int, path: str
 ) -> None:
-    async with answering(Answering(status)) as server:
+    async with answering(Answering(status, headers=PROBLEM)) as server:
         found = await look(server, token_file, path)
     assert found.result is Result.SKIP
     assert not [line for line, _, _ in server.asked if not line.startswith("GET /v1/visits/pros")]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ from tests.silence import BLACK_HOLE, black_hole, resolve
 from tests.unit.link.test_websocket import free_port
 
 TOKEN = "kdk_s3cret"
+HEARTBEAT = Heartbeat(boot_id="b1", sequence=1, state="idle", version="0.1.0")
+PROBLEM = "Content-Type: application/problem+json\r\n"
 URL = "wss://agents.test/?conversation_signature=s3cret"
 
 
@@ -87,14 +89,64 @@ async def test_a_url_with_a_path_is_used_as_it_is(given: str, asked: str) -> Non
     assert server.asked[0][0] == f"POST {asked} HTTP/1.1"
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_kiosk_that_is_not_accepted_is_told_how_to_mend_it(status: int) -> None:
-    server = Answering(status, b'{"detail": "s3cret"}')
+async def test_a_kiosk_that_is_not_accepted_is_told_how_to_mend_it() -> None:
+    server = Answering(401, problem("unauthorized"))
     async with answering(server), BackendClient(server.url, TOKEN) as client:
         with pytest.raises(CredentialError, match="kiosk backend enroll") as caught:
             await client.fetch("press")
     assert not caught.value.retryable
     _assert_secrets_are_kept(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_anothers_token_route_refuses_the_token_in_words_of_its_own(status: int) -> None:
+    server = Answering(status, b'{"detail": "s3cret"}', "Content-Type: application/json\r\n")
+    async with answering(server), BackendClient(f"{server.url}/api/token", TOKEN) as client:
+        with pytest.raises(CredentialError, match="a token that is good") as caught:
+            await client.fetch("press")
+        assert not caught.value.retryable
+        _assert_secrets_are_kept(caught.value)
+        server.headers = "Content-Type: text/html\r\n"
+        with pytest.raises(CredentialError) as caught:
+            await client.fetch("press")
+        assert caught.value.retryable, "a web page is a portal's"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 407, 451])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.fetch("press"),
+        lambda client: client.beat(HEARTBEAT),
+        lambda client: client.prospect(),
+        lambda client: client.rotate(),
+        lambda client: client.start("v1", StartVisit(press_id="press")),
+    ],
+    ids=["fetch", "beat", "prospect", "rotate", "start"],
+)
+async def test_what_something_on_the_way_says_is_not_the_backends_word(
+    ask: Callable[[BackendClient], Awaitable[object]], status: int, tmp_path: Path
+) -> None:
+    """A proxy's page, or a captive portal's: the kiosk is enrolled, and asks again soon."""
+    server = Answering(status, b"<h1>Access denied</h1>", "Content-Type: text/html\r\n")
+    async with answering(server), BackendClient(server.url, OLD, tmp_path / "token") as client:
+        with pytest.raises(CredentialError, match=f"not the backend answered HTTP {status}") as it:
+            await ask(client)
+    assert it.value.retryable
+    assert it.value.cause == "backend_unreachable"
+
+
+async def test_a_page_on_the_way_never_costs_the_kiosk_a_token(tmp_path: Path) -> None:
+    """What a portal says of the first token, and what it says of the next, proves nothing."""
+    file = tmp_path / "device-token"
+    file.write_text(f"{NEW}\n")
+    server = Answering(401, b"<h1>Sign in</h1>")
+    async with answering(server), BackendClient(server.url, OLD, file) as client:
+        for server.status in (401, 403, 429, 404):
+            with pytest.raises(CredentialError):
+                await client.fetch("press")
+    assert {headers["authorization"] for _, headers, _ in server.asked} == {f"Bearer {NEW}"}
+    assert file.read_text() == f"{NEW}\n"
 
 
 @pytest.mark.parametrize("status", [404, 409, 429, 500, 503])
@@ -338,8 +390,6 @@ async def test_an_open_conversation_is_told_with_its_id() -> None:
 
 # --- heartbeats ---------------------------------------------------------------------------------
 
-HEARTBEAT = Heartbeat(boot_id="b1", sequence=1, state="idle", version="0.1.0")
-
 
 @pytest.mark.parametrize(
     ("body", "instructions"),
@@ -362,16 +412,19 @@ async def test_a_heartbeat_is_answered_with_instructions(
 
 
 async def test_a_backend_without_heartbeats_is_no_trouble_and_nonsense_is() -> None:
-    server = Answering(404)
+    """An older one of ours has words of its own for a route that it does not have."""
+    server = Answering(404, b'{"type": "about:blank", "status": 404}', PROBLEM)
     async with answering(server), BackendClient(server.url, TOKEN) as client:
         assert await client.beat(HEARTBEAT) is None
         for server.status, server.body in (
             (500, b""),
             (401, b""),
+            (404, b""),
             (200, b"<html>"),
             (200, b'{"next_s": 0}'),
             (200, b'{"policy": "never"}'),
         ):
+            server.headers = ""
             with pytest.raises(CredentialError):
                 await client.beat(HEARTBEAT)
 
@@ -404,6 +457,8 @@ class Tokens(Answering):
                     body = json.dumps({"device_token": self.newer, "name": "lobby"}).encode()
                 elif status == 200 and token == self.newer:
                     self.good = {token}  # its first use ends the other
+                elif status == 401:
+                    body = problem("unauthorized")
                 head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n"
                 writer.write(head.encode() + body)
         finally:

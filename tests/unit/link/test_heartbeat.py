@@ -132,10 +132,18 @@ async def test_nobody_who_takes_no_heartbeats_is_troubled(caplog: pytest.LogCapt
     caplog.set_level("INFO")
     async with beating(there := Headquarters(answer=None)) as here:
         await asyncio.sleep(3600)
-        assert here.task is not None
-        assert here.task.done()
-    assert len(there.heard) == 1
+        assert here.policies == []
+    assert there.gaps[:7] == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0], "ever more seldom"
     assert [each.levelname for each in caplog.records] == ["INFO"]
+
+
+@virtual_time
+async def test_a_backend_that_takes_no_heartbeats_yet_is_asked_again() -> None:
+    async with beating(there := Headquarters(answer=None)) as here:
+        await asyncio.sleep(6)
+        there.answer = Instructions(paused=True)
+        await asyncio.sleep(30)
+        assert here.paused == [True]
 
 
 @virtual_time
