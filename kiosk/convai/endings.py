@@ -205,9 +205,12 @@ def classify_denial(reason: str) -> Ending:
     return Ending(_DENIALS.get(reason, Kind.NOT_ADMITTED), None, reason)
 
 
-def classify_handshake(status: int) -> Ending:
-    """The WebSocket was refused with an HTTP status (a proxy, a portal, a used-up signature)."""
+def classify_handshake(status: int, *, web_page: bool = False) -> Ending:
+    """The WebSocket was refused with an HTTP status (a proxy, a portal, a used-up signature). The
+    service has no web pages there: what answers with one is something on the way."""
     detail = f"HTTP {status} instead of a WebSocket"
+    if web_page:
+        return Ending(Kind.UNREACHABLE, status, f"{detail}, and a web page")
     if status in (401, 403):
         return Ending(Kind.REFUSED, status, detail)
     if status == 404:

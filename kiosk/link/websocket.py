@@ -44,11 +44,12 @@ class SocketClosedError(KioskError):
 
 
 class HandshakeRefusedError(KioskError):
-    """The far side answered, but not with a WebSocket."""
+    """The far side answered, but not with a WebSocket; `web_page`: with one of those."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, *, web_page: bool = False) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
+        self.web_page = web_page
 
 
 class ConnectError(KioskError):
@@ -169,7 +170,9 @@ async def _open(url: str) -> Socket:
             compression=None,
         )
     except InvalidStatus as error:
-        raise HandshakeRefusedError(error.response.status_code) from error
+        kind = error.response.headers.get("Content-Type", "")
+        status = error.response.status_code
+        raise HandshakeRefusedError(status, web_page="html" in kind) from error
     except (OSError, TimeoutError, EOFError) as error:
         # Before ValueError, which a certificate that does not verify is as well.
         raise ConnectError(f"{type(error).__name__}: {_reason(error)}") from error

@@ -216,7 +216,7 @@ class Conversation:
             async with asyncio.timeout(CONNECT_TIMEOUT_S) as self._connecting:
                 socket = await connect(opening.url)
         except HandshakeRefusedError as refused:
-            return classify_handshake(refused.status)
+            return classify_handshake(refused.status, web_page=refused.web_page)
         except ConnectError as error:
             return Ending(Kind.UNREACHABLE, None, str(error))
         except TimeoutError:

@@ -101,6 +101,14 @@ def test_a_refused_handshake_is_classified(status: int, kind: Kind) -> None:
     assert str(status) in ending.detail
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 422, 429, 503])
+def test_a_web_page_instead_of_a_websocket_is_the_networks_and_may_pass(status: int) -> None:
+    ending = classify_handshake(status, web_page=True)
+    assert (ending.kind, ending.code) == (Kind.UNREACHABLE, status)
+    assert ending.rule.retries
+    assert "web page" in ending.detail
+
+
 @given(st.none() | st.integers(0, 65_535), st.text(max_size=400), st.text(max_size=400))
 def test_any_close_is_an_ending_with_a_short_detail(
     code: int | None, reason: str, error: str

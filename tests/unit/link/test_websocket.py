@@ -190,8 +190,16 @@ async def test_a_refused_handshake_has_its_status(status: int) -> None:
     async with server(echo, HTTPStatus(status)) as url:
         with pytest.raises(HandshakeRefusedError) as caught:
             await connect(url)
-        assert caught.value.status == status
+        assert (caught.value.status, caught.value.web_page) == (status, False)
         _assert_secret_is_kept(caught.value)
+
+
+async def test_a_web_page_instead_of_a_websocket_is_noticed() -> None:
+    page = b"HTTP/1.1 403 No\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>"
+    async with raw_server(page) as url:
+        with pytest.raises(HandshakeRefusedError) as caught:
+            await connect(url)
+    assert (caught.value.status, caught.value.web_page) == (403, True)
 
 
 async def test_nobody_listening_is_told_in_the_systems_words() -> None:
