@@ -34,6 +34,10 @@ class UnavailableError(KioskError):
     cause = "unavailable"
 
 
+class ProxyError(UnavailableError):
+    """The environment names a proxy that cannot be used."""
+
+
 class DeviceError(UnavailableError):
     """A microphone, loudspeaker, button or LED cannot be opened or has stopped working."""
 

@@ -89,7 +89,8 @@ def _finding(answer: Mapping[str, object], who: str) -> Finding:
     if (error := answer.get("lease_error")) is not None:
         if answer.get("known") is False:
             return failed(_CHECK, "the backend does not know this kiosk", _ENROLL)
-        return failed(_CHECK, str(error), "see backend; else the backend's own log")
+        what, _, advice = str(error).partition("; ")
+        return failed(_CHECK, what, advice or "see backend; else the backend's own log")
     prospect = answer.get("prospect")
     if not isinstance(prospect, dict):
         return skipped(

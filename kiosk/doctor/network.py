@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 
 from kiosk.config import Settings
 from kiosk.contract import HEALTH_PATH
-from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
+from kiosk.doctor.findings import Finding, failed, passed, refused, skipped, warned
 from kiosk.doctor.subject import Subject
+from kiosk.errors import ProxyError
+from kiosk.proxies import proxied, proxy_mistake
 
 if TYPE_CHECKING:
     import httpx2
@@ -70,6 +72,8 @@ def look(subject: Subject) -> Iterator[Finding]:
     yield certified
     if certified.next_step is not None and server.secure and certified.result == "fail":
         yield skipped("backend", "its certificate comes first")
+    elif proxy_mistake() is not None:
+        yield skipped("backend", "the proxy comes first")
     else:
         yield _answer(server)
 
@@ -111,6 +115,8 @@ def _name(server: Server) -> Finding:
 def _environment() -> Finding:
     """Proxies that the environment names; a proxy may be meant."""
     check = "proxy"
+    if (mistake := proxy_mistake()) is not None:
+        return refused(check, ProxyError(mistake), "unset it")
     set_ = [name for name in (*_PROXIES, *map(str.upper, _PROXIES)) if os.environ.get(name)]
     if set_:
         step = f"unset {set_[0]}, unless the way really leads through it"
@@ -213,7 +219,7 @@ def _reachable(check: str, server: Server) -> Finding:
 def _get(server: Server) -> "httpx2.Response":
     import httpx2
 
-    with httpx2.Client(timeout=_CONNECT_S, follow_redirects=False) as client:
+    with proxied(lambda: httpx2.Client(timeout=_CONNECT_S, follow_redirects=False)) as client:
         return client.get(server.base + HEALTH_PATH)
 
 

@@ -38,10 +38,11 @@ from kiosk.contract import (
     read_grant,
     read_problem,
 )
-from kiosk.errors import ConfigError, CredentialError
+from kiosk.errors import ConfigError, CredentialError, ProxyError
 from kiosk.link.account import UNAUTHORIZED, DeniedError
 from kiosk.link.bearer import Bearer
 from kiosk.link.token_file import DeviceTokens
+from kiosk.proxies import proxied
 
 if TYPE_CHECKING:
     import httpx2
@@ -197,13 +198,17 @@ class BackendClient:
     ) -> "httpx2.Response":
         import httpx2
 
-        if self._client is None:
-            self._client = httpx2.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
         sent = {REQUEST_ID_HEADER: request_id, **headers}
         try:
+            if self._client is None:
+                self._client = proxied(
+                    lambda: httpx2.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
+                )
             # The client's timeout is for each step; a backend that trickles must not hold us up.
             async with asyncio.timeout(_TIMEOUT_S):
                 return await self._authorized(self._client, method, url, body, sent)
+        except ProxyError as error:
+            raise CredentialError(str(error)) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise CredentialError(f"the backend does not answer ({type(error).__name__})") from None
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from kiosk.contract import DEVICE_TOKEN, ENROLL_PATH, Enroll, NewToken, read_problem
 from kiosk.errors import ConfigError, UnavailableError
+from kiosk.proxies import proxied
 
 _TIMEOUT_S = 15.0
 
@@ -15,7 +16,7 @@ def exchanged(backend_url: str, code: str) -> str:
     """The device token for a code of `kiosk backend enroll NAME --code`.
 
     Raises ConfigError for a code or an address that is no good, UnavailableError when the backend
-    does not answer. No text quotes the code.
+    does not answer, ProxyError. No text quotes the code.
     """
     import httpx2
 
@@ -27,12 +28,11 @@ def exchanged(backend_url: str, code: str) -> str:
         ) from None
     url = backend_url.rstrip("/") + ENROLL_PATH
     try:
-        response = httpx2.post(
-            url, json=body.model_dump(), timeout=_TIMEOUT_S, follow_redirects=False
-        )
+        with proxied(lambda: httpx2.Client(timeout=_TIMEOUT_S, follow_redirects=False)) as client:
+            response = client.post(url, json=body.model_dump())
     except httpx2.InvalidURL as error:
         raise ConfigError(f"credentials.backend_url: {backend_url}: {error}") from None
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, UnicodeError) as error:
         raise UnavailableError(
             f"{url} does not answer ({type(error).__name__}: {error}); "
             "`kiosk doctor` looks at the way there"

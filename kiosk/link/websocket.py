@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kiosk.convai.frames import MAX_FRAME_BYTES
 from kiosk.errors import KioskError
+from kiosk.proxies import proxy_mistake
 
 if TYPE_CHECKING:
     from kiosk.link.heard import HeardConnection
@@ -153,7 +154,12 @@ async def _close_late(opening: "asyncio.Task[Socket]") -> None:
 
 async def _open(url: str) -> Socket:
     from websockets.asyncio.client import connect as websocket_connect
-    from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+    from websockets.exceptions import (
+        InvalidProxy,
+        InvalidStatus,
+        InvalidURI,
+        WebSocketException,
+    )
 
     from kiosk.link.heard import HeardConnection
 
@@ -176,10 +182,12 @@ async def _open(url: str) -> Socket:
     except (OSError, TimeoutError, EOFError) as error:
         # Before ValueError, which a certificate that does not verify is as well.
         raise ConnectError(f"{type(error).__name__}: {_reason(error)}") from error
-    except (InvalidURI, ValueError):
-        raise ConnectError("the address, or where it leads, is not a WebSocket URL") from None
-    except (WebSocketException, ImportError) as error:
+    except (InvalidURI, InvalidProxy, ImportError, ValueError) as error:
         # ImportError: the environment names a SOCKS proxy, which needs one more library.
+        mistake = None if isinstance(error, InvalidURI) else proxy_mistake()
+        what = mistake or "the address, or where it leads, is not a WebSocket URL"
+        raise ConnectError(what) from None
+    except WebSocketException as error:
         raise ConnectError(f"{type(error).__name__}: {_reason(error)}") from error
     assert isinstance(connection, HeardConnection)
     return Socket(connection)

@@ -9,7 +9,8 @@ import ssl
 from email.message import EmailMessage
 from typing import Protocol
 
-from kiosk.errors import KioskError
+from kiosk.errors import KioskError, ProxyError
+from kiosk.proxies import proxied
 from kiosk.watch.alerts import Notice
 from kiosk.watch.settings import (
     PASSWORD_CREDENTIAL,
@@ -103,13 +104,15 @@ class Webhook:
     async def send(self, notice: Notice) -> None:
         import httpx2
 
+        def build() -> httpx2.AsyncClient:
+            return httpx2.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
+
         body = {"text": f"{notice.headline}. {notice.subject}", **notice.model_dump()}
         try:
-            async with (
-                asyncio.timeout(_TIMEOUT_S),
-                httpx2.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False) as client,
-            ):
+            async with asyncio.timeout(_TIMEOUT_S), proxied(build) as client:
                 response = await client.post(self._url, json=body)
+        except ProxyError as error:
+            raise DeliveryError(f"the webhook: {error}") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise DeliveryError(f"the webhook: {type(error).__name__}") from None
         if not 200 <= response.status_code < 300:

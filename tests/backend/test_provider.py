@@ -24,6 +24,7 @@ from kiosk.backend.provider.client import (
 )
 from kiosk.backend.web.problems import OF_PROVIDER
 from kiosk.contract import Grant
+from kiosk.errors import ProxyError
 
 from .conftest import AGENT_ID, API_KEY, FakeProvider, provider_of
 
@@ -171,3 +172,13 @@ async def test_nothing_that_holds_the_key_shows_it() -> None:
 def test_every_provider_error_has_its_problem() -> None:
     assert set(OF_PROVIDER) == set(ProviderError.__subclasses__())
     assert len({problem.slug for problem in OF_PROVIDER.values()}) == len(OF_PROVIDER)
+
+
+async def test_a_proxy_that_cannot_be_used_is_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "ftp://user:s3cret@127.0.0.1")
+    with pytest.raises(ProxyError, match="https_proxy names a proxy") as caught:
+        async with open_provider(AgentAccess("https://api.test", "a1"), SecretStr("k")):
+            pass
+    assert "s3cret" not in str(caught.value)

@@ -13,7 +13,7 @@ ROOT = Path(kiosk.__file__).parent
 # Lower lines first. A room imports lower lines only; rooms on one line do not import each other.
 LINES: tuple[tuple[str, ...], ...] = (
     ("errors", "faults"),
-    ("contract",),
+    ("contract", "proxies"),
     ("convai", "audio"),
     ("config",),
     ("link", "devices"),
@@ -30,9 +30,9 @@ LEVEL = {room: level for level, line in enumerate(LINES) for room in line}
 # Rooms that may import even less than lies below them.
 ONLY = {
     "agent": {"convai", "audio", "errors"},
-    "backend": {"convai", "contract", "errors"},
+    "backend": {"convai", "contract", "proxies", "errors"},
     "simulation": {"backend", "contract", "errors"},
-    "watch": {"ops", "link", "config", "faults", "errors"},
+    "watch": {"ops", "link", "config", "proxies", "faults", "errors"},
 }
 
 PURE_ROOMS = {"convai", "audio", "contract", "errors", "faults"}

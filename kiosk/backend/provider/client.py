@@ -35,6 +35,7 @@ from kiosk.backend.provider.answers import (
 from kiosk.contract import REQUEST_ID_HEADER, Grant
 from kiosk.contract import conversation_id as checked_id
 from kiosk.convai.fields import Json
+from kiosk.proxies import proxied
 
 __all__ = [
     "AgentAccess",
@@ -218,14 +219,18 @@ async def open_provider(
     transport: httpx2.AsyncBaseTransport | None = None,
     deadline_s: float = DEADLINE_S,
 ) -> AsyncIterator[Provider]:
-    """A provider over one pool of connections, which never follows a redirect with the key."""
-    client = httpx2.AsyncClient(
-        follow_redirects=False,
-        headers={"User-Agent": "voice-kiosk-backend"},
-        timeout=httpx2.Timeout(deadline_s, connect=min(CONNECT_TIMEOUT_S, deadline_s)),
-        transport=transport,
-    )
-    async with client:
+    """A provider over one pool of connections, which never follows a redirect with the key; raises
+    ProxyError."""
+
+    def build() -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            follow_redirects=False,
+            headers={"User-Agent": "voice-kiosk-backend"},
+            timeout=httpx2.Timeout(deadline_s, connect=min(CONNECT_TIMEOUT_S, deadline_s)),
+            transport=transport,
+        )
+
+    async with proxied(build) as client:
         yield Provider(access, key, client, deadline_s)
 
 

@@ -75,6 +75,16 @@ async def test_a_page_of_something_on_the_way_is_no_reason_to_enroll_again(
     assert "enroll" not in str(found.next_step)
 
 
+async def test_a_proxy_that_cannot_be_used_is_told(
+    token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1080")
+    found = await look(Answering(url="https://kiosks.test"), token_file)
+    assert found.result is Result.FAIL
+    assert "all_proxy" in found.value
+    assert "write http://HOST:PORT" in str(found.next_step)
+
+
 async def test_a_provider_that_refuses_the_backend_fails(token_file: Path) -> None:
     body = json.dumps({"may_begin": True, "provider": "provider-key-refused"}).encode()
     async with answering(Answering(body=body)) as server:

@@ -16,6 +16,7 @@ import pytest
 
 from kiosk.doctor import network
 from kiosk.doctor.findings import Finding, Result
+from tests.proxies import UNUSABLE_PROXIES
 from tests.unit.doctor.subjects import is_good_form, subject
 from tests.unit.link.test_websocket import free_port
 
@@ -184,6 +185,18 @@ def test_a_proxy_in_the_environment_is_named_and_its_password_is_not(
     found = look(f"http://127.0.0.1:{port}")
     assert found["proxy"].result is Result.WARN
     assert "https_proxy" in found["proxy"].value
+    assert "s3cret" not in repr(found)
+
+
+@pytest.mark.parametrize("value", UNUSABLE_PROXIES)
+def test_a_proxy_that_cannot_be_used_is_the_one_failure(
+    value: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", value)
+    found = look(f"http://127.0.0.1:{serve(Answer())}")
+    assert results(found) == ["pass", "fail", "skip", "skip"]
+    assert "HTTP_PROXY" in found["proxy"].value
+    assert "write http://HOST:PORT" in str(found["proxy"].next_step)
     assert "s3cret" not in repr(found)
 
 

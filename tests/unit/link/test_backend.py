@@ -21,6 +21,7 @@ from kiosk.contract import (
 from kiosk.errors import CredentialError
 from kiosk.link.account import DeniedError
 from kiosk.link.backend import BackendClient
+from tests.proxies import UNUSABLE_PROXIES
 from tests.silence import BLACK_HOLE, black_hole, resolve
 from tests.unit.link.test_websocket import free_port
 
@@ -210,6 +211,21 @@ async def test_an_address_that_swallows_everything_does_not_hold_up_the_next(
         with black_hole(int(url.rpartition(":")[2])):
             async with BackendClient(url, TOKEN) as client:
                 await client.fetch("press")
+
+
+@pytest.mark.parametrize("value", UNUSABLE_PROXIES)
+async def test_a_proxy_that_cannot_be_used_is_told_and_mended_without_a_crash(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client is made with the first request, and not with one that fails so."""
+    async with answering(Answering()) as server, BackendClient(server.url, TOKEN) as client:
+        monkeypatch.setenv("http_proxy", value)
+        with pytest.raises(CredentialError, match=r"http_proxy names a proxy.*http://HOST") as it:
+            await client.fetch("press")
+        assert it.value.retryable
+        _assert_secrets_are_kept(it.value)
+        monkeypatch.delenv("http_proxy")
+        await client.fetch("press")
 
 
 async def test_a_backend_that_hangs_up_does_not_answer() -> None:

@@ -18,6 +18,7 @@ from kiosk.link.websocket import (
     connect,
 )
 from kiosk.visit.conversation import CONNECT_TIMEOUT_S
+from tests.proxies import UNUSABLE_PROXIES
 from tests.silence import BLACK_HOLE, black_hole, resolve
 
 SECRET = "conversation_signature=s3cret"
@@ -257,6 +258,16 @@ async def test_a_connection_given_up_while_it_opens_is_closed_properly() -> None
         await asyncio.wait([opening])
         assert opening.cancelled()
         assert await asyncio.wait_for(closed, 2) == 1000
+
+
+@pytest.mark.parametrize("value", [*UNUSABLE_PROXIES, "http://s3cret@proxy.test:1"])
+async def test_a_proxy_that_cannot_be_used_is_told(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    with pytest.raises(ConnectError, match=r"HTTPS_PROXY names a proxy.*http://HOST") as caught:
+        await connect(f"wss://agent.test/?{SECRET}")
+    _assert_secret_is_kept(caught.value)
 
 
 def _assert_secret_is_kept(error: BaseException) -> None:

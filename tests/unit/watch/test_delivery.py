@@ -83,6 +83,13 @@ async def test_what_is_not_taken_is_an_error_that_names_no_secret() -> None:
         assert "secret" not in str(unreachable.value)
 
 
+async def test_a_proxy_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://user:secret@127.0.0.1:1080")
+    with pytest.raises(DeliveryError, match="all_proxy names a proxy") as caught:
+        await Webhook("https://hooks.test/secret").send(notice())
+    assert "secret" not in str(caught.value)
+
+
 class Flaky:
     """A channel that is down until it is not."""
 
