@@ -189,14 +189,13 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    import asyncio
-
+    from kiosk import patience
     from kiosk.doctor import report
     from kiosk.doctor.examination import examine
     from kiosk.doctor.subject import admit
 
     path = _config_path(args)
-    subject, findings = asyncio.run(examine(lambda: admit(path)))
+    subject, findings = patience.run(examine(lambda: admit(path)))
     if args.json:
         print(report.as_json(subject.name, findings))
     else:

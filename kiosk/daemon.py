@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
+from kiosk import patience
 from kiosk.config import Settings
 from kiosk.convai.fields import Json
 from kiosk.devices.hardware import Hardware, configured_hardware
@@ -53,7 +54,7 @@ def run(settings: Settings, load: Callable[[], Settings]) -> int:
     # The one place where a cancellation ends: a signal asked for it.
     with contextlib.suppress(asyncio.CancelledError):
         daemon = Daemon(settings, configured_hardware(settings), load=load)
-        asyncio.run(_run_until_signalled(daemon))
+        patience.run(_run_until_signalled(daemon))
     return 0
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kiosk.config import Settings
-from kiosk.devices.trial import in_time
 from kiosk.doctor import (
     cards,
     lease,
@@ -22,6 +21,7 @@ from kiosk.doctor import (
 from kiosk.doctor.findings import CHECKS, Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import Service, Subject
 from kiosk.errors import ConfigError, KioskError
+from kiosk.patience import in_time
 
 ADMISSION_S = 5.0
 

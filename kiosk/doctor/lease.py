@@ -4,9 +4,9 @@ A running kiosk asks in its own name, for it alone has its credential; without o
 read.
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping
 
+from kiosk import patience
 from kiosk.config import device_token, state_dir
 from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import Subject
@@ -79,7 +79,7 @@ def _of_our_own(subject: Subject) -> Finding:
         async with BackendClient(settings.credentials.backend_url, token, file) as client:
             return await asked(client)
 
-    return _finding(asyncio.run(ask()), "the token file")
+    return _finding(patience.run(ask()), "the token file")
 
 
 def _finding(answer: Mapping[str, object], who: str) -> Finding:

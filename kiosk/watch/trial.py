@@ -1,9 +1,9 @@
 """One alert on every channel, to see whether it arrives."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from kiosk import patience
 from kiosk.watch.alerts import Notice, utc
 from kiosk.watch.channels import Channel, DeliveryError
 from kiosk.watch.entries import TEST, explained
@@ -11,7 +11,7 @@ from kiosk.watch.entries import TEST, explained
 
 def run(channels: Sequence[Channel], say: Callable[[str], None]) -> int:
     """Says of each whether it was taken; 1 if one was not."""
-    return asyncio.run(_send(channels, say))
+    return patience.run(_send(channels, say))
 
 
 async def _send(channels: Sequence[Channel], say: Callable[[str], None]) -> int:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from kiosk import patience
 from kiosk.ops import systemd
 from kiosk.watch.alerts import Alerts, Notice
 from kiosk.watch.channels import Channel
@@ -106,7 +107,7 @@ def run(settings: WatchSettings, file: StateFile, channels: Sequence[Channel]) -
     """Watch until SIGTERM or SIGINT and return 0."""
     # The one place where a cancellation ends: a signal asked for it.
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_run_until_signalled(settings, file, channels))
+        patience.run(_run_until_signalled(settings, file, channels))
     return 0
 
 

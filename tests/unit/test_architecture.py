@@ -13,7 +13,7 @@ ROOT = Path(kiosk.__file__).parent
 # Lower lines first. A room imports lower lines only; rooms on one line do not import each other.
 LINES: tuple[tuple[str, ...], ...] = (
     ("errors", "faults"),
-    ("contract", "proxies"),
+    ("contract", "proxies", "patience"),
     ("convai", "audio"),
     ("config",),
     ("link", "devices"),
@@ -30,9 +30,9 @@ LEVEL = {room: level for level, line in enumerate(LINES) for room in line}
 # Rooms that may import even less than lies below them.
 ONLY = {
     "agent": {"convai", "audio", "errors"},
-    "backend": {"convai", "contract", "proxies", "errors"},
+    "backend": {"convai", "contract", "proxies", "patience", "errors"},
     "simulation": {"backend", "contract", "errors"},
-    "watch": {"ops", "link", "config", "proxies", "faults", "errors"},
+    "watch": {"ops", "link", "config", "proxies", "patience", "faults", "errors"},
 }
 
 PURE_ROOMS = {"convai", "audio", "contract", "errors", "faults"}
@@ -138,7 +138,7 @@ def misplaced_drivers(module: str, tree: ast.Module) -> Iterator[str]:
 
 
 def misplaced_threads(module: str, tree: ast.Module) -> Iterator[str]:
-    if _room(module) in {"devices", "daemon"} or module == "kiosk.ops.journald":
+    if _room(module) in {"devices", "daemon", "patience"} or module == "kiosk.ops.journald":
         return
     for name, line, _ in _imports(module, tree):
         if name.split(".")[0] in {"threading", "_thread"}:

@@ -4,7 +4,6 @@ For the command line only; it never runs while a server answers requests. The mi
 inside the package, so an installed wheel can run them.
 """
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from kiosk import patience
 from kiosk.backend.books.database import exists, is_sqlite, make_engine, make_sync_engine, shown
 from kiosk.errors import ConfigError
 
@@ -138,4 +138,4 @@ def _with(url: sa.URL, work: Callable[[sa.Connection], T]) -> T:
         finally:
             await engine.dispose()
 
-    return asyncio.run(run())
+    return patience.run(run())

@@ -176,8 +176,7 @@ class _Agent:
     def _ask(
         self, question: "Callable[[Provider], Awaitable[dict[str, Json]]]"
     ) -> "dict[str, Json]":
-        import asyncio
-
+        from kiosk import patience
         from kiosk.backend.provider.client import AgentAccess, ProviderError, open_provider
 
         async def ask() -> "dict[str, Json]":
@@ -186,7 +185,7 @@ class _Agent:
                 return await question(provider)
 
         try:
-            return asyncio.run(ask())
+            return patience.run(ask())
         except ProviderError as error:
             raise _for_the_operator(error, self._settings) from None
 

@@ -139,8 +139,7 @@ def _visits(args: argparse.Namespace, say: Say) -> None:
 
 
 def _serve(args: argparse.Namespace, say: Say) -> None:
-    import asyncio
-
+    from kiosk import patience
     from kiosk.backend import settings as of
     from kiosk.backend.books.migrate import require_current, require_serving_role
     from kiosk.backend.characters.files import load_characters
@@ -157,7 +156,7 @@ def _serve(args: argparse.Namespace, say: Say) -> None:
         require_serving_role(settings.database_url)
     _log_to_stderr()
     listening = serve(settings, secrets, characters, lambda url: say(f"listening on {url}"))
-    asyncio.run(listening)
+    patience.run(listening)
 
 
 def _openapi(_args: argparse.Namespace, say: Say) -> None:

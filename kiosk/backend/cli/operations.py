@@ -1,6 +1,5 @@
 """What an operator does to the database, and reads in it. Says nothing, serves nothing."""
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -14,6 +13,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from kiosk import patience
 from kiosk.backend.books.database import DatabaseDownError, shown
 from kiosk.backend.books.history import VisitLine
 from kiosk.backend.books.liveness import KioskLine
@@ -285,7 +285,7 @@ def _with_store(at: At, work: Callable[[Store], Awaitable[T]], noted: str | None
 
     with database_errors(at.url):
         require_current(at.url)
-        return asyncio.run(run())
+        return patience.run(run())
 
 
 @contextmanager

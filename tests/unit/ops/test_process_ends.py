@@ -1,5 +1,6 @@
 """A process that ends with a failure leaves one journal entry with its id and its cause."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -86,11 +87,11 @@ def test_a_missing_device_token_is_told_with_the_way_to_one(
 def test_a_bug_is_told_with_its_place(
     journald: Journald, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing_run(main: Coroutine[object, object, None]) -> None:
+    def failing_run(_: asyncio.Runner, main: Coroutine[object, object, None]) -> None:
         main.close()
         1 / 0  # noqa: B018
 
-    monkeypatch.setattr("asyncio.run", failing_run)
+    monkeypatch.setattr(asyncio.Runner, "run", failing_run)
     assert run(journald, tmp_path, WITHOUT_HARDWARE) == 1
     entry = journald.entries[-1]
     assert entry["MESSAGE_ID"] == FAULTS["unexpected_error"].id
