@@ -217,8 +217,11 @@ def test_a_frozen_kiosk_is_killed_by_the_watchdog_and_comes_back(fleet: Fleet) -
 
 
 def _struck(fleet: Fleet, signal: str, *, back_within_s: float) -> None:
-    """The signal goes to every kiosk; each is started again, once, and serves."""
+    """The signal goes to every kiosk; each is started again, once, and serves; none is told to be
+    down."""
+    down = f"MESSAGE_ID={ID['down']}"
     before = {kiosk.name: (main_pid(kiosk), restarts(kiosk)) for kiosk in fleet.kiosks}
+    told_down = {kiosk.name: len(entries(kiosk, down)) for kiosk in fleet.kiosks}
     for kiosk in fleet.kiosks:
         kiosk.run(f"kill -{signal} {main_pid(kiosk)}")
     for kiosk in fleet.kiosks:
@@ -226,6 +229,7 @@ def _struck(fleet: Fleet, signal: str, *, back_within_s: float) -> None:
         await_restart(kiosk, pid, timeout_s=back_within_s)
         await_state(kiosk, "idle", timeout_s=15)
         assert restarts(kiosk) == count + 1
+        assert len(entries(kiosk, down)) == told_down[kiosk.name]
 
 
 def test_the_injected_fault_raises_an_alert(fleet: Fleet) -> None:

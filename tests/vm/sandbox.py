@@ -10,8 +10,8 @@ _OUTPUT = f"/run/{_NAME}.out"
 # What makes it a service of its own; the rest, and so the whole sandbox, stays as installed.
 _OWN = (
     "Type", "NotifyAccess", "ExecStart", "ExecReload", "Restart", "RestartSec", "WatchdogSec",
-    "RestartPreventExitStatus", "TimeoutStartSec", "RuntimeDirectory", "OnFailure", "Wants",
-    "After",
+    "RestartMode", "RestartPreventExitStatus", "TimeoutStartSec", "RuntimeDirectory", "OnFailure",
+    "Wants", "After",
 )  # fmt: skip
 
 
