@@ -45,3 +45,23 @@ def test_every_service_that_is_installed_gets_its_drop_in() -> None:
     assert link["ansible.builtin.file"]["dest"].endswith(
         "/{{ release_service }}.service.d/10-trixie.conf"
     )
+
+
+# They end, or wait for the next night, where there is no network.
+TRY_ONCE = {"kiosk-backend.service", "kiosk-pull.service.j2"}
+
+
+def test_what_tries_again_by_itself_does_not_wait_for_the_network_or_the_clock() -> None:
+    """A kiosk without a network is there from the start, and says so."""
+    units = [
+        *UNITS.glob("*.service"),
+        *(ROOT / "deploy" / "roles").glob("*/templates/*.service.j2"),
+    ]
+    waiting = {
+        unit.name
+        for unit in units
+        for line in lines(unit)
+        if line.startswith(("After=", "Wants=", "Requires="))
+        and {"network-online.target", "time-sync.target"} & set(line.partition("=")[2].split())
+    }
+    assert waiting == TRY_ONCE
