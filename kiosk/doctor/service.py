@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from kiosk import __version__
+from kiosk.convai.endings import RULES, Kind
 from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import UNIT, Service, Subject
+from kiosk.ops.messages import NOTICE, remedy_of
 from kiosk.visit.fitness import Cause
 
 _CHECK = "daemon"
@@ -45,18 +47,27 @@ def _running(service: Service, state: str, unfit: object) -> Finding:
     uptime_s, visits = status.get("uptime_s"), status.get("visits")
     value = f"{unfit or 'fit'}, {state}, {visits} visits, up {_duration(uptime_s)}"
     if (ended := status.get("last_ending")) is not None:
-        value += f", the last visit ended: {ended}"
+        detail = status.get("last_ending_detail")
+        value += f", the last visit ended: {ended}" + (f" ({detail})" if detail else "")
     if status.get("ready") is False:
         return warned(_CHECK, f"{value}, not ready yet", "ask again in a few seconds")
     if unfit == Cause.PAUSED:
         return warned(_CHECK, value, _STEPS[Cause.PAUSED])
     if unfit is not None:
         return failed(_CHECK, value, _STEPS.get(str(unfit), _JOURNAL))
+    if (fault := _fault(ended)) is not None:
+        told = warned if RULES[fault].severity == NOTICE - 1 else failed
+        return told(_CHECK, value, f"{remedy_of(fault)}; a visit that ends well clears this")
     version = status.get("version")
     if version != __version__:
         step = f"`sudo systemctl restart {UNIT}`"
         return warned(_CHECK, f"{value}; it is version {version}, this is {__version__}", step)
     return passed(_CHECK, value)
+
+
+def _fault(ended: object) -> Kind | None:
+    """The last visit's ending, if it should not have ended so."""
+    return next((kind for kind in Kind if kind == ended and RULES[kind].severity < NOTICE), None)
 
 
 def _unasked(trouble: str) -> Finding:

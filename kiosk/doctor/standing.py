@@ -27,6 +27,7 @@ class Standing:
             "speaker_open": None,
         }
         self._last_ending: str | None = None
+        self._last_ending_detail: _Value = None
 
     @property
     def uptime_s(self) -> int:
@@ -42,6 +43,7 @@ class Standing:
             self._cards[f"{device}_open"] = _DEVICES[moment.what]
         elif moment.what is What.VISIT_ENDED:
             self._last_ending = str(moment.fields.get("kind"))
+            self._last_ending_detail = moment.fields.get("detail")
 
     def status(self, button: Button, *, ready: bool) -> dict[str, _Value]:
         """`button_down_s` is None while it is up; `gids` are those of the process."""
@@ -57,5 +59,6 @@ class Standing:
             "gids": " ".join(map(str, sorted({os.getgid(), *os.getgroups()}))),
             "button_down_s": None if down_s is None else round(down_s, 1),
             "last_ending": self._last_ending,
+            "last_ending_detail": self._last_ending_detail,
             **self._cards,
         }

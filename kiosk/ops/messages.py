@@ -7,7 +7,7 @@ to do. The ids are random and never change. What goes wrong beside the visits is
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kiosk.convai.endings import RULES
+from kiosk.convai.endings import RULES, Kind
 from kiosk.faults import FAULTS, Fault
 
 NOTHING = "Nothing needs doing."
@@ -36,6 +36,35 @@ class Message:
 
 _FAILED = tuple(kind.value for kind, rule in RULES.items() if rule.severity < NOTICE)
 _TRIED_AGAIN = tuple(kind.value for kind, rule in RULES.items() if rule.retries)
+
+# What mends the endings of visits.
+_REMEDIES: dict[tuple[Kind, ...], str] = {
+    (
+        Kind.QUOTA,
+        Kind.BUSY,
+        Kind.NO_MINUTES_LEFT,
+    ): "raise the plan or the limits, which are too small",
+    (
+        Kind.OVERRIDE_REFUSED,
+        Kind.VARIABLE_MISSING,
+        Kind.AGENT_MISSING,
+        Kind.AGENT_MISCONFIGURED,
+    ): "`kiosk backend agent check`",
+    (Kind.NO_CREDENTIAL, Kind.REFUSED): "enrol the kiosk again",
+    (Kind.MICROPHONE_LOST, Kind.SPEAKER_LOST): "plug it in again",
+}
+_OTHERWISE = "check the network, then the provider's status page"
+
+
+def remedy_of(kind: Kind) -> str:
+    """What to do about a visit that ended so, if it should not have."""
+    return next((step for kinds, step in _REMEDIES.items() if kind in kinds), _OTHERWISE)
+
+
+def _remedies() -> str:
+    known = "".join(f"{', '.join(kinds)}: {step}. " for kinds, step in _REMEDIES.items())
+    return f"For most causes the text says what the service refused. {known}Others: {_OTHERWISE}."
+
 
 MESSAGES: dict[str, Message] = {
     "starting": Message(
@@ -129,10 +158,7 @@ MESSAGES: dict[str, Message] = {
         "The record of the visit. KIOSK_KIND tells why it ended, the priority how grave that is; "
         "KIOSK_CAUSE is there only if it should not have ended so. Times in KIOSK_..._MS count "
         "from the press, those of answers from the end of what the visitor said.",
-        "For most causes the text says what the service refused. quota, busy, no_minutes_left: "
-        "the plan or the limits are too small. override_refused, variable_missing, agent_missing, "
-        "agent_misconfigured: `kiosk backend agent check`. no_credential, refused: enrol the kiosk "
-        "again. Others: the network, then the provider's status page.",
+        _remedies(),
         _FAILED,
         lasts=True,
     ),

@@ -8,12 +8,14 @@ import pytest
 
 from kiosk import __version__
 from kiosk.config import Settings
+from kiosk.convai.endings import RULES, Kind
 from kiosk.devices.ports import ButtonEdge
 from kiosk.devices.virtual import VirtualButton
 from kiosk.doctor import service, voice
 from kiosk.doctor.findings import Finding, Result
 from kiosk.doctor.standing import Standing
 from kiosk.doctor.subject import Service, Subject, in_use
+from kiosk.ops.messages import MESSAGES, NOTICE, remedy_of
 from kiosk.visit.fitness import Cause
 from kiosk.visit.timeline import Moment, What
 from tests.unit.doctor.subjects import is_good_form, settings, subject
@@ -48,6 +50,32 @@ def test_every_reason_for_holding_no_visit_has_its_next_step(cause: Cause) -> No
     assert found.result is (Result.WARN if cause is Cause.PAUSED else Result.FAIL)
     assert cause.value in found.value
     assert found.next_step == service._STEPS[cause]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_last_visit_that_ended_by_a_fault_counts_as_gravely_as_its_rule_says(kind: Kind) -> None:
+    said = {"last_ending": kind.value, "last_ending_detail": "HTTP 403 instead of a WebSocket"}
+    found = look(Service({**STATUS, **said}))
+    assert f"{kind} (HTTP 403 instead" in found.value
+    severity = RULES[kind].severity
+    assert found.result is {3: Result.FAIL, 4: Result.WARN}.get(severity, Result.PASS)
+    if found.result is not Result.PASS:
+        assert str(found.next_step).startswith(remedy_of(kind))
+
+
+def test_the_remedy_of_an_ending_is_the_journal_catalogs() -> None:
+    for kind, rule in RULES.items():
+        if rule.severity < NOTICE:
+            assert remedy_of(kind) in MESSAGES["visit_ended"].remedy
+
+
+def test_what_the_kiosk_cannot_do_now_counts_before_how_its_last_visit_ended() -> None:
+    found = look(Service({**STATUS, "unfit": "no_speaker", "last_ending": "unreachable"}))
+    assert (found.result, found.next_step) == (Result.FAIL, service._STEPS[Cause.NO_SPEAKER])
+
+
+def test_an_ending_that_another_version_has_is_no_fault() -> None:
+    assert look(Service({**STATUS, "last_ending": "gone_fishing"})).result is Result.PASS
 
 
 def test_a_kiosk_that_is_not_ready_yet_is_asked_again() -> None:
@@ -97,14 +125,15 @@ def test_a_kiosk_tells_of_its_cards_and_its_last_visit() -> None:
     told = standing.status(button, ready=False)
     assert (told["kiosk"], told["version"], told["ready"]) == ("lobby", __version__, False)
     assert told["microphone_open"] is None
+    assert told["last_ending"] is None, "a start anew forgets how a visit ended"
     opened = {"device": "microphone", "detail": "48000 Hz"}
     standing.observe(Moment(What.DEVICE_OPENED, 0.0, opened))
     standing.observe(Moment(What.DEVICE_LOST, 1.0, {"device": "speaker", "detail": "gone"}))
-    standing.observe(Moment(What.VISIT_ENDED, 2.0, {"kind": "no_answer"}))
+    standing.observe(Moment(What.VISIT_ENDED, 2.0, {"kind": "no_answer", "detail": "20 s"}))
     told = standing.status(button, ready=True)
     assert (told["microphone_open"], told["microphone"]) == (True, "48000 Hz")
     assert (told["speaker_open"], told["speaker"]) == (False, "gone")
-    assert told["last_ending"] == "no_answer"
+    assert (told["last_ending"], told["last_ending_detail"]) == ("no_answer", "20 s")
 
 
 def test_a_button_tells_how_long_it_has_been_down() -> None:
