@@ -1,21 +1,25 @@
 """The way to the server that opens conversations: its name, what stands between, its certificate,
 its answer. With a public agent that server is the agent's own."""
 
+import asyncio
 import contextlib
 import ipaddress
 import json
 import os
+import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from kiosk import patience
 from kiosk.config import Settings
 from kiosk.contract import HEALTH_PATH
-from kiosk.doctor.findings import Finding, failed, passed, refused, skipped, warned
+from kiosk.doctor.findings import Finding, Result, failed, passed, refused, skipped, warned
 from kiosk.doctor.subject import Subject
 from kiosk.errors import ProxyError
 from kiosk.proxies import proxied, proxy_mistake
@@ -23,7 +27,15 @@ from kiosk.proxies import proxied, proxy_mistake
 if TYPE_CHECKING:
     import httpx2
 
-_CONNECT_S = 4.0
+T = TypeVar("T")
+
+# Each thing is asked once, and never what did not answer before it. Together less than the limit
+# of the group: what hangs is told by its own check, with what to do.
+NAME_S, HEALTH_S, CONNECTION_S = 3.0, 4.0, 3.5
+PROVIDER_S = NAME_S + CONNECTION_S
+# The client's own limit for each step closes what it opened; giving it up would leave that open.
+_STEP_S = HEALTH_S - 0.25
+_NEXT_ADDRESS_S = 0.25  # as the kiosk's own connections have it
 _EXPIRES_SOON_DAYS = 14
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _PORTAL = "somebody else answers in its place, such as a captive portal: sign in, or let it pass"
@@ -67,15 +79,22 @@ def look(subject: Subject) -> Iterator[Finding]:
         yield skipped("tls", f"{server.host} has no address")
         yield skipped("backend", f"{server.host} has no address")
         return
-    yield _between(server)
-    certified = _certificate(server)
+    usable = proxy_mistake() is None
+    health = _tried(HEALTH_S, lambda: _health(server)) if server.ours and usable else None
+    yield _between(server, health)
+    silent = health is not None and health.silent
+    needed = server.secure or not server.ours
+    link = _tried(CONNECTION_S, lambda: _link(server)) if needed and not silent else None
+    certified = _certificate(server, health if silent else link)
     yield certified
-    if certified.next_step is not None and server.secure and certified.result == "fail":
+    if certified.result is Result.FAIL:
         yield skipped("backend", "its certificate comes first")
-    elif proxy_mistake() is not None:
+    elif not usable:
         yield skipped("backend", "the proxy comes first")
-    else:
-        yield _answer(server)
+    elif health is not None:
+        yield _answer(server, health)
+    elif link is not None:
+        yield _reachable(server, link)
 
 
 def look_at_provider(subject: Subject) -> Iterator[Finding]:
@@ -85,13 +104,12 @@ def look_at_provider(subject: Subject) -> Iterator[Finding]:
         yield skipped(check, "the same server as above")
         return
     server = _server("the agent's host", settings.agent.url, ours=False)
-    try:
-        taken_ms = _connect_ms(server)
-    except (OSError, UnicodeError) as error:
+    link = _tried(PROVIDER_S, lambda: _link(server))
+    if link.error is not None:
         step = f"let {server.host}:{server.port} pass, unless the backend's URLs lead elsewhere"
-        yield warned(check, f"{server.host}: {_reason(error)}", step)
+        yield warned(check, f"{server.host}: {link.why}", step)
         return
-    yield passed(check, f"{server.host} answers in {taken_ms:.0f} ms")
+    yield passed(check, f"{server.host} answers in {link.taken_ms:.0f} ms")
 
 
 # --- one check each -----------------------------------------------------------------------------
@@ -102,14 +120,36 @@ def _name(server: Server) -> Finding:
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(server.host)
         return passed(check, f"{server.host} is an address")
-    began_s = time.monotonic()
+    found = _tried(NAME_S, lambda: _addresses(server))
+    if found.error is not None or not found.value:
+        return failed(check, f"{server.host}: {found.why}", _nameless(found.error))
+    # The first of each family: they may go different ways.
+    firsts = {each[0]: str(each[4][0]) for each in reversed(found.value)}
+    value = f"{server.host} is {' and '.join(sorted(firsts.values()))}"
+    return passed(check, f"{value}, in {found.taken_ms:.0f} ms")
+
+
+def _nameless(error: Exception | None) -> str:
+    again = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+    if not again and not isinstance(error, TimeoutError):
+        return "is the network up (`ip address`), and does the name stand right in the settings?"
+    servers = name_servers()
+    if not servers:
+        return "/etc/resolv.conf names no name server: is the network up (`ip address`)?"
+    return (
+        f"is the network up (`ip address`), do its name servers answer ({', '.join(servers)}), and "
+        "is port 53 let through?"
+    )
+
+
+def name_servers(file: Path = Path("/etc/resolv.conf")) -> list[str]:
+    """Whom the system asks for addresses."""
     try:
-        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        step = "is the network up (`ip address`), and does the name stand right in the settings?"
-        return failed(check, f"{server.host}: {_reason(error)}", step)
-    taken_ms = (time.monotonic() - began_s) * 1000
-    return passed(check, f"{server.host} is {found[0][4][0]}, in {taken_ms:.0f} ms")
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    words = [line.split() for line in lines]
+    return [each[1] for each in words if each[:1] == ["nameserver"] and len(each) > 1]
 
 
 def _environment() -> Finding:
@@ -124,15 +164,10 @@ def _environment() -> Finding:
     return passed(check, "no proxy in this environment")
 
 
-def _between(server: Server) -> Finding:
+def _between(server: Server, health: "_Tried[httpx2.Response] | None") -> Finding:
     check, environment = "proxy", _environment()
-    if not server.ours or environment.next_step is not None:
-        return environment
-    import httpx2
-
-    try:
-        answer = _get(server)
-    except (httpx2.HTTPError, httpx2.InvalidURL):
+    answer = None if health is None else health.value
+    if answer is None or environment.next_step is not None:
         return environment  # `tls` and `backend` tell why
     if answer.is_redirect:
         where = urlsplit(answer.headers.get("Location", "")).hostname or "elsewhere"
@@ -142,24 +177,23 @@ def _between(server: Server) -> Finding:
     return environment
 
 
-def _certificate(server: Server) -> Finding:
+def _certificate(server: Server, tried: "_Tried[Any] | None") -> Finding:
+    """`tried`: the connection; what was asked before, where that was not answered."""
     check = "tls"
     if not server.secure:
         if server.host == "localhost" or _is_loopback(server.host):
             return skipped(check, "no TLS, on this machine")
         step = "put TLS in front of it, and write https:// (wss:// for an agent)"
         return warned(check, f"no TLS: {server.host} is asked in the clear", step)
-    try:
-        with _connected(server) as connection:
-            certificate = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else {}
-    except ssl.SSLCertVerificationError as error:
+    assert tried is not None
+    if isinstance(error := tried.error, ssl.SSLCertVerificationError):
         return failed(check, f"{server.host}: {error.verify_message}", _trust(error.verify_message))
-    except ssl.SSLError as error:
+    if isinstance(error, ssl.SSLError):
         step = "does TLS answer there? The port may be that of plain HTTP"
         return failed(check, f"{server.host}:{server.port}: {error.reason or error}", step)
-    except (OSError, UnicodeError) as error:
-        return skipped(check, f"{server.host}:{server.port}: {_reason(error)}")
-    expires_s = ssl.cert_time_to_seconds(str((certificate or {}).get("notAfter")))
+    if error is not None or tried.value is None:
+        return skipped(check, f"{server.host}:{server.port}: {tried.why}")
+    expires_s = ssl.cert_time_to_seconds(str(tried.value["notAfter"]))
     days = int((expires_s - time.time()) // 86_400)
     value = f"good for {days} days"
     if days < _EXPIRES_SOON_DAYS:
@@ -178,70 +212,121 @@ def _trust(message: str) -> str:
     )
 
 
-def _answer(server: Server) -> Finding:
-    check = "backend"
-    if not server.ours:
-        return _reachable(check, server)
+def _answer(server: Server, health: "_Tried[httpx2.Response]") -> Finding:
     import httpx2
 
-    began_s = time.monotonic()
-    try:
-        answer = _get(server)
-    except httpx2.InvalidURL:
+    check, answer = "backend", health.value
+    if isinstance(health.error, httpx2.InvalidURL):
         return failed(check, "its address is none", "correct credentials.backend_url")
-    except httpx2.HTTPError as error:
+    if answer is None:
         step = f"does it run, and is {server.host}:{server.port} let through?"
-        return failed(check, f"{server.base}: {_words(error)}", step)
-    taken_ms = (time.monotonic() - began_s) * 1000
+        return failed(check, f"{server.base}: {health.why}", step)
     try:
         fine = answer.status_code == 200 and json.loads(answer.content).get("status") == "ok"
     except (ValueError, AttributeError, RecursionError):
         fine = False
     if fine:
-        return passed(check, f"{server.base} answers in {taken_ms:.0f} ms")
+        return passed(check, f"{server.base} answers in {health.taken_ms:.0f} ms")
     step = "is this a backend's address? See proxy, and the backend's own log"
     return failed(check, f"{server.base}{HEALTH_PATH}: HTTP {answer.status_code}", step)
 
 
-def _reachable(check: str, server: Server) -> Finding:
+def _reachable(server: Server, link: "_Tried[Mapping[str, object]]") -> Finding:
     """Nothing is asked of a stranger's server: an answer might cost something."""
-    try:
-        taken_ms = _connect_ms(server)
-    except (OSError, UnicodeError) as error:
+    check = "backend"
+    if link.error is not None:
         step = f"does it run, and is {server.host}:{server.port} let through?"
-        return failed(check, f"{server.host}:{server.port}: {_reason(error)}", step)
-    return passed(check, f"{server.what} takes connections ({taken_ms:.0f} ms); no more was asked")
+        return failed(check, f"{server.host}:{server.port}: {link.why}", step)
+    value = f"{server.what} takes connections ({link.taken_ms:.0f} ms); no more was asked"
+    return passed(check, value)
 
 
 # --- the wire -----------------------------------------------------------------------------------
 
 
-def _get(server: Server) -> "httpx2.Response":
+@dataclass(frozen=True, slots=True)
+class _Tried(Generic[T]):
+    """What came of asking once; with an `error` there is no value."""
+
+    limit_s: float
+    taken_ms: float
+    value: T | None = None
+    error: Exception | None = None
+
+    @property
+    def silent(self) -> bool:
+        return any(isinstance(each, TimeoutError) for each in _causes(self.error))
+
+    @property
+    def why(self) -> str:
+        """What the system said, under the clients' wrapping."""
+        if self.silent:
+            return f"no answer in {self.limit_s:g} s"
+        for each in _causes(self.error):
+            if isinstance(each, socket.gaierror | ssl.SSLError) and each.strerror:
+                return each.strerror
+            # Of several addresses' failures only the text is left.
+            if isinstance(each, OSError) and (found := re.search(r"Errno (\d+)", str(each))):
+                return os.strerror(int(found[1]))
+        return type(self.error).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    pending = [error]
+    while pending:
+        if (each := pending.pop(0)) is not None:
+            yield each
+            pending += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+            pending.append(each.__cause__ or each.__context__)
+
+
+def _tried(limit_s: float, ask: Callable[[], Coroutine[Any, Any, T]]) -> _Tried[T]:
+    """Ask, by the kiosk's own ways, within the limit."""
     import httpx2
 
-    with proxied(lambda: httpx2.Client(timeout=_CONNECT_S, follow_redirects=False)) as client:
-        return client.get(server.base + HEALTH_PATH)
+    async def asked() -> T:
+        async with asyncio.timeout(limit_s):
+            return await ask()
 
-
-def _connect_ms(server: Server) -> float:
-    """How long it takes; raises OSError and UnicodeError."""
     began_s = time.monotonic()
-    with _connected(server):
-        return (time.monotonic() - began_s) * 1000
+    value, error = None, None
+    try:
+        value = patience.run(asked())
+    except (OSError, UnicodeError, httpx2.HTTPError, httpx2.InvalidURL) as why:
+        error = why
+    return _Tried(limit_s, (time.monotonic() - began_s) * 1000, value, error)
 
 
-@contextlib.contextmanager
-def _connected(server: Server) -> Iterator[socket.socket]:
-    """A connection, with TLS as the kiosk's own requests have it."""
-    with socket.create_connection((server.host, server.port), timeout=_CONNECT_S) as plain:
-        if not server.secure:
-            yield plain
-            return
-        import httpx2
+async def _addresses(server: Server) -> list[Any]:
+    loop = asyncio.get_running_loop()
+    return await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
 
-        context = httpx2.create_ssl_context()
-        with context.wrap_socket(plain, server_hostname=server.host) as secured:
-            yield secured
+
+async def _health(server: Server) -> "httpx2.Response":
+    import httpx2
+
+    def build() -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(timeout=_STEP_S, follow_redirects=False)
+
+    async with proxied(build) as client:
+        return await client.get(server.base + HEALTH_PATH)
+
+
+async def _link(server: Server) -> Mapping[str, object]:
+    """A connection, with TLS as the kiosk's own requests have it; its certificate."""
+    import httpx2
+
+    context = httpx2.create_ssl_context() if server.secure else None
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        asyncio.Protocol,
+        server.host,
+        server.port,
+        ssl=context,
+        happy_eyeballs_delay=_NEXT_ADDRESS_S,
+    )
+    transport.abort()
+    certificate: Mapping[str, object] | None = transport.get_extra_info("peercert")
+    return certificate or {}
 
 
 def _is_loopback(host: str) -> bool:
@@ -249,19 +334,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer in {_CONNECT_S:g} s"
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def _words(error: Exception) -> str:
-    """What the system said, under the client's own wrapping."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError):
-            return _reason(cause)
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__

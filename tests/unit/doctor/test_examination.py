@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from kiosk.cli import main
-from kiosk.doctor import examination
-from kiosk.doctor.examination import GROUPS, Group, examine
+from kiosk.doctor import cards, examination, lease, network, voice, wifi
+from kiosk.doctor.examination import ADMISSION_S, GROUPS, LAST, Group, examine
 from kiosk.doctor.findings import CHECKS, Finding, Result, passed
-from kiosk.doctor.subject import Subject, admit
+from kiosk.doctor.subject import _SYSTEMCTL_S, Subject, admit
 from kiosk.errors import DeviceError
 from kiosk.ops.control import serve
+from tests.silence import BLACK_HOLE, black_hole
 from tests.unit.configs import WITHOUT_HARDWARE
 from tests.unit.doctor.subjects import is_good_form, subject
 
@@ -93,6 +94,42 @@ async def test_a_check_that_hangs_is_given_up_and_what_it_found_before_counts(
     found = of(findings)
     assert found["storage"].result is Result.PASS
     assert found["memory"].value == "no answer within 0.2 s"
+
+
+@pytest.mark.parametrize(
+    ("check", "limits_s"),
+    [
+        ("dns", (network.NAME_S, network.HEALTH_S, network.CONNECTION_S)),
+        ("provider", (network.PROVIDER_S,)),
+        ("lease", (lease._ANSWER_S,)),
+        ("voice", (voice._RENDER_S,)),
+        ("wifi_power_save", (wifi._IW_S,)),
+        ("updates", (_SYSTEMCTL_S,)),
+        ("capture_card", (cards._PATIENCE_S,)),
+    ],
+)
+def test_what_its_checks_wait_for_is_less_than_a_groups_limit(
+    check: str, limits_s: tuple[float, ...]
+) -> None:
+    """Else what hangs is "something hangs", and never told by the check that knows what to do."""
+    [group] = [each for each in GROUPS if check in each.ids]
+    assert sum(limits_s) + 0.5 <= group.limit_s
+
+
+def test_the_whole_examination_takes_twenty_seconds_at_most() -> None:
+    longest_s = [max(group.limit_s for group in stage) for stage in (GROUPS, LAST)]
+    assert ADMISSION_S + sum(longest_s) <= 20
+
+
+async def test_a_firewall_that_drops_is_told_by_the_check_that_knows_what_to_do() -> None:
+    with black_hole() as port:
+        url = f"https://{BLACK_HOLE}:{port}"
+        credentials = {"mode": "backend", "backend_url": url}
+        agent = {"id": "", "url": f"wss://{BLACK_HOLE}:{port}"}
+        _, findings = await examine(lambda: subject(credentials=credentials, agent=agent))
+    found = of(findings)
+    assert (found["tls"].result, found["provider"].result) == (Result.SKIP, Result.WARN)
+    assert f"is {BLACK_HOLE}:{port} let through?" in str(found["backend"].next_step)
 
 
 def test_without_a_kiosk_the_devices_are_tried_and_the_exit_code_is_that_of_the_failures(

@@ -17,6 +17,7 @@ import pytest
 from kiosk.doctor import network
 from kiosk.doctor.findings import Finding, Result
 from tests.proxies import UNUSABLE_PROXIES
+from tests.silence import BLACK_HOLE, black_hole, resolve
 from tests.unit.doctor.subjects import is_good_form, subject
 from tests.unit.link.test_websocket import free_port
 
@@ -155,6 +156,73 @@ def test_a_backend_that_does_not_run_is_named_with_its_port() -> None:
     assert found["backend"].result is Result.FAIL
     assert "Connection refused" in found["backend"].value
     assert str(port) in str(found["backend"].next_step)
+
+
+def test_a_firewall_that_drops_is_told_with_the_port_to_let_through() -> None:
+    with black_hole() as port:
+        found = look(f"https://{BLACK_HOLE}:{port}")
+    assert results(found) == ["pass", "pass", "skip", "fail"]
+    assert "no answer in 4 s" in found["backend"].value
+    assert f"is {BLACK_HOLE}:{port} let through?" in str(found["backend"].next_step)
+
+
+def test_a_server_that_takes_a_connection_and_is_silent_is_asked_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        found = look(f"https://127.0.0.1:{port}")
+        listening.setblocking(False)
+        listening.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert results(found) == ["pass", "pass", "skip", "fail"]
+    assert "no answer in 4 s" in found["backend"].value
+
+
+def test_an_address_that_swallows_everything_does_not_hold_up_the_next(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve(monkeypatch, "kiosks.test", BLACK_HOLE, "127.0.0.1")
+    port = serve(Answer())
+    with black_hole(port):
+        assert results(look(f"http://kiosks.test:{port}")) == ["pass", "pass", "warn", "pass"]
+        found = look(f"http://kiosks.test:{port}/api/signed-url")
+    assert found["backend"].result is Result.PASS
+
+
+def test_of_several_addresses_that_refuse_the_reason_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve(monkeypatch, "kiosks.test", "127.0.0.2", "127.0.0.1")
+    for path in ("", "/api/signed-url"):
+        found = look(f"https://kiosks.test:{free_port()}{path}")
+        assert "Connection refused" in found["tls"].value
+        assert "Connection refused" in found["backend"].value
+
+
+def test_name_servers_that_are_silent_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def getaddrinfo(*_: object, **__: object) -> None:
+        answer.wait(20)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    found = look("https://kiosks.test")
+    assert results(found) == ["fail", "pass", "skip", "skip"]
+    assert found["dns"].value == "kiosks.test: no answer in 3 s"
+    named = ", ".join(network.name_servers()) or "/etc/resolv.conf names no name server"
+    assert named in str(found["dns"].next_step)
+    answer.set()
+    found = look("https://kiosks.test")
+    assert "Temporary failure" in found["dns"].value
+    assert named in str(found["dns"].next_step)
+
+
+def test_name_servers_are_those_of_the_systems_file(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text("# by hand\nsearch museum\nnameserver 10.0.0.1\nnameserver\nnameserver ::1\n")
+    assert network.name_servers(file) == ["10.0.0.1", "::1"]
+    assert network.name_servers(tmp_path / "none") == []
 
 
 def test_a_redirect_is_a_captive_portal(serve: Serve) -> None:
