@@ -142,7 +142,7 @@ def misplaced_threads(module: str, tree: ast.Module) -> Iterator[str]:
         return
     for name, line, _ in _imports(module, tree):
         if name.split(".")[0] in {"threading", "_thread"}:
-            yield f"{line}: threads live in devices, and one in ops.journald"
+            yield f"{line}: threads live in devices, in patience, and one in ops.journald"
 
 
 def prints_and_catches(module: str, tree: ast.Module) -> Iterator[str]:
