@@ -8,8 +8,9 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kiosk import __version__
@@ -24,7 +25,7 @@ Handler = Callable[[argparse.Namespace], int]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the process's exit code."""
-    args = _parser().parse_args(arguments)
+    args = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     handler: Handler = args.handler
     try:
         return handler(args)
@@ -42,6 +43,18 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
         _complain(expected)
         return expected.exit_code
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--since -2h` in one: argparse takes what begins with a minus for another
+    option."""
+    joined: list[str] = []
+    for each in arguments:
+        if joined and joined[-1] == "--since" and re.match(r"-\d", each):
+            joined[-1] += f"={each}"
+        else:
+            joined.append(each)
+    return joined
 
 
 def _operators_errors(error: BaseException) -> Iterator[KioskError]:

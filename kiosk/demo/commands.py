@@ -55,6 +55,8 @@ def run(args: argparse.Namespace, show: Show) -> int:
         raise UnavailableError(
             'the demo needs the extras: pip install "voice-kiosk[agent,backend]"'
         ) from error
+    if args.out is not None:  # before there is anything that could not be kept
+        _make_room(args.out)
     return asyncio.run(_perform(args, show))
 
 
@@ -157,13 +159,20 @@ async def spoken(lines: "tuple[Line, ...]", rate_hz: int) -> "tuple[Line, ...]":
     )
 
 
+def _make_room(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise UnavailableError(f"--out {directory}: {error.strerror}") from error
+
+
 def _keep(directory: Path, record: "Record") -> None:
     from kiosk.audio.pcm import write_wav
     from kiosk.demo.report import timeline
 
     room, span = record.room, (record.pressed_s, record.ended_s)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         for name, samples in (
             ("microphone.wav", room.microphone(*span)),
             ("speaker.wav", room.loudspeaker(*span)),

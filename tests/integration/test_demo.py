@@ -7,6 +7,7 @@ import wave
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kiosk.agent.voice import Voice
 from kiosk.audio.pcm import read_wav, samples_to_bytes
@@ -89,3 +90,18 @@ async def test_a_recording_that_cannot_be_read_is_named_without_a_traceback(
     assert code == 69
     assert str(recording) in complaint
     assert "Traceback" not in complaint
+
+
+def _made(file: Path) -> None:
+    file.write_text("")
+
+
+@pytest.mark.parametrize("where", ["a-file", "a-file/below-it", "/proc/kiosk"])
+async def test_a_directory_that_cannot_be_had_is_named_before_anything_is_performed(
+    tmp_path: Path, where: str
+) -> None:
+    _made(tmp_path / "a-file")
+    code, said, complaint = await demo("--out", str(tmp_path / where))
+    assert code == 69
+    assert f"--out {tmp_path / where}: " in complaint
+    assert said == ""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kiosk.cli import main
-from kiosk.doctor import cards, examination, lease, network, voice, wifi
+from kiosk.devices.bridge import FIRST_SOUND_S
+from kiosk.doctor import examination, lease, network, voice, wifi
 from kiosk.doctor.examination import ADMISSION_S, GROUPS, LAST, Group, examine
 from kiosk.doctor.findings import CHECKS, Finding, Result, passed
 from kiosk.doctor.subject import _SYSTEMCTL_S, Subject, admit
@@ -105,7 +106,7 @@ async def test_a_check_that_hangs_is_given_up_and_what_it_found_before_counts(
         ("voice", (voice._RENDER_S,)),
         ("wifi_power_save", (wifi._IW_S,)),
         ("updates", (_SYSTEMCTL_S,)),
-        ("capture_card", (cards._PATIENCE_S,)),
+        ("capture_card", (FIRST_SOUND_S,)),
     ],
 )
 def test_what_its_checks_wait_for_is_less_than_a_groups_limit(

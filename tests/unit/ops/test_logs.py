@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kiosk.cli import main
 from kiosk.errors import KioskError, UnavailableError
 from kiosk.ops import logs
 from kiosk.ops.messages import MESSAGES
@@ -113,6 +114,27 @@ def test_the_last_day_is_shown_unless_asked_otherwise() -> None:
     assert "--since=-1d" in logs.journalctl(arguments())
     assert "--since=-2h" in logs.journalctl(arguments("--since=-2h"))
     assert not any("since" in each for each in logs.journalctl(arguments("visit", "p1")))
+
+
+@pytest.mark.parametrize("typed", [["--since", "-2h"], ["--since=-2h"], ["--since", "-1d"]])
+def test_the_readmes_commands_work_as_they_are_typed(
+    typed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    fake = tmp_path / "journalctl"
+    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{asked}\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert main(["logs", "visits", *typed]) == 0
+    assert f"--since={typed[-1].removeprefix('--since=')}" in asked.read_text().splitlines()
+
+
+def test_a_time_before_now_is_no_option_and_an_option_is_no_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["logs", "visits", "--since", "--follow"])
+    assert "expected one argument" in capsys.readouterr().err
 
 
 def test_following_is_left_to_journalctl() -> None:
