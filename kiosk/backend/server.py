@@ -6,6 +6,7 @@ and an operator's `systemctl stop` is not a failure.
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,8 +15,10 @@ from datetime import timedelta
 
 import uvicorn
 from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
 
-from kiosk.backend.books.store import open_store
+from kiosk.backend.books.database import DatabaseDownError
+from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.characters.character import Character
 from kiosk.backend.provider.client import AgentAccess, open_provider
 from kiosk.backend.settings import Settings
@@ -24,10 +27,13 @@ from kiosk.backend.web.app import create_app
 from kiosk.backend.web.services import Services
 from kiosk.errors import UnavailableError
 
+log = logging.getLogger(__name__)
+
 # What a request under way may still take after a signal; the rest of the two seconds is for
 # uvicorn, which looks every 0.1 s.
 _LAST_CALL_S = 0.5
 _SHUTDOWN_S = 1
+_LAST_FLUSH_S = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,16 @@ async def serve(
                     beside = tasks.create_task(upkeep, name="upkeep")
                     await server.serve(sockets=[sock])
                     beside.cancel()
+            await _flush_last(store)
+
+
+async def _flush_last(store: Store) -> None:
+    """Write the heartbeats that wait, unless the database is what a stop would wait for."""
+    try:
+        async with asyncio.timeout(_LAST_FLUSH_S):
             await store.liveness.flush()
+    except (DBAPIError, DatabaseDownError, TimeoutError) as error:
+        log.warning("the last heartbeats are not written: %s", type(error).__name__)
 
 
 class _Server(uvicorn.Server):

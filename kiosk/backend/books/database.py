@@ -24,8 +24,14 @@ BUSY_TIMEOUT_MS = 5000
 # Connections of one server process to PostgreSQL: more than two cores ever keep busy.
 _POOL = 10
 # A statement or a lock that takes longer is in trouble, and a kiosk waits for its answer.
-_STATEMENT_TIMEOUT_MS = 5000
+STATEMENT_S = 5.0
 _LOCK_TIMEOUT_MS = 2000
+# The server ends a statement itself. If not even that is heard, nobody is there any more.
+_SILENCE_S = 1.0
+# What the last words to a server may take, when this process ends.
+_GOODBYE_S = 1.0
+
+log = logging.getLogger(__name__)
 
 _READS = "kiosk_reads"  # an option of a connection: its transaction writes nothing
 
@@ -144,11 +150,15 @@ class Database:
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:
-        """PostgreSQL's own connection (asyncpg), for what SQL cannot do: to listen."""
+        """PostgreSQL's own connection (asyncpg), for what SQL cannot do: to listen. It is closed
+        afterwards, within seconds, whether the server answers or not."""
         async with self._begin() as db:
             await db.rollback()  # nobody listens in a transaction for hours
             raw = await db.get_raw_connection()
-            yield raw.driver_connection
+            try:
+                yield raw.driver_connection
+            finally:
+                await db.invalidate()
 
     async def enter(self, db: AsyncConnection, tenant: str) -> None:
         """Go on in this tenant's rows."""
@@ -183,13 +193,20 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(url: sa.URL) -> AsyncIterator[Database]:
-    """The database at `url`, whose tables must be there already (`migrate.is_current`)."""
-    engine = make_engine(url)
+async def open_database(
+    url: sa.URL, *, statement_s: float = STATEMENT_S
+) -> AsyncIterator[Database]:
+    """The database at `url`, whose tables must be there already (`migrate.is_current`). On
+    PostgreSQL no statement takes longer than `statement_s`."""
+    engine = make_engine(url, statement_s=statement_s)
     try:
         yield Database(engine)
     finally:
-        await engine.dispose()
+        try:
+            async with asyncio.timeout(_GOODBYE_S):
+                await engine.dispose()
+        except TimeoutError:
+            log.warning("the database does not answer: its connections are dropped")
 
 
 def make_sync_engine(url: sa.URL) -> sa.Engine:
@@ -201,7 +218,9 @@ def make_sync_engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def make_engine(url: sa.URL, *, migrating: bool = False) -> AsyncEngine:
+def make_engine(
+    url: sa.URL, *, migrating: bool = False, statement_s: float = STATEMENT_S
+) -> AsyncEngine:
     """An engine that keeps parameters out of logs and errors. A migration may take its time."""
     if is_sqlite(url):
         # At DEBUG it would log the values of every statement: hashes, and what visitors said.
@@ -212,13 +231,14 @@ def make_engine(url: sa.URL, *, migrating: bool = False) -> AsyncEngine:
         return engine
     if migrating:
         return create_async_engine(url, hide_parameters=True)
+    limit_ms = str(round(statement_s * 1000))
     settings = {
         "application_name": "kiosk-backend",
-        "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
+        "statement_timeout": limit_ms,
         # Sooner than a statement: whoever waits keeps a connection that others could use.
         "lock_timeout": str(_LOCK_TIMEOUT_MS),
         # A server that died in the middle of a press holds the fleet's limits: not for long.
-        "idle_in_transaction_session_timeout": str(_STATEMENT_TIMEOUT_MS),
+        "idle_in_transaction_session_timeout": limit_ms,
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "2",
         "tcp_keepalives_count": "3",
@@ -228,11 +248,30 @@ def make_engine(url: sa.URL, *, migrating: bool = False) -> AsyncEngine:
         hide_parameters=True,
         pool_size=_POOL,
         max_overflow=0,
-        pool_timeout=_STATEMENT_TIMEOUT_MS / 1000,
-        connect_args={"server_settings": settings, "timeout": _STATEMENT_TIMEOUT_MS / 1000},
+        pool_timeout=statement_s,
+        connect_args={
+            "server_settings": settings,
+            "timeout": statement_s,
+            "command_timeout": statement_s + _SILENCE_S,
+        },
     )
     sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    sa.event.listen(engine.sync_engine, "handle_error", _drop_silent)
     return engine
+
+
+def _drop_silent(context: sa.engine.ExceptionContext) -> None:
+    """A server that says nothing at all (a failover, a firewall that forgot the connection) is gone
+    for every connection that was made before: the pool makes others. The driver's errors of this
+    kind are not the DBAPI's, and SQLAlchemy would hand them on and keep the connection."""
+    error = context.original_exception
+    if not isinstance(error, OSError):  # a TimeoutError is one
+        return
+    context.is_disconnect = True
+    raw = context.connection.connection.driver_connection if context.connection else None
+    if raw is not None:
+        raw.terminate()
+    raise DatabaseDownError(str(error) or "no answer") from None
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -28,6 +28,8 @@ _CHANNEL = "kiosk_changes"
 _BEHIND = 256
 _BATCH_S = 0.05
 _RETRY_S = 2.0
+# So often whoever listens asks for a sign of life: a connection that is dead hears nothing.
+_PROOF_S = 5.0
 MAX_WATCHERS = 100
 
 
@@ -80,7 +82,9 @@ class Watcher:
 class Hub:
     """The watchers of one process. `run` is the task that joins it to the other replicas."""
 
-    def __init__(self) -> None:
+    def __init__(self, proof_s: float = _PROOF_S) -> None:
+        """`proof_s`: how often the connection that hears the others is tried."""
+        self._proof_s = proof_s
         self._watchers: dict[Watcher, str] = {}
         self._origin = secrets.token_hex(4)
         self._outbox: deque[Change] | None = None  # there is nobody to tell
@@ -128,18 +132,14 @@ class Hub:
         self._outbox = deque(maxlen=_BEHIND * 16)
         while True:
             try:
-                async with self._listening(database) as lost:
-                    while not lost.is_set():
-                        await self._send(database)
-                        with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(_BATCH_S):
-                                await lost.wait()
+                async with self._listening(database) as (driver, lost):
+                    await self._exchange(database, driver, lost)
             except DRIVER_ERRORS as error:
                 log.warning("no word to or from other replicas: %s", type(error).__name__)
             await asyncio.sleep(_RETRY_S)
 
     @asynccontextmanager
-    async def _listening(self, database: Database) -> AsyncIterator[asyncio.Event]:
+    async def _listening(self, database: Database) -> AsyncIterator[tuple[Any, asyncio.Event]]:
         lost = asyncio.Event()
         async with database.driver() as driver:
 
@@ -150,10 +150,21 @@ class Hub:
             await driver.add_listener(_CHANNEL, heard)
             self.joined.set()
             try:
-                yield lost
+                yield driver, lost
             finally:
                 self.joined.clear()
-                await driver.remove_listener(_CHANNEL, heard)
+
+    async def _exchange(self, database: Database, driver: Any, lost: asyncio.Event) -> None:
+        clock = asyncio.get_running_loop().time
+        proof_at = clock() + self._proof_s
+        while not lost.is_set():
+            await self._send(database)
+            if clock() >= proof_at:
+                await driver.execute("select")  # within the limit of a statement
+                proof_at = clock() + self._proof_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_BATCH_S):
+                    await lost.wait()
 
     async def _send(self, database: Database) -> None:
         if not self._outbox:
