@@ -1,15 +1,22 @@
 """Who watches is told at once, of their own tenant's, and over every replica."""
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+import logging
+import random
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.operators import Role
 from kiosk.backend.books.store import open_store
 from kiosk.backend.tokens import OperatorToken
@@ -168,3 +175,79 @@ async def test_a_server_that_stops_lets_watchers_go(place: Place, fake: Any) -> 
             async with asyncio.timeout(2):
                 with pytest.raises(StopAsyncIteration):
                     await anext(events)
+
+
+async def hang_up(url: str, token: str, change: Callable[[], None], *, rudely: bool) -> None:
+    """Watch, and go in the middle of a line being read."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    asked = f"GET /v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    writer.write(asked.encode())
+    await reader.readuntil(b": still here")
+    change()
+    await asyncio.sleep(random.random() * 0.01)
+    if rudely:
+        writer.transport.abort()
+    else:
+        writer.close()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def connections() -> int:
+    """How many SQLite has; each is a thread of the driver's."""
+    names = [thread.name for thread in threading.enumerate()]
+    return sum("_connection_worker_thread" in name for name in names)
+
+
+async def test_watchers_that_hang_up_leave_nothing_open(
+    database: Path, fake: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = parse_url(f"sqlite:///{database}")
+    async with replica(Place(url, url), fake) as (services, address):
+        token, kiosk = await viewer(services), await enrolled(services.store)
+        visits = 0
+
+        def change() -> None:
+            services.hub.tell(Change("default", "visit", "v1"))
+            services.hub.tell(Change("default", "kiosk", kiosk.id))
+
+        async def round_of_hang_ups() -> None:
+            nonlocal visits
+            visits += 1
+            each = [hang_up(address, token, change, rudely=bool(n % 2)) for n in range(12)]
+            await asyncio.gather(begin(services.store, kiosk, f"v{visits}", NOW), *each)
+
+        files = open_files()
+        for _ in range(30):
+            await round_of_hang_ups()
+        async with asyncio.timeout(20):
+            # The pool keeps five, and opens ten more while all are busy.
+            while services.hub.watchers or connections() > 5:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert open_files() <= files + 2 * 15 + 1
+        gc.collect()  # what was left is complained of now
+        with closing(sqlite3.connect(database, timeout=1)) as db:
+            busy, _, _ = db.execute("pragma wal_checkpoint(truncate)").fetchone()
+        assert not busy
+        assert database.with_name(database.name + "-wal").stat().st_size == 0
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+async def test_a_database_that_fails_ends_a_stream_in_a_line_of_the_log(
+    database: Path, fake: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Place(parse_url(f"sqlite:///{database}"), parse_url(f"sqlite:///{database}"))
+    async with (
+        replica(place, fake) as (services, url),
+        watching(url, await viewer(services)) as events,
+    ):
+        await place.sql("alter table operators rename to gone")
+        services.hub.tell(Change("default", "kiosk", "k1"))
+        async with asyncio.timeout(10):
+            with pytest.raises(StopAsyncIteration):
+                await anext(events)
+    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert said == ["a stream ends: OperationalError"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
@@ -11,7 +12,9 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from sqlalchemy.exc import DBAPIError
 
+from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.liveness import Presence
 from kiosk.backend.books.operators import Operator, Role
 from kiosk.backend.books.rules import Scope
@@ -20,7 +23,9 @@ from kiosk.backend.web.device_routes import VisitId
 from kiosk.backend.web.metrics import CONTENT_TYPE
 from kiosk.backend.web.problems import ForbiddenError, MissingError, UnauthorizedError
 from kiosk.backend.web.services import Here, Services
-from kiosk.backend.web.stream import Change, Watcher
+from kiosk.backend.web.stream import Change, Watcher, apart
+
+log = logging.getLogger(__name__)
 
 routes = APIRouter(tags=["operator"])
 
@@ -213,10 +218,10 @@ async def stream(request: Request, who: Viewer, services: Here) -> StreamingResp
         with services.hub.watching(who.tenant) as watcher:
             yield _SIGN_OF_LIFE
             async for change in _changes(watcher):
-                # Who is shut out sees nothing more, however long ago they came.
-                if token is None or await services.store.operators.authenticate(token) is None:
+                said = await apart(_said(services, who, token, change))
+                if said is None:
                     return
-                yield _SIGN_OF_LIFE if change is None else await _event(services, who, change)
+                yield said
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
@@ -249,6 +254,20 @@ async def _changes(watcher: Watcher) -> AsyncIterator[Change | None]:
         if change is None:
             return
         yield change
+
+
+async def _said(
+    services: Services, who: Operator, token: OperatorToken | None, change: Change | None
+) -> str | None:
+    """What a watcher is told; None ends the stream: a client comes back."""
+    try:
+        # Who is shut out sees nothing more, however long ago they came.
+        if token is None or await services.store.operators.authenticate(token) is None:
+            return None
+        return _SIGN_OF_LIFE if change is None else await _event(services, who, change)
+    except (DBAPIError, DatabaseDownError) as error:
+        log.warning("a stream ends: %s", type(error).__name__)
+        return None
 
 
 async def _event(services: Services, who: Operator, change: Change) -> str:

@@ -11,10 +11,10 @@ import json
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 
@@ -31,6 +31,22 @@ _RETRY_S = 2.0
 # So often whoever listens asks for a sign of life: a connection that is dead hears nothing.
 _PROOF_S = 5.0
 MAX_WATCHERS = 100
+
+
+T = TypeVar("T")
+_left: set[asyncio.Task[Any]] = set()  # a task that nobody holds may vanish
+
+
+async def apart(work: Coroutine[Any, Any, T]) -> T:
+    """The result of work that ends in its own time, even if whoever waits for it is cancelled.
+
+    A response whose client hangs up is cancelled again at every step that it tries to clean up. A
+    transaction in there would leave its connection behind, and on SQLite a WAL that only grows.
+    """
+    task = asyncio.create_task(work)
+    _left.add(task)
+    task.add_done_callback(_left.discard)
+    return await asyncio.shield(task)
 
 
 @dataclass(frozen=True, slots=True)
