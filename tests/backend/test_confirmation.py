@@ -205,6 +205,30 @@ async def test_what_no_webhook_told_is_asked_for(backend: Backend) -> None:
     assert began - 2500 < int(asked["call_start_after_unix"]) <= began - 2400
 
 
+async def test_a_webhook_after_the_list_brings_what_the_list_does_not_hold(
+    backend: Backend,
+) -> None:
+    object.__setattr__(backend.services, "store_transcripts", True)
+    await visited(backend)
+    listed = {"conversation_id": "conv_0", "status": "done", "call_duration_secs": 33, "cost": 210}
+    began = int(datetime.now(UTC).timestamp())
+    backend.fake.conversations = [listed | {"start_time_unix_secs": began}]
+    await upkeep.Reconciliation().round(backend.services)
+    late = call(cost=999, termination_reason="Client disconnected")
+    assert (await deliver(backend, late)).json() == {"result": "known"}
+    assert await used_s(backend) == 33
+    rows = await backend.place.sql(
+        "select confirmed_by, duration_s, cost, termination_reason from conversations"
+    )
+    assert rows == [("webhook", 33, 210, "Client disconnected")]
+    [(turns,)] = await backend.place.sql("select turns from transcripts")
+    assert WORDS in str(turns)
+    assert await backend.store.confirmations.purge("default", conversation_id="conv_0") == 1
+    await upkeep.Reconciliation().round(backend.services)
+    assert (await deliver(backend, late)).json() == {"result": "known"}
+    assert await backend.place.sql("select count(*) from transcripts") == [(0,)], "for good"
+
+
 async def test_two_words_at_once_are_booked_once(backend: Backend) -> None:
     await visited(backend)
     report = ProviderReport("conv_0", "done", 40.0)

@@ -1,7 +1,8 @@
 """What the provider says of a conversation, by webhook or when it is asked: the last word on what a
 visit took. SQL, but no HTTP, no clock.
 
-Hearing it twice changes nothing: a confirmed conversation stays as it was confirmed.
+Hearing it twice changes nothing: a confirmed conversation stays as it was confirmed. Only what the
+provider's list does not hold is taken from the webhook that comes after it, once.
 """
 
 from collections.abc import Sequence
@@ -76,36 +77,32 @@ class Confirmations:
         """Book what the provider says, and whose visit it was. `turns`, role and text, are kept if
         they are given."""
         this = conversations.c.id == report.conversation_id
-        columns = (conversations.c.tenant, conversations.c.kiosk_id, conversations.c.confirmed_at)
+        columns = (conversations.c.tenant, conversations.c.kiosk_id, conversations.c.confirmed_by)
         query = sa.select(*columns).where(this)
         async with self._database.introduction(report.conversation_id, reads=True) as db:
             whose = (await db.execute(query)).first()
         if whose is None:
             return Heard.UNKNOWN, None
-        if whose.confirmed_at is not None:
+        if not _is_news(whose.confirmed_by, source):
             return Heard.KNOWN, None
         async with self._database.transaction(whose.tenant) as db:
             place = await admission.lock_id(db, whose.tenant, whose.kiosk_id)
             own = sa.and_(this, conversations.c.tenant == whose.tenant)
             conversation = (await db.execute(sa.select(conversations).where(own))).one()
-            if conversation.confirmed_at is not None:
+            if not _is_news(conversation.confirmed_by, source):
                 return Heard.KNOWN, None
-            said = {
-                "confirmed_at": now,
-                "confirmed_by": source,
-                "status": report.status[:_STATUS_LENGTH],
-                "started_at": report.started_at,
-                "duration_s": report.duration_s,
-                "cost": report.cost,
-                "termination_reason": _clean(report.termination_reason),
-            }
+            known = conversation.confirmed_by is not None
+            said = _lacking(conversation, report) if known else _said(report, now)
+            said |= {"confirmed_by": source}
             await db.execute(sa.update(conversations).where(own).values(**said))
-            visit_id = await _book(db, place, conversation, report, now)
             if turns is not None:
                 row = {"conversation_id": report.conversation_id, "stored_at": now}
                 kept = [{"role": role, "text": text} for role, text in turns]
                 row |= {"tenant": whose.tenant, "turns": kept}
                 await insert_missing(db, transcripts, row)
+            if known:
+                return Heard.KNOWN, None
+            visit_id = await _book(db, place, conversation, report, now)
         return Heard.CONFIRMED, Whose(whose.tenant, visit_id)
 
     async def purge(
@@ -119,6 +116,28 @@ class Confirmations:
             this.append(transcripts.c.conversation_id == conversation_id)
         async with self._database.transaction(tenant) as db:
             return (await db.execute(sa.delete(transcripts).where(*this))).rowcount
+
+
+def _is_news(confirmed_by: str | None, source: Source) -> bool:
+    """Whether the word tells something. The list tells less than a webhook; a webhook is heard
+    once, or what was purged would come back."""
+    return confirmed_by is None or (confirmed_by, source) == (Source.RECONCILED, Source.WEBHOOK)
+
+
+def _said(report: ProviderReport, now: datetime) -> dict[str, Any]:
+    return {
+        "confirmed_at": now,
+        "status": report.status[:_STATUS_LENGTH],
+        "started_at": report.started_at,
+        "duration_s": report.duration_s,
+        "cost": report.cost,
+        "termination_reason": _clean(report.termination_reason),
+    }
+
+
+def _lacking(conversation: sa.Row[Any], report: ProviderReport) -> dict[str, Any]:
+    told = {"cost": report.cost, "termination_reason": _clean(report.termination_reason)}
+    return {name: value for name, value in told.items() if getattr(conversation, name) is None}
 
 
 def _clean(text: str | None) -> str | None:
