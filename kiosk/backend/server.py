@@ -16,6 +16,7 @@ from datetime import timedelta
 import uvicorn
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
+from starlette.types import ASGIApp
 
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import Store, open_store
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 _LAST_CALL_S = 0.5
 _SHUTDOWN_S = 1
 _LAST_FLUSH_S = 3
+# So many connections may wait to be accepted. A process that has no file left for them logs each of
+# these places with a traceback, again and again: with uvicorn's own 2048, megabytes a second.
+_BACKLOG = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +72,7 @@ async def serve(
         )
         with contextlib.closing(_listen(settings.host, settings.port)) as sock:
             url = _url(sock)
-            config = uvicorn.Config(
-                create_app(services),
-                access_log=False,  # it would log query strings
-                http="h11",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                loop="asyncio",
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=_SHUTDOWN_S,
-                ws="none",
-            )
+            config = server_config(create_app(services))
             keep = Keep(
                 timedelta(days=settings.transcript_days), timedelta(days=settings.visit_days)
             )
@@ -98,6 +90,24 @@ async def serve(
                     await server.serve(sockets=[sock])
                     beside.cancel()
             await _flush_last(store)
+
+
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """How uvicorn serves it."""
+    return uvicorn.Config(
+        app,
+        access_log=False,  # it would log query strings
+        backlog=_BACKLOG,
+        http="h11",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        loop="asyncio",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        ws="none",
+    )
 
 
 async def _flush_last(store: Store) -> None:

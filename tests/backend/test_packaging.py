@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 import yaml  # type: ignore[import-untyped]  # published without annotations
+from fastapi import FastAPI
 
 from kiosk.backend.books.backup import back_up, backups, restore
 from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.migrate import is_current, require_serving_role, upgrade
 from kiosk.backend.books.store import open_store
+from kiosk.backend.server import server_config
 from kiosk.backend.settings import PREFIX, Settings
 from kiosk.backend.web.webhook_routes import MAX_WEBHOOK_BYTES
 from kiosk.cli import _parser
@@ -307,3 +309,10 @@ def test_the_unit_says_what_the_program_understands() -> None:
     assert f"/var/lib/{chosen.backup_dir.name}" == str(chosen.backup_dir)
     # The first is the database's own, as the settings take it.
     assert f"StateDirectory=kiosk-backend {chosen.backup_dir.name}\n" in unit
+
+
+def test_idle_connections_do_not_use_up_the_units_files_and_do_not_fill_its_log() -> None:
+    unit = (ROOT / "systemd/kiosk-backend.service").read_text()
+    [files] = re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)
+    assert int(files) >= 65_536  # systemd's own is 1,024
+    assert server_config(FastAPI()).backlog <= 128
