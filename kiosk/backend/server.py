@@ -38,6 +38,9 @@ _LAST_FLUSH_S = 3
 # So many connections may wait to be accepted. A process that has no file left for them logs each of
 # these places with a traceback, again and again: with uvicorn's own 2048, megabytes a second.
 _BACKLOG = 64
+# Longer than a proxy keeps an idle connection (deploy/backend/Caddyfile: two minutes): it must not
+# send a press into one that is closed here at that moment.
+_KEEP_ALIVE_S = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         ws="none",
     )
 

@@ -284,6 +284,11 @@ def test_the_web_server_lets_a_webhook_through() -> None:
     assert int(size) * 2**20 >= MAX_WEBHOOK_BYTES
 
 
+def test_the_web_server_lets_go_of_an_idle_connection_before_the_backend_does() -> None:
+    [idle] = re.findall(r"^\s*keepalive (\d+)m$", (PACKAGING / "Caddyfile").read_text(), re.M)
+    assert int(idle) * 60 < server_config(FastAPI()).timeout_keep_alive
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="it gives files to the containers' users: as root")
 def test_secrets_are_made_once(tmp_path: Path, compose: dict[str, Any]) -> None:
     script = Path(shutil.copy2(PACKAGING / "make-secrets", tmp_path))
