@@ -103,12 +103,24 @@ def exists(url: sa.URL) -> bool:
     return not is_sqlite(url) or Path(url.database or "").is_file()
 
 
+def _file(url: sa.URL) -> tuple[int, int] | None:
+    """Which file SQLite's is, whatever its name; None if there is none."""
+    if not is_sqlite(url):
+        return None
+    try:
+        found = Path(url.database or "").stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Database:
     """Transactions on one engine; see `open_database`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._has_row_security = engine.dialect.name == "postgresql"
+        self._file = _file(engine.url)
         # SQLite has one writer at a time. Whoever waits in a line waits less than whoever asks
         # again and again, and is never overtaken.
         self._turn = asyncio.Lock()
@@ -142,6 +154,12 @@ class Database:
         """A transaction in no tenant's rows, to read what belongs to all."""
         async with self._begin(reads=True) as db:
             yield db
+
+    def require_file(self) -> None:
+        """Raises DatabaseDownError if a SQLite file was deleted or replaced since: what is written
+        goes into the old one, and is lost."""
+        if _file(self._engine.url) != self._file:
+            raise DatabaseDownError("the file is not the one that was opened")
 
     @property
     def has_replicas(self) -> bool:

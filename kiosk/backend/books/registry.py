@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kiosk.backend.books.database import Database
+from kiosk.backend.books.database import DEFAULT_TENANT, Database
 from kiosk.backend.books.rules import FIRST_LIMITS, Kiosk, Scope
 from kiosk.backend.books.schema import (
     enrolment_codes,
@@ -50,6 +50,18 @@ class Registry:
         async with self._database.anywhere() as db:
             rows = (await db.execute(sa.select(tenants.c.name).order_by(tenants.c.name))).all()
         return [row.name for row in rows]
+
+    async def try_writing(self, now: datetime) -> None:
+        """Write a row and take it back, and commit that: only then does a full disk complain.
+        Raises what every write would raise."""
+        self._database.require_file()
+        row = {"id": f"trial-{new_id()}", "tenant": DEFAULT_TENANT, "name": "", "site": ""}
+        this = sa.and_(
+            enrolment_codes.c.tenant == DEFAULT_TENANT, enrolment_codes.c.id == row["id"]
+        )
+        async with self._database.transaction(DEFAULT_TENANT) as db:
+            await db.execute(sa.insert(enrolment_codes).values(**row, expires_at=now))
+            await db.execute(sa.delete(enrolment_codes).where(this))
 
     async def add_tenant(self, tenant: str, role: str | None, now: datetime) -> bool:
         """Make a tenant, limited as the first one was; False if it was there. A PostgreSQL `role`
