@@ -4,6 +4,9 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +17,7 @@ from starlette.responses import Response
 from kiosk.backend import upkeep
 from kiosk.backend.books.confirmation import Heard, ProviderReport, Source
 from kiosk.backend.provider.client import ProviderError
+from kiosk.backend.web.webhook_routes import MAX_RECORDING_BYTES
 
 from .conftest import AGENT_ID, WEBHOOK_SECRET, Backend
 from .test_ledger import END, latest, lease, problem, start, tell
@@ -155,6 +159,91 @@ async def test_recordings_are_refused_and_what_is_new_is_ignored(backend: Backen
     assert (await deliver(backend, audio)).json() == {"result": "refused"}
     new = {"type": "something_new", "event_timestamp": 1_790_000_000, "data": {}}
     assert (await deliver(backend, new)).json() == {"result": "ignored"}
+
+
+SOUND = "AAAA" * 65_536
+
+
+def recording(parts: int, kind: str = "post_call_audio") -> Iterator[bytes]:
+    """A delivery of so many times 256 KiB."""
+    opening = {"type": kind, "event_timestamp": 1_790_000_000}
+    yield json.dumps(opening)[:-1].encode()
+    yield f', "data": {{"agent_id": "{AGENT_ID}", "conversation_id": "conv_0", '.encode()
+    yield b'"full_audio": "'
+    for _ in range(parts):
+        yield SOUND.encode()
+    yield b'"}}'
+
+
+def signed(parts: Iterator[bytes], secret: str = WEBHOOK_SECRET) -> dict[str, str]:
+    at = int(datetime.now(UTC).timestamp())
+    signature = hmac.new(secret.encode(), f"{at}.".encode(), hashlib.sha256)
+    for part in parts:
+        signature.update(part)
+    return {"ElevenLabs-Signature": f"t={at},v0={signature.hexdigest()}"}
+
+
+async def in_chunks(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def post(backend: Backend, content: Any, headers: dict[str, str]) -> httpx2.Response:
+    return await backend.client.post("/v1/webhooks/elevenlabs", content=content, headers=headers)
+
+
+def deliveries(backend: Backend) -> set[str]:
+    page = backend.services.metrics.render(0, 0.0, {}, 0).decode()
+    return set(re.findall(r"^kiosk_backend_webhooks_total\{(.*)\} 1\.0$", page, re.MULTILINE))
+
+
+@pytest.mark.parametrize("parts", [1, 8, 60])
+@pytest.mark.parametrize("has_length", [True, False])
+async def test_a_recording_of_any_length_is_refused_with_a_warning_and_not_with_an_error(
+    backend: Backend, parts: int, has_length: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = b"".join(recording(parts)) if has_length else in_chunks(recording(parts))
+    answer = await post(backend, content, signed(recording(parts)))
+    assert (answer.status_code, answer.json()) == (200, {"result": "refused"})
+    assert deliveries(backend) == {'result="refused",type="PostCallAudio"'}
+    assert "switch post-call audio off" in caplog.text
+
+
+async def test_a_recording_is_not_held(backend: Backend) -> None:
+    headers = signed(recording(160))
+    tracemalloc.start()
+    try:
+        answer = await post(backend, in_chunks(recording(160)), headers)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 200
+    assert most < 16 * 2**20  # of 40 MiB
+
+
+async def test_a_long_recording_of_a_strangers_is_not_believed(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = signed(recording(16), "wsec_another")
+    answer = await post(backend, in_chunks(recording(16)), headers)
+    assert (answer.status_code, problem(answer)) == (401, "unsigned")
+    assert deliveries(backend) == {'result="mismatch",type="unknown"'}
+    assert "switch post-call audio off" not in caplog.text
+
+
+async def test_what_is_long_and_no_recording_is_refused_however_it_is_signed(
+    backend: Backend,
+) -> None:
+    long = (16, "post_call_transcription")
+    answer = await post(backend, in_chunks(recording(*long)), signed(recording(*long)))
+    assert answer.status_code == 413
+    assert deliveries(backend) == {'result="too-long",type="unknown"'}
+
+
+async def test_a_recording_is_not_endless(backend: Backend) -> None:
+    parts = MAX_RECORDING_BYTES // len(SOUND)
+    answer = await post(backend, in_chunks(recording(parts)), signed(recording(parts)))
+    assert answer.status_code == 413
 
 
 @pytest.mark.parametrize(

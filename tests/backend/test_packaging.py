@@ -25,7 +25,7 @@ from kiosk.backend.books.migrate import is_current, require_serving_role, upgrad
 from kiosk.backend.books.store import open_store
 from kiosk.backend.server import server_config
 from kiosk.backend.settings import PREFIX, Settings
-from kiosk.backend.web.webhook_routes import MAX_WEBHOOK_BYTES
+from kiosk.backend.web.webhook_routes import MAX_RECORDING_BYTES
 from kiosk.cli import _parser
 from kiosk.errors import ConfigError, UnavailableError
 from tests.backend.postgres import OWNER, SERVING, Cluster, cluster, programs
@@ -281,7 +281,7 @@ def test_the_image_is_made_from_the_lock_and_runs_as_nobody() -> None:
 
 def test_the_web_server_lets_a_webhook_through() -> None:
     [size] = re.findall(r"max_size (\d+)MiB", (PACKAGING / "Caddyfile").read_text())
-    assert int(size) * 2**20 >= MAX_WEBHOOK_BYTES
+    assert int(size) * 2**20 >= MAX_RECORDING_BYTES
 
 
 def test_the_web_server_lets_go_of_an_idle_connection_before_the_backend_does() -> None:

@@ -25,6 +25,7 @@ from kiosk.backend.provider.webhooks import (
     Turn,
     Unknown,
     WebhookError,
+    is_audio,
     read_event,
     verify,
 )
@@ -353,6 +354,24 @@ def test_audio_is_never_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"agent_id": "a", "conversation_id": "conv_1", "full_audio": "not base64 !"}
     body = json.dumps({"type": "post_call_audio", "data": data}).encode()
     assert read_event(body) == PostCallAudio("conv_1")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "is_one"),
+    [
+        (b'{"type":"post_call_audio","data":{"full_audio":"AAAA', True),
+        (b' {"event_timestamp": 1,\n "type" : "post_call_audio", "data": {"a": "\xc3', True),
+        (b'{"type":"post_call_audi', False),
+        (b'{"type":"post_call_transcription","data":{"type":"post_call_audio"', False),
+        (b'{"data":{"type":"post_call_audio",', False),
+        (b'["post_call_audio", {"type": "post_call_audio"}', False),
+        (b"[" * 4096, False),
+        (b"\xff\xfe\x00", False),
+        (b"", False),
+    ],
+)
+def test_a_recording_is_known_by_its_beginning(beginning: bytes, is_one: bool) -> None:
+    assert is_audio(beginning) == is_one
 
 
 def test_a_call_that_failed() -> None:

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import from_json
 
 from kiosk.contract import conversation_id
 
@@ -29,6 +30,7 @@ _SECRET_PREFIX = "secret__"  # noqa: S105  the prefix of a name
 _MOST = 1e9
 _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that a datetime can hold
 _TEXT_LIMIT = 256
+_AUDIO = "post_call_audio"
 
 _TIME = re.compile(r"[0-9]{1,12}")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
@@ -84,9 +86,10 @@ class PostCallTranscription:
 
 @dataclass(frozen=True, slots=True)
 class PostCallAudio:
-    """The sound of a conversation came; it is never decoded."""
+    """The sound of a conversation came; it is never decoded. No conversation is named by one that
+    was too long to be held."""
 
-    conversation_id: str
+    conversation_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +110,58 @@ class Unknown:
 WebhookEvent: TypeAlias = PostCallTranscription | PostCallAudio | CallInitiationFailure | Unknown
 
 
-def verify(header: str, body: bytes, secrets: Sequence[SecretStr], now: datetime) -> None:
-    """Raises SignatureError unless one of the secrets signed this body, within the tolerance.
+class Signature:
+    """What is signed, hashed as it comes: a recording is never held whole."""
 
-    While a secret is replaced the provider may sign with both, and we may know both.
-    """
-    sent_at, signatures = _read_header(header)
-    age_s = now.timestamp() - int(sent_at)
-    if age_s > TOLERANCE_S:
-        raise SignatureError(SignatureReason.TOO_OLD)
-    if age_s < -TOLERANCE_S:
-        raise SignatureError(SignatureReason.TOO_NEW)
-    # With an empty key anybody can sign.
-    keys = [secret.get_secret_value().encode() for secret in secrets]
-    keys = [key for key in keys if key]
-    if not keys:
-        raise SignatureError(SignatureReason.NO_SECRET)
-    signed = sent_at.encode("ascii") + b"." + body
-    right = [hmac.new(key, signed, sha256).hexdigest() for key in keys]
-    # All of them, even after a match: the time taken does not tell which secret it was.
-    matches = [hmac.compare_digest(ours, theirs) for ours in right for theirs in signatures]
-    if not any(matches):
-        raise SignatureError(SignatureReason.MISMATCH)
+    def __init__(self, header: str, secrets: Sequence[SecretStr], now: datetime) -> None:
+        """Raises SignatureError if no body could make it good."""
+        sent_at, self._signatures = _read_header(header)
+        age_s = now.timestamp() - int(sent_at)
+        if age_s > TOLERANCE_S:
+            raise SignatureError(SignatureReason.TOO_OLD)
+        if age_s < -TOLERANCE_S:
+            raise SignatureError(SignatureReason.TOO_NEW)
+        # With an empty key anybody can sign.
+        keys = [secret.get_secret_value().encode() for secret in secrets]
+        self._hashes = [
+            hmac.new(key, sent_at.encode("ascii") + b".", sha256) for key in keys if key
+        ]
+        if not self._hashes:
+            raise SignatureError(SignatureReason.NO_SECRET)
+
+    def update(self, part: bytes) -> None:
+        """Take the next part of the body."""
+        for each in self._hashes:
+            each.update(part)
+
+    def verify(self) -> None:
+        """Raises SignatureError unless one of the secrets signed what came.
+
+        While a secret is replaced the provider may sign with both, and we may know both.
+        """
+        right = [each.hexdigest() for each in self._hashes]
+        # All of them, even after a match: the time taken does not tell which secret it was.
+        matches = [
+            hmac.compare_digest(ours, theirs) for ours in right for theirs in self._signatures
+        ]
+        if not any(matches):
+            raise SignatureError(SignatureReason.MISMATCH)
+
+
+def verify(header: str, body: bytes, secrets: Sequence[SecretStr], now: datetime) -> None:
+    """Raises SignatureError unless one of the secrets signed this body, within the tolerance."""
+    signature = Signature(header, secrets, now)
+    signature.update(body)
+    signature.verify()
+
+
+def is_audio(beginning: bytes) -> bool:
+    """Whether a body that begins so is a recording: its type stands in front of the sound."""
+    try:
+        told = from_json(beginning.decode(errors="ignore"), allow_partial=True)
+    except ValueError:
+        return False
+    return isinstance(told, dict) and told.get("type") == _AUDIO
 
 
 def read_event(body: bytes) -> WebhookEvent:
@@ -251,7 +284,7 @@ def _failure(data: object) -> CallInitiationFailure:
 
 _READERS: Mapping[str, Callable[[object], WebhookEvent]] = {
     "post_call_transcription": _transcription,
-    "post_call_audio": _audio,
+    _AUDIO: _audio,
     "call_initiation_failure": _failure,
 }
 

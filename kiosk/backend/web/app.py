@@ -60,7 +60,7 @@ def contract() -> dict[str, Any]:
 
 def create_app(services: Services) -> ASGIApp:
     """Store, provider and hub stay the caller's to close."""
-    large = {webhook_routes.WEBHOOK_PATH: webhook_routes.MAX_WEBHOOK_BYTES}
+    large = {webhook_routes.WEBHOOK_PATH: webhook_routes.MAX_RECORDING_BYTES}
     return RequestLog(create_routes(services), services.metrics.request, large)
 
 

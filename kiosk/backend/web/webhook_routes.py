@@ -7,9 +7,11 @@ what it says is booked once, and the reconciliation asks for what did not come.
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import assert_never
 
 from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
 
 from kiosk.backend.books.confirmation import Heard, ProviderReport, Source
 from kiosk.backend.provider.webhooks import (
@@ -17,12 +19,13 @@ from kiosk.backend.provider.webhooks import (
     CallInitiationFailure,
     PostCallAudio,
     PostCallTranscription,
+    Signature,
     SignatureError,
     Unknown,
     WebhookError,
     WebhookEvent,
+    is_audio,
     read_event,
-    verify,
 )
 from kiosk.backend.web.problems import UnsignedError, UnusableError
 from kiosk.backend.web.services import Here, Services
@@ -31,8 +34,12 @@ from kiosk.backend.web.stream import Change
 log = logging.getLogger(__name__)
 
 WEBHOOK_PATH = "/v1/webhooks/elevenlabs"
-# A transcript of ten minutes is a tenth of it. Audio, which we refuse, is more.
+# A transcript of ten minutes is a tenth of it.
 MAX_WEBHOOK_BYTES = 2 * 1024 * 1024
+# Audio, which we refuse, is more: ten minutes of it a fifth of this. It is read to its end, for the
+# provider turns a hook off that does not answer 200, and held no more than the rest.
+MAX_RECORDING_BYTES = 64 * 1024 * 1024
+_BEGINNING_BYTES = 4096
 
 routes = APIRouter(tags=["provider"])
 
@@ -40,11 +47,9 @@ routes = APIRouter(tags=["provider"])
 @routes.post(WEBHOOK_PATH)
 async def deliver(request: Request, services: Here) -> dict[str, str]:
     """Take one delivery; the answer tells what came of it."""
-    body = await request.body()
     try:
-        header = request.headers.get(SIGNATURE_HEADER, "")
-        verify(header, body, services.webhook_secrets, datetime.now(UTC))
-        event = read_event(body)
+        body = await _signed_body(request, services)
+        event = read_event(body) if body is not None else PostCallAudio(None)
     except SignatureError as error:
         services.metrics.webhook("unknown", error.reason)
         raise UnsignedError(error.reason) from None
@@ -55,6 +60,26 @@ async def deliver(request: Request, services: Here) -> dict[str, str]:
     result = await _take(services, event)
     services.metrics.webhook(type(event).__name__, result)
     return {"result": result}
+
+
+async def _signed_body(request: Request, services: Services) -> bytes | None:
+    """The body; None is a recording that is too long to be held, and signed. Raises SignatureError,
+    and HTTPException if something else is too long."""
+    header = request.headers.get(SIGNATURE_HEADER, "")
+    signature = Signature(header, services.webhook_secrets, datetime.now(UTC))
+    body, is_recording = bytearray(), False
+    async for part in request.stream():
+        signature.update(part)
+        if not is_recording:
+            body += part
+        if len(body) > MAX_WEBHOOK_BYTES:
+            if not is_audio(bytes(body[:_BEGINNING_BYTES])):
+                services.metrics.webhook("unknown", "too-long")
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            body.clear()
+            is_recording = True
+    signature.verify()
+    return None if is_recording else bytes(body)
 
 
 async def _take(services: Services, event: WebhookEvent) -> str:
