@@ -25,11 +25,12 @@ from kiosk.backend.cli.commands import add_commands, run
 from kiosk.backend.server import _listen
 from kiosk.backend.settings import PREFIX
 from kiosk.backend.tokens import DeviceToken, OperatorToken
-from kiosk.contract import EndVisit, StartVisit
+from kiosk.contract import EndVisit, Heartbeat, StartVisit
 from kiosk.errors import ConfigError, KioskError, UnavailableError
 from tests.backend.postgres import OWNER, SERVING, Cluster
 
 from .conftest import AGENT_ID, API_KEY, FakeProvider, enrolled
+from .test_heartbeat import BEAT
 
 MAIN = """
 import argparse, sys
@@ -489,3 +490,50 @@ def test_the_contract_can_be_had_without_a_database() -> None:
     contract = json.loads("\n".join(command("openapi")))
     assert contract["openapi"].startswith("3.1")
     assert "/v1/visits/{visit_id}/start" in contract["paths"]
+
+
+def heard(database: Path, versions: dict[str, str | None]) -> None:
+    """Kiosks that run this; None was never heard of."""
+
+    async def beat() -> None:
+        async with open_store(parse_url(f"sqlite:///{database}")) as store:
+            for name, version in versions.items():
+                kiosk = await enrolled(store, name)
+                if version is not None:
+                    said = Heartbeat.model_validate({**BEAT, "version": version})
+                    store.liveness.beat(kiosk, said, datetime.now(UTC))
+            await store.liveness.flush()
+
+    asyncio.run(beat())
+
+
+def test_which_kiosks_run_another_version_than_they_should_is_shown(database: Path) -> None:
+    heard(database, {"attic": "1.4.0", "gone": "1.2.0", "hall": None, "lobby": "1.3.0"})
+    command("revoke", "gone", at(database))
+    with pytest.raises(ConfigError, match="fleet --target-version"):
+        command("kiosks", "--differing", at(database))
+    told, count, line = command("fleet", "--target-version", "1.4.0", at(database))
+    assert told == "kiosks are told with their next heartbeat"
+    assert count == "1 of 4 kiosks run another version than 1.4.0"
+    assert line.startswith("lobby ")
+    assert line.endswith("should run 1.4.0")
+    marked = [line for line in command("kiosks", at(database)) if "should run" in line]
+    assert marked == [line]
+    with pytest.raises(KioskError, match=r"^1 of 4 kiosks run another version than 1\.4\.0$"):
+        command("kiosks", "--differing", at(database))
+    lines = [json.loads(line) for line in command("kiosks", "--json", at(database))]
+    assert {(line["name"], line["version"], line["target_version"]) for line in lines} == {
+        ("attic", "1.4.0", "1.4.0"),
+        ("gone", "1.2.0", "1.4.0"),
+        ("hall", None, "1.4.0"),
+        ("lobby", "1.3.0", "1.4.0"),
+    }
+    assert command("fleet", "--target-version", "none", at(database)) == [told]
+    assert not any("should run" in line for line in command("kiosks", at(database)))
+
+
+def test_a_fleet_that_runs_what_it_should_is_no_failure(database: Path) -> None:
+    heard(database, {"lobby": "1.4.0"})
+    said = command("fleet", "--target-version", "1.4.0", at(database))
+    assert said[1:] == ["0 of 1 kiosks run another version than 1.4.0"]
+    assert command("kiosks", "--differing", at(database)) == []

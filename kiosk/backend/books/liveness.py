@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.rules import Kiosk, pace
-from kiosk.backend.books.schema import kiosks, liveness
+from kiosk.backend.books.schema import kiosks, liveness, tenants
 from kiosk.backend.books.upsert import put
 from kiosk.contract import Heartbeat
 
@@ -49,6 +49,13 @@ class KioskLine:
     version: str | None = None
     counters: Mapping[str, float] | None = None
     cloned_at: datetime | None = None
+    target_version: str | None = None  # what the fleet should run, if an operator has said so
+
+    @property
+    def differs(self) -> bool:
+        """Whether it runs another version than it should, by the last that was heard of it."""
+        known = None not in (self.version, self.target_version)
+        return known and self.version != self.target_version and self.presence != Presence.REVOKED
 
 
 class Liveness:
@@ -125,7 +132,8 @@ class Liveness:
 def _lines() -> sa.Select[Any]:
     at = sa.and_(liveness.c.tenant == kiosks.c.tenant, liveness.c.kiosk_id == kiosks.c.id)
     columns = (kiosks.c.name, kiosks.c.site, kiosks.c.revoked_at, kiosks.c.character)
-    return sa.select(*columns, liveness).select_from(kiosks).outerjoin(liveness, at)
+    query = sa.select(*columns, tenants.c.target_version, liveness).select_from(kiosks)
+    return query.join(tenants, tenants.c.name == kiosks.c.tenant).outerjoin(liveness, at)
 
 
 def _line(row: sa.Row[Any], now: datetime, every: timedelta) -> KioskLine:
@@ -140,6 +148,7 @@ def _line(row: sa.Row[Any], now: datetime, every: timedelta) -> KioskLine:
         row.version,
         row.counters,
         row.cloned_at,
+        row.target_version,
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, KioskError
 
 if TYPE_CHECKING:
+    from kiosk.backend.books.liveness import KioskLine
     from kiosk.backend.cli.operations import At
 
 Say = Callable[[str], None]
@@ -59,11 +60,19 @@ def _add_fleet(
 
     listing = commands.add_parser("kiosks", parents=[common], help="every kiosk, and how it is")
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    listing.add_argument(
+        "--differing",
+        action="store_true",
+        help="only those that run another version than they should; exit code 1 if any does",
+    )
 
     fleet = commands.add_parser("fleet", parents=[common], help="what all kiosks are told")
     fleet.add_argument("--policy", choices=_POLICIES, help="when they ask for leases")
     fleet.add_argument(
-        "--target-version", metavar="V", type=_version, help="the version they should run"
+        "--target-version",
+        metavar="V",
+        type=_version,
+        help="the version they should run, or `none`; says which run another, and updates nobody",
     )
     fleet.add_argument("--time-zone", metavar="ZONE", help="of sites that have none of their own")
 
@@ -167,17 +176,27 @@ def _kiosks(args: argparse.Namespace, at: "At", say: Say) -> None:
 
     from kiosk.backend.cli import operations
 
-    for line in operations.kiosks(at):
-        if args.json:
-            say(json.dumps(dataclasses.asdict(line), default=str))
-            continue
-        seen = "" if line.seen_at is None else f"{line.seen_at:%Y-%m-%d %H:%M:%S}"
-        cloned = "  two kiosks use its token" if line.cloned_at is not None else ""
-        how = f"{line.state or ''} {line.cause or ''}"
-        say(
-            f"{line.name:16} {line.site:12} {line.presence:10} {seen:19} {line.version or '':8} "
-            f"{how}{cloned}".rstrip()
-        )
+    lines = operations.kiosks(at)
+    if args.differing:
+        if lines and lines[0].target_version is None:
+            raise ConfigError("differing from what: `kiosk backend fleet --target-version V`")
+        count, lines = len(lines), [line for line in lines if line.differs]
+    for line in lines:
+        say(json.dumps(dataclasses.asdict(line), default=str) if args.json else _shown(line))
+    if args.differing and lines:
+        target = lines[0].target_version
+        raise KioskError(f"{len(lines)} of {count} kiosks run another version than {target}")
+
+
+def _shown(line: "KioskLine") -> str:
+    seen = "" if line.seen_at is None else f"{line.seen_at:%Y-%m-%d %H:%M:%S}"
+    cloned = "  two kiosks use its token" if line.cloned_at is not None else ""
+    differs = f"  should run {line.target_version}" if line.differs else ""
+    how = f"{line.state or ''} {line.cause or ''}"
+    return (
+        f"{line.name:16} {line.site:12} {line.presence:10} {seen:19} {line.version or '':8} "
+        f"{how}{cloned}{differs}".rstrip()
+    )
 
 
 def _fleet(args: argparse.Namespace, at: "At", say: Say) -> None:
@@ -194,8 +213,15 @@ def _fleet(args: argparse.Namespace, at: "At", say: Say) -> None:
         raise ConfigError("what to tell: --policy, --target-version or --time-zone")
     if args.time_zone is not None:
         require_time_zone(args.time_zone)
-    operations.set_fleet(at, given)
+    target = given.get("target_version")
+    operations.set_fleet(at, given | ({"target_version": None} if target == "none" else {}))
     say("kiosks are told with their next heartbeat")
+    if target not in (None, "none"):
+        lines = operations.kiosks(at)
+        differing = [line for line in lines if line.differs]
+        say(f"{len(differing)} of {len(lines)} kiosks run another version than {target}")
+        for line in differing:
+            say(_shown(line))
 
 
 def _character(args: argparse.Namespace, at: "At", say: Say) -> None:
