@@ -13,6 +13,7 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import open_store
 from kiosk.backend.tokens import DeviceToken
 from kiosk.backend.web.app import create_app
@@ -77,6 +78,8 @@ class Wire:
                     if not silent.is_set():
                         target.write(data)
                         await target.drain()
+            if silent.is_set():
+                await asyncio.Event().wait()  # the end is swallowed too
         finally:
             target.close()
 
@@ -123,6 +126,25 @@ async def test_presses_are_good_again_after_a_failover_without_a_restart(
                     pass
             assert {answer.status_code for answer in await press(20)} <= {200, 429}
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize("last", ["select 1", "update tenants set time_zone = 'UTC'", "commit"])
+async def test_a_transaction_that_is_cut_off_is_a_database_that_is_down(
+    postgres: Cluster, wire: Wire, last: str
+) -> None:
+    async with open_store(wire.to(copy(postgres)), statement_s=SHORT_S) as store:
+
+        async def work() -> None:
+            async with store.database.transaction("default") as db:
+                await db.execute(sa.text("select 1"))
+                wire.cut()
+                if last != "commit":  # as every transaction ends
+                    await db.execute(sa.text(last))
+
+        async with asyncio.timeout(20):
+            with pytest.raises(DatabaseDownError):
+                await work()
+            assert await store.registry.knows_tenant("default")
 
 
 @asynccontextmanager
