@@ -148,13 +148,6 @@ class Signature:
             raise SignatureError(SignatureReason.MISMATCH)
 
 
-def verify(header: str, body: bytes, secrets: Sequence[SecretStr], now: datetime) -> None:
-    """Raises SignatureError unless one of the secrets signed this body, within the tolerance."""
-    signature = Signature(header, secrets, now)
-    signature.update(body)
-    signature.verify()
-
-
 def is_audio(beginning: bytes) -> bool:
     """Whether a body that begins so is a recording: its type stands in front of the sound."""
     try:

@@ -48,7 +48,8 @@ class Readiness:
             async with asyncio.timeout(_READY_S):
                 await asyncio.shield(self._trial)
         except (DBAPIError, DatabaseDownError, TimeoutError) as error:
-            log.warning("not ready: %s", error.orig if isinstance(error, DBAPIError) else error)
+            said = str(error.orig if isinstance(error, DBAPIError) else error)
+            log.warning("not ready: %s", said or "the database does not answer in time")
             return False
         return True
 
