@@ -23,7 +23,7 @@ _CARD = re.compile(r"\s*(?P<index>\d+) \[(?P<id>[^\]]+)\]: (?P<driver>.*?) - (?P
 _DEVICE = re.compile(r"(?P<card>\d+)-(?P<device>\d+):.*")
 _CARD_OF_PCM = re.compile(
     r"(?:.*[:,'\"\s])?CARD=(?P<named>[^,'\"\s]+)(?:,DEV=(?P<its>\d+))?"
-    r"|\w+:(?P<first>[^,=:'\"\s]+)(?:,(?P<second>\d+)|,|$)"
+    r"|\w+:(?P<first>[^,=:'\"\s]+)(?:,(?:DEV=)?(?P<second>\d+)|,|$)"
 )
 # Cards that take one form of samples only (IEC 60958 frames, as HDMI does), which `plughw` does not
 # make; the card's own configuration, which `sysdefault` reads, does.

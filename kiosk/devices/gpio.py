@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from kiosk.devices.bridge import Outbox
-from kiosk.devices.debounce import Debouncer
+from kiosk.devices.debounce import Change, Debouncer
 from kiosk.devices.lamps import PatternPlayer
 from kiosk.devices.ports import ButtonEdge, Pattern
 from kiosk.errors import DeviceError
@@ -61,12 +61,11 @@ class GpioButton:
         self._button.close()
 
     def _on_edge(self, edge: tuple[bool, float]) -> None:
-        self._on_level(*edge)
+        self._report(self._debouncer.edge(*edge))
 
-    def _on_level(self, pressed: bool, at_s: float) -> None:
-        changed_s = self._debouncer.level(pressed, at_s)
-        if changed_s is not None:
-            self._handler(ButtonEdge(pressed, changed_s))
+    def _report(self, changes: list[Change]) -> None:
+        for change in changes:
+            self._handler(ButtonEdge(*change))
         if self._look is not None:
             self._look.cancel()
             self._look = None
@@ -75,7 +74,8 @@ class GpioButton:
             self._look = self._loop.call_later(wait_s, self._look_at_line)
 
     def _look_at_line(self) -> None:
-        self._on_level(bool(self._button.is_active), time.monotonic())
+        self._look = None
+        self._report(self._debouncer.look(bool(self._button.is_active), time.monotonic()))
 
 
 class GpioIndicator:

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 
 SOCKET = "/run/systemd/journal/socket"
 _LIMIT = 1000
-_AGAIN_S = 1.0
+_AGAIN_S = 0.1
 # A journal that reads takes what waits in milliseconds; a stop does not wait for one that does not.
 _FLUSH_S = 1.0
-# Some hundred thousand bytes fit into a datagram; who writes more wants a file.
-_LONGEST_VALUE = 32_000
+# In characters. Some hundred thousand bytes fit into a datagram; who writes more wants a file.
+_LONGEST_VALUE = 16_000
 
 
 class Journald:
@@ -94,8 +94,10 @@ def _serialized(fields: Mapping[str, str]) -> bytes:
     length before it."""
     parts = []
     for name, value in fields.items():
+        if len(value) > _LONGEST_VALUE:  # of a traceback the end counts most
+            value = f"{value[: _LONGEST_VALUE // 2]}\n[...]\n{value[-_LONGEST_VALUE // 2 :]}"
         # Whatever text comes by, the log takes it: half a surrogate pair would not be UTF-8.
-        data = value.encode(errors="backslashreplace")[:_LONGEST_VALUE]
+        data = value.encode(errors="backslashreplace")
         if b"\n" in data:
             parts.append(b"%s\n%s%s\n" % (name.encode(), len(data).to_bytes(8, "little"), data))
         else:

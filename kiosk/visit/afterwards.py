@@ -15,12 +15,9 @@ class Afterwards:
         self._moments: deque[Moment] = deque()
 
     def observe(self, moment: Moment) -> None:
-        if not self._moments:
-            asyncio.get_running_loop().call_soon(self._deliver)
         self._moments.append(moment)
+        # One at a time: a listener that fails keeps the others' moments from nobody.
+        asyncio.get_running_loop().call_soon(self._deliver)
 
     def _deliver(self) -> None:
-        for _ in range(len(self._moments)):
-            self._pass_on(self._moments.popleft())
-        if self._moments:  # a listener's own doing
-            asyncio.get_running_loop().call_soon(self._deliver)
+        self._pass_on(self._moments.popleft())

@@ -30,6 +30,7 @@ from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
     Interruption,
+    UserTranscript,
 )
 from kiosk.convai.server_tools import ToolCall
 from kiosk.errors import CredentialError
@@ -272,6 +273,8 @@ class Conversation:
                 downlink.audio(event, received_at_s)
             case Interruption():
                 downlink.interrupt()
+            case UserTranscript(tentative=False):
+                downlink.next_turn()
             case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
                 self._start(self._run_tool(event, socket), "tool")
             case Connected():

@@ -72,6 +72,11 @@ class Downlink:
             self._drained.clear()
             self._way_was_free = self._heard_clips == self._given - 1
 
+    def next_turn(self) -> None:
+        """A transcript came: sound without an id is another turn's from here on."""
+        if self._turn_id is None:
+            self._decoder.restart()
+
     def interrupt(self) -> None:
         """The visitor spoke over the agent: silence, and what waits is void."""
         self._observe(Moment(What.INTERRUPTED, time.monotonic()))
@@ -132,7 +137,6 @@ class Downlink:
 
     def _settled(self, at_s: float) -> None:
         self._settling = None
-        self._final = True
         self._drained.set()
         if self._sounding:
             self._sounding = False

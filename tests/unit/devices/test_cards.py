@@ -118,6 +118,8 @@ def test_a_name_that_no_card_has_is_refused_with_what_is_there(proc: Path) -> No
         ("plughw:CARD=Device,DEV=0", True),
         ("plughw:CARD=Device,DEV=3", False),  # the card is, and has no such device
         ("hw:Device,1", False),
+        ("hw:Device,DEV=3", False),
+        ("hw:Device,DEV=0", True),
         ("plughw:CARD=Headphones", False),  # it plays only
         ("Headphones", None),
         ("USB Device 0x46d:0x825", True),

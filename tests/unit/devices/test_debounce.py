@@ -13,38 +13,55 @@ edges = st.lists(st.tuples(st.booleans(), st.floats(0, 0.1)), max_size=40)
 
 
 def counted(
-    edges: list[tuple[bool, float]], settle_s: float = SETTLE_S
+    edges: list[tuple[bool, float]], settle_s: float = SETTLE_S, *, looks: bool = True
 ) -> list[tuple[bool, float]]:
     """The changes that count, with their times, where the line is looked at whenever that is asked
-    for, and once more at the end."""
-    debouncer, now_s = Debouncer(settle_s), 100.0
+    for; without `looks` only at the end, as by a loop that stood still meanwhile."""
+    debouncer, now_s, level = Debouncer(settle_s), 100.0, False
     found: list[tuple[bool, float]] = []
-
-    def tell(pressed: bool, at_s: float) -> None:
-        changed_s = debouncer.level(pressed, at_s)
-        if changed_s is not None:
-            found.append((pressed, changed_s))
-            assert debouncer.pressed is pressed
-
-    level = False
     ends: list[tuple[bool | None, float]] = [*edges, (None, 10.0)]
     for pressed, after_s in ends:
         now_s += after_s
         while (look_at_s := debouncer.look_at_s) is not None and look_at_s < now_s:
-            tell(level, look_at_s)
+            if not looks and pressed is not None:
+                break
+            found += debouncer.look(level, look_at_s)
         if pressed is not None:
             level = pressed
-            tell(level, now_s)
+            found += debouncer.edge(level, now_s)
+    assert debouncer.pressed is (found[-1][0] if found else False)
     return found
 
 
 def test_a_change_counts_once_it_has_stood_for_3_ms_and_is_dated_at_its_edge() -> None:
     debouncer = Debouncer(SETTLE_S)
-    assert debouncer.level(True, 1.0) is None
+    assert debouncer.edge(True, 1.0) == []
     assert debouncer.look_at_s == pytest.approx(1.003)
-    assert debouncer.level(True, 1.0029) is None
-    assert debouncer.level(True, 1.0031) == 1.0
+    assert debouncer.look(True, 1.0029) == []
+    assert debouncer.look(True, 1.0031) == [(True, 1.0)]
     assert debouncer.pressed
+
+
+def test_a_tap_and_a_new_press_within_one_stall_of_the_loop_are_not_lost() -> None:
+    tap = [(True, 1.0), (False, 0.08)]
+    assert counted(tap, looks=False) == counted(tap)
+    assert [pressed for pressed, _ in counted(tap, looks=False)] == [True, False]
+    again = [(True, 1.0), (False, 1.0), (True, 0.3)]
+    assert [pressed for pressed, _ in counted(again, looks=False)] == [True, False, True]
+
+
+def test_a_look_that_finds_a_dip_over_ends_it_though_its_edge_is_still_on_its_way() -> None:
+    debouncer = Debouncer(SETTLE_S)
+    debouncer.edge(True, 1.0)
+    assert debouncer.look(False, 1.003) == []
+    assert debouncer.edge(False, 1.00002) == []
+
+
+@given(edges)
+def test_a_loop_that_stood_still_hears_of_the_same_changes(
+    edges: list[tuple[bool, float]],
+) -> None:
+    assert counted(edges, looks=False) == counted(edges)
 
 
 @pytest.mark.parametrize("dip_s", [20e-6, 1e-3, 2.9e-3])

@@ -15,7 +15,7 @@ import pytest
 from kiosk.devices.gpio import GpioButton, GpioIndicator, is_active, try_lamp
 from kiosk.devices.ports import ButtonEdge, Pattern
 from kiosk.errors import DeviceError
-from tests.unit.devices.cards import Ears
+from tests.unit.devices.cards import Ears, stand_still
 
 DEBOUNCE_S = 0.04
 BUTTON, LAMP, RECORDING = 17, 27, 22
@@ -80,6 +80,15 @@ async def test_dips_of_microseconds_are_no_press_and_no_release(pins: Any) -> No
         pressed.down()
         await asyncio.sleep(0.005)
     await pressed.reported(True)
+    pressed.button.close()
+
+
+async def test_a_tap_while_the_loop_stands_still_is_a_press_and_a_release(pins: Any) -> None:
+    pressed = Pressed(pins)
+    pressed.down()
+    stand_still(0.06)
+    pressed.up()
+    await pressed.reported(True, False)
     pressed.button.close()
 
 
