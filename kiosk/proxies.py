@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment
+from urllib.request import getproxies_environment, proxy_bypass
 
 from kiosk.errors import ProxyError
 
@@ -26,6 +26,22 @@ def proxied(make: Callable[[], Client]) -> Client:
         # ImportError: a SOCKS proxy needs one more library.
         why = proxy_mistake() or f"the environment's proxies cannot be used: {type(error).__name__}"
         raise ProxyError(why) from None
+
+
+def gets_through(host: str, *, http: bool) -> bool:
+    """Whether the environment's proxies let a client of this host begin, one of HTTP or of
+    WebSockets; a variable that nothing uses is no hindrance."""
+    import httpx2
+
+    if proxy_mistake() is None:
+        return True
+    if not http:
+        return bool(proxy_bypass(host))
+    try:
+        proxied(httpx2.Client).close()
+    except ProxyError:
+        return False
+    return True
 
 
 def proxy_mistake() -> str | None:

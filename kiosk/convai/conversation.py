@@ -152,7 +152,7 @@ class ClientConversation:
             case AgentAudio():
                 return self._on_audio(message, at_s)
             case Interruption():
-                return self._on_interruption(message)
+                return self._on_interruption(message, at_s)
             case AgentToolResponse():
                 return [_tool_ran(message)]
             case McpToolCall():
@@ -169,8 +169,8 @@ class ClientConversation:
             case Unknown():
                 self.unknown_frames += 1
                 return []
-            case UserTranscript(tentative=False):
-                self._barrier.next_turn()
+            case UserTranscript(event_id=event_id, tentative=False):
+                self._barrier.next_turn(event_id)
                 self._forget_error()
                 return [message]
             case AgentResponse() | UserTranscript():
@@ -235,8 +235,8 @@ class ClientConversation:
             self._forget_error()
         return [audio]
 
-    def _on_interruption(self, interruption: Interruption) -> list[CoreEvent]:
-        stale_id = self._barrier.interrupted(interruption.event_id)
+    def _on_interruption(self, interruption: Interruption, at_s: float) -> list[CoreEvent]:
+        stale_id = self._barrier.interrupted(interruption.event_id, at_s)
         return [] if stale_id is None else [Interruption(stale_id)]
 
     def _on_queue(self, status: str) -> list[CoreEvent]:

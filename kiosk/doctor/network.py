@@ -22,7 +22,7 @@ from kiosk.contract import HEALTH_PATH
 from kiosk.doctor.findings import Finding, Result, failed, passed, refused, skipped, warned
 from kiosk.doctor.subject import Subject
 from kiosk.errors import ProxyError
-from kiosk.proxies import proxied, proxy_mistake
+from kiosk.proxies import gets_through, proxied, proxy_mistake
 
 if TYPE_CHECKING:
     import httpx2
@@ -75,13 +75,13 @@ def look(subject: Subject) -> Iterator[Finding]:
     named = _name(server)
     yield named
     if named.next_step is not None:
-        yield _environment()
+        yield _environment(usable=gets_through(server.host, http=server.ours))
         yield skipped("tls", f"{server.host} has no address")
         yield skipped("backend", f"{server.host} has no address")
         return
-    usable = proxy_mistake() is None
+    usable = gets_through(server.host, http=server.ours)
     health = _tried(HEALTH_S, lambda: _health(server)) if server.ours and usable else None
-    yield _between(server, health)
+    yield _between(server, health, _environment(usable=usable))
     silent = health is not None and health.silent
     needed = server.secure or not server.ours
     link = _tried(CONNECTION_S, lambda: _link(server)) if needed and not silent else None
@@ -152,11 +152,14 @@ def name_servers(file: Path = Path("/etc/resolv.conf")) -> list[str]:
     return [each[1] for each in words if each[:1] == ["nameserver"] and len(each) > 1]
 
 
-def _environment() -> Finding:
+def _environment(*, usable: bool) -> Finding:
     """Proxies that the environment names; a proxy may be meant."""
     check = "proxy"
     if (mistake := proxy_mistake()) is not None:
-        return refused(check, ProxyError(mistake), "unset it")
+        if not usable:
+            return refused(check, ProxyError(mistake), "unset it")
+        what, _, step = mistake.partition("; ")
+        return warned(check, f"{what}; nothing here goes through it", step)
     set_ = [name for name in (*_PROXIES, *map(str.upper, _PROXIES)) if os.environ.get(name)]
     if set_:
         step = f"unset {set_[0]}, unless the way really leads through it"
@@ -164,8 +167,10 @@ def _environment() -> Finding:
     return passed(check, "no proxy in this environment")
 
 
-def _between(server: Server, health: "_Tried[httpx2.Response] | None") -> Finding:
-    check, environment = "proxy", _environment()
+def _between(
+    server: Server, health: "_Tried[httpx2.Response] | None", environment: Finding
+) -> Finding:
+    check = "proxy"
     answer = None if health is None else health.value
     if answer is None or environment.next_step is not None:
         return environment  # `tls` and `backend` tell why

@@ -17,6 +17,9 @@ from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
 
 HOLD_S = 10.0
+# Who speaks for so long in all, the gate's hangover included, is a visitor; a noise in the hall is
+# shorter.
+SPOKE_S = 1.5
 LONGEST_TEXT = 600  # characters, which take a minute
 _KEY = "bulletin"
 
@@ -39,6 +42,8 @@ class Bulletin:
         self._hang_up = hang_up
         self._state = State.IDLE
         self._holding: asyncio.TimerHandle | None = None
+        self._spoke_s = 0.0  # since the button went down
+        self._speaks_since_s: float | None = None
         self._when_idle = False
         self._wanted = asyncio.Event()
 
@@ -48,6 +53,7 @@ class Bulletin:
         if pressed and self._state is State.IDLE:
             loop = asyncio.get_running_loop()
             self._holding = loop.call_later(HOLD_S, self._held)
+            self._spoke_s, self._speaks_since_s = 0.0, None
 
     def pressed(self) -> None:
         """Somebody wants a visit: be silent."""
@@ -56,9 +62,13 @@ class Bulletin:
         self._announcer.hush(_KEY)
 
     def heard(self, event: Event) -> None:
-        """Somebody speaks: it is no member of staff who waits for a report."""
+        """Somebody began to speak, or ended."""
+        now_s = asyncio.get_running_loop().time()
         if event is Event.SPEECH_STARTED:
-            self._let_go()
+            self._speaks_since_s = now_s
+        elif self._speaks_since_s is not None:
+            self._spoke_s += now_s - self._speaks_since_s
+            self._speaks_since_s = None
 
     def entered(self, state: State) -> None:
         """The visit's state changed."""
@@ -93,6 +103,8 @@ class Bulletin:
 
     def _held(self) -> None:
         self._holding = None
+        if self._speaks_since_s is not None or self._spoke_s >= SPOKE_S:
+            return  # no member of staff who waits for a report
         if self._state is State.IDLE:
             self._wanted.set()
         else:

@@ -242,9 +242,10 @@ class Host:
         self._observe(Moment(What.STATE, time.monotonic(), {"state": self.state}))
         self._barge_in.entered(self.state)
         if self.state is State.IDLE:
+            answered = self._visit is not None and self._visit.ended_with(self.health.cause)
+            remembered, self._press_remembered = self._press_remembered, False
             self._visit = None
-            if self._press_remembered:
-                self._press_remembered = False
+            if remembered and not answered:
                 self._pressed(time.monotonic())
         self._bulletin.entered(self.state)
 

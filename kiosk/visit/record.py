@@ -24,6 +24,10 @@ class Visit:
         self.malformed_frames += conversation.malformed_frames
         self.unknown_frames += conversation.unknown_frames
 
+    def ended_with(self, sentence: str | None) -> bool:
+        """Whether this was its last word: the answer to a press that came meanwhile."""
+        return self.ending is not None and sentence == self.ending.rule.sentence is not None
+
     def started(self) -> Moment:
         return Moment(What.VISIT_STARTED, time.monotonic(), {"press_id": self.press_id})
 

@@ -44,14 +44,21 @@ class Readiness:
         if self._trial is None or (old and self._trial.done()):
             self._began_s = now_s
             self._trial = asyncio.create_task(store.registry.try_writing(datetime.now(UTC)))
+            self._trial.add_done_callback(_say_why_not)
         try:
             async with asyncio.timeout(_READY_S):
                 await asyncio.shield(self._trial)
-        except (DBAPIError, DatabaseDownError, TimeoutError) as error:
-            said = str(error.orig if isinstance(error, DBAPIError) else error)
-            log.warning("not ready: %s", said or "the database does not answer in time")
+        except (DBAPIError, DatabaseDownError, TimeoutError):
             return False
         return True
+
+
+def _say_why_not(trial: "asyncio.Task[None]") -> None:
+    """A line a trial, however many asked, and if nobody waits any more."""
+    error = None if trial.cancelled() else trial.exception()
+    if error is not None:
+        said = str(error.orig if isinstance(error, DBAPIError) else error)
+        log.warning("not ready: %s", said or "the database does not answer in time")
 
 
 def contract() -> dict[str, Any]:

@@ -329,11 +329,35 @@ def test_the_button_mutes_nothing_more_of_a_turn_without_an_id_that_came_whole(
     assert feed(core, audio(None), at_s=1.1) == [audio(None)]
 
 
-def test_what_the_server_interrupts_mutes_no_sound_without_an_id(core: ClientConversation) -> None:
+def test_an_interruption_does_not_bring_back_what_the_button_cut(core: ClientConversation) -> None:
     feed(core, audio(None))
     core.cut(1.0)
     feed(core, Interruption(), at_s=1.1)
-    assert feed(core, audio(None), at_s=1.2) == [audio(None)]
+    assert feed(core, audio(None), at_s=1.2) == []
+
+
+def test_ids_that_begin_anew_without_a_word_are_heard_from_their_first_answer_on(
+    core: ClientConversation,
+) -> None:
+    feed(core, audio(236))
+    core.cut(1.0)
+    assert feed(core, audio(236), UserTranscript("Stop.", 3), audio(236), at_s=1.1) == [
+        UserTranscript("Stop.", 3)
+    ]
+    later = [audio(3), audio(3), audio(9)]
+    assert feed(core, *later, at_s=1.2) == later
+    core.cut(2.0)
+    assert feed(core, audio(9), audio(10), at_s=2.1) == [audio(10)]
+
+
+def test_a_server_with_one_id_is_heard_again_once_the_cut_turn_is_over(
+    core: ClientConversation,
+) -> None:
+    feed(core, audio(1))
+    core.cut(1.0)
+    feed(core, UserTranscript("Stop.", 1), at_s=1.5)
+    assert feed(core, audio(1), at_s=1.6) == [], "it may still be the turn that was cut"
+    assert feed(core, audio(1), audio(1), at_s=2.7) == [audio(1), audio(1)]
 
 
 Frames = list[tuple[bool, int | None]]

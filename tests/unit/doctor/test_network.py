@@ -268,6 +268,20 @@ def test_a_proxy_that_cannot_be_used_is_the_one_failure(
     assert "s3cret" not in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("http_proxy", "proxy.example:3128"), ("socks_proxy", "socks5://h:1")]
+)
+def test_a_proxy_that_no_client_here_uses_fails_no_healthy_kiosk(
+    variable: str, value: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    found = look(f"http://127.0.0.1:{serve(Answer())}")
+    assert found["proxy"].result is Result.WARN
+    assert variable in found["proxy"].value
+    assert found["backend"].result is Result.PASS
+
+
 # --- certificates -------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge, Verdict
 from kiosk.audio.pcm import silence
 from kiosk.config import Settings
+from kiosk.convai.endings import Ending, Kind
 from kiosk.devices.ports import ButtonEdge, Lost, Opened, Pattern, Source
 from kiosk.errors import DeviceError
 from kiosk.link.credentials import Opening, PublicAgent, Standing
@@ -19,7 +20,7 @@ from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice
-from kiosk.visit.states import State
+from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import Moment, What
 from kiosk.visit.tools import Tools
 from tests.unit.fakes import LoopSpeaker
@@ -233,16 +234,41 @@ def chunk(edge: Edge | None) -> CapturedChunk:
     return CapturedChunk(silence(320), 0.0, Verdict(speech=True, passes=True, edge=edge))
 
 
-@pytest.mark.parametrize("speaks_after_s", [None, 0.2, 9.9])
+@pytest.mark.parametrize(
+    ("speech", "reported"),
+    [
+        ((), True),
+        (((0.3, 0.9),), True),  # a noise in the hall, and the gate's hangover
+        (((0.2, 4.0),), False),
+        (((0.2, 1.0), (3.0, 4.0)), False),
+        (((9.9, None),), False),
+    ],
+)
 @virtual_time
 async def test_a_visitor_who_holds_the_button_while_speaking_gets_no_report(
-    tmp_path: Path, speaks_after_s: float | None
+    tmp_path: Path, speech: tuple[tuple[float, float | None], ...], reported: bool
 ) -> None:
     async with idle_kiosk(tmp_path) as kiosk:
+        loop = asyncio.get_running_loop()
         kiosk.host.on_button(ButtonEdge(True, 1000.0))
-        await asyncio.sleep(speaks_after_s or 0.2)
-        if speaks_after_s is not None:
-            kiosk.host.on_microphone(chunk(Edge.SPEECH_STARTED))
+        for began_s, ended_s in speech:
+            for at_s, edge in ((began_s, Edge.SPEECH_STARTED), (ended_s, Edge.SPEECH_ENDED)):
+                if at_s is not None:
+                    loop.call_later(at_s, kiosk.host.on_microphone, chunk(edge))
         await asyncio.sleep(12)
-        reported = "reports to staff" in kiosk.order.noted
-        assert reported == (speaks_after_s is None)
+        assert ("reports to staff" in kiosk.order.noted) == reported
+
+
+@virtual_time
+async def test_a_press_during_the_apology_that_ends_a_visit_is_answered_by_it(
+    tmp_path: Path,
+) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        await kiosk.press()
+        await asyncio.sleep(3)  # the disclosure is over
+        kiosk.host.health.standing(Standing(ready=False))
+        kiosk.host.post(Event.ENDED, Ending(Kind.BACKEND_UNREACHABLE))
+        await kiosk.press()
+        await asyncio.sleep(10)
+        assert kiosk.host.state is State.IDLE
+        assert kiosk.heard_s(Source.SPEECH) == [SENTENCE_S] * 2, "the disclosure, one apology"
