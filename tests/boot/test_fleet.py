@@ -252,7 +252,8 @@ def test_a_restart_storm_is_slow_and_never_ends_in_death(fleet: Fleet) -> None:
         kiosk.run(f"mkdir -p $(dirname {drop_in})")
         text = "[Service]\nExecStart=\nExecStart=/bin/false\n"
         kiosk.run(f"tee {drop_in} && systemctl daemon-reload", stdin=text)
-        kiosk.try_run("systemctl restart kiosk.service")
+        # A start that fails ends its job on systemd 252 only.
+        kiosk.run("systemctl restart --no-block kiosk.service; sleep 1")  # the count begins anew
     began = {kiosk.name: (time.monotonic(), restarts(kiosk)) for kiosk in fleet.kiosks}
     _set_up_alone(fleet)
     for kiosk in fleet.kiosks:
