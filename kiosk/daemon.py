@@ -233,6 +233,7 @@ class Daemon:
             async with asyncio.timeout(_DEVICES_TIMEOUT_S):
                 for reported in self._reported.values():
                     await reported.wait()
+            await asyncio.sleep(0)  # what they reported is heard of in the loop's next turn
         except TimeoutError:
             log.warning(
                 "a sound device has neither opened nor failed; going on without it",
