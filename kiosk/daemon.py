@@ -9,11 +9,11 @@ import logging
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from kiosk import patience
+from kiosk.base.clock import REAL, Clock
 from kiosk.config import Settings
 from kiosk.convai.fields import Json
 from kiosk.devices.hardware import Hardware, configured_hardware
@@ -83,7 +83,9 @@ class Daemon:
         hardware: Hardware,
         observer: Observer | None = None,
         load: Callable[[], Settings] | None = None,
+        clock: Clock = REAL,
     ) -> None:
+        self._clock = clock
         self.ready = asyncio.Event()
         self._settings = settings
         self._hardware = hardware
@@ -97,7 +99,7 @@ class Daemon:
         )
         self._reported = {"microphone": asyncio.Event(), "speaker": asyncio.Event()}
         self._tally = Tally()
-        self._standing = Standing(settings.kiosk.name)
+        self._standing = Standing(settings.kiosk.name, clock)
         self._held = False
         self._stuck: StuckError | None = None
 
@@ -115,7 +117,7 @@ class Daemon:
             self._line = await opened_line(self._settings, stack)
             credentials = self._line.credentials
             self._sound = Sound(
-                self._settings, self._hardware, self._on_microphone, self._on_speaker, loop
+                self._settings, self._hardware, self._on_microphone, self._on_speaker, self._clock
             )
             microphone, speaker = self._sound.microphone, self._sound.speaker
             indicator = self._hardware.open_indicator(loop)
@@ -253,7 +255,7 @@ class Daemon:
         return self._host.state is State.IDLE
 
     def _press(self, _: Mapping[str, object]) -> Mapping[str, object]:
-        now_s = time.monotonic()
+        now_s = self._clock.now_s()
         if self._plan.held_button:  # one press holds it and the next lets go
             self._held = not self._held
             self._host.on_button(ButtonEdge(self._held, now_s))

@@ -1,7 +1,6 @@
 """A scripted ConvAI server: accepts, remembers what the client sent, sends what a test says."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from kiosk.audio.pcm import FORMATS, Samples
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import ClientMessage, UserAudio
 from kiosk.convai.client_parsing import parse_client
 from kiosk.convai.frames import serialize
@@ -78,7 +78,7 @@ class ScriptedServer:
             self.arrived.notify_all()
         connection = Connection(socket, self.input_format)
         try:
-            connection.messages.append((time.monotonic(), parse_client(await socket.recv())))
+            connection.messages.append((loop_now_s(), parse_client(await socket.recv())))
             await asyncio.sleep(self.metadata_delay_s)
             number = len(self.connections) + 1
             await connection.send(
@@ -88,7 +88,7 @@ class ScriptedServer:
                 self.connections.append(connection)
                 self.arrived.notify_all()
             async for frame in socket:
-                connection.messages.append((time.monotonic(), parse_client(frame)))
+                connection.messages.append((loop_now_s(), parse_client(frame)))
         except ConnectionClosed:
             pass
         finally:

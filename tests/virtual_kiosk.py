@@ -20,6 +20,7 @@ from kiosk.devices.virtual import (
     VirtualIndicator,
     VirtualPlayback,
 )
+from kiosk.lab.virtual_loop import running_clock
 from kiosk.visit.host import Host
 from kiosk.visit.speech import load_sentences
 from kiosk.visit.states import State
@@ -103,6 +104,7 @@ async def virtual_kiosk(
     its_settings: Settings, room: Room, load: Callable[[], Settings] | None = None
 ) -> AsyncIterator[VirtualKiosk]:
     """Run the daemon until the block ends; `load` reads its settings again."""
+    assert room.clock is running_clock()
     moments: list[Moment] = []
     buttons: list[VirtualButton] = []
     playbacks: list[VirtualPlayback] = []
@@ -129,7 +131,7 @@ async def virtual_kiosk(
         moments.append(moment)
         changed.set()
 
-    daemon = Daemon(its_settings, hardware, observe, load)
+    daemon = Daemon(its_settings, hardware, observe, load, running_clock())
     running = asyncio.create_task(daemon.run(), name="daemon")
     try:
         await asyncio.wait(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.fields import Json
 
 _KEPT = 1000
@@ -40,7 +41,7 @@ class Archive:
 
     def begin(self, conversation_id: str) -> None:
         """A client was let in."""
-        self._held[conversation_id] = _Conversation(int(time.time()), time.monotonic())
+        self._held[conversation_id] = _Conversation(int(time.time()), loop_now_s())
         while len(self._held) > _KEPT:
             del self._held[next(iter(self._held))]
 
@@ -49,7 +50,7 @@ class Archive:
         held = self._held.get(str(event["conversation_id"]))
         if held is None:
             return
-        at_s = time.monotonic() - held.began_s
+        at_s = loop_now_s() - held.began_s
         match event:
             case {"event": "agent_started", "text": str(text)}:
                 held.turns.append(_Turn("agent", text, at_s))
@@ -66,7 +67,7 @@ class Archive:
         held = self._held.get(conversation_id)
         if held is None:
             return
-        held.ended_s = time.monotonic()
+        held.ended_s = loop_now_s()
         # Whoever goes without a word ends the conversation too; only the agent can fail.
         failed = by_agent and code != 1000
         held.status = "failed" if failed else "done"
@@ -93,7 +94,7 @@ class Archive:
 
     def _line(self, conversation_id: str) -> dict[str, Json]:
         held = self._held[conversation_id]
-        until_s = time.monotonic() if held.ended_s is None else held.ended_s
+        until_s = loop_now_s() if held.ended_s is None else held.ended_s
         return {
             "agent_id": self._agent_id,
             "conversation_id": conversation_id,
@@ -110,7 +111,7 @@ class Archive:
         held = self._held.get(conversation_id)
         if held is None:
             return None
-        until_s = time.monotonic() if held.ended_s is None else held.ended_s
+        until_s = loop_now_s() if held.ended_s is None else held.ended_s
         error: Json = None
         if held.error is not None:
             error = {"code": held.error[0], "reason": held.error[1]}

@@ -1,12 +1,12 @@
 """When the agent ends a conversation by itself: nothing comes from the client, or time is up."""
 
 import asyncio
-import time
 from typing import Protocol
 
 from kiosk.agent.admission import Wishes
 from kiosk.agent.link import Link
 from kiosk.agent.manner import Manner
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.server_messages import ErrorReport
 
 _NO_INPUT = ErrorReport(1002, "No input from the client", "transport_receive_timeout")
@@ -30,16 +30,16 @@ class Limits:
         self._no_input_s = manner.no_input_s
         self._max_duration_s = wishes.max_duration_s or manner.max_duration_s
         self._last_message = wishes.last_message
-        self._input_s = time.monotonic()
+        self._input_s = loop_now_s()
 
     def input_came(self) -> None:
         """Sound, silence, text or `user_activity`; an answered ping is none of them."""
-        self._input_s = time.monotonic()
+        self._input_s = loop_now_s()
 
     async def watch(self, talk: Speaking) -> None:
         """End the conversation when a clock runs out."""
-        ends_s = time.monotonic() + self._max_duration_s
-        while (now_s := time.monotonic()) < ends_s:
+        ends_s = loop_now_s() + self._max_duration_s
+        while (now_s := loop_now_s()) < ends_s:
             silent_until_s = self._input_s + self._no_input_s
             if now_s >= silent_until_s:
                 talk.fall_silent()

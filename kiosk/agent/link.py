@@ -6,7 +6,6 @@ What goes through is shown to a witness, who may grade it. Nothing here knows wh
 import asyncio
 import contextlib
 import random
-import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from kiosk.agent.admission import INVALID_MESSAGE
 from kiosk.agent.dialect import Dialect, EndOfStream, Read
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import ClientMessage
 from kiosk.convai.frames import Malformed, Unknown
 from kiosk.convai.server_messages import AgentAudio
@@ -78,11 +78,11 @@ class Link:
             except ConnectionClosed as over:
                 first = over.rcvd if over.rcvd_then_sent else None
                 if self._witness is not None:
-                    self._witness.closed(first.code if first else None, time.monotonic())
+                    self._witness.closed(first.code if first else None, loop_now_s())
                 return None
             message = self.dialect.read(frame)
             if self._witness is not None:
-                self._witness.received(frame, message, time.monotonic())
+                self._witness.received(frame, message, loop_now_s())
             match message:
                 case EndOfStream():
                     await self.close()
@@ -150,7 +150,7 @@ class Link:
         if self._vanished:
             return
         if self._witness is not None:
-            self._witness.sent(frame, time.monotonic())
+            self._witness.sent(frame, loop_now_s())
         with contextlib.suppress(ConnectionClosed):
             await self._connection.send(frame)
 

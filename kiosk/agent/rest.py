@@ -4,7 +4,6 @@ conversation, what became of it, and the agent's settings."""
 import hmac
 import json
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from websockets.http11 import Request, Response
 from kiosk.agent.archive import Archive
 from kiosk.agent.document import ChangeError, Document
 from kiosk.agent.signatures import CONVERSATION_PATH, Signer
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.fields import Json
 
 AGENTS_PATH = "/v1/convai/agents/"
@@ -80,7 +80,7 @@ class Rest:
             return refusal
         single_use = call.query.get("include_conversation_id", "").lower() == "true"
         conversation_id = new_conversation_id() if single_use else None
-        signed = self._signer.query(self._agent_id, conversation_id, time.monotonic())
+        signed = self._signer.query(self._agent_id, conversation_id, loop_now_s())
         body = {
             "signed_url": f"ws://{call.host}{CONVERSATION_PATH}?{signed}",
             # The real service leaves this out; ours may be told to sign for less than 15 minutes.

@@ -6,7 +6,6 @@ It refuses what the real service refuses, with its close codes and texts.
 import asyncio
 import contextlib
 import secrets
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +33,7 @@ from kiosk.agent.scenario import Scenario, Step
 from kiosk.agent.signatures import Claim, SignatureError, Signer
 from kiosk.agent.talk import Talk, TimelineSink
 from kiosk.agent.voice import Voice
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import Initiation
 from kiosk.convai.frames import MAX_FRAME_BYTES
 from kiosk.convai.server_messages import ErrorReport, Metadata
@@ -165,7 +165,7 @@ class LocalAgent:
     def _claim(self, request: Request) -> Claim:
         """Who wants in; raises SignatureError."""
         settings = self._settings
-        claim = self._signer.check(request.path, time.monotonic())
+        claim = self._signer.check(request.path, loop_now_s())
         if claim.agent_id != settings.agent_id:
             raise SignatureError("The AI agent you are trying to reach does not exist.")
         key = parse_qs(urlsplit(request.path).query).get("xi-api-key")
@@ -288,7 +288,7 @@ class LocalAgent:
         return new_record(request.path, agent, manner.input_format, manner.output_format)
 
     def _tell(self, event: str, conversation_id: str, **fields: object) -> None:
-        entry = {"at_s": time.monotonic(), "event": event, "conversation_id": conversation_id}
+        entry = {"at_s": loop_now_s(), "event": event, "conversation_id": conversation_id}
         self._timeline({**entry, **fields})
 
     def _note(self, event: dict[str, object]) -> None:

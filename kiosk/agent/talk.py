@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from kiosk.agent.link import Link
 from kiosk.agent.manner import Manner
 from kiosk.agent.voice import Voice
 from kiosk.audio.pcm import FORMATS, PcmFormat, Samples, silence
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import (
     ClientMessage,
     ContextualUpdate,
@@ -127,7 +127,7 @@ class Talk:
                     self._answering.cancel()
 
     async def _on_message(self, message: ClientMessage, tasks: asyncio.TaskGroup) -> None:
-        now_s = time.monotonic()
+        now_s = loop_now_s()
         if not isinstance(message, Pong):
             self._limits.input_came()
         match message:
@@ -206,7 +206,7 @@ class Talk:
         samples = silence(0) if silent else await self._voice.render(text, self._output.rate_hz)
         self._event_id += 1
         total_s = len(samples) / self._output.rate_hz
-        self._turn = _Turn(self._event_id, text, samples, time.monotonic(), total_s)
+        self._turn = _Turn(self._event_id, text, samples, loop_now_s(), total_s)
         self._tell(
             "agent_started",
             event_id=self._event_id,
@@ -252,7 +252,7 @@ class Talk:
             self._answering.cancel()
             self._answering = None
         turn, self._turn = self._turn, None
-        now_s = time.monotonic()
+        now_s = loop_now_s()
         if turn is None or turn.spoken_part(now_s) >= 1.0:
             return
         self._tell("interrupted", event_id=turn.event_id)
@@ -280,20 +280,20 @@ class Talk:
     async def _heard_out(self) -> None:
         """Wait as long as a listener still hears what was sent."""
         turn = self._turn
-        left_s = 0.0 if turn is None else turn.started_s + turn.total_s - time.monotonic()
+        left_s = 0.0 if turn is None else turn.started_s + turn.total_s - loop_now_s()
         await asyncio.sleep(max(0.0, left_s))
 
     async def _ping(self) -> None:
         while True:
             self._ping_id += 1
-            self._pings = {self._ping_id: time.monotonic()}
+            self._pings = {self._ping_id: loop_now_s()}
             await self.link.send(Ping(self._ping_id, self._ping_ms))
             await asyncio.sleep(self._manner.ping_s)
 
     def _tell(self, event: str, **fields: object) -> None:
         self._timeline(
             {
-                "at_s": time.monotonic(),
+                "at_s": loop_now_s(),
                 "event": event,
                 "conversation_id": self._conversation_id,
                 **fields,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kiosk.audio.levels import voiced_span
+from kiosk.base.clock import loop_now_s
 from kiosk.config import Settings
 from kiosk.daemon import Daemon
 from kiosk.demo.script import Line, When
@@ -104,7 +104,7 @@ class Stage:
                 await self._first_of(_ANSWER, spoken.last_voiced_s, _ANSWER_TIMEOUT_S)
             if hang_up and not self._has_happened(What.VISIT_ENDED):
                 # Sooner, the press would be taken for a nervous second one.
-                calm_s = record.pressed_s + NERVOUS_S + _MARGIN_S - time.monotonic()
+                calm_s = record.pressed_s + NERVOUS_S + _MARGIN_S - loop_now_s()
                 await asyncio.sleep(max(_BREATH_S, calm_s))
                 self.press()
             await self._wait_for(What.VISIT_ENDED, record.pressed_s, _DRAIN_TIMEOUT_S)
@@ -133,7 +133,7 @@ class Stage:
 
     def _take_note(self, daemon: Daemon) -> None:
         self._record.measures = daemon.host.measures
-        self._record.ended_s = time.monotonic()
+        self._record.ended_s = loop_now_s()
         self._record.lamps = self._indicator.shown
 
     @contextlib.asynccontextmanager
@@ -194,7 +194,7 @@ class Stage:
         if not await self._moment_of(line):
             return None
         at_press = line.when is When.AT_PRESS
-        start_s = record.pressed_s if at_press else time.monotonic() + _PAUSES_S[line.when]
+        start_s = record.pressed_s if at_press else loop_now_s() + _PAUSES_S[line.when]
         assert line.samples is not None
         _, end = voiced_span(line.samples, record.room.rate_hz)
         spoken = Spoken(line, start_s, start_s + end / record.room.rate_hz)

@@ -1,14 +1,13 @@
-"""Threads and their way to the event loop: the only Thread and the only call_soon_threadsafe."""
+"""Device threads and their way to the event loop: the only call_soon_threadsafe."""
 
 import asyncio
 import contextlib
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from kiosk.base.clock import REAL, Clock
 from kiosk.devices.scheduling import go_first
 from kiosk.errors import DeviceError
 
@@ -57,30 +56,6 @@ class Outbox(Generic[T]):
             self._handler(self._items.popleft())
 
 
-class WakeUp:
-    """Ends one thread's wait, from any other; a wait that it ended has used it up.
-
-    Not a threading.Event, which makes a new lock for every wait and needs clearing: 75 instead of
-    48 microseconds each, 160 times a second.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def set(self) -> None:
-        """Callable from any thread."""
-        with contextlib.suppress(RuntimeError):  # not locked: it is set already
-            self._lock.release()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Whether it came, now or earlier."""
-        return self._lock.acquire(timeout=timeout_s)
-
-    def clear(self) -> None:
-        self._lock.acquire(blocking=False)
-
-
 class Device(Protocol):
     """What a device thread opens."""
 
@@ -101,12 +76,13 @@ class DeviceThread(ABC, Generic[P]):
     an awaited join could be cut short by cancellation and leave the card open.
     """
 
-    def __init__(self, name: str, open_device: Callable[[], P]) -> None:
+    def __init__(self, name: str, open_device: Callable[[], P], clock: Clock = REAL) -> None:
+        self._name = name
         self._open_device = open_device
-        self._wake = WakeUp()
+        self._clock = clock
+        self._wake = clock.wake_up()
         self._stopping = False
-        # Daemonic, so that a driver that hangs for ever cannot keep the process alive.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = clock.worker(name, self._run)
 
     def open(self) -> None:
         """Start the thread; the outcome is reported, never raised."""
@@ -116,12 +92,11 @@ class DeviceThread(ABC, Generic[P]):
         """Stop and join; False if the thread did not end in time."""
         self._stopping = True
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        go_first(self._thread.name)
+        if self._clock.real:
+            go_first(self._name)
         self._prepare()
         while not self._stopping:
             try:
@@ -146,8 +121,8 @@ class DeviceThread(ABC, Generic[P]):
 
     def _pause(self, duration_s: float) -> None:
         """Wait out the interval; only stopping shortens it."""
-        until_s = time.monotonic() + duration_s
-        while self._awake() and (left_s := until_s - time.monotonic()) > 0:
+        until_s = self._clock.now_s() + duration_s
+        while self._awake() and (left_s := until_s - self._clock.now_s()) > 0:
             self._wake.wait(left_s)
 
     def _awake(self) -> bool:

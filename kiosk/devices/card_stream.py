@@ -1,13 +1,12 @@
 """One playback card's stream: converts, keeps what the card did not take, and knows when each
 sample is heard. Used only by the thread that owns the card."""
 
-import time
-
 import numpy as np
 
 from kiosk.audio.echo import REFERENCE_LEAD_S
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples, ms_to_samples, silence, to_int16, upmix
 from kiosk.audio.resample import Resampler
+from kiosk.base.clock import REAL, Clock
 from kiosk.devices.bridge import POLL_S, STALL_S
 from kiosk.devices.played import PlayedSound
 from kiosk.devices.ports import PlaybackPcm, Source
@@ -26,11 +25,16 @@ class CardStream:
     """What goes to one card from its opening to its loss."""
 
     def __init__(
-        self, device: PlaybackPcm, played: PlayedSound | None = None, wake_lead_ms: int = 0
+        self,
+        device: PlaybackPcm,
+        played: PlayedSound | None = None,
+        wake_lead_ms: int = 0,
+        clock: Clock = REAL,
     ) -> None:
         self.started = False
         self._device = device
         self._played = played
+        self._clock = clock
         self._wake_lead = ms_to_samples(wake_lead_ms, device.rate_hz)
         self._frame_bytes = device.sample_format.sample_bytes * device.channels
         self._resampler: Resampler | None = None
@@ -80,7 +84,7 @@ class CardStream:
     def write_out(self) -> None:
         """Give the card what it takes; the rest stays pending."""
         while self._pending:
-            asked_s = time.monotonic()
+            asked_s = self._clock.now_s()
             frames = self._device.write(bytes(self._pending))
             if not frames:
                 break
@@ -89,7 +93,7 @@ class CardStream:
                 self._anchor_s = self._began_s(asked_s, frames)
                 self._xruns = self._device.xruns
             del self._pending[: frames * self._frame_bytes]
-            self._progress = (-1, time.monotonic())
+            self._progress = (-1, self._clock.now_s())
             self._ask()
         self._tell()
         self._watch()
@@ -108,7 +112,7 @@ class CardStream:
     def drop(self) -> None:
         """Silence now."""
         self._device.drop()
-        now_s = time.monotonic()
+        now_s = self._clock.now_s()
         if self._played is not None:
             self._played.cut(now_s)
         if self.started:
@@ -124,15 +128,15 @@ class CardStream:
 
         The card's count of what is left tells when; its error is as good as the write was short.
         """
-        written_s = time.monotonic()
+        written_s = self._clock.now_s()
         left = self._device.queued()
-        counted_s = time.monotonic() - (frames - left) / self._device.rate_hz
+        counted_s = self._clock.now_s() - (frames - left) / self._device.rate_hz
         return min(max(counted_s, asked_s), written_s)
 
     def _wake_up(self) -> None:
         """Begin the stream with silence: the echo canceller must know of a sound before it is
         heard, and some amplifiers swallow the first sound after a pause."""
-        self._anchor_s, self._frames = time.monotonic(), 0
+        self._anchor_s, self._frames = self._clock.now_s(), 0
         asleep = self._anchor_s - self._silent_since_s > _AWAKE_S
         lead = ms_to_samples(1000 * REFERENCE_LEAD_S, self._device.rate_hz)
         self._put(silence(max(lead, self._wake_lead if asleep else 0)))
@@ -143,7 +147,7 @@ class CardStream:
         Counted from the stream's beginning, because the card's own count jitters; looked up in it
         only when the card ran dry or lost time.
         """
-        now_s, rate_hz = time.monotonic(), self._device.rate_hz
+        now_s, rate_hz = self._clock.now_s(), self._device.rate_hz
         ahead = self._queued + len(self._pending) // self._frame_bytes
         counted_s = self._anchor_s + self._frames / rate_hz
         measured_s = now_s + ahead / rate_hz
@@ -190,7 +194,7 @@ class CardStream:
         return self._queued
 
     def _watch(self) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock.now_s()
         idle = not self._queued and not self._pending
         if self._queued != self._progress[0] or idle:
             self._progress = (self._queued, now_s)

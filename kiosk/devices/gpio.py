@@ -8,7 +8,6 @@ import asyncio
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -48,8 +47,8 @@ class GpioButton:
         self._button = _claim(
             gpiozero, pin, gpiozero.DigitalInputDevice, pull_up=pull_up, bounce_time=None
         )
-        self._button.when_activated = lambda: self._outbox.put((True, time.monotonic()))
-        self._button.when_deactivated = lambda: self._outbox.put((False, time.monotonic()))
+        self._button.when_activated = lambda: self._outbox.put((True, loop.time()))
+        self._button.when_deactivated = lambda: self._outbox.put((False, loop.time()))
 
     @property
     def pressed(self) -> bool:
@@ -70,12 +69,12 @@ class GpioButton:
             self._look.cancel()
             self._look = None
         if (look_at_s := self._debouncer.look_at_s) is not None:
-            wait_s = max(0.0, look_at_s - time.monotonic())
+            wait_s = max(0.0, look_at_s - self._loop.time())
             self._look = self._loop.call_later(wait_s, self._look_at_line)
 
     def _look_at_line(self) -> None:
         self._look = None
-        self._report(self._debouncer.look(bool(self._button.is_active), time.monotonic()))
+        self._report(self._debouncer.look(bool(self._button.is_active), self._loop.time()))
 
 
 class GpioIndicator:

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import Callable
 
 from kiosk.devices.ports import ButtonEdge
@@ -32,4 +31,4 @@ class KeyboardButton:
             self.close()
             return
         for pressed in (True, False):
-            self._handler(ButtonEdge(pressed, time.monotonic()))
+            self._handler(ButtonEdge(pressed, self._loop.time()))

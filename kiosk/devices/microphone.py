@@ -1,7 +1,6 @@
 """The capture thread: card -> 16 kHz chunks with a verdict -> event loop."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -9,6 +8,7 @@ from typing import Protocol
 from kiosk.audio.capture import CaptureChain, CaptureLayout, Treatment
 from kiosk.audio.deadline import DeadlineMeter
 from kiosk.audio.echo import Canceller
+from kiosk.base.clock import REAL, Clock
 from kiosk.devices.bridge import FIRST_SOUND_S, POLL_S, STALL_S, DeviceThread, Outbox
 from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Overloaded, Running
 from kiosk.errors import DeviceError
@@ -40,8 +40,9 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
         treating: Treating,
         handler: Callable[[MicrophoneEvent], None],
         loop: asyncio.AbstractEventLoop,
+        clock: Clock = REAL,
     ) -> None:
-        super().__init__("microphone", open_pcm)
+        super().__init__("microphone", open_pcm, clock)
         self._treating = treating
         self._outbox = Outbox(loop, handler, _OUTBOX_LIMIT)
         self._wanted = False
@@ -72,7 +73,7 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
 
     def _capture(self, device: CapturePcm) -> None:
         """One run of the card, from its start to `stop`."""
-        data, waiting, read_s = _read(device)  # this starts the card: nothing may come before it
+        data, waiting, read_s = self._read(device)  # starts the card: nothing may come before it
         self._outbox.put(Running(running=True))
         layout = CaptureLayout(
             device.rate_hz, device.channels, device.sample_format, device.channel
@@ -80,7 +81,7 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
         chain = CaptureChain(layout, self._treating.treatment())
         deadline, looks = DeadlineMeter(), Looks()
         frame_bytes = device.sample_format.sample_bytes * device.channels
-        progress_s, patience_s = time.monotonic(), FIRST_SOUND_S
+        progress_s, patience_s = self._clock.now_s(), FIRST_SOUND_S
         try:
             while self._wanted and not self._stopping:
                 if data:
@@ -92,12 +93,12 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
                     piece_s = len(data) / frame_bytes / device.rate_hz
                     looks.found(read_s, piece_s, chain.missing_s if completed else None)
                     if completed and not waiting:
-                        self._wake.wait(looks.due_in_s(time.monotonic()))
+                        self._wake.wait(looks.due_in_s(self._clock.now_s()))
                 else:
                     if read_s - progress_s > patience_s:
                         raise DeviceError(f"the microphone delivered nothing for {patience_s:g} s")
                     self._wake.wait(looks.next_in_s(read_s))
-                data, waiting, read_s = _read(device)
+                data, waiting, read_s = self._read(device)
                 self.xruns = device.xruns
             device.drop()
         finally:
@@ -108,16 +109,26 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
     ) -> bool:
         """Whether a chunk was completed."""
         # The thread's own time: what others take from it is no reason to do less from now on.
-        started_s, completed = time.thread_time(), False
+        started_s, completed = self._clock.thread_time_s(), False
         for chunk in chain.push(data, captured_at_s):
             self._outbox.put(chunk)
             completed = True
-            ended_s = time.thread_time()
+            ended_s = self._clock.thread_time_s()
             if not deadline.push(ended_s - started_s):
                 self._relieve(chain, deadline.share)
                 deadline.restart()
             started_s = ended_s
         return completed
+
+    def _read(self, device: CapturePcm) -> tuple[bytes, int, float]:
+        """What was captured, how many more frames wait, and when that was so.
+
+        The time is taken last, so that what follows from it may be too late (a thread can be kept
+        from the processor at any moment), never too early.
+        """
+        data = device.read()
+        waiting = device.available() if data else 0
+        return data, waiting, self._clock.now_s()
 
     def _relieve(self, chain: CaptureChain, share: float) -> None:
         """The machine does not keep up: do less, and say so once."""
@@ -191,14 +202,3 @@ class Looks:
         """The smallest of the last ones: a late look finds two as one, and the first one of a run
         may be whatever the card held. 0: not known yet."""
         return min(self._pieces_s) if len(self._pieces_s) == self._PIECES else 0.0
-
-
-def _read(device: CapturePcm) -> tuple[bytes, int, float]:
-    """What was captured, how many more frames wait, and when that was so.
-
-    The time is taken last, so that what follows from it may be too late (a thread can be kept from
-    the processor at any moment), never too early.
-    """
-    data = device.read()
-    waiting = device.available() if data else 0
-    return data, waiting, time.monotonic()

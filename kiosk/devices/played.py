@@ -5,10 +5,10 @@ is heard, on the axis of monotonic seconds.
 """
 
 import threading
-import time
 
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples
 from kiosk.audio.track import Track
+from kiosk.base.clock import REAL, Clock
 
 _KEEP_S = 2.0
 # Pieces of one stream join without a seam: a rounding of their times must not tear them apart. A
@@ -19,10 +19,10 @@ _SNAP_SAMPLES = 3
 class PlayedSound:
     """16 kHz mono. Callable from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = REAL) -> None:
         self._lock = threading.Lock()
         self._track = Track(INTERNAL_RATE_HZ, _KEEP_S)
-        self._epoch_s = time.monotonic()
+        self._epoch_s = clock.now_s()
         self._next = 0
 
     def put(self, heard_at_s: float, samples: Samples) -> None:

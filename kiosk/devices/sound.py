@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from kiosk.audio.ducking import Ducking
+from kiosk.base.clock import REAL, Clock
 from kiosk.config import Settings
 from kiosk.devices.hardware import Hardware
 from kiosk.devices.microphone import MicrophoneThread
@@ -23,12 +24,13 @@ class Sound:
         hardware: Hardware,
         on_microphone: Callable[[MicrophoneEvent], None],
         on_speaker: Callable[[SpeakerEvent], None],
-        loop: asyncio.AbstractEventLoop,
+        clock: Clock = REAL,
     ) -> None:
-        echo, played = settings.echo, PlayedSound()
+        loop = asyncio.get_running_loop()
+        echo, played = settings.echo, PlayedSound(clock)
         self._processing = Processing(settings, played)
         self.microphone = MicrophoneThread(
-            hardware.open_capture, self._processing, on_microphone, loop
+            hardware.open_capture, self._processing, on_microphone, loop, clock
         )
         self.speaker = SpeakerThread(
             hardware.open_playback,
@@ -37,6 +39,7 @@ class Sound:
             played,
             Ducking(echo.duck_db, echo.duck_fade_ms),
             settings.playback.wake_lead_ms,
+            clock,
         )
 
     def status(self) -> dict[str, object]:

@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
 from kiosk.audio.ducking import Ducking
 from kiosk.audio.pcm import Samples
+from kiosk.base.clock import REAL, Clock
 from kiosk.devices.bridge import DeviceThread, Outbox
 from kiosk.devices.card_stream import CardStream
 from kiosk.devices.played import PlayedSound
@@ -43,8 +43,9 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
         played: PlayedSound | None = None,
         ducking: Ducking | None = None,
         wake_lead_ms: int = 0,
+        clock: Clock = REAL,
     ) -> None:
-        super().__init__("speaker", open_pcm)
+        super().__init__("speaker", open_pcm, clock)
         self._played = played
         self._ducking = ducking or Ducking()
         self._wake_lead_ms = wake_lead_ms
@@ -87,7 +88,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
         return sum(len(clip.samples) / clip.rate_hz for clip in self._clips)
 
     def _serve(self, device: PlaybackPcm) -> None:
-        stream = CardStream(device, self._played, self._wake_lead_ms)
+        stream = CardStream(device, self._played, self._wake_lead_ms, self._clock)
         while self._awake():
             with self._lock:
                 flush, self._flush_card = self._flush_card, False
@@ -95,7 +96,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
                     self._sounding = None
             if flush:
                 stream.drop()
-                self._outbox.put(Flushed(time.monotonic()))
+                self._outbox.put(Flushed(self._clock.now_s()))
             self._feed(stream)
             self.xruns = device.xruns
             if not self._finish(stream):
@@ -159,7 +160,7 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
     def _report_drained(self, given: int) -> None:
         if given != self._drained:
             self._drained = given
-            self._outbox.put(Drained(given, time.monotonic()))
+            self._outbox.put(Drained(given, self._clock.now_s()))
 
     def _report_opened(self, device: PlaybackPcm) -> None:
         with self._lock:

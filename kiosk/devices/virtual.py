@@ -6,7 +6,6 @@ buffer and a `drop` that cuts, served by the same threads as a real card's.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import numpy as np
 from kiosk.audio.acoustics import EchoPath, Floats, loudspeaker_distortion
 from kiosk.audio.pcm import SampleFormat, Samples, downmix, to_int16, upmix
 from kiosk.audio.track import Track
+from kiosk.base.clock import REAL, Clock, loop_now_s
 from kiosk.devices.ports import ButtonEdge, Pattern
 
 
@@ -37,7 +37,8 @@ class Echo:
 class Room:
     """The air between loudspeaker, visitors and microphone. Callable from any thread.
 
-    `echo` None keeps the loudspeaker out of the microphone. `noise_dbfs` is a white noise floor.
+    `clock` is the one that its devices go by. `echo` None keeps the loudspeaker out of the
+    microphone. `noise_dbfs` is a white noise floor.
     """
 
     RATE_HZ = 48_000
@@ -50,7 +51,9 @@ class Room:
         noise_dbfs: float | None = -75.0,
         keep_s: float = 30.0,
         record: bool = False,
+        clock: Clock = REAL,
     ) -> None:
+        self.clock = clock
         self.rate_hz = rate_hz
         self._echo = echo or Echo(gain_db=float("-inf"))
         response = self._echo.response
@@ -58,7 +61,7 @@ class Room:
         self._noise_peak = 0.0 if noise_dbfs is None else 32768 * 10 ** (noise_dbfs / 20)
         self._noise = np.random.default_rng(1)
         self._lock = threading.Lock()
-        self._epoch_s = time.monotonic()
+        self._epoch_s = clock.now_s()
         keep_s = 3600.0 if record else keep_s
         self._loudspeaker_hz = rate_hz * (1 + self._echo.drift_ppm * 1e-6)
         self._loudspeaker = Track(rate_hz, keep_s)
@@ -141,7 +144,7 @@ class VirtualCapture:
         self._next: int | None = None
 
     def read(self) -> bytes:
-        now_s = time.monotonic()
+        now_s = self._room.clock.now_s()
         if self._next is None:
             self._next = self._room.index(now_s)
             if self._recording is not None:
@@ -181,7 +184,7 @@ class VirtualPlayback:
         self._end: int | None = None  # of what was written, on the room's axis
 
     def write(self, data: bytes) -> int:
-        now = self._room.played_index(time.monotonic())
+        now = self._room.played_index(self._room.clock.now_s())
         if self._end is None or self._end < now:
             self.xruns += self._end is not None
             self._end = now
@@ -194,11 +197,11 @@ class VirtualPlayback:
     def queued(self) -> int:
         if self._end is None:
             return 0
-        return max(0, self._end - self._room.played_index(time.monotonic()))
+        return max(0, self._end - self._room.played_index(self._room.clock.now_s()))
 
     def drop(self) -> None:
         if self._end is not None:
-            self._room.silence_loudspeaker(self._room.played_index(time.monotonic()))
+            self._room.silence_loudspeaker(self._room.played_index(self._room.clock.now_s()))
         self._end = None
 
     def check(self) -> None:
@@ -231,7 +234,7 @@ class VirtualButton:
         """Nothing to close."""
 
     def _edge(self, *, pressed: bool) -> float:
-        at_s = time.monotonic()
+        at_s = loop_now_s()
         self.pressed = pressed
         self._handler(ButtonEdge(pressed, at_s))
         return at_s
@@ -246,11 +249,11 @@ class VirtualIndicator:
         self._limit = limit
 
     def show(self, pattern: Pattern) -> None:
-        self.shown.append((time.monotonic(), pattern))
+        self.shown.append((loop_now_s(), pattern))
         del self.shown[: -self._limit]
 
     def recording(self, *, on: bool) -> None:
-        self.recorded.append((time.monotonic(), on))
+        self.recorded.append((loop_now_s(), on))
         del self.recorded[: -self._limit]
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
 """What a running kiosk tells of itself beside its state and its levels, for the doctor to ask."""
 
 import os
-import time
 from typing import TypeAlias
 
 from kiosk import __version__
+from kiosk.base.clock import REAL, Clock
 from kiosk.devices.ports import Button, ButtonEdge
 from kiosk.visit.timeline import Moment, What
 
@@ -16,9 +16,10 @@ _DEVICES = {What.DEVICE_OPENED: True, What.DEVICE_LOST: False}
 class Standing:
     """An observer of moments and of the button; `status` is for the control socket."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock = REAL) -> None:
+        self._clock = clock
         self._name = name
-        self._began_s = time.monotonic()
+        self._began_s = self._clock.now_s()
         self._down_s: float | None = None
         self._cards: dict[str, _Value] = {
             "microphone": None,
@@ -31,7 +32,7 @@ class Standing:
 
     @property
     def uptime_s(self) -> int:
-        return round(time.monotonic() - self._began_s)
+        return round(self._clock.now_s() - self._began_s)
 
     def on_button(self, edge: ButtonEdge) -> None:
         self._down_s = edge.at_s if edge.pressed else None
@@ -49,7 +50,7 @@ class Standing:
         """`button_down_s` is None while it is up; `gids` are those of the process."""
         down_s = None
         if button.pressed:  # by its own word: a button that is stuck from the start has no edge
-            down_s = time.monotonic() - (self._down_s or self._began_s)
+            down_s = self._clock.now_s() - (self._down_s or self._began_s)
         return {
             "kiosk": self._name,
             "version": __version__,

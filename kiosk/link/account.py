@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from kiosk.base.clock import loop_now_s
 from kiosk.contract import MAX_REPORT_AGE_S, EndVisit, LiveVisit, StartVisit
 from kiosk.errors import CredentialError
 from kiosk.faults import fault
@@ -66,7 +67,7 @@ class _Report:
     given_at: float = 0.0
 
     def ago_s(self) -> float:
-        ago_s = time.time() - self.given_at if self.given_s is None else _now_s() - self.given_s
+        ago_s = time.time() - self.given_at if self.given_s is None else loop_now_s() - self.given_s
         # A wall clock may have been wrong then, or be wrong now.
         return min(max(ago_s, 0.0), MAX_REPORT_AGE_S)
 
@@ -118,7 +119,7 @@ class Account:
         """To be told as soon as the backend answers."""
         if len(self._reports) == self._reports.maxlen:
             self._dropped(1)
-        self._reports.append(_Report(visit_id, end, _now_s()))
+        self._reports.append(_Report(visit_id, end, loop_now_s()))
         self._ready.set()
 
     async def run(self) -> None:
@@ -218,7 +219,3 @@ class Account:
                 error.strerror,
                 extra=fault("state_unwritable"),
             )
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

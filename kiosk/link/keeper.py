@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from kiosk.base.clock import loop_now_s
 from kiosk.contract import MAX_LIFE_S, EndVisit, Grant, LeasePolicy, LiveVisit
 from kiosk.errors import CredentialError
 from kiosk.faults import fault
@@ -71,7 +72,7 @@ class CredentialKeeper:
     @property
     def in_hand(self) -> int:
         """How many conversations can be opened without the backend, as far as is known."""
-        return len(self._leases.valid(_now_s()))
+        return len(self._leases.valid(loop_now_s()))
 
     def follow(self, policy: LeasePolicy | None) -> None:
         """As the backend wants it from now on; None: as configured."""
@@ -100,36 +101,36 @@ class CredentialKeeper:
                         await self._changed.wait()
 
     def next_press_id(self) -> str:
-        lease = self._leases.oldest(_now_s())
+        lease = self._leases.oldest(loop_now_s())
         return uuid.uuid4().hex if lease is None or lease.used else lease.request_id
 
     async def take(self, press_id: str) -> Opening:
         if self._policy == "on_press":
             async with self._in_flight:
                 return _opening(await self._fetched(press_id))
-        lease = self._leases.oldest(_now_s())
+        lease = self._leases.oldest(loop_now_s())
         if lease is None:
             async with self._in_flight:
-                lease = self._leases.oldest(_now_s())  # for somebody else's may just have come
+                lease = self._leases.oldest(loop_now_s())  # for somebody else's may just have come
                 if lease is None:
                     lease = await self._fetched(press_id)
-                    self._leases.add(lease, _now_s())
+                    self._leases.add(lease, loop_now_s())
                     self._changed.set()  # what was waited for is here
         lease.used = True
         if not lease.reusable:
             self._leases.remove(lease)
         self._changed.set()  # the next visit needs another, and the file is out of date
-        kept = _now_s() - lease.asked_s > STALE_S
+        kept = loop_now_s() - lease.asked_s > STALE_S
         return replace(_opening(lease), kept=kept)
 
     def hurry(self) -> None:
-        if self._leases.oldest(_now_s()) is None:
+        if self._leases.oldest(loop_now_s()) is None:
             self._changed.set()
 
     def refused(self, opening: Opening) -> None:
         removed = self._leases.remove_url(opening.url)
         if opening.kept:  # what was fetched as long ago is as stale
-            removed |= self._leases.remove_asked_before(_now_s() - STALE_S)
+            removed |= self._leases.remove_asked_before(loop_now_s() - STALE_S)
         if removed:
             self._changed.set()
 
@@ -149,7 +150,7 @@ class CredentialKeeper:
     async def _load(self) -> None:
         if self._file is None or self._policy == "on_press":
             return
-        kept, now_s = await self._files.do(self._file.load), _now_s()
+        kept, now_s = await self._files.do(self._file.load), loop_now_s()
         for lease in kept:
             if now_s < lease.expires_s <= now_s + MAX_LIFE_S:
                 self._leases.add(lease, now_s)
@@ -165,7 +166,7 @@ class CredentialKeeper:
         try:
             async with self._in_flight:
                 if self._is_due():  # nobody else has just fetched it
-                    self._leases.add(await self._fetched(uuid.uuid4().hex), _now_s())
+                    self._leases.add(await self._fetched(uuid.uuid4().hex), loop_now_s())
         except CredentialError as error:
             self._failures += 1
             self._not_before_s = self._told_s(error)
@@ -177,12 +178,12 @@ class CredentialKeeper:
 
     async def _fetched(self, request_id: str) -> Lease:
         """A new one; raises CredentialError. The caller holds `_in_flight`."""
-        asked_s = _now_s()
+        asked_s = loop_now_s()
         try:
             grant = await self._fetch(request_id)
             signed_url = _signed_url(grant)
             expires_s = asked_s + grant.life_s
-            if _now_s() >= expires_s:
+            if loop_now_s() >= expires_s:
                 raise CredentialError("the backend's credential had expired when it arrived")
         except CredentialError as error:
             self._trouble = error
@@ -193,7 +194,7 @@ class CredentialKeeper:
         return Lease(grant, signed_url, request_id, expires_s, renew_s)
 
     def _is_due(self) -> bool:
-        now_s = _now_s()
+        now_s = loop_now_s()
         due_s = max(self._leases.due_s(now_s), self._not_before_s)
         return self._policy != "on_press" and due_s <= now_s
 
@@ -201,14 +202,14 @@ class CredentialKeeper:
         trouble = self._trouble
         # A backend that gives its reason gives it to the visitor too: a press asks again.
         asks = self._policy == "on_press" or (trouble is not None and trouble.reason is not None)
-        ready = asks or self._leases.oldest(_now_s()) is not None
+        ready = asks or self._leases.oldest(loop_now_s()) is not None
         return Standing(ready, refused=trouble is not None and not trouble.retryable and not ready)
 
     def _pause_s(self) -> float | None:
         """How long nothing is to be done, None: until something changes."""
         if self._policy == "on_press":
             return None
-        now_s = _now_s()
+        now_s = loop_now_s()
         if not self._failures:
             return max(0.2, self._leases.due_s(now_s) - now_s)
         wait_s = max(self._retry_s(), self._not_before_s - now_s)
@@ -230,7 +231,7 @@ class CredentialKeeper:
             return 0.0
         closed = self._policy == "open_hours" and error.reason == "closed"
         most_s = MAX_LIFE_S if closed else _REFUSED_RETRY_S
-        return _now_s() + min(error.retry_after_s + _SPREAD_S * self._jitter(), most_s)
+        return loop_now_s() + min(error.retry_after_s + _SPREAD_S * self._jitter(), most_s)
 
 
 def _opening(lease: Lease) -> Opening:
@@ -253,8 +254,3 @@ def _signed_url(grant: Grant) -> str:
             retryable=False,
         )
     return grant.signed_url
-
-
-def _now_s() -> float:
-    now_s: float = asyncio.get_running_loop().time()
-    return now_s

@@ -6,8 +6,8 @@ own sentences are its own to decide: it stops, and says later what must be said.
 """
 
 import asyncio
-import time
 
+from kiosk.base.clock import loop_now_s
 from kiosk.devices.ports import Speaker
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.states import Event, State
@@ -51,7 +51,7 @@ class BargeIn:
             self._restoring.cancel()
         self._restoring = asyncio.get_running_loop().call_later(self._duck_s, self._restore)
         self._speaker.duck(on=True)
-        self._observe(Moment(What.DUCKED, time.monotonic()))
+        self._observe(Moment(What.DUCKED, loop_now_s()))
 
     def _restore(self) -> None:
         if self._restoring is not None:

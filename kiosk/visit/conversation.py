@@ -7,11 +7,11 @@ anything else and never waits for playback.
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from kiosk.audio.pcm import FORMATS
+from kiosk.base.clock import loop_now_s
 from kiosk.contract import MAX_LIFE_S, EndVisit, conversation_id
 from kiosk.convai.client_messages import ContextualUpdate
 from kiosk.convai.conversation import (
@@ -114,7 +114,7 @@ class Conversation:
             opening = await self._take()
             if isinstance(opening, Ending):
                 return opening
-            self._parts.chronicle.observe(Moment(What.LEASED, time.monotonic()))
+            self._parts.chronicle.observe(Moment(What.LEASED, loop_now_s()))
             ending = await self._use(opening)
             if ending.kind is not Kind.REFUSED or not opening.kept or self._connected.is_set():
                 return ending
@@ -139,7 +139,7 @@ class Conversation:
             return Ending(kind, None, str(error))
 
     async def _use(self, opening: Opening) -> Ending:
-        began_s = time.monotonic()
+        began_s = loop_now_s()
         if opening.max_s is not None:
             self._parts.limit(opening.max_s)
         # In parallel: whether the visit may go on is known before anybody has said much.
@@ -159,7 +159,7 @@ class Conversation:
                 account = EndVisit(
                     press_id=self._press_id,
                     outcome=outcome.kind,
-                    duration_s=min(time.monotonic() - began_s, MAX_LIFE_S),
+                    duration_s=min(loop_now_s() - began_s, MAX_LIFE_S),
                     conversation_id=conversation_id(self.conversation_id),
                     events=self._parts.chronicle.batch(),
                 )
@@ -182,7 +182,7 @@ class Conversation:
 
     def cut(self) -> None:
         """The visitor's button: the agent is silent, and the rest of what it says is dropped."""
-        self._core.cut(time.monotonic())
+        self._core.cut(loop_now_s())
         self._parts.downlink.stop()
 
     def tell(self, text: str) -> bool:
@@ -233,7 +233,7 @@ class Conversation:
             async with metadata_due:
                 while self._ending is None:
                     frame = await socket.receive()
-                    received_at_s = time.monotonic()
+                    received_at_s = loop_now_s()
                     if self._ending is not None:
                         break  # hung up while it was on its way: nobody wants to hear it
                     for event in self._core.receive(frame, received_at_s):
@@ -330,7 +330,7 @@ class Conversation:
             "tool": call.tool_name[:64],
             "error_type": result.error_type,
         }
-        self._parts.chronicle.observe(Moment(What.TOOL_CALLED, time.monotonic(), ran))
+        self._parts.chronicle.observe(Moment(What.TOOL_CALLED, loop_now_s(), ran))
         if call.expects_response:
             await self._send(socket, serialize(result))
 

@@ -7,10 +7,10 @@ conversation's barrier drops it.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Coroutine
 
 from kiosk.audio.pcm import PCM_16000, Decoder, PcmFormat
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
 from kiosk.visit.states import Event
@@ -48,7 +48,7 @@ class Downlink:
         self._turn_id: int | None = None
         self._final = True
         self._given = 0  # the speaker's count at our last clip
-        self._void_s = 0.0  # clips received up to then were silenced
+        self._first: Clip | None = None  # of what is to be heard; the report of any other is late
         self._last_audio_s = 0.0
         self._forget_settling()
         self._drained.set()
@@ -70,6 +70,7 @@ class Downlink:
         self._given = self._speaker.play(clip)
         if self._drained.is_set():
             self._drained.clear()
+            self._first = clip
             self._way_was_free = self._heard_clips == self._given - 1
 
     def next_turn(self) -> None:
@@ -79,7 +80,7 @@ class Downlink:
 
     def interrupt(self) -> None:
         """The visitor spoke over the agent: silence, and what waits is void."""
-        self._observe(Moment(What.INTERRUPTED, time.monotonic()))
+        self._observe(Moment(What.INTERRUPTED, loop_now_s()))
         self._silence()
         self._post(Event.INTERRUPTED)
 
@@ -115,19 +116,18 @@ class Downlink:
 
     def _on_began(self, began: Began) -> None:
         clip = began.clip
-        if clip.source is not Source.AGENT or clip.received_at_s <= self._void_s:
+        if clip is not self._first:
             return
-        if not self._sounding:
-            self._sounding = True
-            # A latency only where nothing else had to be heard first.
-            if self._way_was_free:
-                self._measures.wire_to_speaker.add((began.heard_at_s - clip.received_at_s) * 1000)
-            self._observe(Moment(What.AGENT_HEARD, began.heard_at_s))
-            self._post(Event.AGENT_STARTED)
+        self._first, self._sounding = None, True
+        # A latency only where nothing else had to be heard first.
+        if self._way_was_free:
+            self._measures.wire_to_speaker.add((began.heard_at_s - clip.received_at_s) * 1000)
+        self._observe(Moment(What.AGENT_HEARD, began.heard_at_s))
+        self._post(Event.AGENT_STARTED)
 
     def _settle(self, at_s: float) -> None:
         """Everything given was heard; more may still come."""
-        left_s = 0.0 if self._final else self._last_audio_s + SETTLE_S - time.monotonic()
+        left_s = 0.0 if self._final else self._last_audio_s + SETTLE_S - loop_now_s()
         if left_s > 0:
             self._forget_settling()
             loop = asyncio.get_running_loop()
@@ -145,7 +145,7 @@ class Downlink:
 
     def _silence(self) -> None:
         self._speaker.flush(Source.AGENT)
-        self._void_s = time.monotonic()
+        self._first = None
         self._sounding = False
         self._final = True
         self._forget_settling()

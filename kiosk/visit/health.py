@@ -1,8 +1,8 @@
 """What devices and credentials report, kept as the kiosk's fitness."""
 
-import time
 from collections.abc import Callable
 
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.endings import Ending, Kind
 from kiosk.devices.ports import Lost, Opened, Overloaded
 from kiosk.link.credentials import Standing
@@ -51,7 +51,7 @@ class Health:
             "percent": round(100 * event.share),
             "consequence": "half duplex from now on" if event.half_duplex else "sound may be lost",
         }
-        self._observe(Moment(What.OVERLOADED, time.monotonic(), fields))
+        self._observe(Moment(What.OVERLOADED, loop_now_s(), fields))
 
     def standing(self, standing: Standing) -> None:
         """The credentials changed."""
@@ -71,7 +71,7 @@ class Health:
         cause = self.shown
         if cause is not self._said:
             self._said = cause
-            self._observe(Moment(What.FITNESS, time.monotonic(), {"cause": cause or "fit"}))
+            self._observe(Moment(What.FITNESS, loop_now_s(), {"cause": cause or "fit"}))
         self._changed()
 
     def _device(self, name: str, event: Opened | Lost, kind: Kind) -> bool:
@@ -81,7 +81,7 @@ class Health:
         # A card that stays away is tried every second, and told of once.
         if self._reported.get(name) != (what, detail):
             self._reported[name] = (what, detail)
-            self._observe(Moment(what, time.monotonic(), {"device": name, "detail": detail}))
+            self._observe(Moment(what, loop_now_s(), {"device": name, "detail": detail}))
         if not opened:
             self._post(Event.ENDED, Ending(kind, None, detail))
         return opened

@@ -7,11 +7,11 @@ state shows and how long it may last comes from the tables in `feedback`.
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 
 from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.endings import Ending, Farewell, Kind
 from kiosk.devices.ports import (
     ButtonEdge,
@@ -165,7 +165,7 @@ class Host:
                 self._on_chunk(event)
             case Running(running):
                 self._indicator.recording(on=running)
-                self._observe(Moment(What.MICROPHONE, time.monotonic(), {"running": int(running)}))
+                self._observe(Moment(What.MICROPHONE, loop_now_s(), {"running": int(running)}))
             case Overloaded():
                 self.health.overloaded(event)
             case Opened() | Lost():
@@ -239,14 +239,14 @@ class Host:
 
     def _entered(self) -> None:
         """What follows from the new state alone."""
-        self._observe(Moment(What.STATE, time.monotonic(), {"state": self.state}))
+        self._observe(Moment(What.STATE, loop_now_s(), {"state": self.state}))
         self._barge_in.entered(self.state)
         if self.state is State.IDLE:
             answered = self._visit is not None and self._visit.ended_with(self.health.cause)
             remembered, self._press_remembered = self._press_remembered, False
             self._visit = None
             if remembered and not answered:
-                self._pressed(time.monotonic())
+                self._pressed(loop_now_s())
         self._bulletin.entered(self.state)
 
     # --- actions --------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """What the host keeps of the visit under way, and what it tells of it."""
 
-import time
 from dataclasses import dataclass
 
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.endings import Ending
 from kiosk.visit.conversation import Conversation
 from kiosk.visit.timeline import FieldValue, Moment, What
@@ -29,7 +29,7 @@ class Visit:
         return self.ending is not None and sentence == self.ending.rule.sentence is not None
 
     def started(self) -> Moment:
-        return Moment(What.VISIT_STARTED, time.monotonic(), {"press_id": self.press_id})
+        return Moment(What.VISIT_STARTED, loop_now_s(), {"press_id": self.press_id})
 
     def lost(self, ending: Ending, delay_s: float) -> Moment:
         fields: dict[str, FieldValue] = {
@@ -39,7 +39,7 @@ class Visit:
             "attempt": self.reconnected,
             "delay_ms": round(delay_s * 1000),
         }
-        return Moment(What.LOST, time.monotonic(), fields)
+        return Moment(What.LOST, loop_now_s(), fields)
 
     def ended(self, ending: Ending) -> Moment:
         fields: dict[str, FieldValue] = {
@@ -50,4 +50,4 @@ class Visit:
             "malformed_frames": self.malformed_frames,
             "unknown_frames": self.unknown_frames,
         }
-        return Moment(What.VISIT_ENDED, time.monotonic(), fields)
+        return Moment(What.VISIT_ENDED, loop_now_s(), fields)

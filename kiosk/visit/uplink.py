@@ -7,7 +7,6 @@ real time: that *debt* is repaid by leaving out as many silent chunks later.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
 from kiosk.audio.echo import ONSET_GUARD_MS
 from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, PcmFormat, Samples, silence
 from kiosk.audio.resample import Resampler
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import UserAudio
 from kiosk.convai.frames import serialize
 from kiosk.visit.timeline import Latencies
@@ -114,7 +114,7 @@ class Uplink:
                 audio = format_.encode(resampler.push(item.samples))
                 await send(serialize(UserAudio(audio)))
                 if not item.in_debt:
-                    self._mic_to_wire.add((time.monotonic() - item.captured_at_s) * 1000)
+                    self._mic_to_wire.add((loop_now_s() - item.captured_at_s) * 1000)
             self._ready.clear()
             await self._ready.wait()
 

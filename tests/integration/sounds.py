@@ -5,6 +5,7 @@ import numpy as np
 from kiosk.audio.high_pass import HighPass
 from kiosk.audio.pcm import Samples, silence
 from kiosk.devices.virtual import Room
+from kiosk.lab.virtual_loop import running_clock
 
 RATE_HZ = 16_000
 
@@ -36,7 +37,7 @@ def as_captured(sound: Samples) -> Samples:
 
 def quiet_room(**settings: object) -> Room:
     """16 kHz and no noise, so that what is sent can be compared sample by sample."""
-    return Room(RATE_HZ, noise_dbfs=None, record=True, **settings)  # type: ignore[arg-type]
+    return Room(RATE_HZ, noise_dbfs=None, record=True, clock=running_clock(), **settings)  # type: ignore[arg-type]
 
 
 def pitch_hz(samples: Samples, rate_hz: int) -> float:

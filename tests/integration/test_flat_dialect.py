@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -14,13 +13,16 @@ from kiosk.agent.dialect import DIALECTS
 from kiosk.agent.guide import Guide
 from kiosk.agent.manner import Manner
 from kiosk.agent.voice import Voice
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.endings import Kind
 from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.devices.virtual import Room
+from kiosk.lab.virtual_loop import running_clock
 from kiosk.visit.host import NERVOUS_S
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
 from tests.integration.conftest import StartAgent
+from tests.lockstep import in_lockstep
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
 from tests.wire_tap import Passed, Tap, tapped
 
@@ -48,7 +50,7 @@ def start_kiosk(short_dir: Path, start_agent: StartAgent) -> StartKiosk:
             tapped(url) as tap,
         ):
             its_settings = settings(short_dir, tap.url, convai={"compat": compat})
-            async with virtual_kiosk(its_settings, Room(RATE_HZ)) as kiosk:
+            async with virtual_kiosk(its_settings, Room(RATE_HZ, clock=running_clock())) as kiosk:
                 yield kiosk, tap
 
     return start
@@ -57,7 +59,7 @@ def start_kiosk(short_dir: Path, start_agent: StartAgent) -> StartKiosk:
 async def say(kiosk: VirtualKiosk, sentence: str) -> float:
     """Say it now; when that was."""
     speech = await Voice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE).render(sentence, RATE_HZ)
-    now_s = time.monotonic()
+    now_s = loop_now_s()
     kiosk.room.say(speech, now_s + 0.1)
     return now_s
 
@@ -92,6 +94,7 @@ def texts(passed: Passed) -> list[str | bytes]:
     return [frame for frame in passed.from_client if "user_audio_chunk" not in str(frame)]
 
 
+@in_lockstep
 async def test_a_whole_conversation_is_held_in_the_flat_dialect(
     guide: Guide, start_kiosk: StartKiosk
 ) -> None:
@@ -131,6 +134,7 @@ async def test_a_whole_conversation_is_held_in_the_flat_dialect(
     assert passed.close == (1000, "")
 
 
+@in_lockstep
 async def test_what_the_guides_ask_of_a_client_is_done_where_it_is_configured(
     short_dir: Path,
     guide: Guide,
@@ -166,6 +170,7 @@ async def test_what_the_guides_ask_of_a_client_is_done_where_it_is_configured(
     assert KEY not in caplog.text
 
 
+@in_lockstep
 async def test_nothing_of_the_guides_is_sent_unless_it_is_configured(
     start_kiosk: StartKiosk, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,6 +184,7 @@ async def test_nothing_of_the_guides_is_sent_unless_it_is_configured(
     assert "API KEY" not in caplog.text
 
 
+@in_lockstep
 async def test_a_space_ends_the_conversation_with_a_server_of_the_contract(
     start_kiosk: StartKiosk,
 ) -> None:
@@ -191,6 +197,7 @@ async def test_a_space_ends_the_conversation_with_a_server_of_the_contract(
     assert passed.close == (1008, "Invalid message received")
 
 
+@in_lockstep
 async def test_activity_keeps_a_conversation_alive_with_a_server_of_the_contract(
     start_kiosk: StartKiosk,
 ) -> None:

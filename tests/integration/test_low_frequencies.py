@@ -8,9 +8,11 @@ import numpy as np
 from kiosk.agent.voice import Voice
 from kiosk.audio.pcm import to_int16
 from kiosk.devices.virtual import Room
+from kiosk.lab.virtual_loop import running_clock
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
 from tests.integration.conftest import StartAgent
+from tests.lockstep import in_lockstep
 from tests.unit.audio.test_high_pass import CARD_HZ, DISTURBANCES, rumble
 from tests.unit.sounds import Floats, rms
 from tests.virtual_kiosk import settings, virtual_kiosk
@@ -28,7 +30,9 @@ async def visit(directory: Path, url: str, question: Floats, disturbance: Floats
     asked = round(ASKED_AFTER_S * CARD_HZ)
     sound = disturbance.copy()
     sound[asked : asked + len(question)] += question
-    async with virtual_kiosk(settings(directory, url), Room(CARD_HZ, noise_dbfs=-75)) as kiosk:
+    async with virtual_kiosk(
+        settings(directory, url), Room(CARD_HZ, noise_dbfs=-75, clock=running_clock())
+    ) as kiosk:
         kiosk.room.say(to_int16(sound), kiosk.button.press())
         await asyncio.sleep(VISIT_S)
         states = [str(m.fields["state"]) for m in kiosk.moments if m.what is What.STATE]
@@ -40,6 +44,7 @@ def _made(directory: Path) -> Path:
     return directory
 
 
+@in_lockstep
 async def test_a_visit_with_low_frequencies_is_as_one_without(
     short_dir: Path, start_agent: StartAgent
 ) -> None:

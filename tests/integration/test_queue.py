@@ -1,7 +1,6 @@
 """A visitor who has to wait until somebody is free."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from kiosk.audio.pcm import Samples, samples_to_bytes, silence
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import UserAudio
 from kiosk.convai.client_parsing import parse_client
 from kiosk.convai.endings import Kind
@@ -20,6 +20,7 @@ from kiosk.visit.timeline import What
 from tests.bare_conversation import bare_conversation
 from tests.convai_server import Connection, ScriptedServer, scripted_server
 from tests.integration.sounds import RATE_HZ, as_captured, quiet_room, tone, words
+from tests.lockstep import in_lockstep
 from tests.unit.sounds import tone_and_rest
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
 
@@ -52,6 +53,7 @@ async def queued(kiosk: VirtualKiosk, server: ScriptedServer) -> tuple[Connectio
     return connection, len(connection.audio)
 
 
+@in_lockstep
 async def test_the_queue_is_seen_and_told_and_only_silence_goes_up_from_it(
     short_dir: Path,
 ) -> None:
@@ -60,13 +62,13 @@ async def test_the_queue_is_seen_and_told_and_only_silence_goes_up_from_it(
         virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
     ):
         connection, before = await queued(kiosk, server)
-        since_s = time.monotonic()
+        since_s = loop_now_s()
         kiosk.room.say(words(1.5), since_s)
         assert kiosk.indicator.shown[-1][1] == LAMPS[State.QUEUED]
         waits = await kiosk.moment(What.QUEUED)
         await kiosk.moment(What.SENTENCE_HEARD, waits.at_s)
         await asyncio.sleep(2.0)
-        waited_s = time.monotonic() - since_s
+        waited_s = loop_now_s() - since_s
         sent = connection.audio[before:]
         assert kiosk.count(What.SPEECH_STARTED) == 1
         assert kiosk.host.state is State.QUEUED
@@ -74,6 +76,7 @@ async def test_the_queue_is_seen_and_told_and_only_silence_goes_up_from_it(
     assert not sent.any()
 
 
+@in_lockstep
 async def test_what_was_said_before_there_was_a_queue_is_not_said_to_it() -> None:
     socket_of: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
     received: list[object] = []
@@ -102,6 +105,7 @@ async def test_what_was_said_before_there_was_a_queue_is_not_said_to_it() -> Non
             assert any(received)
 
 
+@in_lockstep
 async def test_music_is_heard_and_is_not_the_agent(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -109,7 +113,7 @@ async def test_music_is_heard_and_is_not_the_agent(short_dir: Path) -> None:
     ):
         connection, _ = await queued(kiosk, server)
         await connection.send(music(3.0))
-        kiosk.room.say(words(0.6), time.monotonic())
+        kiosk.room.say(words(0.6), loop_now_s())
         heard = await kiosk.moment(What.AGENT_HEARD)
         # Longer than the music, and longer than anybody would wait for an answer.
         await asyncio.sleep(3.6)
@@ -119,6 +123,7 @@ async def test_music_is_heard_and_is_not_the_agent(short_dir: Path) -> None:
     assert kiosk.count(What.VISIT_ENDED) == 0
 
 
+@in_lockstep
 async def test_admission_stops_the_music_chimes_and_listens_to_every_word(short_dir: Path) -> None:
     speech = words(1.2, seed=2)
     async with (
@@ -128,14 +133,14 @@ async def test_admission_stops_the_music_chimes_and_listens_to_every_word(short_
         connection, _ = await queued(kiosk, server)
         await connection.send(music(20.0))
         music_began = await kiosk.moment(What.AGENT_HEARD)
-        kiosk.room.say(words(0.8), time.monotonic())
+        kiosk.room.say(words(0.8), loop_now_s())
         await asyncio.sleep(2.0)
         before = len(connection.audio)
         await connection.send(ADMITTED)
         admitted = await kiosk.moment(What.ADMITTED)
         await kiosk.state(State.LISTENING)
         await kiosk.moment(What.EARCON_HEARD, admitted.at_s)
-        kiosk.room.say(speech, time.monotonic() + 0.4)
+        kiosk.room.say(speech, loop_now_s() + 0.4)
         await asyncio.sleep(2.0)
         received = connection.audio[before:]
         loud = music_level(kiosk, music_began.at_s + 0.2, admitted.at_s)
@@ -150,6 +155,7 @@ async def test_admission_stops_the_music_chimes_and_listens_to_every_word(short_
     assert np.abs(heard[len(expected) :]).max(initial=0) <= 1
 
 
+@in_lockstep
 async def test_of_what_is_said_across_the_admission_only_the_rest_is_sent(short_dir: Path) -> None:
     speech = words(3.0)
     async with (
@@ -157,7 +163,7 @@ async def test_of_what_is_said_across_the_admission_only_the_rest_is_sent(short_
         virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
     ):
         connection, before = await queued(kiosk, server)
-        began_s = time.monotonic()
+        began_s = loop_now_s()
         kiosk.room.say(speech, began_s)
         await asyncio.sleep(1.5)
         await connection.send(ADMITTED)
@@ -171,6 +177,7 @@ async def test_of_what_is_said_across_the_admission_only_the_rest_is_sent(short_
     assert np.array_equal(received, expected[-len(received) :])
 
 
+@in_lockstep
 async def test_after_the_admission_the_agent_speaks_and_is_seen_to(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -188,6 +195,7 @@ async def test_after_the_admission_the_agent_speaks_and_is_seen_to(short_dir: Pa
     assert tone_and_rest(played, 880, RATE_HZ)[0] > 3000
 
 
+@in_lockstep
 async def test_a_queue_that_timed_out_is_said_and_not_tried_again(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -204,6 +212,7 @@ async def test_a_queue_that_timed_out_is_said_and_not_tried_again(short_dir: Pat
         assert len(server.connections) == 1
 
 
+@in_lockstep
 async def test_a_press_in_the_queue_hangs_up(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -216,11 +225,12 @@ async def test_a_press_in_the_queue_hangs_up(short_dir: Path) -> None:
         await asyncio.wait_for(connection.closed.wait(), 5)
         ended = await kiosk.moment(What.VISIT_ENDED)
         await kiosk.state(State.IDLE)
-        assert music_level(kiosk, pressed_s + 0.1, time.monotonic()) < 30
+        assert music_level(kiosk, pressed_s + 0.1, loop_now_s()) < 30
     assert ended.fields["kind"] == Kind.HUNG_UP
     assert connection.close_code == 1000
 
 
+@in_lockstep
 async def test_nobody_waits_longer_than_the_operator_wants(short_dir: Path) -> None:
     limits = {**IMPATIENT, "queue_s": 2.0}
     async with (
@@ -242,6 +252,7 @@ async def test_nobody_waits_longer_than_the_operator_wants(short_dir: Path) -> N
 HELD = {"mode": "hold"}
 
 
+@in_lockstep
 async def test_a_held_button_says_nothing_in_the_queue_and_everything_from_the_admission_on(
     short_dir: Path,
 ) -> None:
@@ -251,7 +262,7 @@ async def test_a_held_button_says_nothing_in_the_queue_and_everything_from_the_a
         virtual_kiosk(settings(short_dir, server.url, button=HELD), quiet_room()) as kiosk,
     ):
         connection, before = await queued(kiosk, server)
-        kiosk.room.say(speech, time.monotonic())
+        kiosk.room.say(speech, loop_now_s())
         await asyncio.sleep(0.5)
         kiosk.button.release()
         await asyncio.sleep(0.2)
@@ -266,6 +277,7 @@ async def test_a_held_button_says_nothing_in_the_queue_and_everything_from_the_a
         await kiosk.state(State.THINKING)
 
 
+@in_lockstep
 async def test_a_button_let_go_in_the_queue_is_closed_after_it(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -273,7 +285,7 @@ async def test_a_button_let_go_in_the_queue_is_closed_after_it(short_dir: Path) 
     ):
         connection, before = await queued(kiosk, server)
         kiosk.button.release()
-        kiosk.room.say(words(5.0), time.monotonic())
+        kiosk.room.say(words(5.0), loop_now_s())
         await connection.send(ADMITTED)
         await kiosk.state(State.LISTENING)
         await asyncio.sleep(0.5)

@@ -1,11 +1,11 @@
 """An agent that chooses not to answer is not one that fails to."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
 
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.endings import Kind
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.convai.server_tools import AgentToolResponse
@@ -13,6 +13,7 @@ from kiosk.visit.states import State
 from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
 from tests.integration.sounds import quiet_room, words
+from tests.lockstep import in_lockstep
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
 
 ANSWER_S = 0.8
@@ -22,11 +23,11 @@ SKIPPED = AgentToolResponse("skip_turn")
 
 async def spoken(kiosk: VirtualKiosk, seconds: float = 0.8) -> float:
     """The visitor says something; when the last word is out."""
-    said_s = time.monotonic()
+    said_s = loop_now_s()
     kiosk.room.say(words(seconds), said_s)
     await kiosk.moment(What.SPEECH_STARTED, said_s)
-    await asyncio.sleep(said_s + seconds - time.monotonic())
-    return time.monotonic()
+    await asyncio.sleep(said_s + seconds - loop_now_s())
+    return loop_now_s()
 
 
 async def listens_on(kiosk: VirtualKiosk, since_s: float) -> None:
@@ -38,6 +39,7 @@ async def listens_on(kiosk: VirtualKiosk, since_s: float) -> None:
 
 
 @pytest.mark.parametrize("gate", ["open", "closed"])
+@in_lockstep
 async def test_a_turn_that_is_skipped_needs_no_answer(short_dir: Path, gate: str) -> None:
     async with (
         scripted_server() as server,
@@ -53,6 +55,7 @@ async def test_a_turn_that_is_skipped_needs_no_answer(short_dir: Path, gate: str
 
 
 @pytest.mark.parametrize("gate", ["open", "closed"])
+@in_lockstep
 async def test_the_turn_after_a_skipped_one_needs_an_answer(short_dir: Path, gate: str) -> None:
     async with (
         scripted_server() as server,
@@ -71,6 +74,7 @@ async def test_the_turn_after_a_skipped_one_needs_an_answer(short_dir: Path, gat
     assert ended.fields["kind"] == Kind.NO_ANSWER
 
 
+@in_lockstep
 async def test_a_skip_while_nobody_speaks_excuses_no_later_turn(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -86,6 +90,7 @@ async def test_a_skip_while_nobody_speaks_excuses_no_later_turn(short_dir: Path)
     assert ended.fields["kind"] == Kind.NO_ANSWER
 
 
+@in_lockstep
 async def test_an_agent_that_speaks_after_all_is_heard(short_dir: Path) -> None:
     async with (
         scripted_server() as server,

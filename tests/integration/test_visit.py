@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import FORMATS, Samples, samples_to_bytes
 from kiosk.audio.resample import resample
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import Initiation, Pong
 from kiosk.convai.endings import Kind
 from kiosk.convai.server_messages import (
@@ -28,6 +28,7 @@ from kiosk.visit.states import State
 from kiosk.visit.timeline import What
 from tests.convai_server import Connection, scripted_server
 from tests.integration.sounds import RATE_HZ, as_captured, pitch_hz, quiet_room, tone, words
+from tests.lockstep import in_lockstep
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
 
 
@@ -45,6 +46,7 @@ def level_dbfs(kiosk: VirtualKiosk, from_s: float, to_s: float) -> float:
 
 
 @pytest.mark.parametrize("delay_ms", [0, 300, 2000])
+@in_lockstep
 async def test_the_first_word_arrives_whole_however_long_connecting_takes(
     short_dir: Path, delay_ms: int
 ) -> None:
@@ -65,6 +67,7 @@ async def test_the_first_word_arrives_whole_however_long_connecting_takes(
     )
 
 
+@in_lockstep
 async def test_light_and_capture_start_with_the_press_and_the_lamp_goes_with_the_card(
     short_dir: Path,
 ) -> None:
@@ -81,6 +84,7 @@ async def test_light_and_capture_start_with_the_press_and_the_lamp_goes_with_the
         await kiosk.until(lambda: [on for _, on in kiosk.indicator.recorded] == [True, False])
 
 
+@in_lockstep
 async def test_the_first_frame_is_the_initiation_and_pings_are_answered(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -94,6 +98,7 @@ async def test_the_first_frame_is_the_initiation_and_pings_are_answered(short_di
     assert connection.of_type(Pong) == [Pong(7), Pong("8")]
 
 
+@in_lockstep
 async def test_an_interruption_silences_the_speaker_and_its_late_audio_is_dropped(
     short_dir: Path,
 ) -> None:
@@ -113,16 +118,17 @@ async def test_an_interruption_silences_the_speaker_and_its_late_audio_is_droppe
         before = level_dbfs(kiosk, interrupted.at_s - 0.2, interrupted.at_s)
         after = level_dbfs(kiosk, interrupted.at_s + 0.03, interrupted.at_s + 0.4)
         assert kiosk.host.state is State.LISTENING
-        resumed_s = time.monotonic()
+        resumed_s = loop_now_s()
         await connection.send(audio(following, 2, final=True))
         await kiosk.moment(What.AGENT_HEARD, resumed_s)
         await kiosk.moment(What.DRAINED, resumed_s)
-        played = kiosk.room.loudspeaker(resumed_s, time.monotonic())
+        played = kiosk.room.loudspeaker(resumed_s, loop_now_s())
     assert before > -20
     assert after == -96.0, "not one sample of the cut turn is left"
     assert abs(pitch_hz(played, RATE_HZ) - 880) < 5
 
 
+@in_lockstep
 async def test_the_goodbye_is_heard_to_its_end_and_then_the_socket_closes_with_1000(
     short_dir: Path,
 ) -> None:
@@ -135,10 +141,10 @@ async def test_the_goodbye_is_heard_to_its_end_and_then_the_socket_closes_with_1
         connection = await server.connection()
         await kiosk.state(State.LISTENING)
         await asyncio.sleep(0.6)  # the chime is over
-        sent_s = time.monotonic()
+        sent_s = loop_now_s()
         await connection.send(audio(goodbye, 1, final=True), AgentToolResponse("end_call"))
         await asyncio.wait_for(connection.closed.wait(), 5)
-        closed_s = time.monotonic()
+        closed_s = loop_now_s()
         await kiosk.state(State.IDLE)
         played = kiosk.room.loudspeaker(sent_s, closed_s)
     heard_s = np.count_nonzero(np.abs(played) > 100) / RATE_HZ
@@ -148,6 +154,7 @@ async def test_the_goodbye_is_heard_to_its_end_and_then_the_socket_closes_with_1
     assert ended.fields["kind"] == Kind.AGENT_ENDED
 
 
+@in_lockstep
 async def test_a_goodbye_that_follows_the_hanging_up_is_heard_too(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -158,13 +165,14 @@ async def test_a_goodbye_that_follows_the_hanging_up_is_heard_too(short_dir: Pat
         await kiosk.state(State.LISTENING)
         await connection.send(AgentToolResponse("end_call"))
         await asyncio.sleep(0.3)
-        sent_s = time.monotonic()
+        sent_s = loop_now_s()
         await connection.send(audio(tone(440, 0.8), 1, final=True))
         await asyncio.wait_for(connection.closed.wait(), 5)
-        played = kiosk.room.loudspeaker(sent_s, time.monotonic())
+        played = kiosk.room.loudspeaker(sent_s, loop_now_s())
     assert np.count_nonzero(np.abs(played) > 100) / RATE_HZ > 0.7
 
 
+@in_lockstep
 async def test_half_a_surrogate_pair_hurts_nobody(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -179,6 +187,7 @@ async def test_half_a_surrogate_pair_hurts_nobody(short_dir: Path) -> None:
         assert kiosk.host.state is State.LISTENING
 
 
+@in_lockstep
 async def test_pressing_again_hangs_up_with_1000(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -193,6 +202,7 @@ async def test_pressing_again_hangs_up_with_1000(short_dir: Path) -> None:
     assert connection.close_code == 1000
 
 
+@in_lockstep
 async def test_a_nervous_second_press_does_nothing(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -207,6 +217,7 @@ async def test_a_nervous_second_press_does_nothing(short_dir: Path) -> None:
         assert kiosk.host.visits == 1
 
 
+@in_lockstep
 async def test_a_press_while_the_last_visit_closes_begins_the_next(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -224,6 +235,7 @@ async def test_a_press_while_the_last_visit_closes_begins_the_next(short_dir: Pa
         assert kiosk.host.visits == 2
 
 
+@in_lockstep
 async def test_a_thousand_presses_never_make_two_visits_at_once(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -242,6 +254,7 @@ async def test_a_thousand_presses_never_make_two_visits_at_once(short_dir: Path)
         assert kiosk.host.visits >= 2
 
 
+@in_lockstep
 async def test_a_press_can_cut_the_agents_turn_instead(short_dir: Path) -> None:
     configured = {"while_speaking": "cut_turn"}
     async with (
@@ -255,7 +268,7 @@ async def test_a_press_can_cut_the_agents_turn_instead(short_dir: Path) -> None:
         await asyncio.sleep(1.0)
         kiosk.button.press()
         await kiosk.state(State.LISTENING)
-        cut_s = time.monotonic()
+        cut_s = loop_now_s()
         await connection.send(audio(tone(440, 1.0), 1, final=True))
         await asyncio.sleep(0.3)
         assert level_dbfs(kiosk, cut_s + 0.05, cut_s + 0.3) == -96.0
@@ -264,6 +277,7 @@ async def test_a_press_can_cut_the_agents_turn_instead(short_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("button", [{"mode": "hold"}, {"while_speaking": "cut_turn"}])
+@in_lockstep
 async def test_a_cut_turn_does_not_come_back_when_its_text_comes_late(
     short_dir: Path, button: dict[str, str]
 ) -> None:
@@ -281,21 +295,22 @@ async def test_a_cut_turn_does_not_come_back_when_its_text_comes_late(
         await asyncio.sleep(1.1)
         kiosk.button.press()
         await kiosk.state(State.LISTENING)
-        cut_s = time.monotonic()
+        cut_s = loop_now_s()
         await connection.send(audio(tone(440, 1.0), 37), AgentResponse("It is there.", 37))
         await connection.send(audio(tone(440, 1.0), 37))
         await asyncio.sleep(0.4)
-        resumed_s = time.monotonic()
+        resumed_s = loop_now_s()
         assert level_dbfs(kiosk, cut_s + 0.05, resumed_s) == -96.0
         kiosk.button.release()
         await connection.send(*[audio(tone(880, 0.4), 80) for _ in range(3)])
         await kiosk.moment(What.DRAINED, resumed_s)
-        played = kiosk.room.loudspeaker(resumed_s, time.monotonic())
+        played = kiosk.room.loudspeaker(resumed_s, loop_now_s())
     heard_s = np.count_nonzero(np.abs(played) > 100) / RATE_HZ
     assert heard_s > 1.1, "the next turn is heard whole"
     assert abs(pitch_hz(played, RATE_HZ) - 880) < 5
 
 
+@in_lockstep
 async def test_a_held_button_sends_speech_only_while_it_is_held(short_dir: Path) -> None:
     speech = words(4.0)
     async with (
@@ -320,6 +335,7 @@ async def test_a_held_button_sends_speech_only_while_it_is_held(short_dir: Path)
         await kiosk.until(lambda: connection.audio[again:].any())
 
 
+@in_lockstep
 async def test_a_lost_connection_is_opened_again_within_the_visit(short_dir: Path) -> None:
     async with (
         scripted_server() as server,
@@ -347,6 +363,7 @@ async def test_a_lost_connection_is_opened_again_within_the_visit(short_dir: Pat
         (4300, "queue timed out", Kind.BUSY),
     ],
 )
+@in_lockstep
 async def test_what_retrying_cannot_mend_is_said_and_not_retried(
     short_dir: Path, code: int, reason: str, kind: Kind
 ) -> None:
@@ -366,6 +383,7 @@ async def test_what_retrying_cannot_mend_is_said_and_not_retried(
         assert len(server.connections) == 1
 
 
+@in_lockstep
 async def test_a_kiosk_that_reaches_nobody_says_so_and_is_ready_again(short_dir: Path) -> None:
     visit = {"connect_s": 1.0, "reconnects": 1}
     configured = settings(short_dir, "ws://127.0.0.1:9", visit=visit)
@@ -378,6 +396,7 @@ async def test_a_kiosk_that_reaches_nobody_says_so_and_is_ready_again(short_dir:
         assert kiosk.host.health.cause is None
 
 
+@in_lockstep
 async def test_an_abandoned_visit_is_asked_once_and_ended(short_dir: Path) -> None:
     configured = {"idle_s": 1.0}
     async with (
@@ -393,6 +412,7 @@ async def test_an_abandoned_visit_is_asked_once_and_ended(short_dir: Path) -> No
         assert kiosk.count(What.SENTENCE_HEARD) == 2  # "still there?" and "goodbye"
 
 
+@in_lockstep
 async def test_a_visit_is_warned_and_ended_when_its_time_is_up(short_dir: Path) -> None:
     configured = {"max_s": 2.0, "warning_s": 1.0}
     async with (
@@ -411,6 +431,7 @@ async def test_a_visit_is_warned_and_ended_when_its_time_is_up(short_dir: Path) 
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
+@in_lockstep
 async def test_every_format_of_the_wire_is_heard_and_sent_at_its_true_pitch(
     short_dir: Path, name: str
 ) -> None:
@@ -423,11 +444,11 @@ async def test_every_format_of_the_wire_is_heard_and_sent_at_its_true_pitch(
         connection = await server.connection()
         await kiosk.state(State.LISTENING)
         await asyncio.sleep(0.5)
-        sent_s = time.monotonic()
+        sent_s = loop_now_s()
         answer = format_.encode(resample(tone(440, 0.6), RATE_HZ, format_.rate_hz))
         await connection.send(AgentAudio(answer, 1, is_final=True))
         await kiosk.moment(What.DRAINED, sent_s)
-        played = kiosk.room.loudspeaker(sent_s, time.monotonic())
+        played = kiosk.room.loudspeaker(sent_s, loop_now_s())
         await kiosk.until(lambda: len(connection.audio) > 1.1 * format_.rate_hz)
         said = connection.audio
     assert abs(pitch_hz(played, RATE_HZ) - 440) < 5
@@ -457,6 +478,7 @@ async def token_route(answer: dict[str, object]) -> AsyncIterator[tuple[str, lis
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/token", asked
 
 
+@in_lockstep
 async def test_the_press_id_is_the_request_id_of_the_backend_that_was_asked(
     short_dir: Path,
 ) -> None:

@@ -13,12 +13,14 @@ from kiosk.visit.summary import FIELDS
 from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
 from tests.integration.sounds import quiet_room, tone, words
+from tests.lockstep import in_lockstep
 from tests.virtual_kiosk import settings, virtual_kiosk
 
 # What did not happen in this visit has no time.
 NOT_HERE = {"queue_ms"}
 
 
+@in_lockstep
 async def test_a_visit_leaves_one_record_with_its_times_and_counts(
     short_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ ROOT = Path(kiosk.__file__).parent
 
 # Lower lines first. A room imports lower lines only; rooms on one line do not import each other.
 LINES: tuple[tuple[str, ...], ...] = (
-    ("errors", "faults"),
+    ("base", "errors", "faults"),
     ("contract", "proxies", "patience"),
     ("convai", "audio"),
     ("config",),
@@ -22,16 +22,17 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("reloading",),
     ("doctor",),
     ("daemon", "agent", "backend", "watch"),
-    ("demo", "simulation"),
+    ("demo", "simulation", "lab"),
     ("cli",),
     ("__main__",),
 )
 LEVEL = {room: level for level, line in enumerate(LINES) for room in line}
 # Rooms that may import even less than lies below them.
 ONLY = {
-    "agent": {"convai", "audio", "errors"},
+    "agent": {"convai", "audio", "base", "errors"},
     "backend": {"convai", "contract", "proxies", "patience", "errors"},
     "simulation": {"backend", "contract", "errors"},
+    "lab": {"base"},
     "watch": {"ops", "link", "config", "proxies", "patience", "faults", "errors"},
 }
 
@@ -138,7 +139,7 @@ def misplaced_drivers(module: str, tree: ast.Module) -> Iterator[str]:
 
 
 def misplaced_threads(module: str, tree: ast.Module) -> Iterator[str]:
-    if _room(module) in {"devices", "daemon", "patience"} or module == "kiosk.ops.journald":
+    if _room(module) in {"base", "devices", "daemon", "patience"} or module == "kiosk.ops.journald":
         return
     for name, line, _ in _imports(module, tree):
         if name.split(".")[0] in {"threading", "_thread"}:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import secrets
-import time
 from collections.abc import Callable, Collection
 
 from kiosk.agent.conformance.figures import tone
@@ -22,6 +21,7 @@ from kiosk.agent.faults import Faults, Stage
 from kiosk.agent.frames import ODD_FRAMES
 from kiosk.agent.scenario import Moment, Step
 from kiosk.audio.pcm import silence
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import AgentAudio, AgentResponseCorrection, Interruption, Ping
 from kiosk.convai.server_tools import ToolCall
@@ -82,12 +82,12 @@ class Examination(Faults):
                 for _ in range(_PINGS):
                     await self._ping(stage)
                     await asyncio.sleep(_PING_EVERY_S)
-        await asyncio.sleep(self._record.tone.until_s - time.monotonic())
+        await asyncio.sleep(self._record.tone.until_s - loop_now_s())
         self._examined()
 
     async def _survives(self, probe: Probe, stage: Stage) -> bool:
         # Whoever hangs up between a probe and its pong looks like dying of it: that time is short.
-        self._record.probe_begins(probe.name, time.monotonic())
+        self._record.probe_begins(probe.name, loop_now_s())
         match probe.name:
             case "tool_calls":
                 await self._call_tools(stage)
@@ -118,7 +118,7 @@ class Examination(Faults):
         await stage.link.send(Interruption(cut))
         late = self._record.output_format.encode(tone(stage.output_rate_hz))
         await stage.link.send(AgentAudio(late, cut))
-        self._record.tone.listen(time.monotonic())
+        self._record.tone.listen(loop_now_s())
         await stage.link.send(AgentResponseCorrection(_CUT_SENTENCE, "This sentence...", cut))
 
     async def _odd_frame(self, name: str, stage: Stage) -> str | bytes:

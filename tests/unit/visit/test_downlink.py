@@ -2,13 +2,13 @@
 which audio arrives are given."""
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from kiosk.audio.pcm import FORMATS, PCM_16000, samples_to_bytes
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Source
 from kiosk.visit.downlink import SETTLE_S, Downlink
@@ -36,7 +36,7 @@ class Side:
     def agent(self, seconds: float, *, is_final: bool = False, ago_s: float = 0.0) -> None:
         """The agent's audio, received this long ago."""
         data = bytes(2 * round(seconds * 16_000))
-        self.downlink.audio(AgentAudio(data, None, is_final), time.monotonic() - ago_s)
+        self.downlink.audio(AgentAudio(data, None, is_final), loop_now_s() - ago_s)
 
     @property
     def observed(self) -> list[What]:
@@ -72,7 +72,9 @@ async def test_a_turn_begins_when_it_is_heard_and_ends_with_its_last_sample() ->
 async def test_without_the_word_that_it_was_the_last_600_ms_are_waited() -> None:
     side = Side()
     side.agent(1)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(0.9)
+    side.agent(0.1)  # heard out 200 ms after it came
+    await asyncio.sleep(0.5)
     assert side.posted == [Event.AGENT_STARTED]
     await asyncio.sleep(0.2)
     assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
@@ -81,7 +83,7 @@ async def test_without_the_word_that_it_was_the_last_600_ms_are_waited() -> None
 @virtual_time
 async def test_the_600_ms_count_from_the_last_audio_received() -> None:
     side = Side()
-    side.agent(1, ago_s=SETTLE_S - 0.2)
+    side.agent(1, ago_s=SETTLE_S - 1.2)
     await asyncio.sleep(1.1)
     assert side.posted == [Event.AGENT_STARTED]
     await asyncio.sleep(0.2)
@@ -91,8 +93,8 @@ async def test_the_600_ms_count_from_the_last_audio_received() -> None:
 @virtual_time
 async def test_a_gap_inside_a_turn_is_no_end() -> None:
     side = Side()
-    side.agent(1)
-    await asyncio.sleep(1.3)
+    side.agent(0.4)
+    await asyncio.sleep(0.55)
     side.agent(1, is_final=True)
     await asyncio.sleep(0.9)
     assert side.posted == [Event.AGENT_STARTED]
@@ -134,10 +136,10 @@ async def test_an_interruption_silences_at_once() -> None:
 @virtual_time
 async def test_the_late_report_of_a_silenced_clip_is_ignored() -> None:
     side = Side()
-    silenced = Clip(np.zeros(160, dtype=np.int16), 16_000, Source.AGENT, time.monotonic())
+    silenced = Clip(np.zeros(160, dtype=np.int16), 16_000, Source.AGENT, loop_now_s())
     side.agent(1)
     side.downlink.interrupt()
-    side.downlink.on_speaker(Began(silenced, time.monotonic()))
+    side.downlink.on_speaker(Began(silenced, loop_now_s()))
     await asyncio.sleep(5)
     assert Event.AGENT_STARTED not in side.posted
     side.agent(1, is_final=True)  # the next turn is heard again
@@ -190,8 +192,8 @@ async def test_silencing_ends_the_wait_for_the_end(silence: str) -> None:
 @virtual_time
 async def test_stopping_forgets_that_an_end_was_awaited() -> None:
     side = Side()
-    side.agent(1)
-    await asyncio.sleep(1.1)  # heard, and more may come
+    side.agent(0.4)
+    await asyncio.sleep(0.5)  # heard, and more may come
     side.downlink.stop()
     await asyncio.sleep(5)
     assert side.posted == [Event.AGENT_STARTED]
@@ -201,7 +203,7 @@ async def test_stopping_forgets_that_an_end_was_awaited() -> None:
 async def test_the_next_conversation_may_have_another_format() -> None:
     side = Side()
     side.downlink.begin(FORMATS["ulaw_8000"])
-    side.downlink.audio(AgentAudio(b"\xff" * 8000, 1, True), time.monotonic())
+    side.downlink.audio(AgentAudio(b"\xff" * 8000, 1, True), loop_now_s())
     await asyncio.sleep(2)
     assert side.heard_s == pytest.approx(1)
     side.downlink.begin(PCM_16000)
@@ -221,7 +223,7 @@ async def test_samples_cut_in_two_between_chunks_are_joined(ids: tuple[int | Non
     side, data = Side(), tone_bytes(0.5)
     for at, event_id in zip((0, 1001, 2003), ids, strict=True):
         piece = data[at : {0: 1001, 1001: 2003}.get(at)]
-        side.downlink.audio(AgentAudio(piece, event_id, False), time.monotonic())
+        side.downlink.audio(AgentAudio(piece, event_id, False), loop_now_s())
     await asyncio.sleep(2)
     assert side.heard_bytes() == data
 
@@ -256,8 +258,8 @@ async def test_half_a_sample_at_the_end_of_a_turn_does_not_spoil_the_next(
     first: AgentAudio, next_id: int | None
 ) -> None:
     side, data = Side(), tone_bytes(0.1)
-    side.downlink.audio(first, time.monotonic())
-    side.downlink.audio(AgentAudio(data, next_id), time.monotonic())
+    side.downlink.audio(first, loop_now_s())
+    side.downlink.audio(AgentAudio(data, next_id), loop_now_s())
     await asyncio.sleep(2)
     assert side.heard_bytes(after_clips=1) == data
 
@@ -265,9 +267,9 @@ async def test_half_a_sample_at_the_end_of_a_turn_does_not_spoil_the_next(
 @virtual_time
 async def test_half_a_sample_of_what_was_silenced_does_not_spoil_what_follows() -> None:
     side, data = Side(), tone_bytes(0.1)
-    side.downlink.audio(AgentAudio(b"\1" * 3, None), time.monotonic())
+    side.downlink.audio(AgentAudio(b"\1" * 3, None), loop_now_s())
     side.downlink.interrupt()
-    side.downlink.audio(AgentAudio(data, None), time.monotonic())
+    side.downlink.audio(AgentAudio(data, None), loop_now_s())
     await asyncio.sleep(2)
     assert side.heard_bytes(after_clips=1) == data
 

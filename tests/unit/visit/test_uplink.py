@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -12,6 +11,7 @@ from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
 from kiosk.audio.echo import ONSET_GUARD_MS
 from kiosk.audio.gate import Verdict
 from kiosk.audio.pcm import FORMATS, PCM_16000, PcmFormat, Samples
+from kiosk.base.clock import loop_now_s
 from kiosk.visit.timeline import Latencies
 from kiosk.visit.uplink import BACKLOG_MS, Uplink
 from tests.unit.fakes import Wire
@@ -39,14 +39,14 @@ class Line:
     def doubt(self) -> None:
         """One chunk that passes, and is not sure to be speech."""
         samples = np.full(CHUNK_SAMPLES, self.next_number(), dtype=np.int16)
-        self.uplink.push(CapturedChunk(samples, time.monotonic(), Verdict(False, True)))
+        self.uplink.push(CapturedChunk(samples, loop_now_s(), Verdict(False, True)))
 
     def next_number(self) -> int:
         self._number += 1
         return self._number
 
     def hear(self, samples: Samples, passes: bool) -> None:
-        self.uplink.push(CapturedChunk(samples, time.monotonic(), Verdict(passes, passes)))
+        self.uplink.push(CapturedChunk(samples, loop_now_s(), Verdict(passes, passes)))
 
     @contextlib.asynccontextmanager
     async def connected(self, format_: PcmFormat = PCM_16000) -> AsyncIterator[None]:
@@ -198,7 +198,7 @@ def over_the_agent(line: Line, chunks: int) -> None:
         line.uplink.push(
             CapturedChunk(
                 np.full(CHUNK_SAMPLES, number, dtype=np.int16),
-                time.monotonic(),
+                loop_now_s(),
                 Verdict(speech=False, passes=False),
                 np.full(CHUNK_SAMPLES, 1000 + number, dtype=np.int16),
                 over_agent=True,

@@ -1,0 +1,1 @@
+"""What is not in service: kiosks tried in virtual time."""
