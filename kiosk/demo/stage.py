@@ -138,7 +138,8 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def _kiosk(self, settings: Settings) -> AsyncIterator[Daemon]:
-        daemon = Daemon(settings, self._hardware(), self._on_moment)
+        clock = self._record.room.clock
+        daemon = Daemon(settings, self._hardware(), self._on_moment, clock=clock)
         running = asyncio.create_task(daemon.run(), name="daemon")
         ready = asyncio.create_task(self._fit(daemon), name="ready")
         try:

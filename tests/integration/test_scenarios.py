@@ -1,6 +1,7 @@
 """Every fault script that ships: how its visit ends, and soon, and that the next one works.
 
-They are played several at a time, for a visit is mostly waiting; then each has its own test.
+Those of the wire are played in virtual time. Those that go wrong at the backend need processes, and
+are played several at a time, for a visit is mostly waiting.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -26,8 +27,10 @@ from kiosk.demo.servers import servers
 from kiosk.demo.stage import Record, Stage, settings_for
 from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
+from kiosk.lab.virtual_loop import run_in_lockstep, running_clock
 from kiosk.visit.host import NERVOUS_S
 from kiosk.visit.states import State
+from tests.lockstep import in_lockstep
 from tests.virtual_kiosk import tones_for_sentences
 
 pytestmark = pytest.mark.timeout(240)
@@ -37,6 +40,8 @@ LIMIT_S = 10.0
 AT_ONCE = 8
 
 SCENARIOS = scenario_names()
+AT_THE_BACKEND = [name for name in SCENARIOS if name.startswith("rest_")]
+ON_THE_WIRE = [name for name in SCENARIOS if name not in AT_THE_BACKEND]
 
 # What a scenario's visit is besides its ending: figures of the report.
 BESIDES: dict[str, dict[str, int]] = {
@@ -69,13 +74,16 @@ BESIDES: dict[str, dict[str, int]] = {
 }
 
 
+Result: TypeAlias = dict[str, Any]
+
+
 class Play:
     """One scenario on a kiosk of its own in a room of its own."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self.scenario = load_scenario(name)
         self._directory = directory
-        self._record = Record(Room(record=True))
+        self._record = Record(Room(record=True, clock=running_clock()))
         self.stage = Stage(self._record, lambda _: None)
 
     async def on_the_wire(self, guide: Guide, recogniser: Recogniser) -> dict[str, Any]:
@@ -131,25 +139,25 @@ async def _until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _play_all(
-    names: list[str], directory: Path, guide: Guide, recogniser: Recogniser
-) -> dict[str, dict[str, Any] | BaseException]:
+async def _play_all(names: list[str], directory: Path) -> dict[str, Result | BaseException]:
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def play(name: str) -> dict[str, Any]:
+    async def play(name: str) -> Result:
         its_directory = directory / str(names.index(name))
         its_directory.mkdir()
         one = Play(name, its_directory)
         async with room, asyncio.timeout(60):
-            if name.startswith("rest_"):
-                return await one.at_the_backend()
-            return await one.on_the_wire(guide, recogniser)
+            return await one.at_the_backend()
 
     results = await asyncio.gather(*map(play, names), return_exceptions=True)
+    await _nothing_is_left()
+    return dict(zip(names, results, strict=True))
+
+
+async def _nothing_is_left() -> None:
     await asyncio.sleep(0)
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert not left, "tasks are left behind"
-    return dict(zip(names, results, strict=True))
 
 
 @contextlib.contextmanager
@@ -161,28 +169,43 @@ def _hooks_kept() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def results(
-    request: pytest.FixtureRequest, guide: Guide, recogniser: Recogniser
-) -> dict[str, dict[str, Any] | BaseException]:
-    """How each selected scenario's visit went."""
+def results(request: pytest.FixtureRequest) -> dict[str, Result | BaseException]:
+    """How the visit of each selected scenario that needs processes went."""
     names = [
         str(item.callspec.params["name"])
         for item in request.session.items
         if isinstance(item, pytest.Function)
-        and item.originalname
-        == test_a_scenarios_visit_ends_as_it_says_and_the_next_press_works.__name__
+        and item.originalname == test_what_goes_wrong_at_the_backend_ends_as_it_says.__name__
     ]
     with tempfile.TemporaryDirectory(prefix="kiosk-", dir="/tmp") as directory, _hooks_kept():
-        return asyncio.run(_play_all(names, Path(directory), guide, recogniser))
+        return asyncio.run(_play_all(names, Path(directory)))
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenarios_visit_ends_as_it_says_and_the_next_press_works(
-    name: str, results: dict[str, dict[str, Any] | BaseException]
+@pytest.mark.parametrize("name", AT_THE_BACKEND)
+def test_what_goes_wrong_at_the_backend_ends_as_it_says(
+    name: str, results: dict[str, Result | BaseException]
 ) -> None:
     result = results[name]
     if isinstance(result, BaseException):
         raise result
+    _judge(name, result)
+
+
+@pytest.mark.parametrize("name", ON_THE_WIRE)
+def test_a_scenarios_visit_ends_as_it_says_and_the_next_press_works(
+    name: str, short_dir: Path, guide: Guide, recogniser: Recogniser
+) -> None:
+    async def played() -> Result:
+        async with asyncio.timeout(60):
+            result = await Play(name, short_dir).on_the_wire(guide, recogniser)
+        await _nothing_is_left()
+        return result
+
+    with _hooks_kept():
+        _judge(name, run_in_lockstep(played()))
+
+
+def _judge(name: str, result: Result) -> None:
     assert result["errors"] == []
     assert result["ok"]
     assert result["ending_after_s"] < LIMIT_S
@@ -192,6 +215,7 @@ def test_a_scenarios_visit_ends_as_it_says_and_the_next_press_works(
     assert {figure: result[figure] for figure in wanted} == wanted
 
 
+@in_lockstep
 async def test_a_visitor_who_says_nothing_hangs_up_when_the_press_counts(
     short_dir: Path, guide: Guide, recogniser: Recogniser
 ) -> None:
