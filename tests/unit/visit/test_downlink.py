@@ -232,10 +232,10 @@ async def test_samples_cut_in_two_between_chunks_are_joined(ids: tuple[int | Non
 @virtual_time
 async def test_samples_cut_in_two_are_joined_after_a_pause_too(event_id: int | None) -> None:
     side, data = Side(), tone_bytes(0.5)
-    side.downlink.audio(AgentAudio(data[:3201], event_id), time.monotonic() - 1)
+    side.downlink.audio(AgentAudio(data[:3201], event_id), loop_now_s() - 1)
     await asyncio.sleep(2)
     assert Event.DRAINED in side.posted
-    side.downlink.audio(AgentAudio(data[3201:], event_id), time.monotonic())
+    side.downlink.audio(AgentAudio(data[3201:], event_id), loop_now_s())
     await asyncio.sleep(2)
     assert side.heard_bytes() == data
 
@@ -243,9 +243,9 @@ async def test_samples_cut_in_two_are_joined_after_a_pause_too(event_id: int | N
 @virtual_time
 async def test_half_a_sample_does_not_spoil_the_turn_after_the_next_transcript() -> None:
     side, data = Side(), tone_bytes(0.1)
-    side.downlink.audio(AgentAudio(b"\1" * 3, None), time.monotonic())
+    side.downlink.audio(AgentAudio(b"\1" * 3, None), loop_now_s())
     side.downlink.next_turn()
-    side.downlink.audio(AgentAudio(data, None), time.monotonic())
+    side.downlink.audio(AgentAudio(data, None), loop_now_s())
     await asyncio.sleep(2)
     assert side.heard_bytes(after_clips=1) == data
 
