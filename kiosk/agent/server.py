@@ -84,6 +84,7 @@ class LocalAgent:
         timeline: TimelineSink,
         scenario: Scenario | None = None,
         examiner: Examiner | None = None,
+        voice: Voice | None = None,
     ) -> None:
         self.scenario = scenario
         self._examiner = examiner
@@ -91,7 +92,7 @@ class LocalAgent:
         self._guide = guide
         self._recogniser = recogniser
         self._timeline = timeline
-        self._voice = Voice(guide.voice, guide.words_per_minute)
+        self._voice = voice or Voice(guide.voice, guide.words_per_minute)
         self._signer = Signer(secrets.token_bytes(32), settings.signature_life_s)
         self._document = Document(
             settings.agent_id,

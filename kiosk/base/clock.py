@@ -214,6 +214,10 @@ class VirtualClock:
             if not self._closed:
                 run()
 
+    def stall(self, seconds: float) -> None:
+        """Everybody stands still for so long, as on a machine that does something else."""
+        self._now_s += seconds
+
     def close(self) -> None:
         """Whoever still waits ends. Called by who has the turn, at the end of all."""
         self._closed = True

@@ -85,6 +85,7 @@ class Host:
         tools: Tools,
         observe: Observer,
         report: Callable[[], Awaitable[str]],
+        chance: Callable[[], float] = random.random,
     ) -> None:
         chronicle = Chronicle(Afterwards(observe).observe)
         self._observe = observe = chronicle.observe
@@ -107,10 +108,11 @@ class Host:
         self._inbox: asyncio.Queue[tuple[Event, Ending | None]] = asyncio.Queue()
         self._timers = Timers()
         self._clocks = Clocks(plan, self._timers, self.post, self._say)
-        limit = self._clocks.limit
         self._parts = Parts(
-            plan, credentials, tools, self._uplink, self._downlink, chronicle, self.post, limit
-        )
+            plan, credentials, tools, self._uplink, self._downlink, chronicle, self.post,
+            self._clocks.limit,
+        )  # fmt: skip
+        self._chance = chance
         self._turns = Turns()
         self._visit: Visit | None = None
         self._acted_s = float("-inf")
@@ -270,7 +272,7 @@ class Host:
         assert ending is not None
         self._downlink.stop()
         # Full jitter, so that a room full of kiosks does not come back at once.
-        delay_s = random.uniform(0, _FIRST_BACKOFF_S * 2**self._visit.reconnected)
+        delay_s = self._chance() * _FIRST_BACKOFF_S * 2**self._visit.reconnected
         self._visit.reconnected += 1
         self._observe(self._visit.lost(ending, delay_s))
         self._timers.set("reopen", delay_s, self._converse)
@@ -290,9 +292,8 @@ class Host:
         self.post(Event.LOST if again else Event.ENDED, ending)
 
     def _cut_turn(self, _: Ending | None) -> None:
-        assert self._visit is not None
-        assert self._visit.conversation is not None
-        self._visit.conversation.cut()
+        if self._visit is not None and self._visit.conversation is not None:
+            self._visit.conversation.cut()
 
     def _say_cause(self, _: Ending | None) -> None:
         cause = self.health.cause
@@ -325,8 +326,6 @@ class Host:
         await at_most(FAREWELL_LIMIT_S, self._announcer.finished())
         self._observe(visit.ended(ending))
         self.post(Event.CLOSED)
-
-    # --- feedback -------------------------------------------------------------------------------
 
     def _chime(self, event: Event, state: State) -> None:
         earcon = EARCONS.get((event, state))

@@ -49,6 +49,10 @@ class LoopSpeaker:
     def duck(self, *, on: bool) -> None:
         self.ducked.append((self._loop.time(), on))
 
+    @property
+    def sounds(self) -> bool:
+        return self._sounding is not None
+
     def seconds_of(self, source: Source) -> float:
         return sum(seconds for clip, seconds in self.heard if clip.source is source)
 
