@@ -1,5 +1,7 @@
 # make demo   set up what is missing and hold a whole conversation on this machine
-# make test   set up what is missing and run the tests
+# make test   set up what is missing and run the tests that a change needs, in some minutes
+# make test-wide  the tests in the machine's own time: sockets, processes, cards, others' clients
+# make soak   simulate visits under faults; SOAK_ARGS="--visits 10000 --seed 1"
 # make bench  set up what is missing and measure everything, beside the official client
 # make boot-test  boot three Debian systems, set them up by the playbooks, break them; as root
 # make install    make this machine a kiosk: the playbooks against itself; asks what it needs
@@ -33,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Nothing is asked of a kiosk's own environment.
 unexport KIOSK_CONFIG
 
-.PHONY: help demo test test-313 lint slow bench lock venv packages rig-packages bench-packages
+.PHONY: help demo test test-wide soak test-313 lint slow bench lock venv packages rig-packages bench-packages
 .PHONY: bench-backend javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
 .PHONY: install uninstall arm64 arm64-test
 
@@ -44,10 +46,16 @@ help:
 demo: venv
 	$(BIN)/kiosk demo
 
-# Whole visits last: they are timed, and have the machine to themselves.
-test: venv rig-packages postgresql javascript-client
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --ignore tests/integration $(MACHINES)
-	$(BIN)/pytest -m "not slow" tests/integration
+test: venv rig-packages postgresql
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not wide" $(MACHINES)
+
+# One after the other: they have the machine to themselves.
+test-wide: venv rig-packages postgresql javascript-client
+	$(BIN)/pytest -m "wide and not slow" $(MACHINES)
+
+SOAK_ARGS ?= --visits 1000
+soak: venv
+	@$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 # Two hours or three, most of them in the virtual machine, whose power is cut a hundred times: as root.
 slow: venv rig-packages postgresql

@@ -5,10 +5,10 @@ when it opened its first device. Such a card is there for the kernel and cannot 
 long as the process lives.
 """
 
-import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from kiosk.base.clock import REAL
 from kiosk.devices.ports import RefusedError, StuckError
 from kiosk.errors import DeviceError
 
@@ -26,7 +26,7 @@ class Opener(Generic[P]):
         self,
         open_card: Callable[[], P],
         present: Callable[[], bool | None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = REAL.now_s,
     ) -> None:
         self._open_card = open_card
         self._present = present

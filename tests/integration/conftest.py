@@ -12,6 +12,16 @@ from kiosk.agent.guide import Guide, load_guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.server import AgentSettings, LocalAgent
 from tests import rig as rigs
+from tests.lockstep import is_in_lockstep
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is not in virtual time needs the machine's: `make test-wide`."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and not is_in_lockstep(getattr(item, "function", None)):
+            item.add_marker(pytest.mark.wide)
+
 
 AgentEvents = list[dict[str, object]]
 

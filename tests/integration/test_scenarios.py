@@ -27,7 +27,7 @@ from kiosk.demo.servers import servers
 from kiosk.demo.stage import Record, Stage, settings_for
 from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
-from kiosk.lab.virtual_loop import run_in_lockstep, running_clock
+from kiosk.lab.virtual_loop import running_clock
 from kiosk.visit.host import NERVOUS_S
 from kiosk.visit.states import State
 from tests.lockstep import in_lockstep
@@ -192,17 +192,15 @@ def test_what_goes_wrong_at_the_backend_ends_as_it_says(
 
 
 @pytest.mark.parametrize("name", ON_THE_WIRE)
-def test_a_scenarios_visit_ends_as_it_says_and_the_next_press_works(
+@in_lockstep
+async def test_a_scenarios_visit_ends_as_it_says_and_the_next_press_works(
     name: str, short_dir: Path, guide: Guide, recogniser: Recogniser
 ) -> None:
-    async def played() -> Result:
+    with _hooks_kept():
         async with asyncio.timeout(60):
             result = await Play(name, short_dir).on_the_wire(guide, recogniser)
-        await _nothing_is_left()
-        return result
-
-    with _hooks_kept():
-        _judge(name, run_in_lockstep(played()))
+    await _nothing_is_left()
+    _judge(name, result)
 
 
 def _judge(name: str, result: Result) -> None:

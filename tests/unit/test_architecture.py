@@ -56,6 +56,10 @@ DRIVERS: dict[str, Callable[[str], bool]] = {
     "pocketsphinx": lambda module: module.startswith("kiosk.agent."),
 }
 
+# Rooms in which whole kiosks are played in virtual time, and the clocks that would not follow.
+IN_TIME = {"devices", "visit", "link", "agent", "demo", "daemon"}
+CLOCKS = {"monotonic", "perf_counter", "sleep", "thread_time"}
+
 MAX_MODULE_LINES = 350
 MAX_FUNCTION_LINES = 59
 
@@ -146,6 +150,15 @@ def misplaced_threads(module: str, tree: ast.Module) -> Iterator[str]:
             yield f"{line}: threads live in devices, in patience, and one in ops.journald"
 
 
+def misread_clocks(module: str, tree: ast.Module) -> Iterator[str]:
+    if _room(module) not in IN_TIME:
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(ast.Name("time"), attr) if attr in CLOCKS:
+                yield f"{node.lineno}: time.{attr}: what time it is comes from a Clock, or the loop"
+
+
 def prints_and_catches(module: str, tree: ast.Module) -> Iterator[str]:
     if module == "kiosk.cli":
         return
@@ -187,6 +200,7 @@ RULES: dict[str, Rule] = {
         impure_imports,
         misplaced_drivers,
         misplaced_threads,
+        misread_clocks,
         prints_and_catches,
         too_long,
     )
@@ -243,6 +257,8 @@ PLANTED = [
     ("misplaced_drivers", "kiosk.audio.noise", "def f():\n    import pywebrtc_audio"),
     ("misplaced_threads", "kiosk.link.backend", "import threading"),
     ("misplaced_threads", "kiosk.ops.journal", "import threading"),
+    ("misread_clocks", "kiosk.visit.host", "import time\nnow_s = time.monotonic()"),
+    ("misread_clocks", "kiosk.devices.speaker", "import time\nlook = time.monotonic"),
     ("prints_and_catches", "kiosk.demo.report", "print('hello')"),
     ("prints_and_catches", "kiosk.visit.host", "try:\n    f()\nexcept:\n    pass"),
     ("prints_and_catches", "kiosk.visit.host", "try:\n    f()\nexcept (E, Exception):\n    pass"),
