@@ -9,8 +9,9 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from kiosk.base.clock import REAL, Clock, Party, VirtualClock
+from kiosk.base.clock import REAL, Clock
 from kiosk.lab.memory_network import MemoryNetwork
+from kiosk.lab.virtual_clock import Party, VirtualClock
 
 T = TypeVar("T")
 

@@ -60,6 +60,8 @@ DRIVERS: dict[str, Callable[[str], bool]] = {
 IN_TIME = {"devices", "visit", "link", "agent", "demo", "daemon"}
 CLOCKS = {"monotonic", "perf_counter", "sleep", "thread_time"}
 
+WITH_THREADS = {"base", "lab", "devices", "daemon", "patience"}
+
 MAX_MODULE_LINES = 350
 MAX_FUNCTION_LINES = 59
 
@@ -143,7 +145,10 @@ def misplaced_drivers(module: str, tree: ast.Module) -> Iterator[str]:
 
 
 def misplaced_threads(module: str, tree: ast.Module) -> Iterator[str]:
-    if _room(module) in {"base", "devices", "daemon", "patience"} or module == "kiosk.ops.journald":
+    if (
+        _room(module) in {"base", "lab", "devices", "daemon", "patience"}
+        or module == "kiosk.ops.journald"
+    ):
         return
     for name, line, _ in _imports(module, tree):
         if name.split(".")[0] in {"threading", "_thread"}:
