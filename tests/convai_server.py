@@ -16,6 +16,7 @@ from kiosk.convai.client_parsing import parse_client
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import Metadata
 from kiosk.convai.server_parsing import ServerMessage
+from tests.slowness import patient_s
 
 
 @dataclass
@@ -63,13 +64,13 @@ class ScriptedServer:
 
     async def connection(self, number: int = 1) -> Connection:
         """The `number`-th connection, once its metadata was sent."""
-        async with asyncio.timeout(20), self.arrived:
+        async with asyncio.timeout(patient_s(20)), self.arrived:
             await self.arrived.wait_for(lambda: len(self.connections) >= number)
         return self.connections[number - 1]
 
     async def accepted(self) -> None:
         """Wait until a client has opened a socket."""
-        async with asyncio.timeout(20), self.arrived:
+        async with asyncio.timeout(patient_s(20)), self.arrived:
             await self.arrived.wait_for(lambda: bool(self.sockets))
 
     async def _converse(self, socket: ServerConnection) -> None:

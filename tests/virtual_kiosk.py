@@ -25,6 +25,7 @@ from kiosk.visit.host import Host
 from kiosk.visit.speech import load_sentences
 from kiosk.visit.states import State
 from kiosk.visit.timeline import Moment, What
+from tests.slowness import patient_s
 
 _TONE = np.round(3000 * np.sin(np.arange(4800) * 2 * np.pi * 330 / 16_000)).astype(np.int16)
 
@@ -45,7 +46,7 @@ class VirtualKiosk:
 
     async def until(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
         """Wait until something holds; looks whenever a moment is observed, and every 10 ms."""
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(patient_s(timeout_s)):
             while not condition():
                 self.changed.clear()
                 with suppress(TimeoutError):

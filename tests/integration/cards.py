@@ -13,6 +13,7 @@ from kiosk.audio.resample import resample
 from tests.integration.conftest import AgentEvents
 from tests.integration.daemon import RunningKiosk
 from tests.rig import Rig
+from tests.slowness import patient_s
 
 RIG_HZ = 48_000
 
@@ -96,7 +97,7 @@ async def play_into_microphone(
 
 async def wait_for_event(events: AgentEvents, name: str, count: int) -> dict[str, object]:
     """The agent's `count`-th event of this name."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patient_s(20)):
         while True:
             found = [event for event in events if event["event"] == name]
             if len(found) >= count:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kiosk.errors import UnavailableError
 from kiosk.ops.control import request
+from tests.slowness import patient_s
 
 _START_TIMEOUT_S = 15.0
 
@@ -40,7 +41,7 @@ class RunningKiosk:
         """SIGTERM; returns how many seconds it took to end. `stderr` is complete then."""
         started_s = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patient_s(10)):
             _, stderr = await self.process.communicate()
         self.stderr = stderr
         return time.monotonic() - started_s
@@ -78,7 +79,7 @@ async def running_kiosk(
 
 
 async def _until_fit(kiosk: RunningKiosk) -> None:
-    async with asyncio.timeout(_START_TIMEOUT_S):
+    async with asyncio.timeout(patient_s(_START_TIMEOUT_S)):
         while True:
             if kiosk.process.returncode is not None:
                 _, kiosk.stderr = await kiosk.process.communicate()

@@ -33,6 +33,7 @@ from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
 from tests.integration.sounds import quiet_room
+from tests.slowness import patient_s
 from tests.unit.link.test_websocket import free_port
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk
 
@@ -44,7 +45,7 @@ async def served(app: Any, port: int) -> AsyncIterator[None]:
     listening = asyncio.Event()
     server = _Server(config, listening.set)
     task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patient_s(10)):
         await listening.wait()
     try:
         yield
@@ -96,7 +97,7 @@ class Site:
 
     async def visits(self, count: int, state: str) -> list[VisitLine]:
         """The booked visits, as soon as there are so many in this state."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patient_s(10)):
             while True:
                 lines = await self.store.history.latest("default", 10)
                 if sum(line.state == state for line in lines) >= count:

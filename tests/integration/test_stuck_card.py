@@ -9,6 +9,7 @@ from kiosk.daemon import Daemon
 from kiosk.devices.hardware import Hardware
 from kiosk.devices.ports import CapturePcm, StuckError
 from kiosk.devices.virtual import Room, VirtualButton, VirtualIndicator, VirtualPlayback
+from tests.slowness import patient_s
 from tests.virtual_kiosk import settings
 
 
@@ -28,6 +29,6 @@ async def test_a_card_that_only_a_new_process_can_open_ends_the_idle_daemon(
     )
     daemon = Daemon(settings(short_dir, "ws://127.0.0.1:1"), hardware)
     with pytest.raises(ExceptionGroup) as ended:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patient_s(10)):
             await daemon.run()
     assert ended.group_contains(StuckError)

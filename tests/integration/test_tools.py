@@ -23,11 +23,12 @@ from kiosk.visit.states import State
 from kiosk.visit.timeline import What
 from tests.bare_conversation import bare_conversation
 from tests.convai_server import Connection, scripted_server
+from tests.slowness import patient_s
 from tests.virtual_kiosk import settings, virtual_kiosk
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patient_s(5)):
         while not condition():  # noqa: ASYNC110  frames have no event
             await asyncio.sleep(0.005)
 

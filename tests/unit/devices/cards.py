@@ -10,6 +10,7 @@ import numpy as np
 
 from kiosk.audio.pcm import SampleFormat, Samples, downmix, upmix
 from kiosk.errors import DeviceError
+from tests.slowness import patient_s
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -185,7 +186,7 @@ class Ears(Generic[E]):
 
     async def until(self, enough: Callable[[], object], timeout_s: float = 4.0) -> None:
         """Wait for events until the condition holds."""
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(patient_s(timeout_s)):
             while not enough():
                 self._changed.clear()
                 await self._changed.wait()

@@ -19,6 +19,7 @@ from kiosk.devices.bridge import FIRST_SOUND_S, STALL_S
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Overloaded, Running
 from kiosk.devices.virtual import Room, VirtualCapture
+from tests.slowness import patient_s
 from tests.unit.devices.cards import CaptureCard, Ears, Slot, stand_still
 from tests.unit.sounds import noise, tone
 
@@ -186,7 +187,7 @@ async def test_a_card_that_delivers_nothing_is_lost() -> None:
         card.stalled.set()
         stalled_s = time.monotonic()
         await stage.ears.until(lambda: stage.ears.of(Lost))
-        assert time.monotonic() - stalled_s == pytest.approx(STALL_S, abs=0.5)
+        assert time.monotonic() - stalled_s == pytest.approx(STALL_S, abs=patient_s(0.5))
         await stage.running(True, False)
 
 

@@ -24,6 +24,7 @@ from kiosk.devices.ports import (
 )
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.devices.virtual import Room, VirtualPlayback
+from tests.slowness import patient_s
 from tests.unit.devices.cards import Ears, PlaybackCard, Slot
 from tests.unit.sounds import noise, tone
 
@@ -341,7 +342,7 @@ async def test_a_card_that_takes_nothing_more_is_lost() -> None:
         card.stalled.set()
         stalled_s = time.monotonic()
         await stage.ears.until(lambda: stage.ears.of(Lost))
-        assert time.monotonic() - stalled_s == pytest.approx(STALL_S, abs=0.5)
+        assert time.monotonic() - stalled_s == pytest.approx(STALL_S, abs=patient_s(0.5))
         assert "took nothing" in str(stage.ears.of(Lost)[0].error)
 
 
