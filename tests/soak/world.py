@@ -122,7 +122,7 @@ class World:
         )  # fmt: skip
         self._began: tuple[float, int] | None = None  # the visit under way: when, and its number
         self._visit: Visit | None = None
-        self._pressed_s = 0.0  # the last press that was no nervous second one
+        self._pressed_s = float("-inf")  # the last press that was no nervous second one
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
@@ -139,6 +139,7 @@ class World:
     # --- the kiosk --------------------------------------------------------------------------------
 
     async def _begin(self) -> None:
+        self._pressed_s = float("-inf")
         self._lamps = Lamps()
         reports = ReportFile(self._directory / "reports.json")
         self._account = Account(self._office, self._rng.random, reports)
