@@ -2,11 +2,11 @@
 
 import gc
 import hashlib
-import os
 import random
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -86,9 +86,11 @@ def soak(
             _live(result, what, life % len(MODES), its_seed, plays, tell, first_only=first_only)
             if first_only and result.failures:
                 break
-            if result.visits == min(WARM_VISITS, visits // 2 or 1) // LIFE_VISITS * LIFE_VISITS:
+            if not warm and result.visits >= min(WARM_VISITS, visits // 2):
+                tracemalloc.start()
                 warm = _resources()
-        result.growth = {name: now - warm.get(name, now) for name, now in _resources().items()}
+        result.growth = {name: now - warm[name] for name, now in _resources().items()}
+        tracemalloc.stop()
         result.growth["tasks"] = max(result.tasks)
     result.seconds = time.perf_counter() - began_s
     return result
@@ -183,10 +185,11 @@ def _fewer(visits: list[Visit]) -> Iterator[list[Visit]]:
 
 
 def _resources() -> dict[str, int]:
+    """Memory is what was allocated since it was first asked for and is still held; how much of
+    the machine's the allocator holds for that changes by megabytes, and tells nothing."""
     gc.collect()
-    resident = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "threads": threading.active_count(),
-        "memory_kb": resident * os.sysconf("SC_PAGE_SIZE") // 1024,
+        "memory_kb": tracemalloc.get_traced_memory()[0] // 1024,
     }
