@@ -401,7 +401,7 @@ async def test_a_conversation_is_forgotten_once(start_agent: StartAgent) -> None
         assert (await ask(url, "GET", path)).status_code == 404
 
 
-def test_the_newest_conversations_are_kept() -> None:
+async def test_the_newest_conversations_are_kept() -> None:
     archive = Archive("a")
     for number in range(_KEPT + 5):
         archive.begin(f"conv_{number}")
@@ -410,7 +410,7 @@ def test_the_newest_conversations_are_kept() -> None:
     assert archive.as_json(f"conv_{_KEPT + 4}") is not None
 
 
-def test_a_turn_that_was_cut_is_marked() -> None:
+async def test_a_turn_that_was_cut_is_marked() -> None:
     archive = Archive("a")
     archive.begin("conv_1")
     for event in (

@@ -89,7 +89,7 @@ def soak(
             if not warm and result.visits >= min(WARM_VISITS, visits // 2):
                 tracemalloc.start()
                 warm = _resources()
-        result.growth = {name: now - warm[name] for name, now in _resources().items()}
+        result.growth = {name: now - warm.get(name, now) for name, now in _resources().items()}
         tracemalloc.stop()
         result.growth["tasks"] = max(result.tasks)
     result.seconds = time.perf_counter() - began_s

@@ -1,11 +1,9 @@
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
 from kiosk.audio.pcm import Samples
 from kiosk.audio.resample import resample
-from kiosk.devices import card_stream, played, virtual
+from kiosk.base.clock import RealClock
 from kiosk.devices.card_stream import CardStream
 from kiosk.devices.played import PlayedSound
 from kiosk.devices.ports import Source
@@ -17,25 +15,22 @@ REFERENCE_HZ = 16_000
 SAMPLE_S = 1 / REFERENCE_HZ
 
 
-@dataclass
-class Clock:
-    """A clock that stands still until it is told to go on, as the threads' `time`."""
+class Clock(RealClock):
+    """A clock that stands still until it is told to go on."""
 
-    now_s: float = 5000.0
+    def __init__(self) -> None:
+        self._now_s = 5000.0
 
-    def monotonic(self) -> float:
-        return self.now_s
+    def now_s(self) -> float:
+        return self._now_s
 
     def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
+        self._now_s += seconds
 
 
-@pytest.fixture(autouse=True)
-def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    for module in (card_stream, played, virtual):
-        monkeypatch.setattr(module, "time", clock)
-    return clock
+@pytest.fixture
+def time() -> Clock:
+    return Clock()
 
 
 def sound(seconds: float, rate_hz: int, seed: int = 1) -> Samples:
@@ -54,11 +49,11 @@ class Scene:
         card: type[VirtualPlayback] = VirtualPlayback,
     ) -> None:
         self.time = time
-        self.room = Room(CARD_HZ, noise_dbfs=None, record=True)
-        self.played = PlayedSound()
+        self.room = Room(CARD_HZ, noise_dbfs=None, record=True, clock=time)
+        self.played = PlayedSound(time)
         self.card = card(self.room)
         self.card.software_gain = software_gain
-        self.stream = CardStream(self.card, self.played, wake_lead_ms)
+        self.stream = CardStream(self.card, self.played, wake_lead_ms, time)
 
     def append(self, samples: Samples, rate_hz: int, source: Source = Source.AGENT) -> float:
         """All of it, in slices of 20 ms; when its first sample is heard."""
@@ -80,7 +75,7 @@ class Scene:
         while self.stream.left_ms() > 0:
             self.time.sleep(0.008)
         self.time.sleep(0.008)
-        return self.time.now_s
+        return self.time.now_s()
 
     def lag_s(self, from_s: float, to_s: float) -> float:
         """How much later the reference has a sound than the card; it must be the same sound."""
@@ -143,7 +138,7 @@ def test_after_a_drop_the_reference_is_silent_and_the_next_sound_is_in_step(time
     from_s = scene.append(sound(0.15, 16_000), 16_000)
     scene.stream.drop()
     assert scene.played.get(from_s, REFERENCE_HZ // 100).any()
-    assert not scene.played.get(time.now_s, REFERENCE_HZ).any()
+    assert not scene.played.get(time.now_s(), REFERENCE_HZ).any()
     time.sleep(0.02)
     again_s = scene.append(sound(0.15, 16_000, 2), 16_000)
     scene.finish()
@@ -183,17 +178,17 @@ def test_a_card_that_tells_of_whole_periods_only_keeps_the_reference_in_step(tim
 
 def test_a_sound_is_known_before_it_is_heard(time: Clock) -> None:
     scene = Scene(time)
-    asked_s = time.now_s
+    asked_s = time.now_s()
     heard_at_s = scene.append(sound(0.02, 16_000), 16_000)
     assert heard_at_s - asked_s >= 0.01
-    assert time.now_s == asked_s
+    assert time.now_s() == asked_s
     assert scene.played.get(heard_at_s, 320).any()
 
 
 def test_a_stream_without_a_reference_plays_as_well(time: Clock) -> None:
-    room = Room(CARD_HZ)
+    room = Room(CARD_HZ, clock=time)
     card = VirtualPlayback(room)
-    stream = CardStream(card)
+    stream = CardStream(card, clock=time)
     at_s = stream.append(noise(0.02, CARD_HZ), CARD_HZ, Source.AGENT)
     stream.write_out()
     time.sleep(0.1)
@@ -210,10 +205,10 @@ KNOWN_S = 0.01  # what the echo canceller needs to know of a sound in time
 
 def beep(scene: Scene) -> float:
     """Play a short sound out; how long after it was asked for it was heard."""
-    asked_s = scene.time.now_s
+    asked_s = scene.time.now_s()
     scene.append(np.full(480, 9000, dtype=np.int16), CARD_HZ, Source.EARCON)
     scene.run_dry()
-    heard = scene.room.loudspeaker(asked_s, scene.time.now_s)
+    heard = scene.room.loudspeaker(asked_s, scene.time.now_s())
     assert np.count_nonzero(heard) == 480
     return int(np.argmax(heard != 0)) / CARD_HZ
 

@@ -14,6 +14,7 @@ from kiosk.audio.echo import Canceller, Heard
 from kiosk.audio.gate import Gate, GateSettings
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import SampleFormat, Samples, samples_to_bytes
+from kiosk.base.clock import RealClock
 from kiosk.devices import microphone
 from kiosk.devices.bridge import FIRST_SOUND_S, STALL_S
 from kiosk.devices.microphone import MicrophoneThread
@@ -240,16 +241,17 @@ async def test_a_thread_can_be_closed_at_any_moment() -> None:
 # --- a machine that is too slow -----------------------------------------------------------------
 
 
-@dataclass
-class Clock:
+class Clock(RealClock):
     """The thread's clock: only work makes it go on."""
 
-    now_s: float = 5000.0
+    def __init__(self) -> None:
+        self.at_s = 5000.0
 
-    def monotonic(self) -> float:
-        return self.now_s
+    def now_s(self) -> float:
+        return self.at_s
 
-    thread_time = monotonic
+    def thread_time_s(self) -> float:
+        return self.at_s
 
 
 @dataclass
@@ -263,7 +265,7 @@ class Work:
     def begin(self) -> None: ...
 
     def push(self, mic: Samples, far: Samples) -> Heard:
-        self.clock.now_s += self.spent_s
+        self.clock.at_s += self.spent_s
         marked = np.full(len(mic), self.mark, dtype=np.int16)
         return Heard(marked, marked)
 
@@ -307,15 +309,16 @@ class Recording(CaptureCard):
         self._left = self._chunks
 
 
-async def overloads(
-    monkeypatch: pytest.MonkeyPatch, visits: int, *spent_s: float
-) -> tuple[list[Overloaded], list[int]]:
+async def overloads(visits: int, *spent_s: float) -> tuple[list[Overloaded], list[int]]:
     """What is said of the load in visits of four seconds, and which canceller had each chunk."""
     clock, ears = Clock(), Ears[MicrophoneEvent]()
-    monkeypatch.setattr(microphone, "time", clock)
     cancellers = [Work(clock, each_s, mark) for mark, each_s in enumerate(spent_s, start=1)]
     thread = MicrophoneThread(
-        Slot(Recording(200)).open, Hurried(*cancellers), ears.hear, asyncio.get_running_loop()
+        Slot(Recording(200)).open,
+        Hurried(*cancellers),
+        ears.hear,
+        asyncio.get_running_loop(),
+        clock,
     )
 
     def heard(kind: type[object], count: int) -> bool:
@@ -332,7 +335,7 @@ async def overloads(
 
 
 async def test_a_machine_that_keeps_up_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    said, marks = await overloads(monkeypatch, 1, 0.011, 0.001)
+    said, marks = await overloads(1, 0.011, 0.001)
     assert said == []
     assert set(marks) == {1}
 
@@ -340,7 +343,7 @@ async def test_a_machine_that_keeps_up_says_nothing(monkeypatch: pytest.MonkeyPa
 async def test_a_machine_that_does_not_keep_up_does_less_and_says_so_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said, marks = await overloads(monkeypatch, 2, 0.015, 0.001)
+    said, marks = await overloads(2, 0.015, 0.001)
     assert [event.half_duplex for event in said] == [True]
     assert said[0].share == pytest.approx(0.75)
     assert marks == [1] * 150 + [2] * 250
@@ -349,7 +352,7 @@ async def test_a_machine_that_does_not_keep_up_does_less_and_says_so_once(
 async def test_what_insists_on_full_duplex_is_told_once_that_it_is_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said, marks = await overloads(monkeypatch, 2, 0.015)
+    said, marks = await overloads(2, 0.015)
     assert [event.half_duplex for event in said] == [False]
     assert said[0].share == pytest.approx(0.75)
     assert set(marks) == {1}
@@ -358,7 +361,7 @@ async def test_what_insists_on_full_duplex_is_told_once_that_it_is_too_much(
 async def test_a_machine_too_slow_even_for_less_says_that_once_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said, _ = await overloads(monkeypatch, 3, 0.015, 0.015)
+    said, _ = await overloads(3, 0.015, 0.015)
     assert [event.half_duplex for event in said] == [True, False]
 
 

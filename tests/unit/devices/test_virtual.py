@@ -191,7 +191,7 @@ def test_a_playback_that_ran_dry_counts_it_and_starts_again() -> None:
     assert playback.queued() > 0
 
 
-def test_a_virtual_button_has_edges() -> None:
+async def test_a_virtual_button_has_edges() -> None:
     edges: list[ButtonEdge] = []
     button = VirtualButton(edges.append, held=True)
     times = [button.press(), button.release()]
@@ -199,7 +199,7 @@ def test_a_virtual_button_has_edges() -> None:
     assert edges == [ButtonEdge(True, times[0]), ButtonEdge(False, times[1])]
 
 
-def test_a_virtual_button_that_is_not_held_is_let_go_at_once() -> None:
+async def test_a_virtual_button_that_is_not_held_is_let_go_at_once() -> None:
     edges: list[ButtonEdge] = []
     button = VirtualButton(edges.append)
     pressed_s = button.press()
@@ -208,7 +208,7 @@ def test_a_virtual_button_that_is_not_held_is_let_go_at_once() -> None:
     assert [edge.pressed for edge in edges] == [True, False]
 
 
-def test_a_virtual_indicator_remembers_the_newest() -> None:
+async def test_a_virtual_indicator_remembers_the_newest() -> None:
     indicator = VirtualIndicator(limit=2)
     for lit in (True, False, True):
         indicator.recording(on=lit)

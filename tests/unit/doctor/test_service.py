@@ -136,7 +136,7 @@ def test_a_kiosk_tells_of_its_cards_and_its_last_visit() -> None:
     assert (told["last_ending"], told["last_ending_detail"]) == ("no_answer", "20 s")
 
 
-def test_a_button_tells_how_long_it_has_been_down() -> None:
+async def test_a_button_tells_how_long_it_has_been_down() -> None:
     standing = Standing("lobby")
     button = VirtualButton(standing.on_button, held=True)
     assert standing.status(button, ready=True)["button_down_s"] is None
