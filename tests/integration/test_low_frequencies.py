@@ -22,11 +22,11 @@ QUESTION_DBFS = -36
 ASKED_AFTER_S = 9.0
 VISIT_S = 18.0
 
-Heard = tuple[list[str], list[str | None]]
+Heard = tuple[int, int, list[str | None]]
 
 
 async def visit(directory: Path, url: str, question: Floats, disturbance: Floats) -> Heard:
-    """The states that it went through, and what the agent understood."""
+    """How often the agent spoke, how often it was cut, and what it understood."""
     asked = round(ASKED_AFTER_S * CARD_HZ)
     sound = disturbance.copy()
     sound[asked : asked + len(question)] += question
@@ -35,8 +35,9 @@ async def visit(directory: Path, url: str, question: Floats, disturbance: Floats
     ) as kiosk:
         kiosk.room.say(to_int16(sound), kiosk.button.press())
         await asyncio.sleep(VISIT_S)
-        states = [str(m.fields["state"]) for m in kiosk.moments if m.what is What.STATE]
-        return states, [m.words for m in kiosk.moments if m.what is What.TRANSCRIPT]
+        states = [m.fields["state"] for m in kiosk.moments if m.what is What.STATE]
+        transcripts = [m.words for m in kiosk.moments if m.what is What.TRANSCRIPT]
+        return states.count(State.SPEAKING), kiosk.count(What.INTERRUPTED), transcripts
 
 
 def _made(directory: Path) -> Path:
@@ -62,8 +63,6 @@ async def test_a_visit_with_low_frequencies_is_as_one_without(
             name: tasks.create_task(visit(_made(short_dir / name), where, question, disturbance))
             for name, disturbance in microphones.items()
         }
-    states, understood = visits["clean"].result()
-    assert understood == ["where are the toilets please"]
-    assert states.count(State.SPEAKING) == 2, "greeting and answer"
     for name, visited in visits.items():
-        assert visited.result() == (states, understood), name
+        # Greeting and answer.
+        assert visited.result() == (2, 0, ["where are the toilets please"]), name
