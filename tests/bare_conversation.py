@@ -2,7 +2,6 @@
 and a microphone whose chunks the test pushes."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
 from kiosk.audio.gate import Verdict
 from kiosk.audio.pcm import CHUNK_MS
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import Initiation
 from kiosk.convai.endings import Ending, Kind
 from kiosk.link.credentials import PublicAgent
@@ -87,7 +87,7 @@ class Bare:
     async def speak(self, seconds: float, *, at_once: bool = False) -> None:
         """The visitor speaks for so long; or has, before there was anybody to hear it."""
         for _ in range(round(seconds * 1000 / CHUNK_MS)):
-            self.uplink.push(CapturedChunk(_SPEECH, time.monotonic(), Verdict(True, True)))
+            self.uplink.push(CapturedChunk(_SPEECH, loop_now_s(), Verdict(True, True)))
             if not at_once:
                 await asyncio.sleep(CHUNK_MS / 1000)
 
