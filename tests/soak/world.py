@@ -100,6 +100,7 @@ class World:
         self.trace = hashlib.sha256()
         self._directory = directory / "state"
         self._away = directory / "away"
+        self._disk_was_gone = False
         self._listener_takes_s = 0.0
         self._voice = voice
         self._speech = speech
@@ -167,8 +168,9 @@ class World:
         self.host.on_speaker(Opened("a card"))
 
     async def _stop(self) -> None:
-        if self._away.exists():
-            self._office.write_off()  # what is in hand cannot be kept for the next start
+        if self._disk_was_gone:
+            # What was fetched meanwhile is not in the file, which is written at the next change.
+            self._office.write_off()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -189,7 +191,7 @@ class World:
     async def play(self, visit: Visit) -> None:
         """Hold it, mend what it broke, and look whether the kiosk is as it was."""
         self.visits += 1
-        self._visit = visit
+        self._visit, self._disk_was_gone = visit, False
         self._recogniser.says_goodbye = False
         self.agent.scenario = None if visit.script is None else load_scenario(visit.script)
         zero_s = loop_now_s() + LEAD_S
@@ -237,6 +239,7 @@ class World:
                 self._listener_takes_s = 0.0
             case "disk_gone" if self._directory.exists():
                 self._directory.rename(self._away)
+                self._disk_was_gone = True
             case "disk_back" if self._away.exists():
                 self._away.rename(self._directory)
             case "end":
