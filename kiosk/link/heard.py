@@ -1,9 +1,10 @@
 """A client's connection that knows when it last heard anything. Imported when one is opened."""
 
-import asyncio
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
+
+from kiosk.base.clock import loop_now_s
 
 
 class HeardConnection(ClientConnection):
@@ -11,8 +12,8 @@ class HeardConnection(ClientConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.heard_s = asyncio.get_running_loop().time()
+        self.heard_s = loop_now_s()
 
     def data_received(self, data: bytes) -> None:
-        self.heard_s = asyncio.get_running_loop().time()
+        self.heard_s = loop_now_s()
         super().data_received(data)

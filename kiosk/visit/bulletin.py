@@ -11,6 +11,7 @@ has one may speak for as long as he likes. A press silences the kiosk.
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from kiosk.base.clock import loop_now_s
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.plan import Plan
 from kiosk.visit.speech import Voice
@@ -63,7 +64,7 @@ class Bulletin:
 
     def heard(self, event: Event) -> None:
         """Somebody began to speak, or ended."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = loop_now_s()
         if event is Event.SPEECH_STARTED:
             self._speaks_since_s = now_s
         elif self._speaks_since_s is not None:

@@ -1,8 +1,8 @@
 """How long things may last: each state's deadline, the visit's own limit, and the idle question."""
 
-import asyncio
 from collections.abc import Callable
 
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.endings import Ending, Kind
 from kiosk.visit.feedback import DEADLINES, Deadline
 from kiosk.visit.plan import Plan
@@ -39,7 +39,7 @@ class Clocks:
 
     def limit(self, max_s: float) -> None:
         """The visit may go on for so long from now; never for longer than it might before."""
-        ends_s = asyncio.get_running_loop().time() + max_s
+        ends_s = loop_now_s() + max_s
         if ends_s >= self._ends_s:
             return
         self._ends_s = ends_s

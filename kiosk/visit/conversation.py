@@ -210,7 +210,7 @@ class Conversation:
             if self._socket is not None:
                 await self._hang_up(self._socket)
             elif self._connecting is not None:
-                self._connecting.reschedule(asyncio.get_running_loop().time())
+                self._connecting.reschedule(loop_now_s())
 
     async def _open(self, opening: Opening) -> Socket | Ending:
         try:
