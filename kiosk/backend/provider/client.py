@@ -32,7 +32,6 @@ from kiosk.backend.provider.answers import (
     read_token,
     refusal,
 )
-from kiosk.base.clock import loop_now_s
 from kiosk.contract import REQUEST_ID_HEADER, Grant
 from kiosk.contract import conversation_id as checked_id
 from kiosk.convai.fields import Json
@@ -152,7 +151,7 @@ class Provider:
 
     def hurry(self, left_s: float) -> None:
         """Give the requests under way at most this long, because the server is stopping."""
-        end = loop_now_s() + left_s
+        end = asyncio.get_running_loop().time() + left_s
         for limit in self._running:
             limit.reschedule(min(limit.when() or end, end))
 
