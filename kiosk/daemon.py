@@ -18,7 +18,7 @@ from kiosk.config import Settings
 from kiosk.convai.fields import Json
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
-from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, Opened, SpeakerEvent, StuckError
+from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, SpeakerEvent, StuckError
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.doctor import lease, spoken
@@ -93,9 +93,11 @@ class Daemon:
         self._logbook = Logbook(
             settings.kiosk, lambda: self._host.measures, lambda: self._sound.counters()
         )
-        plan = self._plan = plan_of(settings)
         self._reloading = Reloading(
-            settings, load or (lambda: settings), plan, self._logbook, self._between_visits
+            settings,
+            load or (lambda: settings),
+            self._logbook,
+            lambda plan: self._host.follow(plan),
         )
         self._reported = {"microphone": asyncio.Event(), "speaker": asyncio.Event()}
         self._tally = Tally()
@@ -123,7 +125,7 @@ class Daemon:
             indicator = self._hardware.open_indicator(loop)
             stack.callback(indicator.close)
             self._host = Host(
-                self._plan,
+                plan_of(self._settings),
                 microphone,
                 speaker,
                 indicator,
@@ -144,10 +146,10 @@ class Daemon:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_raise(self._failed), name="failures")
                 tasks.create_task(self._host.run(), name="host")
-                tasks.create_task(credentials.run(self._host.health.standing), name="credentials")
+                tasks.create_task(credentials.run(self._host.on_leases), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
                 if (heartbeats := self._line.heartbeats) is not None:
-                    beating = heartbeats.run(self._vitals, self._host.health.paused)
+                    beating = heartbeats.run(self._vitals, self._host.on_pause)
                     tasks.create_task(beating, name="heartbeats")
                 tasks.create_task(self._tell_alive(), name="signs of life")
                 await self._devices_reported()
@@ -182,7 +184,7 @@ class Daemon:
             **self._sound.xruns(),
             "uptime_s": self._standing.uptime_s,
         }
-        return Vitals(self._host.state, self._host.health.shown, counters)
+        return Vitals(self._host.state, self._host.shown, counters)
 
     async def _tell_alive(self) -> None:
         """Tell the journal, again and again, that there is nothing new."""
@@ -209,17 +211,16 @@ class Daemon:
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
         self._host.on_microphone(event)
-        if isinstance(event, Opened | Lost):
-            self._card_reported("microphone", event)
+        if isinstance(event, Lost):
+            self._card_lost(event)
 
     def _on_speaker(self, event: SpeakerEvent) -> None:
         self._host.on_speaker(event)
-        if isinstance(event, Opened | Lost):
-            self._card_reported("speaker", event)
+        if isinstance(event, Lost):
+            self._card_lost(event)
 
-    def _card_reported(self, name: str, event: Opened | Lost) -> None:
-        self._reported[name].set()
-        if isinstance(event, Lost) and isinstance(event.error, StuckError):
+    def _card_lost(self, event: Lost) -> None:
+        if isinstance(event.error, StuckError):
             self._stuck = event.error
             self._end_if_stuck()
 
@@ -235,7 +236,6 @@ class Daemon:
             async with asyncio.timeout(_DEVICES_TIMEOUT_S):
                 for reported in self._reported.values():
                     await reported.wait()
-            await asyncio.sleep(0)  # what they reported is heard of in the loop's next turn
         except TimeoutError:
             log.warning(
                 "a sound device has neither opened nor failed; going on without it",
@@ -251,16 +251,12 @@ class Daemon:
             return {"ok": False, "error": "the agent is public: nobody gives leases"}
         return await lease.asked(self._line.client)
 
-    def _between_visits(self) -> bool:
-        return self._host.state is State.IDLE
-
     def _press(self, _: Mapping[str, object]) -> Mapping[str, object]:
-        now_s = self._clock.now_s()
-        if self._plan.held_button:  # one press holds it and the next lets go
+        if self._settings.button.mode == "hold":  # one press holds it and the next lets go
             self._held = not self._held
-            self._host.on_button(ButtonEdge(self._held, now_s))
+            self._host.on_button(ButtonEdge(self._held, self._clock.now_s()))
         else:
-            self._host.press(now_s)
+            self._host.press()
         return {}
 
     async def _say(self, request: Mapping[str, object]) -> Mapping[str, object]:
@@ -300,14 +296,15 @@ class Daemon:
         self._logbook.observe(moment)
         if moment.what is What.STATE:
             self._end_if_stuck()
-            self._reloading.visit_over()
+        if moment.what in (What.DEVICE_OPENED, What.DEVICE_LOST):
+            self._reported[str(moment.fields["device"])].set()
         if moment.what in (What.STATE, What.FITNESS) and self.ready.is_set():
             systemd.notify(f"STATUS={self._status()}")
         if self._observer is not None:
             self._observer(moment)
 
     def _status(self) -> str:
-        cause = self._host.health.shown
+        cause = self._host.shown
         return f"{self._host.state}, {self._host.visits} visits" + (f", {cause}" if cause else "")
 
 

@@ -66,7 +66,6 @@ class Bare:
 
     def start(self, url: str, tools: Mapping[str, Tool], tasks: asyncio.TaskGroup) -> None:
         parts = Parts(
-            PLAN,
             PublicAgent(url, "agent_local"),
             Tools(tools, timeout_s=10),
             self.uplink,
@@ -75,7 +74,7 @@ class Bare:
             self.post,
             lambda _: None,
         )
-        self.conversation = Conversation(parts, "press", tasks)
+        self.conversation = Conversation(parts, PLAN, "press", tasks)
         self._running = tasks.create_task(self.conversation.run(), name="conversation")
 
     async def connected(self) -> None:

@@ -153,7 +153,7 @@ async def virtual_kiosk(
             playbacks,
             daemon,
         )
-        await kiosk.until(lambda: daemon.host.health.cause is None)
+        await kiosk.until(lambda: daemon.host.cause is None)
         yield kiosk
     finally:
         running.cancel()

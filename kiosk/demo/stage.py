@@ -25,7 +25,7 @@ from kiosk.devices.virtual import (
     VirtualPlayback,
 )
 from kiosk.errors import ConfigError
-from kiosk.visit.host import NERVOUS_S
+from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.timeline import Measures, Moment, What
 
 _READY_TIMEOUT_S = 20.0
@@ -111,7 +111,7 @@ class Stage:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_READY_TIMEOUT_S):
                     await self._fit(daemon)
-            record.fit_again = daemon.host.health.cause is None
+            record.fit_again = daemon.host.cause is None
             self._take_note(daemon)
             if afterwards is not None:
                 await afterwards(daemon)
@@ -158,7 +158,7 @@ class Stage:
 
     async def _fit(self, daemon: Daemon) -> None:
         await daemon.ready.wait()
-        while daemon.host.health.cause is not None:
+        while daemon.host.cause is not None:
             self._changed.clear()
             await self._changed.wait()
 

@@ -4,6 +4,7 @@ import asyncio
 
 from kiosk.audio.earcons import Earcon
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
+from kiosk.visit.inputs import OwnSound
 from kiosk.visit.speech import Voice, earcon_clip
 from kiosk.visit.timeline import Moment, Observer, What
 
@@ -35,6 +36,11 @@ class Announcer:
     @property
     def busy(self) -> bool:
         return not self._silent.is_set()
+
+    @property
+    def sound(self) -> OwnSound:
+        """What the visit's core knows of it."""
+        return OwnSound(self.busy, tuple(key for key, _ in self._unfinished))
 
     def earcon(self, earcon: Earcon) -> None:
         self._silent.clear()

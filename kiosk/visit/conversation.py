@@ -67,7 +67,6 @@ class Parts:
     """What every conversation of a kiosk is made of; `limit` is told how long the visit may go on
     from now."""
 
-    plan: Plan
     credentials: Credentials
     tools: Tools
     uplink: Uplink
@@ -80,11 +79,12 @@ class Parts:
 class Conversation:
     """One connection. `run` it once, in a task; `close` ends it from outside."""
 
-    def __init__(self, parts: Parts, press_id: str, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, parts: Parts, plan: Plan, press_id: str, tasks: asyncio.TaskGroup) -> None:
         self._parts = parts
+        self._plan = plan
         self._press_id = press_id
         self._tasks = tasks
-        self._core = ClientConversation(parts.plan.approved_mcp_tools)
+        self._core = ClientConversation(plan.approved_mcp_tools)
         self._socket: Socket | None = None
         self._connecting: asyncio.Timeout | None = None
         self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
@@ -121,7 +121,7 @@ class Conversation:
             # Perhaps it opened nothing any more, as after a change of the API key: what one that is
             # fetched now comes to is the truth.
             log.info("a lease fetched ahead was refused (%s); fetching another", ending.detail)
-            self._socket, self._core = None, ClientConversation(self._parts.plan.approved_mcp_tools)
+            self._socket, self._core = None, ClientConversation(self._plan.approved_mcp_tools)
             fresh = await self._take()
             if isinstance(fresh, Ending):
                 return fresh
@@ -229,7 +229,7 @@ class Conversation:
     async def _hold(self, socket: Socket, opening: Opening) -> Ending:
         metadata_due = asyncio.timeout(METADATA_TIMEOUT_S)
         try:
-            await socket.send(serialize(initiation_of(self._parts.plan.initiation, opening)))
+            await socket.send(serialize(initiation_of(self._plan.initiation, opening)))
             async with metadata_due:
                 while self._ending is None:
                     frame = await socket.receive()
@@ -257,7 +257,7 @@ class Conversation:
         return self._core.closed(close.code, close.reason)
 
     async def _hang_up(self, socket: Socket) -> None:
-        last_frame = self._parts.plan.compat.last_frame
+        last_frame = self._plan.compat.last_frame
         if last_frame is not None:
             with contextlib.suppress(SocketClosedError, TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -308,7 +308,7 @@ class Conversation:
         self._parts.downlink.begin(FORMATS[connected.output_format])
         self._parts.uplink.connect()
         self._start(self._send_audio(socket, connected.input_format), "uplink")
-        compat = self._parts.plan.compat
+        compat = self._plan.compat
         if compat.keep_alive is not None:
             keep_alive = self._keep_alive(socket, compat.keep_alive, compat.keep_alive_s)
             self._start(keep_alive, "keep-alive")

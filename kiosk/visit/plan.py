@@ -1,7 +1,7 @@
 """What the configuration says about visits, in the words of this room. Pure data."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from kiosk.convai.client_messages import Initiation
 from kiosk.visit.states import Transitions
@@ -20,10 +20,10 @@ class Compat:
     last_frame: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What the configuration says about visits; times in seconds. Whoever holds visits holds this
-    one object, which `follow` changes between two of them."""
+    """What the configuration says about visits; times in seconds. A visit is held by the plan that
+    it began with."""
 
     table: Transitions
     initiation: Initiation
@@ -40,8 +40,3 @@ class Plan:
     held_button: bool
     approved_mcp_tools: Collection[str] = ()
     compat: Compat = Compat()
-
-    def follow(self, plan: "Plan") -> None:
-        """Be as another plan from now on. Only between visits."""
-        for each in fields(self):
-            setattr(self, each.name, getattr(plan, each.name))

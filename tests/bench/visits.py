@@ -20,7 +20,7 @@ from kiosk.demo.servers import servers
 from kiosk.demo.stage import Record, Stage, settings_for
 from kiosk.devices.virtual import Room
 from kiosk.ops.control import request
-from kiosk.visit.host import NERVOUS_S
+from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
 from tests.bench.figures import AT_MOST, Figure, percentile

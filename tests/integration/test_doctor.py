@@ -16,7 +16,7 @@ from kiosk.doctor.examination import examine
 from kiosk.doctor.findings import Finding, Result
 from kiosk.doctor.subject import in_use
 from kiosk.ops.control import request
-from kiosk.visit import bulletin
+from kiosk.visit import core
 from kiosk.visit.speech import load_report
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
@@ -31,7 +31,7 @@ HOLD_S = 1.0
 @pytest.fixture
 def _held_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds are tested in virtual time; here they would only be waited for."""
-    monkeypatch.setattr(bulletin, "HOLD_S", HOLD_S)
+    monkeypatch.setattr(core, "HOLD_S", HOLD_S)
 
 
 async def asked(kiosk: VirtualKiosk, command: str, **fields: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from kiosk.config import Settings
 from kiosk.convai.client_messages import Initiation
 from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
-from kiosk.visit.host import NERVOUS_S
+from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server

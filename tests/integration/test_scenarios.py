@@ -28,7 +28,7 @@ from kiosk.demo.stage import Record, Stage, settings_for
 from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
 from kiosk.lab.virtual_loop import running_clock
-from kiosk.visit.host import NERVOUS_S
+from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import State
 from tests.lockstep import in_lockstep
 from tests.slowness import patient_s

@@ -393,7 +393,7 @@ async def test_a_kiosk_that_reaches_nobody_says_so_and_is_ready_again(short_dir:
         ended = await kiosk.moment(What.VISIT_ENDED)
         await kiosk.state(State.IDLE)
         assert ended.fields["kind"] == Kind.UNREACHABLE
-        assert kiosk.host.health.cause is None
+        assert kiosk.host.cause is None
 
 
 @in_lockstep

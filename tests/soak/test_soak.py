@@ -12,7 +12,9 @@ import pytest
 
 from kiosk.convai.endings import Ending, Kind
 from kiosk.link.keeper import CredentialKeeper
-from kiosk.visit.announcer import Announcer
+from kiosk.visit import core as core_module
+from kiosk.visit.core import VisitCore
+from kiosk.visit.effects import StopCapture
 from kiosk.visit.host import Host
 from kiosk.visit.states import Event, State
 from tests.soak.__main__ import replay_line
@@ -72,21 +74,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 def _card_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The microphone is not stopped when a visit ends."""
-    close = Host._close
-
-    def without_stop(host: Host, ending: Ending | None) -> None:
-        microphone = host._microphone
-        host._microphone = _Unstoppable()
-        close(host, ending)
-        host._microphone = microphone
-
-    monkeypatch.setattr(Host, "_close", without_stop)
-
-
-class _Unstoppable:
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
+    monkeypatch.setattr(Host, "_stop_capture", lambda *_: None)
 
 
 def _lamp_stays_dark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,36 +83,32 @@ def _lamp_stays_dark(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _goodbye_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kiosk waits for ever for its own last word, where there is one."""
-    finished = Announcer.finished
+    leave = VisitCore._leave_if_done
 
-    async def never(announcer: Announcer) -> None:
-        if announcer.saying("goodbye"):
-            await asyncio.Event().wait()
-        await finished(announcer)
+    def never(core: VisitCore) -> None:
+        if core.visit is None or core.visit.ending != Ending(Kind.ABANDONED):
+            leave(core)
 
-    monkeypatch.setattr(Announcer, "finished", never)
-    monkeypatch.setattr("kiosk.visit.host.FAREWELL_LIMIT_S", 1e6)
+    monkeypatch.setattr(VisitCore, "_leave_if_done", never)
 
 
 def _deaf_to_presses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A press while idle does nothing once an apology was said."""
-    handle = Host._handle
+    step = VisitCore._step
     said: set[int] = set()
 
-    def forgetful(host: Host, event: Event, ending: Ending | None) -> None:
+    def forgetful(core: VisitCore, event: Event, ending: Ending | None = None) -> None:
         if event is Event.PRESS_UNFIT:
-            said.add(id(host))
-        if event is Event.PRESS and host.state is State.IDLE and id(host) in said:
+            said.add(id(core))
+        if event is Event.PRESS and core.state is State.IDLE and id(core) in said:
             return
-        handle(host, event, ending)
+        step(core, event, ending)
 
-    monkeypatch.setattr(Host, "_handle", forgetful)
+    monkeypatch.setattr(VisitCore, "_step", forgetful)
 
 
 def _hanging_up_is_a_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        __import__("kiosk.visit.host", fromlist=["_ENDINGS"])._ENDINGS, Event.ABANDONED, Kind.QUOTA
-    )
+    monkeypatch.setitem(core_module._ENDINGS, Event.ABANDONED, Kind.QUOTA)
 
 
 def _leases_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,12 +150,12 @@ def _first_failure(visits: int) -> Failure:
 
 
 def test_a_task_that_stays_behind_is_growth(monkeypatch: pytest.MonkeyPatch) -> None:
-    close = Host._close
+    stop = Host._stop_capture
     kept: list[asyncio.Task[bool]] = []
 
-    def leaking(host: Host, ending: Ending | None) -> None:
+    def leaking(host: Host, effect: StopCapture) -> None:
         kept.append(asyncio.get_running_loop().create_task(asyncio.Event().wait()))
-        close(host, ending)
+        stop(host, effect)
 
-    monkeypatch.setattr(Host, "_close", leaking)
+    monkeypatch.setattr(Host, "_stop_capture", leaking)
     assert run(40).growth["tasks"] > 0

@@ -26,8 +26,9 @@ from kiosk.link.account import Account
 from kiosk.link.keeper import CredentialKeeper
 from kiosk.link.lease_file import LeaseFile
 from kiosk.link.report_file import ReportFile
+from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.fitness import Cause
-from kiosk.visit.host import NERVOUS_S, Host
+from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
@@ -162,7 +163,7 @@ class World:
         self._speaker.tell(lambda event: self.host.on_speaker(event))
         self._tasks = [
             asyncio.create_task(self.host.run(), name="host"),
-            asyncio.create_task(self._keeper.run(self.host.health.standing), name="keeper"),
+            asyncio.create_task(self._keeper.run(self.host.on_leases), name="keeper"),
         ]
         self.host.on_microphone(Opened("a card"))
         self.host.on_speaker(Opened("a card"))
@@ -245,7 +246,7 @@ class World:
             case "end":
                 self.host.post(Event.HANG_UP)
             case "pause":
-                self.host.health.paused(True, end_visit=True)
+                self.host.on_pause(True, end_visit=True)
             case "stop":
                 await self._stop()
                 await self._begin()
@@ -273,7 +274,7 @@ class World:
             answered = self.host.state is not State.IDLE or self._speaker.sounds
             answered = answered or any(m.what is What.VISIT_STARTED for m in self.moments[heard:])
             # Without a loudspeaker the lamp is all that there is, and it has been saying so.
-            answered = answered or self.host.health.cause is Cause.NO_SPEAKER
+            answered = answered or self.host.cause is Cause.NO_SPEAKER
             if not answered:
                 self._break("wedged", f"a press without light or sound in {was}")
 
@@ -299,12 +300,12 @@ class World:
             self._away.rename(self._directory)
         self._microphone.come_back()
         self._speaker.come_back()
-        self.host.health.paused(False)
+        self.host.on_pause(False)
         until_s = loop_now_s() + HEALED_S
-        while self.host.health.shown is not None or self._speaker.sounds:
+        while self.host.shown is not None or self._speaker.sounds:
             await asyncio.sleep(0.25)
             if loop_now_s() > until_s:
-                self._break("wedged", f"still {self.host.health.shown} after {HEALED_S:g} s")
+                self._break("wedged", f"still {self.host.shown} after {HEALED_S:g} s")
                 await self._stop()
                 await self._begin()
                 until_s = loop_now_s() + HEALED_S

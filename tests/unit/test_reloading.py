@@ -11,6 +11,7 @@ from kiosk.config.changes import LIVE, changes
 from kiosk.errors import ConfigError
 from kiosk.logbook import Logbook
 from kiosk.reloading import Reloading
+from kiosk.visit.plan import Plan
 from kiosk.visit.planning import plan_of
 from kiosk.visit.summary import DEVICE_COUNTERS
 from kiosk.visit.timeline import Measures
@@ -25,13 +26,13 @@ class Kiosk:
 
     def __init__(self) -> None:
         self.on_disk: Settings | ConfigError = settings()
-        self.visit_under_way = False
         self.plan = plan_of(settings())
         counters = dict.fromkeys(DEVICE_COUNTERS, 0)
         self.logbook = Logbook(settings().kiosk, Measures, lambda: counters)
-        self.reloading = Reloading(
-            settings(), self._load, self.plan, self.logbook, lambda: not self.visit_under_way
-        )
+        self.reloading = Reloading(settings(), self._load, self.logbook, self._follow)
+
+    def _follow(self, plan: Plan) -> None:
+        self.plan = plan
 
     def _load(self) -> Settings:
         if isinstance(self.on_disk, ConfigError):
@@ -96,27 +97,6 @@ def test_new_settings_are_used_and_told(kiosk: Kiosk, caplog: pytest.LogCaptureF
         "visit.max_s",
         "gate.preroll_ms",
     )
-
-
-def test_a_visit_goes_on_with_the_settings_it_began_with(kiosk: Kiosk) -> None:
-    kiosk.visit_under_way = True
-    kiosk.on_disk = settings(visit={"max_s": 100})
-    kiosk.reloading.reload()
-    kiosk.reloading.visit_over()  # another began at once
-    assert kiosk.plan.max_s == 570
-    kiosk.visit_under_way = False
-    kiosk.reloading.visit_over()
-    assert kiosk.plan.max_s == 100
-
-
-def test_the_newest_of_several_counts(kiosk: Kiosk) -> None:
-    kiosk.visit_under_way = True
-    for max_s in (100, 200):
-        kiosk.on_disk = settings(visit={"max_s": max_s})
-        kiosk.reloading.reload()
-    kiosk.visit_under_way = False
-    kiosk.reloading.visit_over()
-    assert kiosk.plan.max_s == 200
 
 
 def test_a_bad_file_changes_nothing_and_is_told(

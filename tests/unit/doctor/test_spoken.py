@@ -7,7 +7,7 @@ import pytest
 
 from kiosk.doctor import spoken
 from kiosk.doctor.findings import CHECKS, failed, passed, warned
-from kiosk.visit.bulletin import LONGEST_TEXT
+from kiosk.visit.between_visits import LONGEST_TEXT
 from kiosk.visit.speech import load_report, load_sentences
 
 WORDS = load_report("en")

@@ -1,0 +1,479 @@
+"""The visit's core: what happens goes in with the time, and ordered effects come out.
+
+Pure: no asyncio, no clock, no threads, no I/O. Time is an argument, and `wake_at_s` the only timer;
+chance comes in with the input that needs it. The same inputs at the same times have the same
+effects, always: so a visit can be played again, and a year of visits tried in a minute.
+
+THEORY OF OPERATION
+
+*One way in.* `handle(input, now_s)` takes one `Input` and returns the `Effect`s it has. Whoever
+drives the core (the host) does them in their order, calls `handle(Wake(), now_s)` when `wake_at_s`
+has come, and nothing else. The core calls nobody.
+
+*The order of effects.* What the visitor sees comes first (the lamp, then the card, which lights the
+recording lamp), then what is heard and the conversation, and last the moments for listeners. The
+order is made in one place (`_URGENCY`), so that no rule of the visit can get it wrong.
+
+*What decides.* The table in `states` decides where the visit stands and what is done on the way.
+Around it stand four rules that are no cells of a table, because they depend on more than one event:
+
+  fitness     whether a visit can be held at all. It is a value made of the cards, the leases and
+              the backend's pause, recomputed whenever one of them changes. In IDLE it decides
+              between PRESS and PRESS_UNFIT, and which lamp is lit.
+  deadlines   each state's own limit, the visit's, the idle question, the warning, the wait before
+              a reconnection, ducking, the farewell. All of them stand in `Visit.due`.
+  turns       a turn of the visitor's that ended while the agent could not answer yet is waited for
+              when it can; an agent that skips a turn may say so before the gate closes.
+  staff       who holds the button for HOLD_S from IDLE on without speaking is no visitor.
+
+*One object per visit.* `Visit` is made at the press and dropped when the kiosk is idle again. What
+is in it cannot outlive the visit. It holds the plan of its press: settings that are read again are
+the plan of the next visit. Only what belongs to the kiosk and not to a visit stands in `VisitCore`.
+
+*Closing.* A visit closes in two steps. If its ending lets the agent finish, HearOut is asked for
+and `HeardOut` waited for. Then the kiosk says its own last word while the conversation closes, and
+both are waited for. Each step has FAREWELL_LIMIT_S at most, so that no visit lasts for ever. A
+press meanwhile is remembered: when the kiosk is idle the core asks to be woken at once, and begins
+the next visit.
+
+*The kiosk's own sounds.* Whether something sounds is the loudspeaker's to say; the host reports it
+as `OwnSound` before it passes on anything else. Between asking for a sound and that report the core
+takes it to sound: a farewell is not over because it has not begun.
+"""
+
+from collections.abc import Callable
+
+from kiosk.convai.endings import Ending, Farewell, Kind
+from kiosk.devices.ports import ButtonEdge
+from kiosk.visit import effects as do
+from kiosk.visit import inputs
+from kiosk.visit.feedback import EARCONS, POLITE, Deadline
+from kiosk.visit.fitness import Cause, Condition
+from kiosk.visit.inputs import CardUse, OwnSound
+from kiosk.visit.plan import Plan
+from kiosk.visit.states import Action, Event, State, step
+from kiosk.visit.timeline import FieldValue, Moment, What
+from kiosk.visit.visit import Hold, Leaving, Timer, Visit
+
+# A press this soon after the one that did something is a nervous second press.
+NERVOUS_S = 1.0
+# What the agent still says, and then what the kiosk says, is waited for so long.
+FAREWELL_LIMIT_S = 60.0
+FIRST_BACKOFF_S = 1.0
+HOLD_S = 10.0
+
+_URGENCY: dict[type[do.Effect], int] = {
+    do.Light: 0, do.StartCapture: 1, do.StopCapture: 1, do.Notify: 3,
+}  # fmt: skip
+_USUAL_URGENCY = 2
+
+_LOST_CARDS: dict[CardUse, Kind] = {
+    CardUse.MICROPHONE: Kind.MICROPHONE_LOST,
+    CardUse.SPEAKER: Kind.SPEAKER_LOST,
+}
+# The endings that events mean which carry none.
+_ENDINGS: dict[Event, Kind] = {
+    Event.PRESS: Kind.HUNG_UP,
+    Event.HANG_UP: Kind.HUNG_UP,
+    Event.TIME_UP: Kind.TIME_UP,
+    Event.ABANDONED: Kind.ABANDONED,
+    Event.NO_ANSWER: Kind.NO_ANSWER,
+}
+
+
+class VisitCore:
+    """The kiosk's visits, one at a time. `plan` is the next visit's."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.state = State.IDLE
+        self.visit: Visit | None = None
+        self.own_sound = OwnSound()
+        self._condition = Condition()
+        self._acted_at_s = float("-inf")  # the last press that did something
+        self._hold: Hold | None = None
+        self._report_when_idle = False
+        self._press_waits = False  # it came while a visit closed, and is answered now
+        self._light: do.Light | None = None
+        self._fitness: str | None = None
+        self._cards: dict[CardUse, inputs.CardOpened | inputs.CardLost] = {}
+        self._now_s = 0.0
+        self._effects: list[do.Effect] = []
+        self._actions: dict[Action, Callable[[Ending | None], None]] = {
+            Action.START_CAPTURE: lambda _: self._do(do.StartCapture()),
+            Action.OPEN: self._open,
+            Action.REOPEN: lambda _: self._do(do.SilenceAgent()),
+            Action.SAY_CAUSE: self._say_cause,
+            Action.SAY_QUEUED: lambda _: self._say("queued"),
+            Action.CUT_TURN: lambda _: self._do(do.CutTurn()),
+            Action.OPEN_TALK: lambda _: self._allow_talk(allowed=True),
+            Action.CLOSE_TALK: lambda _: self._allow_talk(allowed=False),
+            Action.CLOSE: self._close,
+            Action.REMEMBER_PRESS: lambda _: self._remember_press(remember=True),
+            Action.FORGET_PRESS: lambda _: self._remember_press(remember=False),
+        }
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why a visit cannot be held now; None means fit."""
+        return self._condition.cause()
+
+    @property
+    def shown(self) -> Cause | None:
+        """The cause that operators and the lamp show: also a pause, which a press asks about."""
+        return self._condition.shown()
+
+    @property
+    def wake_at_s(self) -> float | None:
+        """When `Wake` is due; None: only another input can change anything."""
+        if self._press_waits:
+            return self._now_s
+        due = [] if self.visit is None else list(self.visit.due.values())
+        if self._hold is not None:
+            due.append(self._hold.until_s)
+        return min(due, default=None)
+
+    def handle(self, happened: inputs.Input, now_s: float) -> list[do.Effect]:
+        """The effects of an input, the most urgent first. `now_s`: monotonic, never going back."""
+        self._now_s, self._effects = now_s, []
+        self._take(happened)
+        self._leave_if_done()
+        self._show()
+        return sorted(self._effects, key=lambda each: _URGENCY.get(type(each), _USUAL_URGENCY))
+
+    def _take(self, happened: inputs.Input) -> None:
+        match happened:
+            case ButtonEdge(pressed, at_s):
+                self._button(pressed=pressed, at_s=at_s)
+            case inputs.OperatorPress():
+                self._press(self._now_s)
+            case inputs.Speech(began, at_s):
+                self._speech(began=began, at_s=at_s)
+            case inputs.Happened(event, ending):
+                self._step(event, ending)
+            case inputs.ConversationOver(ending, chance):
+                self._conversation_over(ending, chance)
+            case inputs.HeardOut():
+                self._heard_out()
+            case inputs.LimitedTo(max_s):
+                if self.visit is not None:
+                    self.visit.limit(max_s, self._now_s)
+            case inputs.CardOpened() | inputs.CardLost():
+                self._card(happened)
+            case inputs.LeaseAvailability(ready, refused):
+                self._condition.credential, self._condition.refused = ready, refused
+            case inputs.Pause(paused, end_visit):
+                self._condition.paused = paused
+                if end_visit:
+                    self._step(Event.ENDED, Ending(Kind.PAUSED, None, "ended by an operator"))
+            case OwnSound():
+                self.own_sound = happened
+            case inputs.Wake():
+                self._wake()
+
+    # --- the button -----------------------------------------------------------------------------
+
+    def _button(self, *, pressed: bool, at_s: float) -> None:
+        self._hold = None
+        if pressed:
+            if self.state is State.IDLE:
+                self._hold = Hold(self._now_s + HOLD_S)
+            self._press(at_s)
+        elif self._plan_now.held_button:
+            self._step(Event.RELEASE)
+
+    def _press(self, at_s: float) -> None:
+        if not self._plan_now.held_button:
+            if at_s - self._acted_at_s < NERVOUS_S:
+                return
+            self._acted_at_s = at_s
+        self._pressed(at_s)
+
+    def _pressed(self, at_s: float) -> None:
+        self._report_when_idle = self._press_waits = False
+        self._do(do.DropReport())
+        self._notify(What.PRESSED, at_s)
+        cause = self.cause
+        if self.state is State.IDLE:
+            if cause is not None and cause in self.own_sound.keys:
+                return  # this press is being answered
+            self._do(do.FallSilent())  # what is left of an apology
+        unfit = self.state is State.IDLE and cause is not None
+        self._step(Event.PRESS_UNFIT if unfit else Event.PRESS)
+
+    # --- the table ------------------------------------------------------------------------------
+
+    def _step(self, event: Event, ending: Ending | None = None) -> None:
+        """Follow the table, and the rules around it."""
+        before = self.state
+        if before is State.IDLE and event is Event.PRESS:
+            self.visit = Visit(self.plan)
+        visit = self.visit
+        self.state, actions = step(self._plan_now.table, before, event)
+        if self.state is not before or event is Event.PRESS_UNFIT:
+            self._chime(event)
+        if ending is None and event in _ENDINGS:
+            ending = Ending(_ENDINGS[event])
+        for action in actions:
+            self._actions[action](ending)
+        if visit is None:
+            return
+        visit.set_deadlines(event, before, self.state, self._now_s)
+        if self.state is not before:
+            self._entered(visit)
+        if (following := visit.turn_follows(event, before)) is not None:
+            self._step(following)
+
+    def _entered(self, visit: Visit) -> None:
+        """What follows from the new state alone."""
+        state = self.state
+        self._notify(What.STATE, self._now_s, {"state": state})
+        self._unduck(visit)
+        if state is not State.QUEUED:
+            self._do(do.Forget("queued"))
+        if state is State.THINKING:  # what is owed comes before the answer
+            self._do(do.SayOwed())
+        elif state in (State.CLOSING, State.IDLE):
+            self._do(do.Forget())
+        elif state is State.LISTENING and visit.plan.held_button:
+            self._hold = None  # a visitor who speaks, for as long as he likes
+        if state is State.IDLE:
+            self._idle(visit)
+
+    def _idle(self, visit: Visit) -> None:
+        assert visit.ending is not None
+        self.visit = None
+        answered = self.cause is not None and self.cause == visit.ending.rule.sentence
+        if visit.press_waits and not answered:
+            self._press_waits = True
+        elif self._report_when_idle:
+            self._report_when_idle = False
+            self._do(do.ComposeReport())
+
+    # --- actions --------------------------------------------------------------------------------
+
+    def _open(self, _: Ending | None) -> None:
+        visit = self._visit_now
+        self._do(do.BeginVisit())
+        self._notify(What.VISIT_STARTED, self._now_s)
+        if visit.plan.disclosure:
+            self._say("disclosure")
+        visit.limit(visit.plan.max_s, self._now_s)
+        self._converse(visit)
+
+    def _converse(self, visit: Visit) -> None:
+        visit.conversing = True
+        self._do(do.Converse())
+
+    def _say_cause(self, _: Ending | None) -> None:
+        self._do(do.HurryLease())
+        if self.cause is not None:
+            self._say(self.cause)
+
+    def _allow_talk(self, *, allowed: bool) -> None:
+        self._visit_now.talk_allowed = allowed
+        self._do(do.AllowTalk(allowed))
+
+    def _remember_press(self, *, remember: bool) -> None:
+        self._visit_now.press_waits = remember
+
+    # --- the conversation and the visitor's speech ----------------------------------------------
+
+    def _conversation_over(self, ending: Ending, chance: float) -> None:
+        visit = self.visit
+        if visit is None:
+            return
+        visit.conversing = False
+        if visit.ending is not None:
+            return  # the kiosk ended it
+        if visit.reconnects >= min(ending.rule.retries, visit.plan.reconnects):
+            self._step(Event.ENDED, ending)
+            return
+        # Full jitter, so that a room full of kiosks does not come back at once.
+        delay_s = chance * FIRST_BACKOFF_S * 2**visit.reconnects
+        visit.reconnects += 1
+        visit.due[Timer.REOPEN] = self._now_s + delay_s
+        lost = {**_fields(ending), "attempt": visit.reconnects, "delay_ms": round(delay_s * 1000)}
+        self._notify(What.LOST, self._now_s, lost)
+        self._step(Event.LOST)
+
+    def _speech(self, *, began: bool, at_s: float) -> None:
+        visit = self.visit
+        if visit is None or visit.ending is not None or not visit.talk_allowed:
+            return
+        self._notify(What.SPEECH_STARTED if began else What.SPEECH_ENDED, at_s)
+        if self._hold is not None:
+            self._hold.note(began=began, now_s=self._now_s)
+        if not began:
+            self._do(do.SayOwed())
+        elif self.state is State.SPEAKING or self.own_sound.busy:
+            self._do(do.GiveWay())
+            self._do(do.Duck(on=True))
+            self._notify(What.DUCKED, self._now_s)
+            visit.due[Timer.UNDUCK] = self._now_s + visit.plan.duck_s
+        self._step(Event.SPEECH_STARTED if began else Event.SPEECH_ENDED)
+
+    def _unduck(self, visit: Visit) -> None:
+        if visit.due.pop(Timer.UNDUCK, None) is not None:
+            self._do(do.Duck(on=False))
+
+    # --- closing --------------------------------------------------------------------------------
+
+    def _close(self, ending: Ending | None) -> None:
+        assert ending is not None
+        visit = self._visit_now
+        self._unduck(visit)
+        visit.ending = ending
+        visit.due.clear()
+        self._do(do.StopCapture())
+        if ending.rule.farewell is Farewell.FINISH:
+            visit.leaving = Leaving.HEARING_OUT
+            visit.due[Timer.FAREWELL] = self._now_s + FAREWELL_LIMIT_S
+            self._do(do.HearOut())
+        else:
+            self._last_word(visit, ending)
+
+    def _heard_out(self) -> None:
+        visit = self.visit
+        if visit is None or visit.ending is None or visit.leaving is not Leaving.HEARING_OUT:
+            return
+        self._last_word(visit, visit.ending)
+
+    def _last_word(self, visit: Visit, ending: Ending) -> None:
+        visit.leaving = Leaving.LAST_WORD
+        visit.due[Timer.FAREWELL] = self._now_s + FAREWELL_LIMIT_S
+        self._do(do.SilenceAgent())
+        if ending.rule.sentence is not None:
+            self._say(ending.rule.sentence)
+        if visit.conversing:
+            self._do(do.CloseConversation(ending))
+
+    def _leave_if_done(self) -> None:
+        visit = self.visit
+        if visit is None or visit.ending is None or visit.leaving is not Leaving.LAST_WORD:
+            return
+        if not visit.conversing and not self.own_sound.busy:
+            ended = {**_fields(visit.ending), "severity": visit.ending.rule.severity}
+            self._notify(What.VISIT_ENDED, self._now_s, ended)
+            self._step(Event.CLOSED)
+
+    def _farewell_too_long(self, visit: Visit) -> None:
+        self._do(do.PlaybackStuck())
+        if visit.leaving is Leaving.HEARING_OUT:
+            self._heard_out()
+            return
+        if visit.conversing:
+            visit.conversing = False
+            self._do(do.AbandonConversation())
+        self.own_sound = OwnSound()  # as far as this visit is concerned
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """Do what is due, the earliest first."""
+        if self._press_waits:
+            self._pressed(self._now_s)
+        while self.visit is not None and (timer := self.visit.next_due(self._now_s)) is not None:
+            self._ring(self.visit, timer)
+        if self._hold is not None and self._hold.until_s <= self._now_s:
+            self._held(self._hold)
+
+    def _ring(self, visit: Visit, timer: Timer | Deadline) -> None:
+        match timer:
+            case Timer.ONE_MOMENT:
+                self._say("one_moment")
+            case Timer.WARNING:
+                visit.warned = True
+                self._say("warning")
+            case Timer.TIME_UP:
+                self._step(Event.TIME_UP)
+            case Timer.REOPEN:
+                self._converse(visit)
+            case Timer.UNDUCK:
+                self._do(do.Duck(on=False))
+            case Timer.FAREWELL:
+                self._farewell_too_long(visit)
+            case Deadline.CONNECT:
+                why = f"no conversation in {visit.plan.connect_s:g} s"
+                self._step(Event.ENDED, Ending(Kind.UNREACHABLE, None, why))
+            case Deadline.QUEUE:
+                why = f"nobody became free in {visit.plan.queue_s:g} s"
+                self._step(Event.ENDED, Ending(Kind.BUSY, None, why))
+            case Deadline.ANSWER:
+                self._step(Event.NO_ANSWER)
+            case Deadline.IDLE if visit.asked:
+                self._step(Event.ABANDONED)
+            case Deadline.IDLE:
+                visit.asked = True
+                self._say("still_there")
+                visit.due[Deadline.IDLE] = self._now_s + visit.plan.idle_s
+
+    def _held(self, hold: Hold) -> None:
+        self._hold = None
+        if not hold.is_staff():
+            return
+        if self.state is State.IDLE:
+            self._do(do.ComposeReport())
+        else:
+            self._report_when_idle = True
+            self._step(Event.HANG_UP)
+
+    # --- fitness, lamp and sounds ---------------------------------------------------------------
+
+    def _card(self, changed: inputs.CardOpened | inputs.CardLost) -> None:
+        opened = isinstance(changed, inputs.CardOpened)
+        # A card that stays away is tried every second, and reported once.
+        if self._cards.get(changed.card) != changed:
+            self._cards[changed.card] = changed
+            what = What.DEVICE_OPENED if opened else What.DEVICE_LOST
+            fields: dict[str, FieldValue] = {"device": changed.card, "detail": changed.detail}
+            self._notify(what, self._now_s, fields)
+        if changed.card is CardUse.MICROPHONE:
+            self._condition.microphone = opened
+        else:
+            self._condition.speaker = opened
+        if not opened:
+            self._step(Event.ENDED, Ending(_LOST_CARDS[changed.card], None, changed.detail))
+
+    def _show(self) -> None:
+        """Let the lamp and the listeners follow what is now."""
+        fitness = self.shown or "fit"
+        if fitness != self._fitness:
+            self._fitness = fitness
+            self._notify(What.FITNESS, self._now_s, {"cause": fitness})
+        light = do.Light(self.state, self.state is State.IDLE and self.shown is not None)
+        if light != self._light:
+            self._light = light
+            self._do(light)
+
+    def _chime(self, event: Event) -> None:
+        earcon = EARCONS.get((event, self.state))
+        if earcon is None or (self.own_sound.busy and (event, self.state) in POLITE):
+            return
+        self.own_sound = OwnSound(True, self.own_sound.keys)
+        self._do(do.Chime(earcon))
+
+    def _say(self, key: str) -> None:
+        self.own_sound = OwnSound(True, (*self.own_sound.keys, key))
+        self._do(do.Announce(key))
+
+    # --- small words ----------------------------------------------------------------------------
+
+    @property
+    def _plan_now(self) -> Plan:
+        return self.plan if self.visit is None else self.visit.plan
+
+    @property
+    def _visit_now(self) -> Visit:
+        assert self.visit is not None
+        return self.visit
+
+    def _do(self, effect: do.Effect) -> None:
+        self._effects.append(effect)
+
+    def _notify(self, what: What, at_s: float, fields: dict[str, FieldValue] | None = None) -> None:
+        self._do(do.Notify(Moment(what, at_s, fields or {})))
+
+
+def _fields(ending: Ending) -> dict[str, FieldValue]:
+    return {"kind": ending.kind, "code": ending.code, "detail": ending.detail}

@@ -1,0 +1,131 @@
+"""Inputs of the visit's core: everything that can happen to a kiosk. Pure data.
+
+`ButtonEdge` of the devices' ports is one too. None of them carries sound, or words of anybody's.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from kiosk.convai.endings import Ending
+from kiosk.devices.ports import ButtonEdge
+from kiosk.visit.states import Event
+
+
+class CardUse(StrEnum):
+    """A sound card's use."""
+
+    MICROPHONE = "microphone"
+    SPEAKER = "speaker"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorPress:
+    """An operator presses in a visitor's place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of the visit's table, from the conversation, the downlink or an operator.
+
+    `ending`: why, where the event is an ending that does not say it itself.
+    """
+
+    event: Event
+    ending: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """The gate's word on the visitor, at the capture time of the chunk that shows it."""
+
+    began: bool
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationOver:
+    """The conversation under way ended, by itself or as it was asked to.
+
+    `chance`: from 0 to 1, the share of the longest wait before another is tried.
+    """
+
+    ending: Ending
+    chance: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class HeardOut:
+    """Everything that the agent said before it hung up was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedTo:
+    """The lease allows the visit `max_s` seconds from now."""
+
+    max_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CardOpened:
+    """A card can be used (again). `detail` describes it."""
+
+    card: CardUse
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardLost:
+    """A card cannot be used. `detail` is the device's error."""
+
+    card: CardUse
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAvailability:
+    """Whether the next press could open a conversation, or learn why it may not.
+
+    `refused`: the backend does not know this kiosk.
+    """
+
+    ready: bool
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The backend's word on whether visits are paused; `end_visit` ends the one under way."""
+
+    paused: bool
+    end_visit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSound:
+    """The kiosk's own sounds. `busy`: one sounds or waits; `keys`: the sentences among them."""
+
+    busy: bool = False
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """It is the time that was asked for, or later."""
+
+
+Input: TypeAlias = (
+    ButtonEdge
+    | OperatorPress
+    | Happened
+    | Speech
+    | ConversationOver
+    | HeardOut
+    | LimitedTo
+    | CardOpened
+    | CardLost
+    | LeaseAvailability
+    | Pause
+    | OwnSound
+    | Wake
+)

@@ -1,0 +1,148 @@
+"""The visit under way: all that one visit changes, and the rules for it that need no more. Pure:
+time is an argument.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kiosk.convai.endings import Ending
+from kiosk.visit.feedback import DEADLINES, Deadline
+from kiosk.visit.plan import Plan
+from kiosk.visit.states import Event, State
+
+ONE_MOMENT_S = 4.0
+# Who speaks for so long in all, the gate's hangover included, is a visitor; a noise in the hall is
+# shorter.
+SPOKE_S = 1.5
+
+_NEVER = float("inf")
+
+
+class Timer(StrEnum):
+    """What may be waited for, beside the deadlines of states."""
+
+    ONE_MOMENT = "one_moment"
+    WARNING = "warning"
+    TIME_UP = "time_up"
+    REOPEN = "reopen"
+    UNDUCK = "unduck"
+    FAREWELL = "farewell"
+
+
+class Leaving(StrEnum):
+    """The steps in which a visit closes."""
+
+    HEARING_OUT = "hearing_out"  # the agent has the last word but one
+    LAST_WORD = "last_word"
+
+
+@dataclass(slots=True)
+class Visit:
+    """Made at the press, dropped when the kiosk is idle again. `due`: when each timer rings."""
+
+    plan: Plan
+    due: dict[Timer | Deadline, float] = field(default_factory=dict)
+    ends_at_s: float = _NEVER
+    conversing: bool = False  # a conversation was asked for and is not over
+    reconnects: int = 0
+    talk_allowed: bool = True
+    speaking: bool = False
+    asked: bool = False  # whether the visitor is still there
+    warned: bool = False
+    unanswered_turn: bool = False  # it ended when the agent could not answer
+    skip_came_first: bool = False  # the agent skipped the turn before the gate closed
+    ending: Ending | None = None
+    leaving: Leaving | None = None
+    press_waits: bool = False  # it came while closing, and begins the next visit
+
+    def limit(self, max_s: float, now_s: float) -> None:
+        """Let it go on for `max_s` from now; never for longer than it might before."""
+        ends_at_s = now_s + max_s
+        if self.ending is not None or ends_at_s >= self.ends_at_s:
+            return
+        self.ends_at_s = ends_at_s
+        lead_s = self.plan.warning_s if self.plan.warning_s < max_s else max_s / 2
+        if not self.warned:
+            self.due[Timer.WARNING] = ends_at_s - lead_s
+        self.due[Timer.TIME_UP] = ends_at_s
+
+    def next_due(self, now_s: float) -> Timer | Deadline | None:
+        """The timer that has rung first, taken out; None while none has."""
+        rung = [(at_s, timer) for timer, at_s in self.due.items() if at_s <= now_s]
+        if not rung:
+            return None
+        _, timer = min(rung)
+        del self.due[timer]
+        return timer
+
+    def set_deadlines(self, event: Event, before: State, state: State, now_s: float) -> None:
+        """Start and stop the clocks of an event that led from one state to another or the same."""
+        if event in (Event.SPEECH_STARTED, Event.AGENT_STARTED):
+            self.asked = False
+        if event is Event.SPEECH_STARTED:
+            self.speaking = True
+        elif event in (Event.SPEECH_ENDED, Event.RELEASE):
+            self.speaking = False
+        if state is not before:
+            for timer in (*Deadline, Timer.ONE_MOMENT):
+                self.due.pop(timer, None)
+            self._start(DEADLINES.get(state), now_s)
+        elif event is Event.SPEECH_STARTED:
+            self.due.pop(Deadline.IDLE, None)
+        elif event is Event.SPEECH_ENDED and state is State.LISTENING:
+            self._start(Deadline.IDLE, now_s)
+
+    def turn_follows(self, event: Event, before: State) -> Event | None:
+        """The event that comes of one that was acted on in the state `before`, if any does."""
+        match event:
+            case Event.SPEECH_STARTED:
+                self.unanswered_turn = self.skip_came_first = False
+            case Event.SPEECH_ENDED:
+                # The agent could not hear it yet, or was speaking.
+                self.unanswered_turn = before in (State.OPENING, State.SPEAKING)
+                if self.skip_came_first:
+                    self.skip_came_first = False
+                    return Event.TURN_SKIPPED
+            case Event.TURN_SKIPPED:
+                # The gate waits longer than the agent may to say that a turn is over: an agent that
+                # will not answer says so before the kiosk thinks it could.
+                self.skip_came_first = before is State.LISTENING
+            case Event.DRAINED:
+                self.unanswered_turn = False  # the agent heard it and went on: it was no turn
+            case Event.CONNECTED | Event.INTERRUPTED if self.unanswered_turn:
+                self.unanswered_turn = False
+                return Event.SPEECH_ENDED  # now an answer is waited for
+        return None
+
+    def _start(self, deadline: Deadline | None, now_s: float) -> None:
+        if deadline is None or (deadline is Deadline.IDLE and self.speaking):
+            return  # whoever came here speaking is not idle
+        limits = {
+            Deadline.CONNECT: self.plan.connect_s,
+            Deadline.QUEUE: self.plan.queue_s,
+            Deadline.IDLE: self.plan.idle_s,
+            Deadline.ANSWER: self.plan.answer_s,
+        }
+        self.due[deadline] = now_s + limits[deadline]
+        if deadline is Deadline.CONNECT:
+            self.due[Timer.ONE_MOMENT] = now_s + ONE_MOMENT_S
+
+
+@dataclass(slots=True)
+class Hold:
+    """A button held since the kiosk was idle, until it is known to be staff's or a visitor's."""
+
+    until_s: float
+    spoke_s: float = 0.0
+    speaks_since_s: float | None = None
+
+    def note(self, *, began: bool, now_s: float) -> None:
+        """Speech began or ended."""
+        if began:
+            self.speaks_since_s = now_s
+        elif self.speaks_since_s is not None:
+            self.spoke_s += now_s - self.speaks_since_s
+            self.speaks_since_s = None
+
+    def is_staff(self) -> bool:
+        return self.speaks_since_s is None and self.spoke_s < SPOKE_S
