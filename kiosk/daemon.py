@@ -206,8 +206,8 @@ class Daemon:
     # --- what devices and operators report ------------------------------------------------------
 
     def _on_button(self, edge: ButtonEdge) -> None:
-        self._standing.on_button(edge)
         self._host.on_button(edge)
+        self._standing.on_button(edge)
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
         self._host.on_microphone(event)

@@ -1,6 +1,4 @@
-"""What the kiosk says itself, while it is being said: sentences and earcons on the loudspeaker."""
-
-import asyncio
+"""The kiosk's own sounds while they are played: sentences and earcons on the loudspeaker."""
 
 from kiosk.audio.earcons import Earcon
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
@@ -19,7 +17,8 @@ _MUST_BE_HEARD = frozenset({"disclosure", "warning", "queued"})
 
 
 class Announcer:
-    """Plays the kiosk's own sounds in order, behind whatever the loudspeaker already has."""
+    """Plays the kiosk's own sounds in order, behind whatever the loudspeaker already has. `busy`:
+    one sounds, or waits to."""
 
     def __init__(self, speaker: Speaker, voice: Voice, observe: Observer) -> None:
         self._speaker = speaker
@@ -30,20 +29,15 @@ class Announcer:
         self._unfinished: list[tuple[str, Clip]] = []
         self._sounding: Clip | None = None
         self._owed: list[str] = []
-        self._silent = asyncio.Event()
-        self._silent.set()
-
-    @property
-    def busy(self) -> bool:
-        return not self._silent.is_set()
+        self.busy = False
 
     @property
     def sound(self) -> OwnSound:
         """What the visit's core knows of it."""
-        return OwnSound(self.busy, tuple(key for key, _ in self._unfinished))
+        return OwnSound(self.busy, tuple([key for key, _ in self._unfinished]))
 
     def earcon(self, earcon: Earcon) -> None:
-        self._silent.clear()
+        self.busy = True
         self._given = self._speaker.play(earcon_clip(earcon))
 
     def say(self, key: str) -> None:
@@ -55,7 +49,7 @@ class Announcer:
     def say_clip(self, key: str, clip: Clip) -> None:
         """Say what is no sentence of the table."""
         self._unfinished.append((key, clip))
-        self._silent.clear()
+        self.busy = True
         self._given = self._speaker.play(clip)
 
     def saying(self, key: str) -> bool:
@@ -91,10 +85,6 @@ class Announcer:
         """This is owed no more: it is no longer so. None: nothing is, to a visitor who goes."""
         self._owed = [] if key is None else [owed for owed in self._owed if owed != key]
 
-    async def finished(self) -> None:
-        """Wait until everything said so far was heard."""
-        await self._silent.wait()
-
     def on_speaker(self, event: Began | Drained | Flushed) -> None:
         match event:
             case Began(clip, heard_at_s):
@@ -107,6 +97,6 @@ class Announcer:
                 self._sounding = None
                 if clips >= self._given:
                     self._unfinished.clear()
-                    self._silent.set()
+                    self.busy = False
             case Flushed():
                 self._sounding = None

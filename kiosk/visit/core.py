@@ -12,7 +12,7 @@ has come, and nothing else. The core calls nobody.
 
 *The order of effects.* What the visitor sees comes first (the lamp, then the card, which lights the
 recording lamp), then what is heard and the conversation, and last the moments for listeners. The
-order is made in one place (`_URGENCY`), so that no rule of the visit can get it wrong.
+order is the effects' own (`Effect.urgency`), so that no rule of the visit can get it wrong.
 
 *What decides.* The table in `states` decides where the visit stands and what is done on the way.
 Around it stand four rules that are no cells of a table, because they depend on more than one event:
@@ -42,6 +42,8 @@ takes it to sound: a farewell is not over because it has not begun.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from operator import attrgetter
 
 from kiosk.convai.endings import Ending, Farewell, Kind
 from kiosk.devices.ports import ButtonEdge
@@ -62,11 +64,6 @@ FAREWELL_LIMIT_S = 60.0
 FIRST_BACKOFF_S = 1.0
 HOLD_S = 10.0
 
-_URGENCY: dict[type[do.Effect], int] = {
-    do.Light: 0, do.StartCapture: 1, do.StopCapture: 1, do.Notify: 3,
-}  # fmt: skip
-_USUAL_URGENCY = 2
-
 _LOST_CARDS: dict[CardUse, Kind] = {
     CardUse.MICROPHONE: Kind.MICROPHONE_LOST,
     CardUse.SPEAKER: Kind.SPEAKER_LOST,
@@ -82,7 +79,11 @@ _ENDINGS: dict[Event, Kind] = {
 
 
 class VisitCore:
-    """The kiosk's visits, one at a time. `plan` is the next visit's."""
+    """The kiosk's visits, one at a time. `plan` is the next visit's.
+
+    `cause`: why a visit cannot be held now; None means fit. `shown`: the cause that operators and
+    the lamp show: also a pause, which a press asks about.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -90,6 +91,9 @@ class VisitCore:
         self.visit: Visit | None = None
         self.own_sound = OwnSound()
         self._condition = Condition()
+        self.cause: Cause | None
+        self.shown: Cause | None
+        self._fit()
         self._acted_at_s = float("-inf")  # the last press that did something
         self._hold: Hold | None = None
         self._report_when_idle = False
@@ -99,6 +103,7 @@ class VisitCore:
         self._cards: dict[CardUse, inputs.CardOpened | inputs.CardLost] = {}
         self._now_s = 0.0
         self._effects: list[do.Effect] = []
+        self._do = self._effects.append
         self._actions: dict[Action, Callable[[Ending | None], None]] = {
             Action.START_CAPTURE: lambda _: self._do(do.StartCapture()),
             Action.OPEN: self._open,
@@ -114,16 +119,6 @@ class VisitCore:
         }
 
     @property
-    def cause(self) -> Cause | None:
-        """Why a visit cannot be held now; None means fit."""
-        return self._condition.cause()
-
-    @property
-    def shown(self) -> Cause | None:
-        """The cause that operators and the lamp show: also a pause, which a press asks about."""
-        return self._condition.shown()
-
-    @property
     def wake_at_s(self) -> float | None:
         """When `Wake` is due; None: only another input can change anything."""
         if self._press_waits:
@@ -135,11 +130,12 @@ class VisitCore:
 
     def handle(self, happened: inputs.Input, now_s: float) -> list[do.Effect]:
         """The effects of an input, the most urgent first. `now_s`: monotonic, never going back."""
-        self._now_s, self._effects = now_s, []
+        self._now_s = now_s
+        self._effects.clear()
         self._take(happened)
         self._leave_if_done()
         self._show()
-        return sorted(self._effects, key=lambda each: _URGENCY.get(type(each), _USUAL_URGENCY))
+        return sorted(self._effects, key=attrgetter("urgency"))
 
     def _take(self, happened: inputs.Input) -> None:
         match happened:
@@ -161,9 +157,9 @@ class VisitCore:
             case inputs.CardOpened() | inputs.CardLost():
                 self._card(happened)
             case inputs.LeaseAvailability(ready, refused):
-                self._condition.credential, self._condition.refused = ready, refused
+                self._fit(credential=ready, refused=refused)
             case inputs.Pause(paused, end_visit):
-                self._condition.paused = paused
+                self._fit(paused=paused)
                 if end_visit:
                     self._step(Event.ENDED, Ending(Kind.PAUSED, None, "ended by an operator"))
             case OwnSound():
@@ -428,12 +424,13 @@ class VisitCore:
             what = What.DEVICE_OPENED if opened else What.DEVICE_LOST
             fields: dict[str, FieldValue] = {"device": changed.card, "detail": changed.detail}
             self._notify(what, self._now_s, fields)
-        if changed.card is CardUse.MICROPHONE:
-            self._condition.microphone = opened
-        else:
-            self._condition.speaker = opened
+        self._fit(**{changed.card.value: opened})
         if not opened:
             self._step(Event.ENDED, Ending(_LOST_CARDS[changed.card], None, changed.detail))
+
+    def _fit(self, **inputs_: bool) -> None:
+        self._condition = replace(self._condition, **inputs_)
+        self.cause, self.shown = self._condition.cause(), self._condition.shown()
 
     def _show(self) -> None:
         """Let the lamp and the listeners follow what is now."""
@@ -444,7 +441,7 @@ class VisitCore:
         light = do.Light(self.state, self.state is State.IDLE and self.shown is not None)
         if light != self._light:
             self._light = light
-            self._do(light)
+            self._effects.insert(0, light)
 
     def _chime(self, event: Event) -> None:
         earcon = EARCONS.get((event, self.state))
@@ -467,9 +464,6 @@ class VisitCore:
     def _visit_now(self) -> Visit:
         assert self.visit is not None
         return self.visit
-
-    def _do(self, effect: do.Effect) -> None:
-        self._effects.append(effect)
 
     def _notify(self, what: What, at_s: float, fields: dict[str, FieldValue] | None = None) -> None:
         self._do(do.Notify(Moment(what, at_s, fields or {})))

@@ -14,9 +14,9 @@ class Cause(StrEnum):
     PAUSED = "paused"  # as the backend said; a press asks it again
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Condition:
-    """The inputs, each kept up to date by the one who knows it."""
+    """The inputs, each as it was last reported."""
 
     microphone: bool = False
     speaker: bool = False

@@ -94,31 +94,7 @@ class Host:
         self._conversation: Conversation | None = None
         self._holding: asyncio.Task[None] | None = None
         self._odd_frames = {"malformed_frames": 0, "unknown_frames": 0}
-        self._doers: dict[type[do.Effect], Callable[[Any], None]] = {
-            do.Light: self._light,
-            do.StartCapture: self._start_capture,
-            do.StopCapture: self._stop_capture,
-            do.Chime: lambda chime: self._announcer.earcon(chime.earcon),
-            do.Announce: lambda sentence: self._announcer.say(sentence.key),
-            do.GiveWay: lambda _: self._announcer.give_way(),
-            do.SayOwed: lambda _: self._announcer.resume(),
-            do.Forget: lambda owed: self._announcer.forget(owed.key),
-            do.FallSilent: lambda _: self._announcer.fall_silent(),
-            do.Duck: lambda duck: self._speaker.duck(on=duck.on),
-            do.AllowTalk: lambda talk: self._uplink.allow_talk(allowed=talk.allowed),
-            do.BeginVisit: self._begin_visit,
-            do.Converse: self._converse,
-            do.CutTurn: self._cut_turn,
-            do.SilenceAgent: lambda _: self._downlink.stop(),
-            do.HearOut: self._hear_out,
-            do.CloseConversation: self._close_conversation,
-            do.AbandonConversation: self._abandon_conversation,
-            do.HurryLease: lambda _: self._credentials.hurry(),
-            do.ComposeReport: lambda _: self._between_visits.report(),
-            do.DropReport: lambda _: self._between_visits.drop(),
-            do.PlaybackStuck: self._playback_stuck,
-            do.Notify: self._notify,
-        }
+        self._doers = self._effects_and_doers()
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -267,6 +243,33 @@ class Host:
         self._put(inputs.Wake())
 
     # --- effects --------------------------------------------------------------------------------
+
+    def _effects_and_doers(self) -> dict[type[do.Effect], Callable[[Any], None]]:
+        return {
+            do.Light: self._light,
+            do.StartCapture: self._start_capture,
+            do.StopCapture: self._stop_capture,
+            do.Chime: lambda chime: self._announcer.earcon(chime.earcon),
+            do.Announce: lambda sentence: self._announcer.say(sentence.key),
+            do.GiveWay: lambda _: self._announcer.give_way(),
+            do.SayOwed: lambda _: self._announcer.resume(),
+            do.Forget: lambda owed: self._announcer.forget(owed.key),
+            do.FallSilent: lambda _: self._announcer.fall_silent(),
+            do.Duck: lambda duck: self._speaker.duck(on=duck.on),
+            do.AllowTalk: lambda talk: self._uplink.allow_talk(allowed=talk.allowed),
+            do.BeginVisit: self._begin_visit,
+            do.Converse: self._converse,
+            do.CutTurn: self._cut_turn,
+            do.SilenceAgent: lambda _: self._downlink.stop(),
+            do.HearOut: self._hear_out,
+            do.CloseConversation: self._close_conversation,
+            do.AbandonConversation: self._abandon_conversation,
+            do.HurryLease: lambda _: self._credentials.hurry(),
+            do.ComposeReport: lambda _: self._between_visits.report(),
+            do.DropReport: lambda _: self._between_visits.drop(),
+            do.PlaybackStuck: self._playback_stuck,
+            do.Notify: self._notify,
+        }
 
     def _light(self, light: do.Light) -> None:
         self._indicator.show(UNFIT_LAMP if light.unfit else LAMPS[light.state])

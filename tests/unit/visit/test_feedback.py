@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -101,5 +102,5 @@ def test_a_paused_kiosk_says_so_and_yet_lets_the_backend_decide() -> None:
     condition = Condition(microphone=True, speaker=True, credential=True, paused=True)
     assert condition.cause() is None
     assert condition.shown() is Cause.PAUSED
-    condition.credential = False
+    condition = replace(condition, credential=False)
     assert condition.shown() is condition.cause() is Cause.CANNOT_REACH

@@ -16,6 +16,7 @@ from kiosk.convai.endings import Ending, Kind
 from kiosk.devices.ports import ButtonEdge, Lost, Opened, Pattern, Source
 from kiosk.errors import DeviceError
 from kiosk.link.credentials import Opening, PublicAgent, Standing
+from kiosk.visit import effects
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
@@ -119,6 +120,14 @@ async def idle_kiosk(directory: Path) -> AsyncIterator[Kiosk]:
     kiosk.order.noted.clear()
     yield kiosk
     kiosk.running.cancel()
+
+
+@virtual_time
+async def test_every_effect_that_the_core_can_ask_for_is_done(tmp_path: Path) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        known = {each for each in vars(effects).values() if isinstance(each, type)}
+        asked_for = {each for each in known if issubclass(each, effects.Effect)}
+        assert set(kiosk.host._doers) == asked_for - {effects.Effect}
 
 
 # --- effects before listeners -------------------------------------------------------------------

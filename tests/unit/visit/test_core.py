@@ -1,0 +1,901 @@
+"""The visit's core, in microseconds: what goes in with the time, what comes out, in which order.
+
+The sounds of the kiosk's own end as soon as they begin, unless a test says that they go on.
+"""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from kiosk.audio.earcons import Earcon
+from kiosk.convai.endings import RULES, Ending, Farewell, Kind
+from kiosk.devices.ports import ButtonEdge
+from kiosk.visit import effects as do
+from kiosk.visit import inputs
+from kiosk.visit.core import FAREWELL_LIMIT_S, HOLD_S, NERVOUS_S, VisitCore
+from kiosk.visit.feedback import DEADLINES, EARCONS
+from kiosk.visit.fitness import Cause
+from kiosk.visit.inputs import CardUse, OwnSound
+from kiosk.visit.plan import Plan
+from kiosk.visit.states import HOLD, TOGGLE_CUTTING, Event, State
+from kiosk.visit.timeline import Moment, What
+from kiosk.visit.visit import ONE_MOMENT_S, SPOKE_S
+from tests.bare_conversation import PLAN
+
+# All different, so that what rang tells which it was.
+LIMITS = replace(
+    PLAN, max_s=570.0, warning_s=30.0, idle_s=21.0, answer_s=22.0, connect_s=15.0, queue_s=120.0
+)
+HELD = replace(LIMITS, table=HOLD, held_button=True)
+
+CONNECTED = inputs.Happened(Event.CONNECTED)
+QUEUED = inputs.Happened(Event.QUEUED)
+ADMITTED = inputs.Happened(Event.ADMITTED)
+AGENT_STARTED = inputs.Happened(Event.AGENT_STARTED)
+DRAINED = inputs.Happened(Event.DRAINED)
+INTERRUPTED = inputs.Happened(Event.INTERRUPTED)
+TURN_SKIPPED = inputs.Happened(Event.TURN_SKIPPED)
+HANG_UP = inputs.Happened(Event.HANG_UP)
+
+# From the press on, how each state is reached.
+WAYS: dict[State, tuple[inputs.Input, ...]] = {
+    State.OPENING: (),
+    State.QUEUED: (CONNECTED, QUEUED),
+    State.LISTENING: (CONNECTED,),
+    State.THINKING: (CONNECTED, inputs.Speech(True, 0.0), inputs.Speech(False, 0.0)),
+    State.SPEAKING: (CONNECTED, AGENT_STARTED),
+    State.CLOSING: (HANG_UP,),
+}
+
+EVENTS = [event for event in Event if event is not Event.PRESS]
+
+
+class Kiosk:
+    """A core, the time, and everything that it asked for. `began_s`: when the button was pressed.
+
+    `sounds`: whether the kiosk's own sounds go on until `falls_silent`.
+    """
+
+    def __init__(self, plan: Plan = LIMITS, *, fit: bool = True, sounds: bool = False) -> None:
+        self.core = VisitCore(plan)
+        self.now_s = self.began_s = 1000.0
+        self.sounds = sounds
+        self.done: list[tuple[float, do.Effect]] = []
+        self.bring(inputs.Wake())
+        if fit:
+            self.bring(
+                inputs.CardOpened(CardUse.MICROPHONE, "a card"),
+                inputs.CardOpened(CardUse.SPEAKER, "a card"),
+                inputs.LeaseAvailability(ready=True),
+            )
+        self.done.clear()
+
+    def bring(self, *happened: inputs.Input) -> list[do.Effect]:
+        """What came of the last of them."""
+        effects: list[do.Effect] = []
+        for each in happened:
+            effects = self._handle(each)
+            if not self.sounds and self.core.own_sound.busy:
+                self._handle(OwnSound())
+        return effects
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, and the core is woken whenever it wants to be."""
+        until_s = self.now_s + seconds
+        for _ in range(1000):
+            at_s = self.core.wake_at_s
+            if at_s is None or at_s > until_s:
+                break
+            self.now_s = max(self.now_s, at_s)
+            self.bring(inputs.Wake())
+        else:
+            raise AssertionError("the core wants to be woken for ever")
+        self.now_s = until_s
+
+    def press(self) -> list[do.Effect]:
+        return self.bring(inputs.OperatorPress())
+
+    def button(self, *, down: bool) -> list[do.Effect]:
+        return self.bring(ButtonEdge(down, self.now_s))
+
+    def speaks(self) -> list[do.Effect]:
+        return self.bring(inputs.Speech(True, self.now_s))
+
+    def stops_speaking(self) -> list[do.Effect]:
+        return self.bring(inputs.Speech(False, self.now_s))
+
+    def conversation_ends(self, kind: Kind, chance: float = 0.5) -> list[do.Effect]:
+        return self.bring(inputs.ConversationOver(Ending(kind), chance))
+
+    def goes_to(self, state: State) -> None:
+        """A visit, as far as this."""
+        if self.core.visit is None:
+            self.began_s = self.now_s
+            self.press()
+        self.bring(*WAYS[state])
+        assert self.state() is state
+        self.done.clear()
+
+    def state(self) -> State:
+        return self.core.state
+
+    def silence(self) -> list[do.Effect]:
+        return self._handle(OwnSound())
+
+    # --- what came of it ------------------------------------------------------------------------
+
+    def of(self, kind: type[do.Effect]) -> list[do.Effect]:
+        return [effect for _, effect in self.done if type(effect) is kind]
+
+    @property
+    def said(self) -> list[tuple[float, str]]:
+        """When, since the press, each sentence was asked for."""
+        return [
+            (round(at_s - self.began_s, 3), effect.key)
+            for at_s, effect in self.done
+            if isinstance(effect, do.Announce)
+        ]
+
+    def moments(self, what: What) -> list[Moment]:
+        notices = [effect for _, effect in self.done if isinstance(effect, do.Notify)]
+        return [notice.moment for notice in notices if notice.moment.what is what]
+
+    @property
+    def ended(self) -> list[tuple[float, str]]:
+        """When, since the press, a visit ended, and how."""
+        ended = self.moments(What.VISIT_ENDED)
+        return [(round(m.at_s - self.began_s, 3), str(m.fields["kind"])) for m in ended]
+
+    def _handle(self, happened: inputs.Input) -> list[do.Effect]:
+        effects = self.core.handle(happened, self.now_s)
+        self.done += [(self.now_s, effect) for effect in effects]
+        if any(isinstance(effect, do.CloseConversation) for effect in effects):
+            self._handle(inputs.ConversationOver(Ending(Kind.STOPPED)))
+        if any(isinstance(effect, do.HearOut) for effect in effects):
+            self._handle(inputs.HeardOut())
+        return effects
+
+
+def in_state(state: State, plan: Plan = LIMITS, *, sounds: bool = False) -> Kiosk:
+    kiosk = Kiosk(plan, sounds=sounds)
+    kiosk.goes_to(state)
+    return kiosk
+
+
+# --- the order ----------------------------------------------------------------------------------
+
+
+def test_after_a_press_the_first_effects_are_lamp_and_card_and_the_last_are_moments() -> None:
+    effects = Kiosk(replace(LIMITS, disclosure=True)).press()
+    kinds = [type(effect) for effect in effects]
+    assert kinds[:2] == [do.Light, do.StartCapture]
+    assert kinds[2:-3] == [
+        do.DropReport, do.FallSilent, do.Chime, do.BeginVisit, do.Announce, do.Converse, do.Forget,
+    ]  # fmt: skip
+    moments = [each.moment.what for each in effects if isinstance(each, do.Notify)]
+    assert moments == [What.PRESSED, What.VISIT_STARTED, What.STATE]
+    assert kinds[-3:] == [do.Notify] * 3
+
+
+@pytest.mark.parametrize("state", WAYS)
+def test_whatever_happens_lamp_and_card_come_first_and_listeners_last(state: State) -> None:
+    everything: list[inputs.Input] = [
+        *(inputs.Happened(event, Ending(Kind.QUOTA)) for event in EVENTS),
+        inputs.OperatorPress(),
+        inputs.CardLost(CardUse.MICROPHONE, "unplugged"),
+        inputs.Pause(True, end_visit=True),
+        inputs.ConversationOver(Ending(Kind.NETWORK_LOST)),
+    ]
+    for happened in everything:
+        kiosk = in_state(state, sounds=True)
+        effects = kiosk.core.handle(happened, kiosk.now_s)
+        urgencies = [effect.urgency for effect in effects]
+        assert urgencies == sorted(urgencies)
+
+
+# --- the button ---------------------------------------------------------------------------------
+
+
+def test_a_nervous_second_press_does_nothing() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.wait(NERVOUS_S - 0.01)
+    assert kiosk.press() == []
+    kiosk.wait(0.02)
+    kiosk.press()
+    assert kiosk.ended == [(1.01, Kind.HUNG_UP)]
+
+
+def test_where_the_button_is_held_no_press_is_nervous() -> None:
+    kiosk = in_state(State.LISTENING, HELD)
+    assert do.AllowTalk(False) in kiosk.button(down=False)
+    assert do.AllowTalk(True) in kiosk.button(down=True)
+
+
+def test_a_press_that_came_while_closing_begins_the_next_visit() -> None:
+    kiosk = in_state(State.LISTENING, sounds=True)
+    kiosk.bring(inputs.Happened(Event.ENDED, Ending(Kind.AGENT_FAILED)))
+    kiosk.wait(2)
+    kiosk.press()
+    assert kiosk.state() is State.CLOSING
+    kiosk.silence()
+    assert kiosk.state() is State.IDLE
+    kiosk.wait(0)
+    assert kiosk.state() is State.OPENING
+    assert len(kiosk.of(do.StartCapture)) == 1
+
+
+def test_a_held_button_let_go_while_closing_begins_none() -> None:
+    kiosk = in_state(State.LISTENING, HELD, sounds=True)
+    kiosk.bring(inputs.Happened(Event.ENDED, Ending(Kind.AGENT_FAILED)))
+    kiosk.button(down=True)
+    kiosk.button(down=False)
+    kiosk.silence()
+    kiosk.wait(60)
+    assert kiosk.state() is State.IDLE
+
+
+def test_a_press_that_overtakes_the_one_that_waited_is_the_only_one() -> None:
+    kiosk = in_state(State.LISTENING, sounds=True)
+    kiosk.bring(inputs.Happened(Event.ENDED, Ending(Kind.AGENT_FAILED)))
+    kiosk.wait(2)
+    kiosk.press()
+    kiosk.silence()
+    kiosk.now_s += 2
+    kiosk.press()
+    kiosk.wait(0)
+    assert kiosk.state() is State.OPENING
+
+
+def test_a_press_that_the_last_word_answered_begins_none() -> None:
+    kiosk = in_state(State.LISTENING, sounds=True)
+    kiosk.wait(2)
+    kiosk.bring(inputs.LeaseAvailability(ready=False))
+    kiosk.bring(inputs.Happened(Event.ENDED, Ending(Kind.BACKEND_UNREACHABLE)))
+    kiosk.press()
+    kiosk.silence()
+    kiosk.wait(60)
+    assert kiosk.state() is State.IDLE
+    assert [key for _, key in kiosk.said] == [Cause.CANNOT_REACH]
+
+
+def test_an_apology_is_said_once_however_often_the_button_is_pressed() -> None:
+    kiosk = Kiosk(fit=False, sounds=True)
+    for _ in range(3):
+        kiosk.press()
+        kiosk.wait(1.1)
+    assert [key for _, key in kiosk.said] == [Cause.NO_SPEAKER]
+    kiosk.silence()
+    kiosk.press()
+    assert [key for _, key in kiosk.said] == [Cause.NO_SPEAKER] * 2
+    assert kiosk.of(do.Chime) == [do.Chime(Earcon.SORRY)] * 2
+    assert kiosk.of(do.HurryLease) == [do.HurryLease()] * 2
+
+
+# --- a plan per visit ---------------------------------------------------------------------------
+
+
+def test_settings_that_are_read_again_are_the_plan_of_the_next_visit() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.core.plan = replace(LIMITS, max_s=100.0, warning_s=20.0)
+    kiosk.bring(AGENT_STARTED)
+    kiosk.wait(569)
+    assert kiosk.ended == []
+    kiosk.wait(2)
+    assert kiosk.ended == [(570.0, Kind.TIME_UP)]
+    kiosk.done.clear()
+    kiosk.began_s = kiosk.now_s
+    kiosk.press()
+    kiosk.bring(CONNECTED, AGENT_STARTED)
+    kiosk.wait(600)
+    assert kiosk.ended == [(100.0, Kind.TIME_UP)]
+
+
+# --- how long things may last -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", set(State) - set(DEADLINES) - {State.IDLE, State.CLOSING})
+def test_nothing_rings_where_nothing_has_a_deadline(state: State) -> None:
+    kiosk = in_state(state)
+    kiosk.wait(LIMITS.max_s - LIMITS.warning_s - 1)
+    assert kiosk.done == []
+
+
+def test_an_idle_kiosk_wants_no_waking() -> None:
+    kiosk = Kiosk()
+    assert kiosk.core.wake_at_s is None
+
+
+def test_connecting_asks_for_patience_and_has_a_limit() -> None:
+    kiosk = in_state(State.OPENING)
+    kiosk.wait(3600)
+    assert kiosk.said == [(ONE_MOMENT_S, "one_moment"), (15.0, "cannot_reach")]
+    assert kiosk.ended == [(15.0, Kind.UNREACHABLE)]
+    [ended] = kiosk.moments(What.VISIT_ENDED)
+    assert ended.fields["detail"] == "no conversation in 15 s"
+
+
+def test_connecting_in_time_needs_no_patience() -> None:
+    kiosk = in_state(State.OPENING)
+    kiosk.wait(ONE_MOMENT_S - 0.1)
+    kiosk.bring(CONNECTED, AGENT_STARTED)
+    kiosk.wait(500)
+    assert kiosk.said == []
+
+
+def test_a_lost_connection_has_the_whole_time_to_come_back() -> None:
+    kiosk = in_state(State.OPENING)
+    kiosk.wait(10)
+    kiosk.bring(CONNECTED)
+    kiosk.wait(1)
+    kiosk.conversation_ends(Kind.NETWORK_LOST)
+    kiosk.wait(14.9)
+    assert kiosk.ended == []
+    kiosk.wait(0.2)
+    assert kiosk.ended == [(26.0, Kind.UNREACHABLE)]
+
+
+def test_the_queue_has_a_limit_of_its_own_and_no_other() -> None:
+    kiosk = in_state(State.QUEUED)
+    for happened in (inputs.Speech(True, 0), inputs.Speech(False, 0), AGENT_STARTED, DRAINED):
+        kiosk.wait(10)
+        kiosk.bring(happened)
+    kiosk.wait(79)
+    assert kiosk.said == []
+    kiosk.wait(2)
+    assert kiosk.ended == [(120.0, Kind.BUSY)]
+    [ended] = kiosk.moments(What.VISIT_ENDED)
+    assert ended.fields["detail"] == "nobody became free in 120 s"
+
+
+def test_whoever_is_admitted_has_the_whole_time_to_begin() -> None:
+    kiosk = in_state(State.QUEUED)
+    kiosk.wait(119)
+    kiosk.bring(ADMITTED)
+    kiosk.wait(22)
+    assert kiosk.said == [(140.0, "still_there")]
+
+
+def test_a_silent_visitor_is_asked_once_and_then_taken_to_be_gone() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.wait(42.5)
+    assert kiosk.said == [(21.0, "still_there"), (42.0, "goodbye")]
+    assert kiosk.ended == [(42.0, Kind.ABANDONED)]
+
+
+@pytest.mark.parametrize("sign", ["the visitor", "the agent"])
+def test_whoever_answers_the_question_is_asked_anew_the_next_time(sign: str) -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.wait(30)
+    if sign == "the visitor":
+        kiosk.speaks()
+        kiosk.stops_speaking()
+        kiosk.bring(TURN_SKIPPED)
+    else:
+        kiosk.bring(AGENT_STARTED, DRAINED)
+    assert kiosk.state() is State.LISTENING
+    kiosk.wait(21.5)
+    assert [key for _, key in kiosk.said] == ["still_there", "still_there"]
+
+
+def test_nobody_is_asked_while_speaking_however_long() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.wait(20)
+    kiosk.speaks()
+    kiosk.wait(300)
+    assert kiosk.said == []
+
+
+def test_between_words_of_a_held_button_the_idle_clock_starts_anew() -> None:
+    kiosk = in_state(State.LISTENING, HELD)
+    kiosk.speaks()
+    kiosk.wait(100)
+    kiosk.stops_speaking()
+    kiosk.wait(20.9)
+    assert kiosk.said == []
+    kiosk.wait(0.2)
+    assert kiosk.said == [(121.0, "still_there")]
+
+
+def test_an_answer_has_a_limit() -> None:
+    kiosk = in_state(State.THINKING)
+    kiosk.wait(3600)
+    assert kiosk.ended == [(22.0, Kind.NO_ANSWER)]
+
+
+@pytest.mark.parametrize("happened", [TURN_SKIPPED, AGENT_STARTED])
+def test_an_answer_that_came_or_will_not_come_is_not_waited_for(happened: inputs.Input) -> None:
+    kiosk = in_state(State.THINKING)
+    kiosk.wait(21)
+    kiosk.bring(happened)
+    kiosk.wait(20)
+    assert (kiosk.said, kiosk.ended) == ([], [])
+
+
+def test_the_visitor_is_warned_before_the_time_is_up() -> None:
+    kiosk = in_state(State.SPEAKING)  # whatever the visit does
+    kiosk.wait(600)
+    assert kiosk.said == [(540.0, "warning"), (570.0, "time_up")]
+    assert kiosk.ended == [(570.0, Kind.TIME_UP)]
+
+
+@pytest.mark.parametrize("state", DEADLINES)
+def test_a_visit_that_is_over_has_no_clocks_any_more(state: State) -> None:
+    kiosk = in_state(state)
+    kiosk.wait(2)
+    kiosk.bring(HANG_UP)
+    assert kiosk.state() is State.IDLE
+    assert kiosk.core.wake_at_s is None
+
+
+def test_whoever_comes_to_listening_speaking_is_not_asked_whether_he_is_there() -> None:
+    kiosk = in_state(State.OPENING)
+    kiosk.speaks()
+    kiosk.bring(CONNECTED)
+    kiosk.wait(10 * LIMITS.idle_s)
+    assert kiosk.said == []
+    kiosk.stops_speaking()
+    kiosk.bring(TURN_SKIPPED)
+    kiosk.wait(LIMITS.idle_s + 0.1)
+    assert [key for _, key in kiosk.said] == ["still_there"]
+
+
+def test_letting_go_of_the_button_ends_speaking_too() -> None:
+    kiosk = in_state(State.LISTENING, HELD)
+    kiosk.speaks()
+    kiosk.button(down=False)
+    kiosk.wait(HELD.answer_s)
+    assert kiosk.state() is State.LISTENING
+    kiosk.wait(HELD.idle_s + 0.1)
+    assert [key for _, key in kiosk.said] == ["still_there"]
+
+
+def test_a_lease_shortens_the_visit_and_its_end_is_announced() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.wait(2)
+    kiosk.bring(inputs.LimitedTo(100.0))
+    kiosk.wait(3600)
+    assert kiosk.said == [(72.0, "warning"), (102.0, "time_up")]
+
+
+def test_a_very_short_visit_is_announced_too() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.bring(inputs.LimitedTo(20.0))
+    kiosk.wait(3600)
+    assert kiosk.said == [(10.0, "warning"), (20.0, "time_up")]
+
+
+def test_nothing_makes_a_visit_longer() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.bring(inputs.LimitedTo(3000.0))
+    kiosk.wait(300)
+    kiosk.bring(inputs.LimitedTo(300.0))
+    kiosk.wait(3600)
+    assert kiosk.said == [(540.0, "warning"), (570.0, "time_up")]
+
+
+def test_who_was_warned_is_not_warned_again() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.wait(545)
+    kiosk.bring(inputs.LimitedTo(10.0))
+    kiosk.wait(3600)
+    assert kiosk.said == [(540.0, "warning"), (555.0, "time_up")]
+
+
+@pytest.mark.parametrize("state", [State.IDLE, State.CLOSING])
+def test_a_visit_that_is_over_has_no_end_to_come(state: State) -> None:
+    kiosk = Kiosk(sounds=True)
+    if state is State.CLOSING:
+        kiosk.goes_to(state)
+    due_s = kiosk.core.wake_at_s
+    kiosk.bring(inputs.LimitedTo(1.0))
+    assert kiosk.core.wake_at_s == due_s
+
+
+@pytest.mark.parametrize("state", [s for s in WAYS if s is not State.CLOSING])
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("late", [False, True])
+def test_every_event_in_every_state_before_and_after_every_deadline_leads_home(
+    state: State, event: Event, late: bool
+) -> None:
+    kiosk = in_state(state)
+    for _ in range(4):
+        due_s = kiosk.core.wake_at_s
+        if due_s is None:
+            break
+        kiosk.now_s = max(kiosk.now_s, due_s + (0.001 if late else -0.001))
+        kiosk.bring(inputs.Happened(event, Ending(Kind.INTERNAL)))
+        kiosk.bring(inputs.Wake())
+    kiosk.wait(LIMITS.max_s + 2 * FAREWELL_LIMIT_S)
+    assert kiosk.state() is State.IDLE
+    assert len(kiosk.ended) == 1
+    assert len(kiosk.of(do.StopCapture)) == 1
+
+
+# --- turns --------------------------------------------------------------------------------------
+
+
+def test_a_turn_that_ended_while_the_line_opened_is_waited_for_once_it_is_open() -> None:
+    kiosk = in_state(State.OPENING)
+    kiosk.speaks()
+    kiosk.stops_speaking()
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.THINKING
+    kiosk.conversation_ends(Kind.NETWORK_LOST)
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.LISTENING
+
+
+def test_a_visitor_who_still_speaks_when_the_line_opens_is_not_waited_for() -> None:
+    kiosk = in_state(State.OPENING)
+    kiosk.stops_speaking()
+    kiosk.speaks()
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.LISTENING
+
+
+def test_a_barge_in_that_is_confirmed_after_it_ended_is_waited_for() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.stops_speaking()
+    kiosk.bring(INTERRUPTED)
+    assert kiosk.state() is State.THINKING
+
+
+def test_a_word_the_agent_heard_and_went_on_over_is_no_turn() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.stops_speaking()
+    kiosk.bring(DRAINED, AGENT_STARTED, INTERRUPTED)
+    assert kiosk.state() is State.LISTENING
+
+
+def test_an_agent_that_skips_the_turn_before_the_gate_closes_is_believed() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.speaks()
+    kiosk.bring(TURN_SKIPPED)
+    kiosk.stops_speaking()
+    assert kiosk.state() is State.LISTENING
+    kiosk.speaks()
+    kiosk.stops_speaking()
+    assert kiosk.state() is State.THINKING
+
+
+def test_a_skipped_turn_says_nothing_of_the_next() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.bring(TURN_SKIPPED)
+    kiosk.speaks()
+    kiosk.stops_speaking()
+    assert kiosk.state() is State.THINKING
+
+
+def test_a_new_visit_owes_nothing_to_the_last() -> None:
+    kiosk = in_state(State.OPENING)
+    kiosk.stops_speaking()
+    kiosk.wait(2)
+    kiosk.bring(HANG_UP)
+    kiosk.wait(2)
+    kiosk.press()
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.LISTENING
+
+
+# --- speaking over ------------------------------------------------------------------------------
+
+
+def test_the_agent_steps_back_at_once_and_comes_back_if_nothing_follows() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.wait(5)
+    ducked = [(at_s - kiosk.began_s, e.on) for at_s, e in kiosk.done if isinstance(e, do.Duck)]
+    assert ducked == [(0.0, True), (pytest.approx(LIMITS.duck_s), False)]
+    assert len(kiosk.moments(What.DUCKED)) == 1
+
+
+def test_whoever_speaks_again_keeps_the_agent_soft_for_longer() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.wait(0.5)
+    kiosk.stops_speaking()
+    kiosk.speaks()
+    kiosk.wait(5)
+    restored = [at_s for at_s, effect in kiosk.done if effect == do.Duck(False)]
+    assert [at_s - kiosk.began_s for at_s in restored] == [pytest.approx(0.5 + LIMITS.duck_s)]
+
+
+@pytest.mark.parametrize("happened", [INTERRUPTED, DRAINED, HANG_UP])
+def test_the_loudspeaker_is_restored_at_once_when_the_visit_goes_on(
+    happened: inputs.Input,
+) -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.wait(0.1)
+    assert kiosk.bring(happened).count(do.Duck(False)) == 1
+    kiosk.wait(5)
+    assert kiosk.of(do.Duck) == [do.Duck(True), do.Duck(False)]
+
+
+@pytest.mark.parametrize("state", [State.LISTENING, State.THINKING, State.OPENING])
+def test_nobody_is_ducked_who_does_not_speak(state: State) -> None:
+    kiosk = in_state(state)
+    kiosk.speaks()
+    kiosk.stops_speaking()
+    assert kiosk.of(do.Duck) == kiosk.of(do.GiveWay) == []
+
+
+def test_the_kiosks_own_sentence_gives_way_and_is_said_when_the_turn_ends() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.bring(OwnSound(True, ("disclosure",)))
+    kiosk.sounds = True
+    kiosk.bring(OwnSound(True, ("disclosure",)))
+    assert do.GiveWay() in kiosk.speaks()
+    assert do.SayOwed() in kiosk.stops_speaking()
+
+
+def test_nothing_is_owed_to_a_visitor_who_has_gone() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.wait(2)
+    assert do.Forget() in kiosk.bring(HANG_UP)
+
+
+@pytest.mark.parametrize("state", [s for s in WAYS if s is not State.QUEUED])
+def test_who_is_in_no_queue_is_not_told_to_wait(state: State) -> None:
+    kiosk = Kiosk()
+    kiosk.press()
+    kiosk.bring(*WAYS[state])
+    assert do.Forget("queued") in kiosk.of(do.Forget)
+
+
+def test_speech_is_nobodys_while_talk_is_not_allowed_or_the_visit_closes() -> None:
+    kiosk = in_state(State.LISTENING, HELD)
+    kiosk.button(down=False)
+    assert kiosk.speaks() == []
+    kiosk = in_state(State.CLOSING, sounds=True)
+    assert kiosk.speaks() == []
+
+
+# --- connections --------------------------------------------------------------------------------
+
+
+def test_a_lost_connection_is_tried_again_after_a_wait_that_doubles() -> None:
+    kiosk = in_state(State.LISTENING)
+    delays_ms = []
+    for _ in range(3):
+        kiosk.conversation_ends(Kind.NETWORK_LOST, chance=1.0)
+        delays_ms.append(kiosk.moments(What.LOST)[-1].fields["delay_ms"])
+        kiosk.wait(4.1)
+        kiosk.bring(CONNECTED)
+    assert delays_ms == [1000, 2000, 4000]
+    assert len(kiosk.of(do.Converse)) == 3
+    kiosk.conversation_ends(Kind.NETWORK_LOST)
+    assert [kind for _, kind in kiosk.ended] == [Kind.NETWORK_LOST]
+
+
+def test_chance_chooses_the_wait() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.conversation_ends(Kind.NETWORK_LOST, chance=0.25)
+    kiosk.wait(0.24)
+    assert kiosk.of(do.Converse) == []
+    kiosk.wait(0.02)
+    assert kiosk.of(do.Converse) == [do.Converse()]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if not RULES[kind].retries])
+def test_what_would_fail_again_is_not_tried_again(kind: Kind) -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.conversation_ends(kind)
+    assert [ended for _, ended in kiosk.ended] == [kind]
+
+
+def test_a_visit_that_ends_while_it_waits_to_reconnect_opens_nothing_more() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.wait(2)
+    kiosk.conversation_ends(Kind.NETWORK_LOST, chance=1.0)
+    kiosk.press()
+    kiosk.wait(60)
+    assert kiosk.of(do.Converse) == kiosk.of(do.CloseConversation) == []
+    assert kiosk.ended == [(2.0, Kind.HUNG_UP)]
+
+
+# --- closing ------------------------------------------------------------------------------------
+
+
+def test_an_agent_that_hangs_up_is_heard_out_before_anything_is_closed() -> None:
+    kiosk = in_state(State.SPEAKING)
+    core = kiosk.core
+    ending = Ending(Kind.AGENT_ENDED)
+    effects = core.handle(inputs.Happened(Event.ENDED, ending), 1000.0)
+    assert do.HearOut() in effects
+    assert do.SilenceAgent() not in effects
+    assert do.CloseConversation(ending) not in effects
+    effects = core.handle(inputs.HeardOut(), 1005.0)
+    assert effects[:2] == [do.SilenceAgent(), do.CloseConversation(ending)]
+    assert kiosk.state() is State.CLOSING
+    core.handle(OwnSound(), 1005.0)
+    core.handle(inputs.ConversationOver(Ending(Kind.STOPPED)), 1006.0)
+    assert kiosk.state() is State.IDLE
+
+
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations(["silent", "closed"])), ids=lambda order: order[0]
+)
+def test_a_visit_is_over_when_its_last_word_is_heard_and_the_conversation_closed(
+    order: tuple[str, ...],
+) -> None:
+    kiosk = in_state(State.LISTENING)
+    core = kiosk.core
+    core.handle(inputs.Happened(Event.ENDED, Ending(Kind.QUOTA)), 1000.0)
+    last: dict[str, inputs.Input] = {
+        "silent": OwnSound(),
+        "closed": inputs.ConversationOver(Ending(Kind.STOPPED)),
+    }
+    core.handle(last[order[0]], 1001.0)
+    assert kiosk.state() is State.CLOSING
+    core.handle(last[order[1]], 1002.0)
+    assert kiosk.state() is State.IDLE
+
+
+@pytest.mark.parametrize("kind", [Kind.AGENT_ENDED, Kind.MAX_DURATION, Kind.QUOTA])
+def test_a_farewell_that_never_ends_is_given_up(kind: Kind) -> None:
+    kiosk = in_state(State.SPEAKING)
+    core = kiosk.core
+    effects = core.handle(inputs.Happened(Event.ENDED, Ending(kind)), 1000.0)
+    while (at_s := core.wake_at_s) is not None:
+        effects += core.handle(inputs.Wake(), at_s)
+    steps = 2 if RULES[kind].farewell is Farewell.FINISH else 1
+    assert effects.count(do.PlaybackStuck()) == steps
+    assert do.AbandonConversation() in effects
+    assert kiosk.state() is State.IDLE
+    assert at_s is None
+
+
+def test_a_sentence_that_nobody_could_render_keeps_no_visit_open() -> None:
+    kiosk = in_state(State.LISTENING)  # every sound ends as it begins
+    kiosk.bring(inputs.Happened(Event.ENDED, Ending(Kind.QUOTA)))
+    assert kiosk.state() is State.IDLE
+
+
+# --- fitness and the lamp -----------------------------------------------------------------------
+
+
+def test_the_lamp_follows_state_and_fitness() -> None:
+    kiosk = Kiosk(fit=False)
+    assert kiosk.core.cause is Cause.NO_SPEAKER
+    assert kiosk.bring(inputs.CardOpened(CardUse.SPEAKER, "")) != []
+    kiosk.bring(inputs.CardOpened(CardUse.MICROPHONE, ""))
+    effects = kiosk.bring(inputs.LeaseAvailability(ready=True))
+    assert effects[0] == do.Light(State.IDLE, unfit=False)
+    assert kiosk.bring(inputs.Pause(True))[0] == do.Light(State.IDLE, unfit=True)
+    assert kiosk.core.cause is None, "a paused kiosk asks the backend at a press"
+    assert kiosk.bring(inputs.OperatorPress())[0] == do.Light(State.OPENING, unfit=False)
+
+
+def test_what_has_not_changed_is_neither_lit_nor_reported_again() -> None:
+    kiosk = Kiosk()
+    assert kiosk.bring(inputs.LeaseAvailability(ready=True)) == []
+    lost = inputs.CardLost(CardUse.MICROPHONE, "unplugged")
+    assert len(kiosk.bring(lost)) > 0
+    assert kiosk.bring(lost) == []
+
+
+@pytest.mark.parametrize("state", [s for s in WAYS if s is not State.CLOSING])
+@pytest.mark.parametrize(
+    ("card", "kind"),
+    [(CardUse.MICROPHONE, Kind.MICROPHONE_LOST), (CardUse.SPEAKER, Kind.SPEAKER_LOST)],
+)
+def test_a_card_that_is_lost_ends_the_visit(state: State, card: CardUse, kind: Kind) -> None:
+    kiosk = in_state(state)
+    kiosk.bring(inputs.CardLost(card, "unplugged"))
+    [ended] = kiosk.moments(What.VISIT_ENDED)
+    assert (ended.fields["kind"], ended.fields["detail"]) == (kind, "unplugged")
+
+
+def test_an_operator_may_pause_and_end_the_visit_under_way_or_let_it_go_on() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.bring(inputs.Pause(True))
+    assert kiosk.state() is State.LISTENING
+    kiosk.bring(inputs.Pause(True, end_visit=True))
+    assert [kind for _, kind in kiosk.ended] == [Kind.PAUSED]
+
+
+def test_chimes_are_those_of_the_table_and_polite_ones_wait_for_nobody() -> None:
+    kiosk = Kiosk(sounds=True)
+    assert do.Chime(EARCONS[Event.PRESS, State.OPENING]) in kiosk.press()
+    assert not any(isinstance(e, do.Chime) for e in kiosk.bring(CONNECTED)), "while it still sounds"
+    kiosk = in_state(State.OPENING)
+    assert do.Chime(Earcon.READY) in kiosk.bring(CONNECTED)
+
+
+# --- staff who hold the button ------------------------------------------------------------------
+
+
+def held(plan: Plan = LIMITS, *, fit: bool = True) -> Kiosk:
+    kiosk = Kiosk(plan, fit=fit)
+    kiosk.button(down=True)
+    return kiosk
+
+
+def test_a_button_held_through_a_visit_ends_it_and_then_the_report_is_made() -> None:
+    kiosk = held()
+    kiosk.bring(CONNECTED, AGENT_STARTED)
+    kiosk.wait(HOLD_S - 0.1)
+    assert kiosk.ended == []
+    kiosk.wait(0.2)
+    assert kiosk.ended == [(HOLD_S, Kind.HUNG_UP)]
+    assert kiosk.of(do.ComposeReport) == [do.ComposeReport()]
+
+
+def test_where_no_visit_can_be_held_the_report_is_made_at_once() -> None:
+    kiosk = held(fit=False)
+    kiosk.wait(HOLD_S + 1)
+    assert kiosk.of(do.ComposeReport) == [do.ComposeReport()]
+
+
+def test_a_button_let_go_in_time_is_a_visitors() -> None:
+    kiosk = held()
+    kiosk.wait(HOLD_S - 0.1)
+    kiosk.button(down=False)
+    kiosk.wait(4)
+    assert kiosk.of(do.ComposeReport) == []
+    assert kiosk.state() is State.OPENING
+
+
+def test_a_hold_that_begins_within_a_visit_is_none() -> None:
+    kiosk = in_state(State.LISTENING, replace(LIMITS, table=TOGGLE_CUTTING))
+    kiosk.wait(2)
+    kiosk.bring(AGENT_STARTED)
+    kiosk.button(down=True)
+    kiosk.wait(HOLD_S + 1)
+    assert kiosk.of(do.ComposeReport) == []
+
+
+def test_who_holds_the_button_to_speak_is_not_cut_off() -> None:
+    kiosk = held(HELD)
+    kiosk.bring(CONNECTED)
+    kiosk.wait(HOLD_S + 1)
+    assert (kiosk.of(do.ComposeReport), kiosk.ended) == ([], [])
+
+
+def test_where_the_button_is_held_to_speak_and_nobody_answers_the_report_is_made() -> None:
+    kiosk = held(HELD)
+    kiosk.wait(HOLD_S + 0.1)
+    assert kiosk.of(do.ComposeReport) == [do.ComposeReport()]
+
+
+@pytest.mark.parametrize(
+    ("speech", "reported"),
+    [
+        ((), True),
+        (((0.3, 0.3 + SPOKE_S - 0.1),), True),  # a noise in the hall, and the gate's hangover
+        (((0.2, 0.2 + SPOKE_S),), False),
+        (((0.2, 1.0), (3.0, 4.0)), False),
+        (((9.9, None),), False),
+    ],
+)
+def test_a_visitor_who_holds_the_button_while_speaking_gets_no_report(
+    speech: tuple[tuple[float, float | None], ...], reported: bool
+) -> None:
+    kiosk = held()
+    for began_s, ended_s in speech:
+        kiosk.wait(kiosk.began_s + began_s - kiosk.now_s)
+        kiosk.speaks()
+        if ended_s is not None:
+            kiosk.wait(kiosk.began_s + ended_s - kiosk.now_s)
+            kiosk.stops_speaking()
+    kiosk.wait(HOLD_S)
+    assert (do.ComposeReport() in kiosk.of(do.ComposeReport)) == reported
+
+
+def test_a_press_drops_a_report_and_one_that_was_to_come() -> None:
+    kiosk = Kiosk(sounds=True)
+    kiosk.button(down=True)
+    kiosk.bring(CONNECTED)
+    kiosk.wait(HOLD_S + 0.1)
+    kiosk.button(down=False)
+    assert kiosk.state() is State.CLOSING
+    assert do.DropReport() in kiosk.button(down=True)
+    kiosk.button(down=False)
+    kiosk.silence()
+    kiosk.wait(1)
+    assert kiosk.of(do.ComposeReport) == []
+    assert kiosk.state() is State.OPENING
