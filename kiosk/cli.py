@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kiosk import __version__
@@ -101,17 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     command("devices", _devices, "list sound devices and GPIO chips, and how to select them")
     doctor = with_config(command("doctor", _doctor, "say what is wrong, and what to do about it"))
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
-    status = with_config(command("status", _status, "ask the running daemon how it stands"))
-    status.add_argument("--json", action="store_true", help="print one JSON object")
-    for name, text in (
-        ("press", "press the running daemon's button"),
-        ("end", "end the visit under way"),
-    ):
-        with_config(command(name, _control, text)).set_defaults(control=name)
-    say = with_config(command("say", _say_text, "have the kiosk say something, while it is idle"))
-    say.add_argument("text", help="in its own voice; refused during a visit")
-    tell = with_config(command("tell", _tell, "let the agent know something, without a turn"))
-    tell.add_argument("text", help="what it should know; it does not answer")
+    _add_operators_commands(command, with_config)
     enroll = with_config(
         command("enroll", _enroll, "exchange a one-time code (typed or piped) for a device token")
     )
@@ -125,6 +115,28 @@ def _parser() -> argparse.ArgumentParser:
     hung_in = backend.add_commands(of_backend)
     simulation.add_simulate_command(*hung_in).set_defaults(handler=_simulate)
     return parser
+
+
+def _add_operators_commands(
+    command: Callable[[str, Handler, str], argparse.ArgumentParser],
+    with_config: Callable[[argparse.ArgumentParser], argparse.ArgumentParser],
+) -> None:
+    """Those that ask a running daemon, and what is done with its answers."""
+    status = with_config(command("status", _status, "ask the running daemon how it stands"))
+    status.add_argument("--json", action="store_true", help="print one JSON object")
+    for name, text in (
+        ("press", "press the running daemon's button"),
+        ("end", "end the visit under way"),
+    ):
+        with_config(command(name, _control, text)).set_defaults(control=name)
+    say = with_config(command("say", _say_text, "have the kiosk say something, while it is idle"))
+    say.add_argument("text", help="in its own voice; refused during a visit")
+    tell = with_config(command("tell", _tell, "let the agent know something, without a turn"))
+    tell.add_argument("text", help="what it should know; it does not answer")
+    trace = with_config(command("trace", _trace, "print what one of the last visits was made of"))
+    trace.add_argument("press_id", nargs="?", help="default: the last visit; no words are in it")
+    replay = command("replay", _replay, "play a trace again: exit 1 if this version differs")
+    replay.add_argument("file", type=Path, help="what `kiosk trace` printed")
 
 
 def _complain(error: KioskError) -> None:
@@ -230,14 +242,42 @@ def _tell(args: argparse.Namespace) -> int:
 
 
 def _ask(args: argparse.Namespace, command: str, **fields: str) -> int:
+    _answer(args, command, **fields)
+    return 0
+
+
+def _answer(args: argparse.Namespace, command: str, **fields: str) -> Mapping[str, object]:
+    """Of the running daemon; raises KioskError if it refuses."""
     from kiosk.config import load_settings
     from kiosk.ops.control import request
 
     answer = request(load_settings(_config_path(args)).control.socket, command, **fields)
     if answer.get("ok") is not True:
-        print(f"kiosk: {answer.get('error')}", file=sys.stderr)
-        return 1
+        raise KioskError(str(answer.get("error")))
+    return answer
+
+
+def _trace(args: argparse.Namespace) -> int:
+    wanted = {} if args.press_id is None else {"press_id": args.press_id}
+    lines = _answer(args, "trace", **wanted).get("lines")
+    for line in lines if isinstance(lines, list) else ():
+        print(line)
     return 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from kiosk.visit.replay import difference
+
+    try:
+        text = args.file.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise KioskError(f"{args.file}: {error}") from error
+    try:
+        differs = difference(text)
+    except KioskError as error:
+        raise KioskError(f"{args.file}: {error}") from error
+    print(differs or "the same")
+    return 0 if differs is None else 1
 
 
 def _enroll(args: argparse.Namespace) -> int:

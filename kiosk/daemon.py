@@ -27,7 +27,7 @@ from kiosk.faults import fault
 from kiosk.link.heartbeat import Vitals
 from kiosk.link.opened import opened_line
 from kiosk.logbook import Logbook
-from kiosk.ops import control, systemd
+from kiosk.ops import control, journal, systemd
 from kiosk.ops.temperature import temperature_c
 from kiosk.reloading import Reloading
 from kiosk.visit.host import Host
@@ -91,7 +91,9 @@ class Daemon:
         self._hardware = hardware
         self._observer = observer
         self._logbook = Logbook(
-            settings.kiosk, lambda: self._host.measures, lambda: self._sound.counters()
+            settings.kiosk,
+            lambda: self._host.measures,
+            lambda: {**self._sound.counters(), **self._host.losses()},
         )
         self._reloading = Reloading(
             settings,
@@ -176,12 +178,20 @@ class Daemon:
         await voice.prepare()
         return voice
 
+    def losses(self) -> dict[str, int]:
+        """How often sound, or an entry of the journal, was lost since the kiosk was started."""
+        return {
+            **self._sound.losses(),
+            **self._host.losses(),
+            "journal_dropped_entries": journal.dropped_entries(),
+        }
+
     def _vitals(self) -> Vitals:
         """How this kiosk is, for its backend."""
         counters = {
             **self._tally.counters(),
             **self._line.counters(),
-            **self._sound.xruns(),
+            **self.losses(),
             "uptime_s": self._standing.uptime_s,
         }
         return Vitals(self._host.state, self._host.shown, counters)
@@ -200,6 +210,7 @@ class Daemon:
             "end": self._end,
             "tell": self._tell,
             "say": self._say,
+            "trace": self._trace,
             lease.COMMAND: self._check_lease,
         }
 
@@ -244,7 +255,7 @@ class Daemon:
 
     def _tell_status(self, _: Mapping[str, object]) -> Mapping[str, object]:
         standing = self._standing.status(self._button, ready=self.ready.is_set())
-        return {**self._host.status(), **standing, **self._sound.status()}
+        return {**self._host.status(), **standing, **self._sound.status(), **self.losses()}
 
     async def _check_lease(self, _: Mapping[str, object]) -> Mapping[str, object]:
         if self._line.client is None:
@@ -265,6 +276,19 @@ class Daemon:
             return {"ok": False, "error": "say needs a text"}
         refused = await self._host.say(text)
         return {} if refused is None else {"ok": False, "error": refused}
+
+    async def _trace(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        from kiosk.visit import replay  # what only operators need, and seldom
+
+        press_id = request.get("press_id")
+        trace = self._host.traces.of(press_id if isinstance(press_id, str) else None)
+        if trace is None:
+            return {"ok": False, "error": "no such visit among the last ones; `kiosk logs visits`"}
+        lines = []
+        for line in replay.lines(trace):
+            lines.append(line)
+            await asyncio.sleep(0)  # a long visit takes a while to play again
+        return {"lines": lines}
 
     def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:
         self._host.post(Event.HANG_UP)

@@ -43,16 +43,17 @@ class Sound:
         )
 
     def status(self) -> dict[str, object]:
-        """For operators: levels in dBFS (None: not heard yet), and how often sound was lost."""
-        return {**asdict(self._processing.meter.levels), **self.xruns()}
+        """For operators: levels in dBFS (None: not heard yet)."""
+        return asdict(self._processing.meter.levels)
 
-    def xruns(self) -> dict[str, int]:
+    def losses(self) -> dict[str, int]:
         """How often sound was lost since the kiosk was started."""
         return {
             "microphone_xruns": self.microphone.xruns,
             "speaker_xruns": self.speaker.xruns,
+            "microphone_dropped_chunks": self.microphone.dropped_chunks,
         }
 
     def counters(self) -> dict[str, int]:
         """That, and how many samples the microphone's card has clipped."""
-        return {**self.xruns(), "clipped_samples": self._processing.meter.levels.clipped_samples}
+        return {**self.losses(), "clipped_samples": self._processing.meter.levels.clipped_samples}

@@ -49,6 +49,12 @@ def connected() -> bool:
     return any(isinstance(handler, JournalHandler) for handler in logging.getLogger().handlers)
 
 
+def dropped_entries() -> int:
+    """How many entries the journal never got, since the process was started."""
+    handlers = logging.getLogger().handlers
+    return sum(each.dropped for each in handlers if isinstance(each, JournalHandler))
+
+
 class Journal:
     """Records events by name, each with the fields that hold for every entry of this kiosk."""
 
@@ -101,6 +107,10 @@ class JournalHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._journald = Journald()
+
+    @property
+    def dropped(self) -> int:
+        return self._journald.dropped
 
     def flush(self) -> None:
         self._journald.flush()

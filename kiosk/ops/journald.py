@@ -24,12 +24,12 @@ _LONGEST_VALUE = 16_000
 
 class Journald:
     """A bounded queue of entries and its writer. While the journal takes none they wait; those that
-    do not fit are dropped, and how many is written behind the ones that waited."""
+    do not fit are `dropped`, and how many is written behind the ones that waited."""
 
     def __init__(self, path: str | None = None, limit: int = _LIMIT) -> None:
         self._path = path or SOCKET
         self._entries: queue.Queue[bytes] = queue.Queue(limit)
-        self._dropped = self._dropped_said = 0
+        self.dropped = self._dropped_said = 0
         self._socket: socket.socket | None = None
         # Daemonic: a write that hangs for ever does not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -52,7 +52,7 @@ class Journald:
         while True:
             self._write(self._entries.get())
             self._entries.task_done()
-            dropped = self._dropped - self._dropped_said
+            dropped = self.dropped - self._dropped_said
             if dropped and self._entries.empty():
                 self._dropped_said += dropped
                 text = f"{dropped} entries were dropped while the journal took none"
@@ -74,7 +74,7 @@ class Journald:
 
     def _drop(self) -> None:
         with self._entries.mutex:
-            self._dropped += 1
+            self.dropped += 1
 
     def _connected(self) -> socket.socket:
         if self._socket is None:

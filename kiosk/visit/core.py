@@ -28,7 +28,8 @@ Around it stand four rules that are no cells of a table, because they depend on 
 
 *One object per visit.* `Visit` is made at the press and dropped when the kiosk is idle again. What
 is in it cannot outlive the visit. It holds the plan of its press: settings that are read again are
-the plan of the next visit. Only what belongs to the kiosk and not to a visit stands in `VisitCore`.
+the plan of the next visit. What belongs to the kiosk and not to a visit stands in `Kept`: the two
+objects, the state and the plan are all that the core remembers, and all that a trace begins with.
 
 *Closing.* A visit closes in two steps. If its ending lets the agent finish, HearOut is asked for
 and `HeardOut` waited for. Then the kiosk says its own last word while the conversation closes, and
@@ -50,12 +51,12 @@ from kiosk.devices.ports import ButtonEdge
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
 from kiosk.visit.feedback import EARCONS, POLITE, Deadline
-from kiosk.visit.fitness import Cause, Condition
+from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Action, Event, State, step
 from kiosk.visit.timeline import FieldValue, Moment, What
-from kiosk.visit.visit import Hold, Leaving, Timer, Visit
+from kiosk.visit.visit import Hold, Kept, Leaving, Timer, Visit
 
 # A press this soon after the one that did something is a nervous second press.
 NERVOUS_S = 1.0
@@ -85,22 +86,14 @@ class VisitCore:
     the lamp show: also a pause, which a press asks about.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, kept: Kept | None = None) -> None:
         self.plan = plan
         self.state = State.IDLE
         self.visit: Visit | None = None
-        self.own_sound = OwnSound()
-        self._condition = Condition()
+        self.kept = Kept() if kept is None else kept
         self.cause: Cause | None
         self.shown: Cause | None
         self._fit()
-        self._acted_at_s = float("-inf")  # the last press that did something
-        self._hold: Hold | None = None
-        self._report_when_idle = False
-        self._press_waits = False  # it came while a visit closed, and is answered now
-        self._light: do.Light | None = None
-        self._fitness: str | None = None
-        self._cards: dict[CardUse, inputs.CardOpened | inputs.CardLost] = {}
         self._now_s = 0.0
         self._effects: list[do.Effect] = []
         self._do = self._effects.append
@@ -121,11 +114,11 @@ class VisitCore:
     @property
     def wake_at_s(self) -> float | None:
         """When `Wake` is due; None: only another input can change anything."""
-        if self._press_waits:
+        if self.kept.press_waits:
             return self._now_s
         due = [] if self.visit is None else list(self.visit.due.values())
-        if self._hold is not None:
-            due.append(self._hold.until_s)
+        if self.kept.hold is not None:
+            due.append(self.kept.hold.until_s)
         return min(due, default=None)
 
     def handle(self, happened: inputs.Input, now_s: float) -> list[do.Effect]:
@@ -154,8 +147,10 @@ class VisitCore:
             case inputs.LimitedTo(max_s):
                 if self.visit is not None:
                     self.visit.limit(max_s, self._now_s)
-            case inputs.CardOpened() | inputs.CardLost():
-                self._card(happened)
+            case inputs.CardOpened(use, detail):
+                self._card(use, detail, opened=True)
+            case inputs.CardLost(use, detail):
+                self._card(use, detail, opened=False)
             case inputs.LeaseAvailability(ready, refused):
                 self._fit(credential=ready, refused=refused)
             case inputs.Pause(paused, end_visit):
@@ -163,35 +158,35 @@ class VisitCore:
                 if end_visit:
                     self._step(Event.ENDED, Ending(Kind.PAUSED, None, "ended by an operator"))
             case OwnSound():
-                self.own_sound = happened
+                self.kept.own_sound = happened
             case inputs.Wake():
                 self._wake()
 
     # --- the button -----------------------------------------------------------------------------
 
     def _button(self, *, pressed: bool, at_s: float) -> None:
-        self._hold = None
+        self.kept.hold = None
         if pressed:
             if self.state is State.IDLE:
-                self._hold = Hold(self._now_s + HOLD_S)
+                self.kept.hold = Hold(self._now_s + HOLD_S)
             self._press(at_s)
         elif self._plan_now.held_button:
             self._step(Event.RELEASE)
 
     def _press(self, at_s: float) -> None:
         if not self._plan_now.held_button:
-            if at_s - self._acted_at_s < NERVOUS_S:
+            if at_s - (self.kept.acted_at_s or float("-inf")) < NERVOUS_S:
                 return
-            self._acted_at_s = at_s
+            self.kept.acted_at_s = at_s
         self._pressed(at_s)
 
     def _pressed(self, at_s: float) -> None:
-        self._report_when_idle = self._press_waits = False
+        self.kept.report_when_idle = self.kept.press_waits = False
         self._do(do.DropReport())
         self._notify(What.PRESSED, at_s)
         cause = self.cause
         if self.state is State.IDLE:
-            if cause is not None and cause in self.own_sound.keys:
+            if cause is not None and cause in self.kept.own_sound.keys:
                 return  # this press is being answered
             self._do(do.FallSilent())  # what is left of an apology
         unfit = self.state is State.IDLE and cause is not None
@@ -232,7 +227,7 @@ class VisitCore:
         elif state in (State.CLOSING, State.IDLE):
             self._do(do.Forget())
         elif state is State.LISTENING and visit.plan.held_button:
-            self._hold = None  # a visitor who speaks, for as long as he likes
+            self.kept.hold = None  # a visitor who speaks, for as long as he likes
         if state is State.IDLE:
             self._idle(visit)
 
@@ -241,9 +236,9 @@ class VisitCore:
         self.visit = None
         answered = self.cause is not None and self.cause == visit.ending.rule.sentence
         if visit.press_waits and not answered:
-            self._press_waits = True
-        elif self._report_when_idle:
-            self._report_when_idle = False
+            self.kept.press_waits = True
+        elif self.kept.report_when_idle:
+            self.kept.report_when_idle = False
             self._do(do.ComposeReport())
 
     # --- actions --------------------------------------------------------------------------------
@@ -298,11 +293,11 @@ class VisitCore:
         if visit is None or visit.ending is not None or not visit.talk_allowed:
             return
         self._notify(What.SPEECH_STARTED if began else What.SPEECH_ENDED, at_s)
-        if self._hold is not None:
-            self._hold.note(began=began, now_s=self._now_s)
+        if self.kept.hold is not None:
+            self.kept.hold.note(began=began, now_s=self._now_s)
         if not began:
             self._do(do.SayOwed())
-        elif self.state is State.SPEAKING or self.own_sound.busy:
+        elif self.state is State.SPEAKING or self.kept.own_sound.busy:
             self._do(do.GiveWay())
             self._do(do.Duck(on=True))
             self._notify(What.DUCKED, self._now_s)
@@ -348,7 +343,7 @@ class VisitCore:
         visit = self.visit
         if visit is None or visit.ending is None or visit.leaving is not Leaving.LAST_WORD:
             return
-        if not visit.conversing and not self.own_sound.busy:
+        if not visit.conversing and not self.kept.own_sound.busy:
             ended = {**_fields(visit.ending), "severity": visit.ending.rule.severity}
             self._notify(What.VISIT_ENDED, self._now_s, ended)
             self._step(Event.CLOSED)
@@ -361,18 +356,18 @@ class VisitCore:
         if visit.conversing:
             visit.conversing = False
             self._do(do.AbandonConversation())
-        self.own_sound = OwnSound()  # as far as this visit is concerned
+        self.kept.own_sound = OwnSound()  # as far as this visit is concerned
 
     # --- time -----------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         """Do what is due, the earliest first."""
-        if self._press_waits:
+        if self.kept.press_waits:
             self._pressed(self._now_s)
         while self.visit is not None and (timer := self.visit.next_due(self._now_s)) is not None:
             self._ring(self.visit, timer)
-        if self._hold is not None and self._hold.until_s <= self._now_s:
-            self._held(self._hold)
+        if self.kept.hold is not None and self.kept.hold.until_s <= self._now_s:
+            self._held(self.kept.hold)
 
     def _ring(self, visit: Visit, timer: Timer | Deadline) -> None:
         match timer:
@@ -405,53 +400,51 @@ class VisitCore:
                 visit.due[Deadline.IDLE] = self._now_s + visit.plan.idle_s
 
     def _held(self, hold: Hold) -> None:
-        self._hold = None
+        self.kept.hold = None
         if not hold.is_staff():
             return
         if self.state is State.IDLE:
             self._do(do.ComposeReport())
         else:
-            self._report_when_idle = True
+            self.kept.report_when_idle = True
             self._step(Event.HANG_UP)
 
     # --- fitness, lamp and sounds ---------------------------------------------------------------
 
-    def _card(self, changed: inputs.CardOpened | inputs.CardLost) -> None:
-        opened = isinstance(changed, inputs.CardOpened)
+    def _card(self, use: CardUse, detail: str, *, opened: bool) -> None:
         # A card that stays away is tried every second, and reported once.
-        if self._cards.get(changed.card) != changed:
-            self._cards[changed.card] = changed
+        if self.kept.cards.get(use) != (opened, detail):
+            self.kept.cards[use] = (opened, detail)
             what = What.DEVICE_OPENED if opened else What.DEVICE_LOST
-            fields: dict[str, FieldValue] = {"device": changed.card, "detail": changed.detail}
-            self._notify(what, self._now_s, fields)
-        self._fit(**{changed.card.value: opened})
+            self._notify(what, self._now_s, {"device": use, "detail": detail})
+        self._fit(**{use.value: opened})
         if not opened:
-            self._step(Event.ENDED, Ending(_LOST_CARDS[changed.card], None, changed.detail))
+            self._step(Event.ENDED, Ending(_LOST_CARDS[use], None, detail))
 
     def _fit(self, **inputs_: bool) -> None:
-        self._condition = replace(self._condition, **inputs_)
-        self.cause, self.shown = self._condition.cause(), self._condition.shown()
+        self.kept.condition = replace(self.kept.condition, **inputs_)
+        self.cause, self.shown = self.kept.condition.cause(), self.kept.condition.shown()
 
     def _show(self) -> None:
         """Let the lamp and the listeners follow what is now."""
         fitness = self.shown or "fit"
-        if fitness != self._fitness:
-            self._fitness = fitness
+        if fitness != self.kept.fitness:
+            self.kept.fitness = fitness
             self._notify(What.FITNESS, self._now_s, {"cause": fitness})
         light = do.Light(self.state, self.state is State.IDLE and self.shown is not None)
-        if light != self._light:
-            self._light = light
+        if light != self.kept.light:
+            self.kept.light = light
             self._effects.insert(0, light)
 
     def _chime(self, event: Event) -> None:
         earcon = EARCONS.get((event, self.state))
-        if earcon is None or (self.own_sound.busy and (event, self.state) in POLITE):
+        if earcon is None or (self.kept.own_sound.busy and (event, self.state) in POLITE):
             return
-        self.own_sound = OwnSound(True, self.own_sound.keys)
+        self.kept.own_sound = OwnSound(True, self.kept.own_sound.keys)
         self._do(do.Chime(earcon))
 
     def _say(self, key: str) -> None:
-        self.own_sound = OwnSound(True, (*self.own_sound.keys, key))
+        self.kept.own_sound = OwnSound(True, (*self.kept.own_sound.keys, key))
         self._do(do.Announce(key))
 
     # --- small words ----------------------------------------------------------------------------

@@ -43,6 +43,7 @@ from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import FieldValue, Measures, Moment, Observer, What
 from kiosk.visit.tools import Tools
+from kiosk.visit.traces import Traces
 from kiosk.visit.uplink import Uplink
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Host:
         self._observe = observe = chronicle.observe
         self.visits = 0
         self.measures = Measures()
+        self.traces = Traces()
         self._core = VisitCore(plan)
         self._microphone = microphone
         self._speaker = speaker
@@ -139,7 +141,7 @@ class Host:
             case _:
                 self._downlink.on_speaker(event)
                 self._announcer.on_speaker(event)
-                if self._announcer.sound != self._core.own_sound:
+                if self._announcer.sound != self._core.kept.own_sound:
                     self._put(inputs.Wake())  # what sounds then is what counts
 
     def _on_chunk(self, chunk: CapturedChunk) -> None:
@@ -166,6 +168,10 @@ class Host:
     def shown(self) -> Cause | None:
         """The cause that operators are shown: also a pause, which a press asks about."""
         return self._core.shown
+
+    def losses(self) -> dict[str, int]:
+        """How many chunks of a visitor's sound were never sent, since the kiosk was started."""
+        return {"uplink_dropped_chunks": self._uplink.dropped_chunks}
 
     def follow(self, plan: Plan) -> None:
         """Hold the next visits by this plan."""
@@ -219,12 +225,15 @@ class Host:
 
     def _listen(self) -> None:
         """Let the core know what sounds, until that changes nothing any more."""
-        while self._announcer.sound != self._core.own_sound:
+        while self._announcer.sound != self._core.kept.own_sound:
             self._handle(self._announcer.sound)
 
     def _handle(self, happened: inputs.Input) -> None:
-        for effect in self._core.handle(happened, loop_now_s()):
+        now_s = loop_now_s()
+        self.traces.before(self._core, happened, now_s)
+        for effect in self._core.handle(happened, now_s):
             self._doers[type(effect)](effect)
+        self.traces.after(self._core, self._press_id)
 
     def _arm(self) -> None:
         at_s = self._core.wake_at_s

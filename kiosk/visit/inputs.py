@@ -70,7 +70,7 @@ class LimitedTo:
 class CardOpened:
     """A card can be used (again). `detail` describes it."""
 
-    card: CardUse
+    use: CardUse
     detail: str
 
 
@@ -78,7 +78,7 @@ class CardOpened:
 class CardLost:
     """A card cannot be used. `detail` is the device's error."""
 
-    card: CardUse
+    use: CardUse
     detail: str
 
 

@@ -174,6 +174,12 @@ HOLD: Transitions = _with(
 )
 
 
+# By what the button does.
+TABLES: Mapping[str, Transitions] = MappingProxyType(
+    {"toggle": TOGGLE, "toggle_cutting": TOGGLE_CUTTING, "hold": HOLD}
+)
+
+
 def table_for(mode: str, while_speaking: str) -> Transitions:
     """The table of `button.mode` and `button.while_speaking`."""
     if mode == "hold":

@@ -27,7 +27,10 @@ _COUNTED: dict[What, str] = {
     What.AGENT_TOOL: "tools",
     What.GUARDRAIL: "guardrails",
 }
-DEVICE_COUNTERS = ("microphone_xruns", "speaker_xruns", "clipped_samples")
+LOSSES = (
+    "microphone_xruns", "speaker_xruns", "microphone_dropped_chunks", "uplink_dropped_chunks",
+    "clipped_samples",
+)  # fmt: skip
 FIELDS = (
     "duration_s",
     "light_ms",
@@ -43,13 +46,13 @@ FIELDS = (
     "wire_to_speaker_p99_ms",
     *dict.fromkeys(_COUNTED.values()),
     "speech_s",
-    *DEVICE_COUNTERS,
+    *LOSSES,
 )
 
 
 class VisitSummary:
     """An observer of moments. `measures` and `counters` are those of the kiosk, which go on from
-    visit to visit; `counters` has DEVICE_COUNTERS."""
+    visit to visit; `counters` has LOSSES."""
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class VisitSummary:
             **_percentiles("answer", self._answers, 0),
             **_percentiles("mic_to_wire", measures.mic_to_wire, self._measured[0]),
             **_percentiles("wire_to_speaker", measures.wire_to_speaker, self._measured[1]),
-            **{name: max(0, counters[name] - self._before[name]) for name in DEVICE_COUNTERS},
+            **{name: max(0, counters[name] - self._before[name]) for name in LOSSES},
         }
         return {name: found.get(name) for name in FIELDS}
 

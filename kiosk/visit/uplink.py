@@ -44,12 +44,12 @@ class Uplink:
             maxlen=self._preroll_chunks + ONSET_GUARD_MS // CHUNK_MS
         )
         self._ready = asyncio.Event()
+        self.dropped_chunks = 0  # since the kiosk was started
         self.reset()
 
     def reset(self) -> None:
         """Start a visit: nothing said yet, not connected."""
         self.talk_open = True
-        self.dropped_chunks = 0
         self._connected = False
         self._on_hold = False
         self._debt = 0  # in chunks

@@ -1,12 +1,16 @@
-"""The visit under way: all that one visit changes, and the rules for it that need no more. Pure:
-time is an argument.
+"""The visit under way, and what a kiosk keeps between visits. Pure: time is an argument.
+
+Beside the state itself these are all that the visit's core remembers.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from kiosk.convai.endings import Ending
+from kiosk.visit.effects import Light
 from kiosk.visit.feedback import DEADLINES, Deadline
+from kiosk.visit.fitness import Condition
+from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event, State
 
@@ -146,3 +150,22 @@ class Hold:
 
     def is_staff(self) -> bool:
         return self.speaks_since_s is None and self.spoke_s < SPOKE_S
+
+
+@dataclass(slots=True)
+class Kept:
+    """What a kiosk keeps from visit to visit. `cards`: whether each is open, and its detail."""
+
+    own_sound: OwnSound = field(default_factory=OwnSound)
+    condition: Condition = field(default_factory=Condition)
+    cards: dict[CardUse, tuple[bool, str]] = field(default_factory=dict)
+    acted_at_s: float | None = None  # the last press that did something
+    hold: Hold | None = None
+    press_waits: bool = False  # it came while a visit closed, and is answered now
+    report_when_idle: bool = False
+    light: Light | None = None
+    fitness: str | None = None  # as it was last reported
+
+    def copy(self) -> "Kept":
+        hold = None if self.hold is None else replace(self.hold)
+        return replace(self, hold=hold, cards=dict(self.cards))

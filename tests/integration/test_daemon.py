@@ -82,6 +82,33 @@ async def test_tell_lets_the_agent_know_something_from_another_shell(short_dir: 
     assert connection.of_type(ContextualUpdate) == [ContextualUpdate("It rains. ☔")]
 
 
+async def test_a_visit_is_traced_and_played_again_from_another_shell(short_dir: Path) -> None:
+    config, file = short_dir / "config.toml", short_dir / "visit.trace"
+    async with (
+        scripted_server() as server,
+        running_kiosk(short_dir, CONFIG.format(url=server.url, button="none")) as running,
+    ):
+        code, out, complaint = await kiosk("trace", config=config)
+        assert (code, out) == (1, "")
+        assert "no such visit" in complaint
+        await running.ask("press")
+        connection = await server.connection()
+        await running.wait_for_state("listening")
+        press_id = str((await running.ask("status"))["press_id"])
+        said = '{"type":"agent_response","agent_response_event":{"agent_response":"marzipan"}}'
+        await connection.socket.send(said)
+        await running.ask("end")
+        await running.wait_for_state("idle")
+        code, last, _ = await kiosk("trace", config=config)
+        assert (code, "marzipan" in last) == (0, False)
+        code, out, _ = await kiosk("trace", press_id, config=config)
+        assert (code, out) == (0, last)
+    header = json.loads(out.splitlines()[0])
+    assert (header["press_id"], header["plan"]["button"]) == (press_id, "toggle")
+    file.write_text(out)
+    assert await kiosk("replay", str(file), config=config) == (0, "the same\n", "")
+
+
 async def test_enter_on_the_terminal_is_the_button(short_dir: Path) -> None:
     async with (
         scripted_server() as server,

@@ -6,7 +6,7 @@ import pytest
 
 from kiosk.config.tables import KioskTable
 from kiosk.logbook import Logbook
-from kiosk.visit.summary import DEVICE_COUNTERS, FIELDS
+from kiosk.visit.summary import FIELDS, LOSSES
 from kiosk.visit.timeline import FieldValue, Measures, Moment, What
 
 
@@ -16,7 +16,7 @@ class Book:
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
         self._caplog = caplog
-        measures, counters = Measures(), dict.fromkeys(DEVICE_COUNTERS, 0)
+        measures, counters = Measures(), dict.fromkeys(LOSSES, 0)
         self.logbook = Logbook(KioskTable(name="lobby"), lambda: measures, lambda: counters)
 
     def observe(self, what: What, at_s: float = 1.0, /, **fields: FieldValue) -> None:

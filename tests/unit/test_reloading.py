@@ -13,7 +13,7 @@ from kiosk.logbook import Logbook
 from kiosk.reloading import Reloading
 from kiosk.visit.plan import Plan
 from kiosk.visit.planning import plan_of
-from kiosk.visit.summary import DEVICE_COUNTERS
+from kiosk.visit.summary import LOSSES
 from kiosk.visit.timeline import Measures
 
 
@@ -27,7 +27,7 @@ class Kiosk:
     def __init__(self) -> None:
         self.on_disk: Settings | ConfigError = settings()
         self.plan = plan_of(settings())
-        counters = dict.fromkeys(DEVICE_COUNTERS, 0)
+        counters = dict.fromkeys(LOSSES, 0)
         self.logbook = Logbook(settings().kiosk, Measures, lambda: counters)
         self.reloading = Reloading(settings(), self._load, self.logbook, self._follow)
 

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gpiozero
 import pytest
 
+from kiosk.devices.debounce import STANDS_S
 from kiosk.devices.gpio import GpioButton, GpioIndicator, is_active, try_lamp
 from kiosk.devices.ports import ButtonEdge, Pattern
 from kiosk.errors import DeviceError
@@ -67,20 +69,31 @@ async def test_a_press_is_dated_at_its_edge(pins: Any, pull_up: bool) -> None:
 
 
 async def test_dips_of_microseconds_are_no_press_and_no_release(pins: Any) -> None:
-    pressed = Pressed(pins)
-    for _ in range(10):
+    for _ in range(50):
+        pressed = Pressed(pins)
+        longest_s = await dips(pressed.down, pressed.up)
         pressed.down()
+        await pressed.ears.until(lambda: pressed.ears.events)  # noqa: B023
+        await asyncio.sleep(1.5 * DEBOUNCE_S)
+        longest_s = max(longest_s, await dips(pressed.up, pressed.down))
+        pressed.button.close()
+        if longest_s < STANDS_S / 2:  # else this machine did something else within one
+            assert [edge.pressed for edge in pressed.ears.events] == [True]
+            return
         pressed.up()
-        await asyncio.sleep(0.005)
-    pressed.down()
-    await pressed.ears.until(lambda: pressed.ears.events)
-    await asyncio.sleep(1.5 * DEBOUNCE_S)
+    raise AssertionError("this machine is too busy to make a dip of microseconds")
+
+
+async def dips(there: Callable[[], None], back: Callable[[], None]) -> float:
+    """Ten of them; how long the longest was."""
+    longest_s = 0.0
     for _ in range(10):
-        pressed.up()
-        pressed.down()
-        await asyncio.sleep(0.005)
-    await pressed.reported(True)
-    pressed.button.close()
+        began_s = time.monotonic()
+        there()
+        back()
+        longest_s = max(longest_s, time.monotonic() - began_s)
+        await asyncio.sleep(2 * STANDS_S)
+    return longest_s
 
 
 async def test_a_tap_while_the_loop_stands_still_is_a_press_and_a_release(pins: Any) -> None:
@@ -237,6 +250,7 @@ def test_a_chip_that_cannot_be_opened_is_not_a_line_that_is_taken(
 def test_lgpio_itself_says_that_a_chip_cannot_be_opened(tmp_path: Path) -> None:
     program = """
 import gpiozero.pins.lgpio as lgpio_pins
+from kiosk.devices.debounce import STANDS_S
 from kiosk.devices.gpio import is_active
 lgpio_pins.LGPIOFactory._get_revision = lambda self: 0xC04170  # a Raspberry Pi 5
 is_active(17, pull_up=True)

@@ -76,7 +76,7 @@ class Kiosk:
         effects: list[do.Effect] = []
         for each in happened:
             effects = self._handle(each)
-            if not self.sounds and self.core.own_sound.busy:
+            if not self.sounds and self.core.kept.own_sound.busy:
                 self._handle(OwnSound())
         return effects
 

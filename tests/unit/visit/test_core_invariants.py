@@ -54,7 +54,7 @@ class World:
 
     def bring(self, happened: inputs.Input) -> list[do.Effect]:
         effects = self._handle(happened)
-        while self.sound != self.core.own_sound:
+        while self.sound != self.core.kept.own_sound:
             effects += self._handle(self.sound)
         return effects
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.visit.summary import DEVICE_COUNTERS, FIELDS, VisitSummary
+from kiosk.visit.summary import FIELDS, LOSSES, VisitSummary
 from kiosk.visit.timeline import FieldValue, Measures, Moment, What
 
 MOMENTS = st.builds(
@@ -20,7 +20,7 @@ class Kiosk:
 
     def __init__(self) -> None:
         self.measures = Measures()
-        self.counters = dict.fromkeys(DEVICE_COUNTERS, 7)
+        self.counters = dict.fromkeys(LOSSES, 7)
         self.summary = VisitSummary(lambda: self.measures, lambda: self.counters)
 
     def begin(self, *moments: Moment) -> None:
@@ -66,6 +66,8 @@ def test_the_fields_are_these() -> None:
         "speech_s",
         "microphone_xruns",
         "speaker_xruns",
+        "microphone_dropped_chunks",
+        "uplink_dropped_chunks",
         "clipped_samples",
     )  # fmt: skip
 
