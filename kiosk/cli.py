@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kiosk import __version__
+from kiosk.causes import fault
 from kiosk.errors import KioskError
-from kiosk.faults import fault
 
 DEFAULT_CONFIG = Path("/etc/kiosk/config.toml")
 CONFIG_VARIABLE = "KIOSK_CONFIG"

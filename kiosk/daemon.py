@@ -14,6 +14,7 @@ from datetime import datetime
 
 from kiosk import patience
 from kiosk.base.clock import REAL, Clock
+from kiosk.causes import fault
 from kiosk.config import Settings
 from kiosk.convai.fields import Json
 from kiosk.devices.hardware import Hardware, configured_hardware
@@ -23,7 +24,6 @@ from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.doctor import lease, spoken
 from kiosk.doctor.standing import Standing
-from kiosk.faults import fault
 from kiosk.link.heartbeat import Vitals
 from kiosk.link.opened import opened_line
 from kiosk.logbook import Logbook

@@ -8,7 +8,7 @@ ending, see `kiosk.convai.endings`.
 
 
 class KioskError(Exception):
-    """An expected failure, worded for the operator. `cause` is a name of `kiosk.faults`."""
+    """An expected failure, worded for the operator. `cause` is a name of `kiosk.causes`."""
 
     exit_code = 1
     cause = "failed"

@@ -6,9 +6,10 @@ A fault's entry carries KIOSK_CAUSE; the entry that ends one that lasts carries 
 from collections.abc import Callable, Mapping
 
 from kiosk import __version__
+from kiosk.causes import NOTICE
 from kiosk.config.tables import KioskTable
 from kiosk.ops.journal import Journal
-from kiosk.ops.messages import MESSAGES, NOTICE
+from kiosk.ops.messages import MESSAGES
 from kiosk.visit.summary import VisitSummary
 from kiosk.visit.timeline import Measures, Moment, What
 

@@ -7,10 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 
+from kiosk.causes import fault
 from kiosk.config import Settings
 from kiosk.config.changes import changes
 from kiosk.errors import ConfigError
-from kiosk.faults import fault
 from kiosk.logbook import Logbook
 from kiosk.ops import journal, systemd
 from kiosk.visit.plan import Plan

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kiosk.causes import CAUSES, Meaning
+
 
 class Kind(StrEnum):
     """What happened, in the operator's words."""
@@ -56,51 +58,36 @@ class Farewell(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What follows from a kind. `sentence` is a key of the kiosk's sentences, None for silence.
+    """What follows from a kind, beside what its row in `kiosk.causes` says.
 
     `retries`: how many new conversations one visit may try; a mistake in somebody's configuration
     is never tried again, for it would fail again.
     """
 
     retries: int
-    sentence: str | None
-    severity: int  # syslog priority: 3 error, 4 warning, 5 notice, 6 info
-    farewell: Farewell = Farewell.CUT
+    farewell: Farewell
 
+
+# How often another conversation is tried. Of the others, none is.
+_RETRIES: dict[Kind, int] = {
+    Kind.NETWORK_LOST: 3,
+    Kind.PEER_DEAD: 3,
+    Kind.UNREACHABLE: 3,
+    Kind.NO_METADATA: 3,
+    Kind.BACKEND_UNREACHABLE: 3,
+    Kind.LEASE_REFUSED: 1,
+    Kind.NOT_HEARD: 1,
+    Kind.AGENT_FAILED: 1,
+    Kind.INTERNAL: 3,
+}
+_FINISHED = frozenset({Kind.AGENT_ENDED, Kind.MAX_DURATION})
 
 RULES: dict[Kind, Rule] = {
-    Kind.HUNG_UP: Rule(0, None, 6),
-    Kind.AGENT_ENDED: Rule(0, None, 6, Farewell.FINISH),
-    Kind.MAX_DURATION: Rule(0, "time_up", 5, Farewell.FINISH),
-    Kind.TIME_UP: Rule(0, "time_up", 5),
-    Kind.ABANDONED: Rule(0, "goodbye", 6),
-    Kind.NO_ANSWER: Rule(0, "no_answer", 4),
-    Kind.STOPPED: Rule(0, None, 6),
-    Kind.NETWORK_LOST: Rule(3, "connection_lost", 4),
-    Kind.PEER_DEAD: Rule(3, "connection_lost", 4),
-    Kind.UNREACHABLE: Rule(3, "cannot_reach", 4),
-    Kind.NO_METADATA: Rule(3, "cannot_reach", 4),
-    Kind.BACKEND_UNREACHABLE: Rule(3, "cannot_reach", 4),
-    Kind.NO_CREDENTIAL: Rule(0, "cannot_reach", 3),
-    Kind.PAUSED: Rule(0, "paused", 5),
-    Kind.CLOSED: Rule(0, "closed", 5),
-    Kind.NO_MINUTES_LEFT: Rule(0, "no_minutes_left", 4),
-    Kind.NOT_ADMITTED: Rule(0, "paused", 4),
-    Kind.LEASE_REFUSED: Rule(1, "cannot_reach", 4),
-    Kind.QUOTA: Rule(0, "not_today", 3),
-    Kind.BUSY: Rule(0, "busy", 4),
-    Kind.OVERRIDE_REFUSED: Rule(0, "out_of_order", 3),
-    Kind.VARIABLE_MISSING: Rule(0, "out_of_order", 3),
-    Kind.AGENT_MISSING: Rule(0, "out_of_order", 3),
-    Kind.AGENT_MISCONFIGURED: Rule(0, "out_of_order", 3),
-    Kind.REFUSED: Rule(0, "out_of_order", 3),
-    Kind.PROTOCOL: Rule(0, "out_of_order", 3),
-    Kind.SAFETY: Rule(0, "stopped_for_safety", 5),
-    Kind.NOT_HEARD: Rule(1, "connection_lost", 4),
-    Kind.AGENT_FAILED: Rule(1, "connection_lost", 4),
-    Kind.INTERNAL: Rule(3, "connection_lost", 4),
-    Kind.MICROPHONE_LOST: Rule(0, "no_microphone", 3),
-    Kind.SPEAKER_LOST: Rule(0, None, 3),
+    kind: Rule(
+        _RETRIES.get(kind, 0),
+        Farewell.FINISH if kind in _FINISHED else Farewell.CUT,
+    )
+    for kind in Kind
 }
 
 
@@ -115,6 +102,10 @@ class Ending:
     @property
     def rule(self) -> Rule:
         return RULES[self.kind]
+
+    @property
+    def meaning(self) -> Meaning:
+        return CAUSES[self.kind]
 
 
 # Looked for in order, in the close reason, the error's type and its message, lower-cased. What

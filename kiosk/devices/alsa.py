@@ -19,10 +19,10 @@ from types import ModuleType
 from typing import Any
 
 from kiosk.audio.pcm import SampleFormat
+from kiosk.causes import fault
 from kiosk.devices.cards import Direction
 from kiosk.devices.ports import BusyError, RefusedError
 from kiosk.errors import DeviceError
-from kiosk.faults import fault
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kiosk.causes import fault
 from kiosk.devices.alsa import load
 from kiosk.devices.cards import Direction, card_of, read_cards, resolve
 from kiosk.errors import DeviceError
-from kiosk.faults import fault
 
 log = logging.getLogger(__name__)
 

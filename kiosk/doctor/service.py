@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from kiosk import __version__
-from kiosk.convai.endings import RULES, Kind
+from kiosk.causes import CAUSES, NOTICE, WARNING
+from kiosk.convai.endings import Kind
 from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import UNIT, Service, Subject
-from kiosk.ops.messages import NOTICE, remedy_of
 from kiosk.visit.fitness import Cause
 
 _CHECK = "daemon"
@@ -56,8 +56,8 @@ def _running(service: Service, state: str, unfit: object) -> Finding:
     if unfit is not None:
         return failed(_CHECK, value, _STEPS.get(str(unfit), _JOURNAL))
     if (fault := _fault(ended)) is not None:
-        told = warned if RULES[fault].severity == NOTICE - 1 else failed
-        return told(_CHECK, value, f"{remedy_of(fault)}; a visit that ends well clears this")
+        told = warned if CAUSES[fault].severity == WARNING else failed
+        return told(_CHECK, value, f"{CAUSES[fault].remedy}; a visit that ends well clears this")
     version = status.get("version")
     if version != __version__:
         step = f"`sudo systemctl restart {UNIT}`"
@@ -67,7 +67,7 @@ def _running(service: Service, state: str, unfit: object) -> Finding:
 
 def _fault(ended: object) -> Kind | None:
     """The last visit's ending, if it should not have ended so."""
-    return next((kind for kind in Kind if kind == ended and RULES[kind].severity < NOTICE), None)
+    return next((kind for kind in Kind if kind == ended and CAUSES[kind].severity < NOTICE), None)
 
 
 def _unasked(trouble: str) -> Finding:

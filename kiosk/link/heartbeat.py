@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kiosk import __version__
+from kiosk.causes import fault
 from kiosk.contract import Heartbeat, Instructions, LeasePolicy
 from kiosk.errors import CredentialError
-from kiosk.faults import fault
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from kiosk.base.clock import loop_now_s
+from kiosk.causes import fault
 from kiosk.contract import MAX_LIFE_S, EndVisit, Grant, LeasePolicy, LiveVisit
 from kiosk.errors import CredentialError
-from kiosk.faults import fault
 from kiosk.link.account import Account
 from kiosk.link.credentials import Opening, Standing
 from kiosk.link.files import OneAtATime

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kiosk.causes import fault
 from kiosk.contract import GrantError, read_grant, write_grant
-from kiosk.faults import fault
 from kiosk.link.files import remove, write_whole
 from kiosk.link.leases import Lease
 

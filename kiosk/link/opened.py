@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from kiosk.causes import fault
 from kiosk.config import Settings, compat_api_key, device_token, runtime_dir, state_dir
-from kiosk.faults import fault
 from kiosk.link.account import Account
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import Credentials, PublicAgent

@@ -11,8 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from kiosk.causes import fault
 from kiosk.contract import EndVisit
-from kiosk.faults import fault
 from kiosk.link.files import remove, write_whole
 
 log = logging.getLogger(__name__)

@@ -1,19 +1,14 @@
 """The kiosk's journal messages: one table, from which the journal catalog is made. Pure data.
 
 `journalctl MESSAGE_ID=...` finds every occurrence; `journalctl --catalog` explains it and says what
-to do. The ids are random and never change. What goes wrong beside the visits is in `kiosk.faults`.
+to do. The ids are random and never change. What goes wrong beside the visits is in `kiosk.causes`.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kiosk.causes import CAUSES, NOTHING, NOTICE, Meaning
 from kiosk.convai.endings import RULES, Kind
-from kiosk.faults import FAULTS, Fault
-
-NOTHING = "Nothing needs doing."
-
-# From this syslog priority on an ending is as it should be.
-NOTICE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +29,25 @@ class Message:
     lasts: bool = False
 
 
-_FAILED = tuple(kind.value for kind, rule in RULES.items() if rule.severity < NOTICE)
+_FAILED = tuple(kind.value for kind in Kind if CAUSES[kind].severity < NOTICE)
 _TRIED_AGAIN = tuple(kind.value for kind, rule in RULES.items() if rule.retries)
-
-# What mends the endings of visits.
-_REMEDIES: dict[tuple[Kind, ...], str] = {
-    (
-        Kind.QUOTA,
-        Kind.BUSY,
-        Kind.NO_MINUTES_LEFT,
-    ): "raise the plan or the limits, which are too small",
-    (
-        Kind.OVERRIDE_REFUSED,
-        Kind.VARIABLE_MISSING,
-        Kind.AGENT_MISSING,
-        Kind.AGENT_MISCONFIGURED,
-    ): "`kiosk backend agent check`",
-    (Kind.NO_CREDENTIAL, Kind.REFUSED): "enrol the kiosk again",
-    (Kind.MICROPHONE_LOST, Kind.SPEAKER_LOST): "plug it in again",
-}
-_OTHERWISE = "check the network, then the provider's status page"
-
-
-def remedy_of(kind: Kind) -> str:
-    """What to do about a visit that ended so, if it should not have."""
-    return next((step for kinds, step in _REMEDIES.items() if kind in kinds), _OTHERWISE)
 
 
 def _remedies() -> str:
-    known = "".join(f"{', '.join(kinds)}: {step}. " for kinds, step in _REMEDIES.items())
-    return f"For most causes the text says what the service refused. {known}Others: {_OTHERWISE}."
+    """What mends the endings of visits."""
+    kinds: dict[str, list[str]] = {}
+    for kind in _FAILED:
+        kinds.setdefault(CAUSES[kind].remedy, []).append(kind)
+    otherwise = max(kinds, key=lambda remedy: len(kinds[remedy]))
+    known = "".join(f"{', '.join(of)}: {do}. " for do, of in kinds.items() if do != otherwise)
+    return f"For most causes the text says what the service refused. {known}Others: {otherwise}."
 
+
+def _remedies_of(causes: tuple[str, ...]) -> str:
+    return " ".join(f"{cause}: {CAUSES[cause].remedy}." for cause in causes)
+
+
+_UNFIT = ("no_speaker", "no_microphone", "out_of_order", "cannot_reach")
 
 MESSAGES: dict[str, Message] = {
     "starting": Message(
@@ -175,8 +158,7 @@ MESSAGES: dict[str, Message] = {
         "a frame from the server makes no sense: {why}",
         "The server sent a frame that is not a message",
         "It was ignored. Its content is not logged.",
-        "Nothing, if visits go on. Many of them: the kiosk's release may be older than the "
-        "service's contract.",
+        CAUSES["malformed_frame"].remedy,
         ("malformed_frame",),
     ),
     "agent_tool": Message(
@@ -208,7 +190,7 @@ MESSAGES: dict[str, Message] = {
         "processing the sound takes {percent} % of real time: {consequence}",
         "This machine is too slow for echo cancellation",
         'With echo.mode = "auto" visitors can no longer interrupt the agent by voice.',
-        'Set echo.mode = "half_duplex" to have it so from the start, or use a faster board.',
+        CAUSES["overloaded"].remedy,
         ("overloaded",),
     ),
     "device_opened": Message(
@@ -236,9 +218,8 @@ MESSAGES: dict[str, Message] = {
         "Whether a visit can be held changed",
         "KIOSK_FITNESS `fit` means it can; otherwise a press is answered with an apology that "
         "names the cause. `paused` is what the backend said last: a press asks it again.",
-        "no_speaker, no_microphone: see the entry of the device. out_of_order: enrol the kiosk "
-        "again. cannot_reach: check the network, then the backend.",
-        ("no_speaker", "no_microphone", "out_of_order", "cannot_reach"),
+        _remedies_of(_UNFIT),
+        _UNFIT,
         lasts=True,
     ),
     "state": Message(
@@ -251,10 +232,10 @@ MESSAGES: dict[str, Message] = {
 }
 
 
-def entries() -> Iterator[tuple[str, Message | Fault]]:
-    """Every kind of entry by its name, KIOSK_EVENT: messages and faults."""
+def entries() -> Iterator[tuple[str, Message | Meaning]]:
+    """Every kind of entry by its name, KIOSK_EVENT: messages, and causes logged by themselves."""
     yield from MESSAGES.items()
-    yield from FAULTS.items()
+    yield from ((name, meaning) for name, meaning in CAUSES.items() if meaning.id)
 
 
 def catalog() -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
+from kiosk.causes import fault
 from kiosk.convai.client_messages import Initiation
 from kiosk.convai.overrides import ConversationOverrides
-from kiosk.faults import fault
 from kiosk.link.credentials import Opening
 
 log = logging.getLogger(__name__)

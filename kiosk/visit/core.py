@@ -234,7 +234,7 @@ class VisitCore:
     def _idle(self, visit: Visit) -> None:
         assert visit.ending is not None
         self.visit = None
-        answered = self.cause is not None and self.cause == visit.ending.rule.sentence
+        answered = self.cause is not None and self.cause == visit.ending.meaning.sentence
         if visit.press_waits and not answered:
             self.kept.press_waits = True
         elif self.kept.report_when_idle:
@@ -334,8 +334,8 @@ class VisitCore:
         visit.leaving = Leaving.LAST_WORD
         visit.due[Timer.FAREWELL] = self._now_s + FAREWELL_LIMIT_S
         self._do(do.SilenceAgent())
-        if ending.rule.sentence is not None:
-            self._say(ending.rule.sentence)
+        if ending.meaning.sentence is not None:
+            self._say(ending.meaning.sentence)
         if visit.conversing:
             self._do(do.CloseConversation(ending))
 
@@ -344,7 +344,7 @@ class VisitCore:
         if visit is None or visit.ending is None or visit.leaving is not Leaving.LAST_WORD:
             return
         if not visit.conversing and not self.kept.own_sound.busy:
-            ended = {**_fields(visit.ending), "severity": visit.ending.rule.severity}
+            ended = {**_fields(visit.ending), "severity": visit.ending.meaning.severity}
             self._notify(What.VISIT_ENDED, self._now_s, ended)
             self._step(Event.CLOSED)
 

@@ -12,6 +12,7 @@ from typing import Any
 from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge
 from kiosk.base.clock import loop_now_s
+from kiosk.causes import fault
 from kiosk.convai.endings import Ending, Kind
 from kiosk.devices.ports import (
     ButtonEdge,
@@ -25,7 +26,6 @@ from kiosk.devices.ports import (
     Speaker,
     SpeakerEvent,
 )
-from kiosk.faults import fault
 from kiosk.link.credentials import Credentials, Standing
 from kiosk.visit import effects as do
 from kiosk.visit import inputs

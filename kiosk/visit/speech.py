@@ -19,9 +19,9 @@ from pathlib import Path
 from kiosk.audio.earcons import RATE_HZ, Earcon, earcon_samples
 from kiosk.audio.pcm import Samples, WavError, read_wav
 from kiosk.audio.synthesis import espeak_command, trim_silence
+from kiosk.causes import fault
 from kiosk.devices.ports import Clip, Source
 from kiosk.errors import ConfigError
-from kiosk.faults import fault
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,9 @@
 
 from collections import Counter
 
+from kiosk.causes import NOTICE
 from kiosk.visit.timeline import Moment, What
 
-# From this syslog priority on an ending is as it should be.
-_NOTICE = 5
 _COUNTED: dict[What, str] = {
     What.VISIT_STARTED: "visits",
     What.LOST: "connections_lost",
@@ -29,7 +28,7 @@ class Tally:
             self._counts[name] += 1
         if moment.what is What.VISIT_ENDED:
             severity = moment.fields.get("severity")
-            self._counts["visits_failed"] += isinstance(severity, int) and severity < _NOTICE
+            self._counts["visits_failed"] += isinstance(severity, int) and severity < NOTICE
             for name in ("malformed_frames", "unknown_frames"):
                 count = moment.fields.get(name)
                 self._counts[name] += count if isinstance(count, int) else 0

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kiosk.faults import Fault
+from kiosk.causes import ERROR, NOTICE, Meaning
 from kiosk.ops.messages import Message, entries
 
 # systemd's own message that a unit has failed (SD_MESSAGE_UNIT_FAILURE_RESULT): all there is of a
@@ -16,30 +16,31 @@ SILENT = "silent"  # the watcher's own cause
 TEST = "test"
 
 # What no kiosk tells of itself.
-_OTHERS: dict[str, Fault] = {
-    SERVICE_FAILED: Fault(
-        _UNIT_FAILED,
-        "The kiosk's service has failed",
-        "Its process has ended, or was killed: by its watchdog, or for want of memory.",
+_OTHERS: dict[str, Meaning] = {
+    SERVICE_FAILED: Meaning(
+        ERROR,
         "`kiosk logs faults` on the kiosk shows what came before.",
+        id=_UNIT_FAILED,
+        subject="The kiosk's service has failed",
+        explanation="Its process has ended, or was killed: by its watchdog, or for want of memory.",
         lasts=True,
     ),
-    SILENT: Fault(
-        "",
-        "Nothing was heard of the kiosk",
-        "It is switched off, has no network, or its journal is not uploaded.",
+    SILENT: Meaning(
+        ERROR,
         "Look at its lamp. Then at the network, and `systemctl status systemd-journal-upload` on "
         "the kiosk.",
+        subject="Nothing was heard of the kiosk",
+        explanation="It is switched off, has no network, or its journal is not uploaded.",
         lasts=True,
     ),
-    TEST: Fault("", "A test of the watcher's", "Somebody asked for it.", "Nothing needs doing."),
+    TEST: Meaning(NOTICE, subject="A test of the watcher's", explanation="Somebody asked for it."),
 }
-_KNOWN: dict[str, Message | Fault] = {**dict(entries()), **_OTHERS}
+_KNOWN: dict[str, Message | Meaning] = {**dict(entries()), **_OTHERS}
 _BY_ID = {known.id: name for name, known in _KNOWN.items() if known.id}
 MESSAGE_IDS = tuple(_BY_ID)
 NAMES = frozenset(_BY_ID.values())
 _CAUSE_OF = {
-    **{name: (name,) for name, known in _KNOWN.items() if isinstance(known, Fault)},
+    **{name: (name,) for name, known in _KNOWN.items() if isinstance(known, Meaning)},
     **{name: known.causes for name, known in _KNOWN.items() if isinstance(known, Message)},
 }
 CAUSES = frozenset(cause for causes in _CAUSE_OF.values() for cause in causes) - {SILENT, TEST}

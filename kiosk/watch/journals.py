@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kiosk.faults import fault
+from kiosk.causes import fault
 from kiosk.watch.entries import MESSAGE_IDS
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pydantic import BaseModel
 
-from kiosk.faults import fault
+from kiosk.causes import fault
 from kiosk.watch.alerts import Notice
 from kiosk.watch.channels import Channel, DeliveryError
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from kiosk.causes import fault
 from kiosk.errors import UnavailableError
-from kiosk.faults import fault
 from kiosk.link.files import write_whole
 from kiosk.watch.alerts import Memory
 from kiosk.watch.outbox import Waiting

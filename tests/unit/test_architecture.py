@@ -12,7 +12,7 @@ ROOT = Path(kiosk.__file__).parent
 
 # Lower lines first. A room imports lower lines only; rooms on one line do not import each other.
 LINES: tuple[tuple[str, ...], ...] = (
-    ("base", "errors", "faults"),
+    ("base", "errors", "causes"),
     ("contract", "proxies", "patience"),
     ("convai", "audio"),
     ("config",),
@@ -33,10 +33,10 @@ ONLY = {
     "backend": {"convai", "contract", "proxies", "patience", "errors"},
     "simulation": {"backend", "contract", "errors"},
     "lab": {"base"},
-    "watch": {"ops", "link", "config", "proxies", "patience", "faults", "errors"},
+    "watch": {"ops", "link", "config", "proxies", "patience", "causes", "errors"},
 }
 
-PURE_ROOMS = {"convai", "audio", "contract", "errors", "faults"}
+PURE_ROOMS = {"convai", "audio", "contract", "errors", "causes"}
 PURE_MODULES = {
     f"kiosk.visit.{name}" for name in ("core", "effects", "inputs", "moments", "states", "visit")
 }

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kiosk.visit
+from kiosk.causes import CAUSES
 from kiosk.convai.endings import (
     RULES,
     Ending,
@@ -28,11 +29,11 @@ def test_every_kind_has_its_rule() -> None:
 @pytest.mark.parametrize("path", sorted(SENTENCES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_rule_has_a_sentence_the_kiosk_can_say(path: Path) -> None:
     sentences = tomllib.loads(path.read_text("utf-8"))
-    assert {rule.sentence for rule in RULES.values()} - {None} <= set(sentences)
+    assert {CAUSES[kind].sentence for kind in Kind} - {None} <= set(sentences)
 
 
 def test_severities_are_priorities_of_syslog() -> None:
-    assert {rule.severity for rule in RULES.values()} <= {3, 4, 5, 6}
+    assert {CAUSES[kind].severity for kind in Kind} <= {3, 4, 5, 6}
 
 
 def test_what_an_operator_must_mend_is_an_error_and_is_not_tried_again() -> None:
@@ -45,12 +46,12 @@ def test_what_an_operator_must_mend_is_an_error_and_is_not_tried_again() -> None
         Kind.REFUSED,
         Kind.PROTOCOL,
     ):
-        assert RULES[kind].severity == 3
+        assert CAUSES[kind].severity == 3
         assert RULES[kind].retries == 0
 
 
 def test_the_visitor_hears_nothing_but_silence_after_hanging_up() -> None:
-    assert RULES[Kind.HUNG_UP].sentence is None
+    assert CAUSES[Kind.HUNG_UP].sentence is None
     assert RULES[Kind.HUNG_UP].farewell is Farewell.CUT
     assert RULES[Kind.AGENT_ENDED].farewell is Farewell.FINISH
 
@@ -159,7 +160,7 @@ def test_a_reason_is_kept_without_addresses_and_without_what_somebody_said() -> 
 )
 def test_what_the_backend_refuses_is_said_in_words(reason: str, kind: Kind, sentence: str) -> None:
     ending = classify_denial(reason)
-    assert (ending.kind, ending.detail, ending.rule.sentence) == (kind, reason, sentence)
+    assert (ending.kind, ending.detail, ending.meaning.sentence) == (kind, reason, sentence)
     assert ending.rule.retries == 0
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from kiosk import __version__
+from kiosk.causes import CAUSES, NOTICE
 from kiosk.config import Settings
-from kiosk.convai.endings import RULES, Kind
+from kiosk.convai.endings import Kind
 from kiosk.devices.ports import ButtonEdge
 from kiosk.devices.virtual import VirtualButton
 from kiosk.doctor import service, voice
 from kiosk.doctor.findings import Finding, Result
 from kiosk.doctor.standing import Standing
 from kiosk.doctor.subject import Service, Subject, in_use
-from kiosk.ops.messages import MESSAGES, NOTICE, remedy_of
+from kiosk.ops.messages import MESSAGES
 from kiosk.visit.fitness import Cause
 from kiosk.visit.timeline import Moment, What
 from tests.unit.doctor.subjects import is_good_form, settings, subject
@@ -57,16 +58,16 @@ def test_a_last_visit_that_ended_by_a_fault_counts_as_gravely_as_its_rule_says(k
     said = {"last_ending": kind.value, "last_ending_detail": "HTTP 403 instead of a WebSocket"}
     found = look(Service({**STATUS, **said}))
     assert f"{kind} (HTTP 403 instead" in found.value
-    severity = RULES[kind].severity
+    severity = CAUSES[kind].severity
     assert found.result is {3: Result.FAIL, 4: Result.WARN}.get(severity, Result.PASS)
     if found.result is not Result.PASS:
-        assert str(found.next_step).startswith(remedy_of(kind))
+        assert str(found.next_step).startswith(CAUSES[kind].remedy)
 
 
 def test_the_remedy_of_an_ending_is_the_journal_catalogs() -> None:
-    for kind, rule in RULES.items():
-        if rule.severity < NOTICE:
-            assert remedy_of(kind) in MESSAGES["visit_ended"].remedy
+    for kind in Kind:
+        if CAUSES[kind].severity < NOTICE:
+            assert CAUSES[kind].remedy in MESSAGES["visit_ended"].remedy
 
 
 def test_what_the_kiosk_cannot_do_now_counts_before_how_its_last_visit_ended() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.faults import Fault
+from kiosk.causes import NOTHING, Meaning
 from kiosk.ops import journal
 from kiosk.ops.journal import NOTICE, Journal
-from kiosk.ops.messages import MESSAGES, NOTHING, catalog, entries
+from kiosk.ops.messages import MESSAGES, catalog, entries
 from kiosk.visit.fitness import Cause
 from kiosk.visit.timeline import What
 
@@ -74,7 +74,9 @@ def test_the_catalog_explains_every_message() -> None:
 
 
 def test_every_fault_has_its_next_step() -> None:
-    told = [(name, entry) for name, entry in entries() if isinstance(entry, Fault) or entry.causes]
+    told = [
+        (name, entry) for name, entry in entries() if isinstance(entry, Meaning) or entry.causes
+    ]
     assert len(told) > 30
     assert [name for name, entry in told if entry.remedy in ("", NOTHING)] == []
 

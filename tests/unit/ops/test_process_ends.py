@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import kiosk.ops.journald
+from kiosk.causes import CAUSES
 from kiosk.cli import main
-from kiosk.faults import FAULTS
 from kiosk.ops import journal
 from kiosk.ops.journal import Journal
 from tests.journal_socket import JournalSocket
@@ -64,7 +64,7 @@ def test_a_bad_configuration_is_told_with_key_and_line(
 ) -> None:
     assert run(journald, tmp_path, "[visit]\nmax_s = 0\n") == 78
     [entry] = journald.entries
-    assert entry["MESSAGE_ID"] == FAULTS["config_invalid"].id
+    assert entry["MESSAGE_ID"] == CAUSES["config_invalid"].id
     assert (entry["KIOSK_CAUSE"], entry["PRIORITY"]) == ("config_invalid", "3")
     assert "line 2: visit.max_s" in entry["MESSAGE"]
     assert capfd.readouterr().err == ""
@@ -78,7 +78,7 @@ def test_a_missing_device_token_is_told_with_the_way_to_one(
     toml = f'{WITHOUT_HARDWARE}[control]\nsocket = "{tmp_path}/s"\n[kiosk]\nname = "lobby"\n'
     assert run(journald, tmp_path, toml) == 78
     entry = journald.entries[-1]
-    assert entry["MESSAGE_ID"] == FAULTS["device_token_missing"].id
+    assert entry["MESSAGE_ID"] == CAUSES["device_token_missing"].id
     assert (entry["KIOSK_CAUSE"], entry["KIOSK_ID"]) == ("device_token_missing", "lobby")
     assert "/etc/credstore.encrypted/kiosk.device-token" in entry["MESSAGE"]
     assert "kiosk backend enroll" in entry["MESSAGE"]
@@ -94,7 +94,7 @@ def test_a_bug_is_told_with_its_place(
     monkeypatch.setattr(asyncio.Runner, "run", failing_run)
     assert run(journald, tmp_path, WITHOUT_HARDWARE) == 1
     entry = journald.entries[-1]
-    assert entry["MESSAGE_ID"] == FAULTS["unexpected_error"].id
+    assert entry["MESSAGE_ID"] == CAUSES["unexpected_error"].id
     assert "ZeroDivisionError" in entry["MESSAGE"]
 
 

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from kiosk.faults import FAULTS
+from kiosk.causes import CAUSES
 from kiosk.ops.messages import MESSAGES
 
 
 def entry(name: str, kiosk: str = "lobby", **fields: str) -> dict[str, str]:
     """A kiosk's journal entry, as it is in the journal."""
-    known = MESSAGES.get(name) or FAULTS[name]
+    known = MESSAGES.get(name) or CAUSES[name]
     cause = {} if name in MESSAGES else {"KIOSK_CAUSE": name}
     priority = str(getattr(known, "priority", 4))
     return {
