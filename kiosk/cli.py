@@ -208,7 +208,7 @@ def _status(args: argparse.Namespace) -> int:
         print(json.dumps(answer))
     else:
         for name, value in answer.items():
-            if name != "ok":
+            if name not in ("ok", "protocol"):
                 print(f"{name.replace('_', ' '):16} {'-' if value is None else value}")
     return 0
 

@@ -73,7 +73,8 @@ class Logbook:
             case What.DEVICE_OPENED:
                 self._record(moment, {**fields, "over": f"{fields['device']}_lost"})
             case What.LOST:
-                self._record(moment, {**fields, "cause": fields["kind"]})
+                ending = fields["kind"]
+                self._record(moment, {**fields, "ending": ending, "cause": ending})
             case What.OVERLOADED:
                 self._record(moment, {**fields, "cause": "overloaded"})
             case What.MALFORMED:
@@ -96,6 +97,7 @@ class Logbook:
         severity = fields.pop("severity", None)
         priority = severity if isinstance(severity, int) else None
         fields |= self._visit.fields(moment.at_s)
+        fields["ending"] = fields["kind"]  # which KIOSK_KIND was called before 0.2
         if priority is not None and priority < NOTICE:
             fields["cause"] = fields["kind"]
             self._failed[str(fields["kind"])] = None

@@ -26,7 +26,7 @@ def look(subject: Subject) -> Iterator[Finding]:
     service = subject.service
     status = service.status
     if status is not None:
-        yield _running(service, str(status.get("state")), status.get("unfit"))
+        yield _running(service, str(status.get("state")), status.get("cause"))
     elif service.trouble is not None:
         yield _unasked(service.trouble)
     elif service.unit:

@@ -1,7 +1,8 @@
 """The control socket: JSON lines over a Unix socket, for operators and integrators.
 
 A request is `{"command": NAME, ...}` with what the command needs beside it, the answer
-`{"ok": true, ...}` or `{"ok": false, "error": TEXT}`.
+`{"ok": true, "protocol": 1, ...}` or `{"ok": false, "protocol": 1, "error": TEXT}`. The protocol's
+number changes when a client that knows the old one would misread an answer.
 The socket is readable and writable by its owner and group (0660), and by nobody else.
 """
 
@@ -18,6 +19,8 @@ from kiosk.errors import ConfigError, KioskError, UnavailableError
 Answer: TypeAlias = Mapping[str, object]
 # Takes the request; answers fields, or `{"ok": False, "error": TEXT}`, at once or in a while.
 Command = Callable[[Mapping[str, object]], Answer | Awaitable[Answer]]
+
+PROTOCOL = 1
 
 _LINE_LIMIT_BYTES = 4096
 _CLIENT_LIMIT = 16
@@ -113,11 +116,11 @@ async def _answer(line: bytes, commands: Mapping[str, Command]) -> Answer:
                 answer = await answer
         except TimeoutError:
             return _error(f"no answer within {_COMMAND_S:g} s")
-    return {"ok": True, **answer}
+    return {"ok": True, "protocol": PROTOCOL, **answer}
 
 
 def _error(text: str) -> dict[str, object]:
-    return {"ok": False, "error": text}
+    return {"ok": False, "protocol": PROTOCOL, "error": text}
 
 
 def _bind(path: Path) -> socket.socket:

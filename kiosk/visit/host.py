@@ -183,7 +183,8 @@ class Host:
         conversation = self._conversation if in_visit else None
         return {
             "state": self.state,
-            "unfit": self.shown,
+            "cause": self.shown,
+            "unfit": self.shown,  # as it was called before 0.2
             "visits": self.visits,
             "press_id": self._press_id if in_visit else None,
             "conversation_id": conversation.conversation_id if conversation else None,

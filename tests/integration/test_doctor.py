@@ -95,7 +95,7 @@ async def test_an_operators_press_is_none_that_is_held(short_dir: Path) -> None:
         scripted_server() as server,
         virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
     ):
-        assert await asked(kiosk, "press") == {"ok": True}
+        assert await asked(kiosk, "press") == {"ok": True, "protocol": 1}
         await kiosk.state(State.LISTENING)
         await asyncio.sleep(HOLD_S + 0.5)
         assert kiosk.host.state is State.LISTENING
@@ -109,13 +109,13 @@ async def test_a_text_is_said_while_the_kiosk_is_idle_and_refused_in_a_visit(
         virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
     ):
         began_s = time.monotonic()
-        assert await asked(kiosk, "say", text="The café closes.") == {"ok": True}
+        assert await asked(kiosk, "say", text="The café closes.") == {"ok": True, "protocol": 1}
         await kiosk.moment(What.SENTENCE_HEARD, began_s)
         await kiosk.until(lambda: sounds(kiosk, began_s))
         kiosk.button.press()
         await kiosk.state(State.LISTENING)
         refused = await asked(kiosk, "say", text="The café closes.")
-        assert refused == {"ok": False, "error": "a visit is under way"}
+        assert refused == {"ok": False, "protocol": 1, "error": "a visit is under way"}
         assert (await asked(kiosk, "say", text=" "))["ok"] is False
 
 

@@ -65,6 +65,7 @@ def test_a_visit_has_one_record_with_all_its_fields(book: Book) -> None:
     [entry] = [entry for entry in book.entries() if entry["KIOSK_EVENT"] == "visit_ended"]
     assert (entry["PRESS_ID"], entry["CONVERSATION_ID"]) == ("p1", "c1")
     assert (entry["KIOSK_CONNECT_MS"], entry["KIOSK_DURATION_S"]) == ("400.0", "30.0")
+    assert entry["KIOSK_KIND"] == entry["KIOSK_ENDING"]
     assert (entry["KIOSK_KIND"], entry["KIOSK_CODE"], entry["KIOSK_TURNS"]) == (
         "hung_up",
         "1000",
@@ -72,7 +73,7 @@ def test_a_visit_has_one_record_with_all_its_fields(book: Book) -> None:
     )
     typed = {name for name in entry if name.startswith("KIOSK_")}
     always = {"ID", "SITE", "VERSION", "SEQ", "EVENT"}
-    ending = {"KIND", "CODE", "DETAIL", "MALFORMED_FRAMES", "UNKNOWN_FRAMES"}
+    ending = {"ENDING", "KIND", "CODE", "DETAIL", "MALFORMED_FRAMES", "UNKNOWN_FRAMES"}
     assert typed <= {f"KIOSK_{name}" for name in {*always, *ending, *map(str.upper, FIELDS)}}
 
 

@@ -24,7 +24,7 @@ from tests.virtual_kiosk import tones_for_sentences
 
 STATUS: dict[str, object] = {
     "state": "idle",
-    "unfit": None,
+    "cause": None,
     "visits": 4,
     "uptime_s": 3720,
     "ready": True,
@@ -47,7 +47,7 @@ def test_a_kiosk_that_is_fit_passes_with_how_it_is() -> None:
 
 @pytest.mark.parametrize("cause", list(Cause))
 def test_every_reason_for_holding_no_visit_has_its_next_step(cause: Cause) -> None:
-    found = look(Service({**STATUS, "unfit": cause.value}))
+    found = look(Service({**STATUS, "cause": cause.value}))
     assert found.result is (Result.WARN if cause is Cause.PAUSED else Result.FAIL)
     assert cause.value in found.value
     assert found.next_step == service._STEPS[cause]
@@ -71,7 +71,7 @@ def test_the_remedy_of_an_ending_is_the_journal_catalogs() -> None:
 
 
 def test_what_the_kiosk_cannot_do_now_counts_before_how_its_last_visit_ended() -> None:
-    found = look(Service({**STATUS, "unfit": "no_speaker", "last_ending": "unreachable"}))
+    found = look(Service({**STATUS, "cause": "no_speaker", "last_ending": "unreachable"}))
     assert (found.result, found.next_step) == (Result.FAIL, service._STEPS[Cause.NO_SPEAKER])
 
 

@@ -30,7 +30,9 @@ class Kiosk:
 
     def tell(self, request: Mapping[str, object]) -> Mapping[str, object]:
         text = request.get("text")
-        return {"told": text} if text else {"ok": False, "error": "tell needs a text"}
+        return (
+            {"told": text} if text else {"ok": False, "protocol": 1, "error": "tell needs a text"}
+        )
 
 
 @asynccontextmanager
@@ -67,19 +69,19 @@ def path(tmp_path: Path) -> Path:
 async def test_status_answers_what_it_is_given(path: Path) -> None:
     async with serving(path):
         answer = await ask(path, "status")
-    assert answer == {"ok": True, "state": "idle", "visits": 3, "unfit": None}
+    assert answer == {"ok": True, "protocol": 1, "state": "idle", "visits": 3, "unfit": None}
 
 
 async def test_a_command_gets_what_stands_beside_it_and_may_refuse(path: Path) -> None:
     async with serving(path):
         told = await ask(path, "tell", text="The café closes in ten minutes. ☕")
-        assert told == {"ok": True, "told": "The café closes in ten minutes. ☕"}
-        assert await ask(path, "tell") == {"ok": False, "error": "tell needs a text"}
+        assert told == {"ok": True, "protocol": 1, "told": "The café closes in ten minutes. ☕"}
+        assert await ask(path, "tell") == {"ok": False, "protocol": 1, "error": "tell needs a text"}
 
 
 async def test_a_press_presses(path: Path) -> None:
     async with serving(path) as kiosk:
-        assert await ask(path, "press") == {"ok": True}
+        assert await ask(path, "press") == {"ok": True, "protocol": 1}
         assert kiosk.presses == 1
 
 
@@ -106,7 +108,7 @@ async def test_the_socket_goes_with_the_kiosk(path: Path) -> None:
 async def test_one_connection_may_ask_many_times(path: Path) -> None:
     async with serving(path) as kiosk:
         answers = await say(path, b'{"command":"press"}\n' * 50)
-        assert answers == [{"ok": True}] * 50
+        assert answers == [{"ok": True, "protocol": 1}] * 50
         assert kiosk.presses == 50
 
 
@@ -131,7 +133,7 @@ async def test_a_junk_line_is_answered_and_the_next_one_understood(path: Path, l
         refused, accepted = await say(path, line + b'\n{"command":"press"}\n')
         assert refused["ok"] is False
         assert refused["error"]
-        assert accepted == {"ok": True}
+        assert accepted == {"ok": True, "protocol": 1}
         assert kiosk.presses == 1
 
 
@@ -145,7 +147,7 @@ async def test_too_long_a_line_is_refused_and_the_connection_closed(path: Path) 
 
 async def test_a_line_without_an_end_is_still_answered(path: Path) -> None:
     async with serving(path):
-        assert await say(path, b'{"command":"press"}') == [{"ok": True}]
+        assert await say(path, b'{"command":"press"}') == [{"ok": True, "protocol": 1}]
 
 
 async def test_one_client_too_many_is_hung_up_on_and_the_others_are_served(path: Path) -> None:
@@ -155,7 +157,7 @@ async def test_one_client_too_many_is_hung_up_on_and_the_others_are_served(path:
             await ask(path, "press")
         for reader, writer in idle:
             writer.write(b'{"command":"press"}\n')
-            assert await reader.readline() == b'{"ok": true}\n'
+            assert await reader.readline() == b'{"ok": true, "protocol": 1}\n'
             writer.close()
             await writer.wait_closed()
 
@@ -227,7 +229,7 @@ async def test_a_command_may_take_its_time_and_others_are_answered_meanwhile(pat
         await asyncio.sleep(0.05)
         assert (await ask(path, "status"))["state"] == "idle"
         go.set()
-        assert await late == {"ok": True, "late": True}
+        assert await late == {"ok": True, "protocol": 1, "late": True}
 
 
 async def test_a_command_that_takes_for_ever_is_given_up(
@@ -239,7 +241,11 @@ async def test_a_command_that_takes_for_ever_is_given_up(
 
     monkeypatch.setattr(control, "_COMMAND_S", 0.05)
     async with serve(path, {"never": never}):
-        assert await ask(path, "never") == {"ok": False, "error": "no answer within 0.05 s"}
+        assert await ask(path, "never") == {
+            "ok": False,
+            "protocol": 1,
+            "error": "no answer within 0.05 s",
+        }
 
 
 async def test_without_a_kiosk_the_client_says_what_to_look_at(path: Path) -> None:

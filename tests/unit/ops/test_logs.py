@@ -17,7 +17,7 @@ VISIT = {
     "MESSAGE_ID": MESSAGES["visit_ended"].id,
     "KIOSK_EVENT": "visit_ended",
     "KIOSK_ID": "lobby",
-    "KIOSK_KIND": "hung_up",
+    "KIOSK_ENDING": "hung_up",
     "KIOSK_DURATION_S": "83.4",
     "KIOSK_TURNS": "3",
     "KIOSK_CONNECT_MS": "412.3",
@@ -106,7 +106,7 @@ def test_visits_are_objects_with_numbers(collected: Path) -> None:
 
 
 def test_a_visit_that_never_connected_has_its_line() -> None:
-    _, line = logs.table(iter([{"KIOSK_KIND": "unreachable"}]))
+    _, line = logs.table(iter([{"KIOSK_ENDING": "unreachable"}]))
     assert line.split() == ["-", "-", "-", "unreachable", "-", "-", "-"]
 
 
