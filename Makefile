@@ -35,13 +35,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Nothing is asked of a kiosk's own environment.
 unexport KIOSK_CONFIG
 
-.PHONY: help demo test test-wide soak test-313 lint slow bench lock venv packages rig-packages bench-packages
+.PHONY: help demo test test-wide soak mutation test-313 lint slow bench lock venv packages rig-packages bench-packages
 .PHONY: bench-backend javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
 .PHONY: install uninstall arm64 arm64-test
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
-	@echo "make lint, make test-313, make slow, make bench-backend, make arm64-test, make lock, make clean"
+	@echo "make lint, make test-313, make mutation, make slow, make bench-backend, make arm64-test, make lock, make clean"
 
 demo: venv
 	$(BIN)/kiosk demo
@@ -100,6 +100,12 @@ bench: venv rig-packages bench-packages $(VENV)/.filled-bench
 bench-backend: venv postgresql
 	$(BIN)/python -m tests.bench_backend $(BENCH_ARGS)
 
+# Do the tests of the visit's core notice when a rule of it is changed? In a quarter of an hour; those
+# that no test noticed are listed.
+mutation: venv $(VENV)/.filled-mutation
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 # The tests that need neither sound server nor recogniser, on the other Python that we support.
 test-313: packages .venv-313/.filled
 	.venv-313/bin/pytest -m "not slow" tests/unit
@@ -128,6 +134,7 @@ lock:
 	$(LOCK) pyproject.toml --extra backend --output-file requirements-backend.txt
 	$(LOCK) --group bench --output-file requirements-bench.txt
 	$(LOCK) --group deploy --output-file requirements-deploy.txt
+	$(LOCK) --group mutation --constraint requirements-dev.txt --output-file requirements-mutation.txt
 
 venv: packages $(VENV)/.filled
 
@@ -155,6 +162,11 @@ bench-packages:
 $(VENV)/.filled-bench: requirements-bench.txt $(VENV)/.filled
 	@echo "Adding requirements-bench.txt to $(VENV)"
 	@$(BIN)/pip install --quiet --use-pep517 --require-hashes --requirement requirements-bench.txt
+	@touch $@
+
+$(VENV)/.filled-mutation: requirements-mutation.txt $(VENV)/.filled
+	@echo "Adding requirements-mutation.txt to $(VENV)"
+	@$(BIN)/pip install --quiet --use-pep517 --require-hashes --requirement requirements-mutation.txt
 	@touch $@
 
 $(VENV)/.filled: requirements-dev.txt pyproject.toml
@@ -191,4 +203,4 @@ $(JAVASCRIPT)/node_modules/.filled: $(JAVASCRIPT)/package-lock.json
 
 clean:
 	rm -rf $(JAVASCRIPT)/node_modules
-	rm -rf .venv .venv-313 .venv-deploy .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-313 .venv-deploy .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist mutants *.egg-info
