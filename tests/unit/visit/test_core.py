@@ -899,3 +899,100 @@ def test_a_press_drops_a_report_and_one_that_was_to_come() -> None:
     kiosk.wait(1)
     assert kiosk.of(do.ComposeReport) == []
     assert kiosk.state() is State.OPENING
+
+
+# --- moments ------------------------------------------------------------------------------------
+
+
+def test_a_whole_visit_is_told_to_the_letter() -> None:
+    kiosk = Kiosk(replace(LIMITS, disclosure=True))
+    kiosk.button(down=True)
+    kiosk.wait(0.5)
+    kiosk.bring(inputs.Speech(True, kiosk.now_s - 0.1))
+    kiosk.wait(0.5)
+    kiosk.bring(CONNECTED)
+    kiosk.wait(1)
+    kiosk.bring(inputs.Speech(False, kiosk.now_s - 0.2))
+    kiosk.wait(1)
+    kiosk.bring(AGENT_STARTED)
+    kiosk.wait(1)
+    kiosk.bring(inputs.Speech(True, kiosk.now_s))
+    kiosk.bring(inputs.ConversationOver(Ending(Kind.NETWORK_LOST, 1006, "gone"), 0.5))
+    kiosk.wait(1)
+    kiosk.bring(inputs.ConversationOver(Ending(Kind.QUOTA, 1008, "no more"), 0.5))
+    told = [
+        (
+            round(notice.moment.at_s - kiosk.began_s, 3),
+            notice.moment.what,
+            dict(notice.moment.fields),
+        )
+        for _, notice in kiosk.done
+        if isinstance(notice, do.Notify)
+    ]
+    lost = {"kind": "network_lost", "code": 1006, "detail": "gone", "attempt": 1, "delay_ms": 500}
+    ended = {"kind": "quota", "code": 1008, "detail": "no more", "severity": 3}
+    assert told == [
+        (0.0, What.PRESSED, {}),
+        (0.0, What.VISIT_STARTED, {}),
+        (0.0, What.STATE, {"state": "opening"}),
+        (0.4, What.SPEECH_STARTED, {}),
+        (1.0, What.STATE, {"state": "listening"}),
+        (1.8, What.SPEECH_ENDED, {}),
+        (2.0, What.STATE, {"state": "thinking"}),
+        (3.0, What.STATE, {"state": "speaking"}),
+        (4.0, What.SPEECH_STARTED, {}),
+        (4.0, What.DUCKED, {}),
+        (4.0, What.LOST, lost),
+        (4.0, What.STATE, {"state": "opening"}),
+        (5.0, What.STATE, {"state": "closing"}),
+        (5.0, What.VISIT_ENDED, ended),
+        (5.0, What.STATE, {"state": "idle"}),
+    ]
+    assert kiosk.said == [(0.0, "disclosure"), (5.0, "not_today")]
+
+
+def test_what_a_card_and_fitness_report_is_told_to_the_letter() -> None:
+    kiosk = Kiosk()
+    kiosk.bring(inputs.CardLost(CardUse.MICROPHONE, "unplugged"))
+    kiosk.bring(inputs.CardOpened(CardUse.MICROPHONE, "48000 Hz"))
+    told = [e.moment for _, e in kiosk.done if isinstance(e, do.Notify)]
+    assert told == [
+        Moment(What.DEVICE_LOST, 1000.0, {"device": "microphone", "detail": "unplugged"}),
+        Moment(What.FITNESS, 1000.0, {"cause": "no_microphone"}),
+        Moment(What.DEVICE_OPENED, 1000.0, {"device": "microphone", "detail": "48000 Hz"}),
+        Moment(What.FITNESS, 1000.0, {"cause": "fit"}),
+    ]
+
+
+def test_a_report_is_made_once_for_each_hold() -> None:
+    kiosk = held()
+    kiosk.wait(HOLD_S + 1)
+    kiosk.button(down=False)
+    kiosk.press()
+    kiosk.bring(CONNECTED)
+    kiosk.wait(2)
+    kiosk.bring(HANG_UP)
+    assert kiosk.of(do.ComposeReport) == [do.ComposeReport()]
+
+
+@pytest.mark.parametrize("kind", [Kind.AGENT_ENDED, Kind.QUOTA])
+def test_each_step_of_a_farewell_has_its_whole_time(kind: Kind) -> None:
+    kiosk = in_state(State.SPEAKING)
+    core = kiosk.core
+    core.handle(inputs.Happened(Event.ENDED, Ending(kind)), 1000.0)
+    assert core.wake_at_s == 1000.0 + FAREWELL_LIMIT_S
+    if kind is Kind.AGENT_ENDED:
+        core.handle(inputs.HeardOut(), 1005.0)
+        assert core.wake_at_s == 1005.0 + FAREWELL_LIMIT_S
+
+
+def test_a_report_of_having_heard_out_that_nobody_waits_for_changes_nothing() -> None:
+    for state in (State.IDLE, *WAYS):
+        kiosk = Kiosk(sounds=True)
+        if state is not State.IDLE:
+            kiosk.goes_to(state)
+        assert kiosk.bring(inputs.HeardOut()) == []
+
+
+def test_a_conversation_that_ends_when_there_is_no_visit_changes_nothing() -> None:
+    assert Kiosk().conversation_ends(Kind.NETWORK_LOST) == []
