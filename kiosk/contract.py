@@ -1,4 +1,4 @@
-"""What kiosk and backend say to each other over HTTP. Pure: no I/O, no clock.
+"""Contract of kiosk and backend: their messages over HTTP. Pure: no I/O, no clock.
 
 `POST /v1/visits` with `Authorization: Bearer <device token>` asks for one conversation; the answer
 is a `Grant`. The writer sends one shape; the reader also accepts what existing token routes answer,

@@ -1,4 +1,4 @@
-"""What the journal is told of moments: their fields, their causes, and what is over.
+"""Logbook: the journal's entries about moments, with fields, causes, and what is over.
 
 A fault's entry carries KIOSK_CAUSE; the entry that ends one that lasts carries KIOSK_OVER.
 """

@@ -1,4 +1,5 @@
-"""Whether a conversation may begin as the client asks: overrides and dynamic variables. Pure."""
+"""Admission of a conversation: the client's overrides and dynamic variables against the agent's.
+Pure."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What became of the conversations, as REST tells it. No I/O but the clocks.
+"""Archive of the conversations, as REST returns it. No I/O but the clocks.
 
 The newest are kept, in memory; a process that ends takes them with it.
 """

@@ -1,4 +1,4 @@
-"""When the visitor speaks and when a turn is over: voice activity over the incoming stream. Pure.
+"""Turn detection: voice activity over the incoming stream. Pure.
 
 Sound arrives in bursts, so turns are found in the time of the stream; when a chunk arrived is only
 remembered, for the timeline.

@@ -1,4 +1,4 @@
-"""When the agent ends a conversation by itself: nothing comes from the client, or time is up."""
+"""Limits at which the agent ends a conversation: silence of the client, and time."""
 
 import asyncio
 from typing import Protocol

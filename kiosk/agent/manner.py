@@ -1,4 +1,4 @@
-"""How the agent behaves towards clients, and its timers. Pure data.
+"""Behaviour of the agent towards clients, and its timers. Pure data.
 
 The timers' defaults are the real service's; a scenario makes them shorter.
 """

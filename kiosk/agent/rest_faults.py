@@ -1,4 +1,4 @@
-"""What a scenario does to REST requests and handshakes, before there is a conversation."""
+"""Faults of REST requests and handshakes, before there is a conversation."""
 
 from collections.abc import Iterable
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""How a room sounds: the path from a loudspeaker to a microphone. Pure: no I/O, no clock.
+"""Acoustics of a room: the path from a loudspeaker to a microphone. Pure: no I/O, no clock.
 
 A shoebox room by the image-source method (Allen and Berkley, 1979): every reflection of the walls
 is a mirrored loudspeaker. Enough to test an echo canceller where no room is.

@@ -1,4 +1,5 @@
-"""Whether a machine keeps up with the sound it processes. Pure: durations are arguments."""
+"""Deadline meter: does a machine keep up with the sound it processes? Pure: durations are
+arguments."""
 
 from collections import deque
 

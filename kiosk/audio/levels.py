@@ -1,4 +1,4 @@
-"""How loud: levels in dBFS, of speech and of the room, and where in a recording sound is.
+"""Levels in dBFS, of speech and of the room, and where in a recording sound is.
 
 Pure: no I/O, no clock. It may not decide what is speech; it is told.
 """

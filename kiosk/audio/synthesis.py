@@ -1,4 +1,5 @@
-"""How espeak-ng is asked for speech, and how its recording is trimmed. Pure: starts no process."""
+"""Synthesis by espeak-ng: its command line, and the trimming of its recording. Pure: starts no
+process."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the server does while nobody asks: writes heartbeats, closes what nobody reports, asks the
+"""Upkeep beside the requests: writes heartbeats, closes what nobody reports, asks the
 provider for what it did not tell, forgets what was kept long enough."""
 
 import asyncio

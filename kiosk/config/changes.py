@@ -1,4 +1,5 @@
-"""What may change while a kiosk runs, and what it must be restarted for. Pure data and one merge.
+"""Changes of the settings: those that a running kiosk takes, and those that need a restart. Pure
+data and one merge.
 
 What is not named here was built into devices, credentials or the voice when the kiosk started.
 """

@@ -1,4 +1,4 @@
-"""What of the agent's text is for reading. Pure: no I/O."""
+"""Captions: the part of the agent's text that is for reading. Pure: no I/O."""
 
 import re
 

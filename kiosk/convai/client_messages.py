@@ -1,4 +1,4 @@
-"""What a client says, as frozen dataclasses with their writers. Pure: no I/O.
+"""Messages of a client, as frozen dataclasses with their writers. Pure: no I/O.
 
 The published contract (AsyncAPI "agents conversation") has these and `enclave_setup_config`, which
 only on-premises installations know. Fields that are None or empty are left out.

@@ -1,4 +1,4 @@
-"""Why a conversation ended, classified. Pure: a table and a lookup.
+"""Endings: why a conversation ended, classified. Pure: a table and a lookup.
 
 The reason's text decides before the code: 1002 is said of an exhausted quota, a broken agent and a
 silent visitor alike. Meanings and texts are those of the published contract

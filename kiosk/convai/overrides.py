@@ -1,4 +1,4 @@
-"""What a client may change of the agent for one conversation. Pure: no I/O.
+"""Overrides: what a client may change of the agent for one conversation. Pure: no I/O.
 
 The shape, and the ranges the published contract states, of `conversation_config_override`. Every
 field must also be switched on in the agent's security settings; one that is not ends the

@@ -1,4 +1,4 @@
-"""What a server says, as frozen dataclasses with their writers. Pure: no I/O.
+"""Messages of a server, as frozen dataclasses with their writers. Pure: no I/O.
 
 Written is only the true, nested form of the published contract (AsyncAPI "agents conversation").
 Reading, which also accepts the flat form of popular guides, is in `server_parsing`. Every event but

@@ -1,4 +1,4 @@
-"""What a server says about tools, as frozen dataclasses with their writers. Pure: no I/O."""
+"""Messages of a server about tools, as frozen dataclasses with their writers. Pure: no I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the demo found: the record made into the object that `--json` prints, and a timeline."""
+"""Report of the demo: the object that `--json` prints, and a timeline, made of the record."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

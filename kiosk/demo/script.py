@@ -1,4 +1,4 @@
-"""What the visitor of the demo says, and when. Pure data."""
+"""Script of the demo's visitor: what is said, and when. Pure data."""
 
 from dataclasses import dataclass
 from enum import Enum, auto

@@ -1,4 +1,4 @@
-"""Which card a setting means: names of cards to names of ALSA PCMs. Reads /proc/asound only.
+"""Cards by their settings: names of cards to names of ALSA PCMs. Reads /proc/asound only.
 
 A card's number changes with every boot and every plug; its id and its names stay. The rule:
 1. `default` and the name of a PCM that ALSA lists are passed on as is;

@@ -1,4 +1,4 @@
-"""Which driver stands behind each port, by the configuration."""
+"""Hardware by the configuration: the driver behind each port."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What sound devices and GPIO chips this machine has, each with the setting that selects it."""
+"""Listing of this machine's sound devices and GPIO chips, each with the setting that selects it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the loudspeaker plays and when: written by the playback thread, read by the capture thread.
+"""Played sound and its times: written by the playback thread, read by the capture thread.
 
 It is the echo canceller's reference: exactly the signal that goes to the card, ducked and cut as it
 is heard, on the axis of monotonic seconds.

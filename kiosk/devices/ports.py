@@ -1,4 +1,4 @@
-"""What the rest of the kiosk asks of a device, and what devices report. No I/O, no threads.
+"""Ports: what the rest of the kiosk asks of a device, and what devices report. No I/O, no threads.
 
 Two floors: `CapturePcm` and `PlaybackPcm` are what a sound driver is (ALSA, virtual, scripted);
 `Microphone` and `Speaker` are what the visit uses, the same threads over any driver.

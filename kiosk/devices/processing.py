@@ -1,4 +1,4 @@
-"""How the settings want a microphone's sound treated, and what of it outlives a visit.
+"""Processing of the microphone's sound by the settings, and what of it outlives a visit.
 
 The canceller's knowledge of the room does: the first word of the next visit is cancelled as well as
 the last word of this one. So does the decision that this machine is too slow for it.

@@ -1,4 +1,4 @@
-"""What the doctor finds: the checks, whose ids never change, and one finding. Pure data."""
+"""Findings of the doctor: the checks, whose ids never change, and one finding. Pure data."""
 
 from dataclasses import dataclass
 from enum import StrEnum

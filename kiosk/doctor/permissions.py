@@ -1,4 +1,4 @@
-"""What the kiosk's user may do: sound cards, GPIO chips, its configuration and its token.
+"""Permissions of the kiosk's user: sound cards, GPIO chips, its configuration and its token.
 
 Asked of the running kiosk if there is one; otherwise it is the service's user that matters, and
 where there is no service, whoever asks.

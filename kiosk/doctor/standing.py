@@ -1,4 +1,4 @@
-"""What a running kiosk tells of itself beside its state and its levels, for the doctor to ask."""
+"""Status of a running kiosk beside its state and its levels, for the doctor to ask."""
 
 import os
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""Who is examined: the settings, and the kiosk that runs with them, if one does."""
+"""Subject of an examination: the settings, and the kiosk that runs with them, if one does."""
 
 import subprocess
 from collections.abc import Mapping

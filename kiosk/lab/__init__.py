@@ -1,1 +1,1 @@
-"""What is not in service: kiosks tried in virtual time."""
+"""Laboratory, not in service: kiosks tried in virtual time."""

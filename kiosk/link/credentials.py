@@ -1,5 +1,5 @@
-"""What opens a conversation, and who gives it: `kiosk.link.keeper` from a backend, or nobody where
-the agent is public."""
+"""Credentials: what opens a conversation, and who gives it: `kiosk.link.keeper` from a backend, or
+nobody where the agent is public."""
 
 import uuid
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""How a kiosk comes by its first device token: a one-time code, exchanged at the backend.
+"""Enrolment: a one-time code, exchanged at the backend for the first device token.
 
 Blocking: for the command line.
 """

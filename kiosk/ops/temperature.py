@@ -1,4 +1,4 @@
-"""How warm the board is. A Pi slows down from 80 degrees on."""
+"""Temperature of the board. A Pi slows down from 80 degrees on."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""When a fleet asks what: the plan of a run, made before it begins. No I/O, no clock.
+"""Arrivals of a fleet's requests: the plan of a run, made before it begins. No I/O, no clock.
 
 Arrivals do not wait for answers (the load is open): a server that stalls finds as many kiosks at
 its door as there would be.

@@ -1,4 +1,4 @@
-"""What a simulation found out. Pure: no I/O, no clock."""
+"""Report of a simulation. Pure: no I/O, no clock."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a lease brings for the initiation, laid over what is configured.
+"""Initiation of a conversation: what a lease brings, laid over what is configured.
 
 What the agent or the service would end the conversation for is left out: the visit takes place.
 """

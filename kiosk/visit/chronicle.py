@@ -1,4 +1,4 @@
-"""What is told of a visit afterwards: names and numbers, no words of anybody's.
+"""Events of a visit, for the backend: names and numbers, no words of anybody's.
 
 Pure: no I/O, no clock.
 """

@@ -1,4 +1,4 @@
-"""What the visitor sees and hears without words: tables from state and event. Pure data."""
+"""Feedback without words, seen and heard: tables from state and event. Pure data."""
 
 from enum import StrEnum
 

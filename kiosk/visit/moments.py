@@ -1,4 +1,4 @@
-"""What observers learn of a conversation's events; the words are apart from what may be logged.
+"""Moments of a conversation's events; the words are apart from what may be logged.
 
 Pure: no I/O, no clock.
 """

@@ -1,4 +1,4 @@
-"""What the configuration says about visits, in the words of this room. Pure data."""
+"""Plan of a visit: what the configuration says about it, in the words of this room. Pure data."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

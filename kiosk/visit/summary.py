@@ -1,4 +1,4 @@
-"""What is told of a visit when it is over: times, counts and nobody's words.
+"""Record of a visit, for the journal: times, counts and nobody's words.
 
 Pure: no I/O, no clock.
 """

@@ -1,4 +1,4 @@
-"""What a kiosk counts of its visits since it was started. Pure: no I/O, no clock."""
+"""Counters of a kiosk's visits since it was started. Pure: no I/O, no clock."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""What happened when: the moments of a visit, and the latencies measured on the way.
+"""Timeline of a visit: its moments, and the latencies measured on the way.
 
 Whoever wires the kiosk observes: the journal, the demo, a screen. `words` is what visitor or agent
 said; it is apart from `fields` so that a log, which must never hold it, need only not look.

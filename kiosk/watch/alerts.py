@@ -1,4 +1,4 @@
-"""Which alerts are open, by the rules: one per kiosk and cause until it is over.
+"""Alerts that are open, by the rules: one per kiosk and cause until it is over.
 
 No I/O and no clock: times come in, as seconds of the watcher's own wall clock; only how often
 something happened is counted by the kiosk's.

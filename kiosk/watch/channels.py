@@ -1,4 +1,4 @@
-"""How an alert reaches somebody: a mail, or one JSON object posted to a webhook.
+"""Channels of alerts: a mail, or one JSON object posted to a webhook.
 
 Addresses of webhooks and passwords are secrets: no error names them.
 """

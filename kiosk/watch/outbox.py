@@ -1,4 +1,4 @@
-"""What is to be delivered: kept until each channel has taken it, and tried again and again.
+"""Outbox of alerts: each is kept until its channel has taken it, and tried again.
 
 One channel that is down holds up no other.
 """

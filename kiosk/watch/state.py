@@ -1,4 +1,4 @@
-"""What the watcher must not forget, in one file that no crash leaves half written."""
+"""State of the watcher, in one file that no crash leaves half written."""
 
 import logging
 from pathlib import Path

@@ -199,6 +199,18 @@ def _names(expression: ast.expr | None) -> set[str]:
     return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
 
 
+# A column of module docstrings is read by its first words.
+_NO_NOUNS = {
+    "How", "That", "Those", "What", "When", "Where", "Whether", "Which", "Who", "Whoever", "Why",
+}  # fmt: skip
+
+
+def unnamed(module: str, tree: ast.Module) -> Iterator[str]:
+    words = (ast.get_docstring(tree) or "").split()
+    if tree.body and (not words or words[0] in _NO_NOUNS):
+        yield "1: a module's docstring begins with a noun or a verb that names it"
+
+
 Rule = Callable[[str, ast.Module], Iterator[str]]
 RULES: dict[str, Rule] = {
     rule.__name__: rule
@@ -210,6 +222,7 @@ RULES: dict[str, Rule] = {
         misread_clocks,
         prints_and_catches,
         too_long,
+        unnamed,
     )
 }
 
@@ -272,6 +285,8 @@ PLANTED = [
     ("prints_and_catches", "kiosk.visit.host", "with contextlib.suppress(Exception):\n    f()"),
     ("too_long", "kiosk.visit.host", "x = 1\n" * 601),
     ("too_long", "kiosk.visit.host", _LONG_FUNCTION),
+    ("unnamed", "kiosk.visit.host", '"""What is so."""'),
+    ("unnamed", "kiosk.visit.host", "x = 1"),
 ]
 
 
@@ -292,7 +307,7 @@ def test_a_planted_violation_is_caught(rule: str, module: str, source: str) -> N
     ],
 )
 def test_what_is_allowed_passes(module: str, source: str) -> None:
-    tree = ast.parse(source)
+    tree = ast.parse(f'"""Docstring."""\n{source}')
     assert not [what for rule in RULES.values() for what in rule(module, tree)]
 
 

@@ -1,4 +1,4 @@
-"""What a client is examined with, from benign to lethal. Pure data."""
+"""Probes that a client is examined with, from benign to lethal. Pure data."""
 
 from dataclasses import dataclass
 

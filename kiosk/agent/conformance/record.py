@@ -1,4 +1,4 @@
-"""What one connection showed of its client: a witness that counts. Pure: no I/O, no clock.
+"""Record of one connection: what its client did, counted. Pure: no I/O, no clock.
 
 It keeps counters, running figures and the names of fields; no sound, and nothing that was said. The
 rules in `rules` read it when the connection is over.

@@ -1,4 +1,4 @@
-"""What a client must do, rule by rule, judged from the record of one connection. Pure: no I/O.
+"""Rules for clients, each judged from the record of one connection. Pure: no I/O.
 
 What could not be judged is unseen: no verdict on a client.
 """

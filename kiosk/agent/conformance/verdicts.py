@@ -1,4 +1,4 @@
-"""What a rule is, and what it may come to. Pure: no I/O."""
+"""Verdicts on a rule, and the rule's own form. Pure: no I/O."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

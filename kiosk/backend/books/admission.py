@@ -1,4 +1,4 @@
-"""Whether a visit may begin, and what a day has been charged with. Runs inside a transaction of the
+"""Admission of visits, and the charges of a day. Runs inside a transaction of the
 ledger's, which holds the kiosk's row; SQL, but no HTTP, no clock.
 
 One admission of a tenant's follows the other: the fleet's line of limits is locked until the

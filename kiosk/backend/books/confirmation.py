@@ -1,5 +1,5 @@
-"""What the provider says of a conversation, by webhook or when it is asked: the last word on what a
-visit took. SQL, but no HTTP, no clock.
+"""Confirmations: the provider's word on a conversation, by webhook or when it is asked, which is
+the last word on what a visit took. SQL, but no HTTP, no clock.
 
 Hearing it twice changes nothing: a confirmed conversation stays as it was confirmed. Only what the
 provider's list does not hold is taken from the webhook that comes after it, once.

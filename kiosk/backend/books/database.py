@@ -1,4 +1,4 @@
-"""Where the rows are: SQLite in a file, or PostgreSQL. Opens transactions; knows no table.
+"""Database: SQLite in a file, or PostgreSQL. Opens transactions; knows no table.
 
 Every transaction belongs to one tenant. Whatever it asks must name that tenant, and on PostgreSQL
 row level security holds it to that: see `migrations.row_level_security`.

@@ -1,4 +1,4 @@
-"""What the ledger says, for operators to read, and when it is forgotten. SQL, but no HTTP,
+"""History of the ledger, for operators to read, and when it is forgotten. SQL, but no HTTP,
 no clock."""
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the kiosks are: what they last said of themselves. SQL, but no HTTP, no clock.
+"""Liveness of the kiosks: their last heartbeats. SQL, but no HTTP, no clock.
 
 Only a kiosk's own heartbeat moves its line. Heartbeats are gathered and written together every few
 seconds; one that is lost with the process is told again by the next.

@@ -1,4 +1,4 @@
-"""Who operates the kiosks, and what they changed. SQL, but no HTTP, no clock."""
+"""Operators of the kiosks, and what they changed. SQL, but no HTTP, no clock."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What an operator does to the database, and reads in it. Says nothing, serves nothing."""
+"""Operations on the database, for operators. Says nothing, serves nothing."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Whether the agent at the provider is set up as kiosks need it. Pure: no I/O, no clock.
+"""Check of the provider's agent: is it set up as kiosks need it? Pure: no I/O, no clock.
 
 What the settings leave out counts as the provider's default.
 """

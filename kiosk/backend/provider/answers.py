@@ -1,4 +1,4 @@
-"""What the provider's answers mean. No I/O, no clock; the API key is never in reach.
+"""Answers of the provider, and what they mean. No I/O, no clock; the API key is never in reach.
 
 What the provider says about a failure stays here: it decides which error is raised, and only a
 short code leaves.

@@ -1,4 +1,5 @@
-"""What kiosks need of an agent, what was found about it, and what would change. Pure: no I/O."""
+"""Findings about an agent: what kiosks need of it, what was found, and what would change. Pure: no
+I/O."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,5 @@
-"""What ElevenLabs tells after a conversation: is it theirs, and what does it say. No I/O, no clock.
+"""Webhooks of ElevenLabs after a conversation: is one theirs, and what does it say? No I/O, no
+clock.
 
 The hook is the workspace's: conversations of other agents come too, and so do kinds of event that
 nobody here has heard of. Those are read as `Unknown` and are no error: whoever answers with errors

@@ -1,4 +1,4 @@
-"""What a kiosk asks for. No SQL and no API key: they stand in the store and in the provider."""
+"""Routes for kiosks. No SQL and no API key: they stand in the store and in the provider."""
 
 import time
 from dataclasses import dataclass, replace

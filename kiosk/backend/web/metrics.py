@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus. No routes, no SQL.
+"""Metrics of the server, for Prometheus. No routes, no SQL.
 
 No id, no name of a kiosk and no text of anybody's is ever a label: a fleet of 20,000 has as many
 series as a fleet of five.

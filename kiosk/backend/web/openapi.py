@@ -1,4 +1,4 @@
-"""What FastAPI cannot see of the contract: who may ask, and every way to be told no. Pure: no I/O,
+"""OpenAPI beyond what FastAPI can see: who may ask, and every refusal. Pure: no I/O,
 no routes, no clock.
 
 Problems are listed by their `type`, which is stable; a status may have several.

@@ -1,4 +1,4 @@
-"""What operators ask for and change, each with a token of their own and a role. No SQL."""
+"""Routes for operators, each with a token of their own and a role. No SQL."""
 
 import asyncio
 import json

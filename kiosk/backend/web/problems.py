@@ -1,4 +1,4 @@
-"""What goes wrong in a request, as RFC 9457 problem documents. No routes, no database.
+"""Problem documents (RFC 9457) for what goes wrong in a request. No routes, no database.
 
 `type` is stable, for programs; `title` is for people. Nothing a provider or a database said is
 ever in the answer.

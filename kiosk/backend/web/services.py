@@ -1,4 +1,4 @@
-"""What the routes work with, and how they get at it. No logic."""
+"""Services that the routes work with, and how they get at them. No logic."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Where the provider delivers what became of conversations. No SQL.
+"""Routes for the provider's webhooks. No SQL.
 
 A delivery is believed for its signature and for nothing else. It may come twice, late or never:
 what it says is booked once, and the reconciliation asks for what did not come.

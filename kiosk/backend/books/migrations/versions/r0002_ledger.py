@@ -1,4 +1,4 @@
-"""What became of each visit, and who is paused."""
+"""Ledger: what became of each visit, and who is paused."""
 
 import sqlalchemy as sa
 from alembic import op

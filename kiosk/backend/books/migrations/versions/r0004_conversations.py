@@ -1,4 +1,4 @@
-"""What the provider says of conversations, how kiosks are, and who operates them."""
+"""Conversations as the provider reports them, heartbeats, and operators."""
 
 from typing import Any
 
