@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from kiosk.lab.virtual_loop import run_in_lockstep
+from tests.soak.memory import start_counted
 from tests.soak.runs import Failure, Result, material, soak
 from tests.soak.visitors import Visit
 from tests.soak.world import MODES, World
@@ -79,4 +80,5 @@ def _replay(body: dict[str, object]) -> int:
 
 
 if __name__ == "__main__":
+    start_counted("tests.soak", sys.argv[1:])
     sys.exit(main())

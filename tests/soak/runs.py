@@ -1,12 +1,10 @@
 """Many visits from one seed; a visit that breaks something is shrunk to what it takes."""
 
-import gc
 import hashlib
 import random
 import tempfile
 import threading
 import time
-import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from pathlib import Path
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples
 from kiosk.lab.virtual_loop import run_in_lockstep
 from kiosk.visit.speech import Voice
+from tests.soak.memory import in_use_kb
 from tests.soak.visitors import Visit, random_visit
 from tests.soak.world import MODES, Broken, World
 from tests.virtual_kiosk import tones_for_sentences
@@ -87,10 +86,8 @@ def soak(
             if first_only and result.failures:
                 break
             if not warm and result.visits >= min(WARM_VISITS, visits // 2):
-                tracemalloc.start()
                 warm = _resources()
         result.growth = {name: now - warm.get(name, now) for name, now in _resources().items()}
-        tracemalloc.stop()
         result.growth["tasks"] = max(result.tasks)
     result.seconds = time.perf_counter() - began_s
     return result
@@ -185,11 +182,8 @@ def _fewer(visits: list[Visit]) -> Iterator[list[Visit]]:
 
 
 def _resources() -> dict[str, int]:
-    """Memory is what was allocated since it was first asked for and is still held; how much of
-    the machine's the allocator holds for that changes by megabytes, and tells nothing."""
-    gc.collect()
     return {
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "threads": threading.active_count(),
-        "memory_kb": tracemalloc.get_traced_memory()[0] // 1024,
+        "memory_kb": in_use_kb(),
     }
