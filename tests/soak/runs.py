@@ -81,8 +81,9 @@ def soak(
         for life in range(-(-visits // LIFE_VISITS)):
             left = min(LIFE_VISITS, visits - life * LIFE_VISITS)
             its_seed = seed * 100_000 + life
-            plays = [random_visit(rng) for rng in [random.Random(its_seed)] for _ in range(left)]
-            _live(result, what, life % len(MODES), its_seed, plays, tell, first_only=first_only)
+            mode, plays = life % len(MODES), _random_visits(left, its_seed)
+            _live(result, what, mode, its_seed, plays, tell, first_only=first_only)
+            del plays  # or they would count as growth
             if first_only and result.failures:
                 break
             if not warm and result.visits >= min(WARM_VISITS, visits // 2):
@@ -91,6 +92,11 @@ def soak(
         result.growth["tasks"] = max(result.tasks)
     result.seconds = time.perf_counter() - began_s
     return result
+
+
+def _random_visits(count: int, seed: int) -> list[Visit]:
+    rng = random.Random(seed)
+    return [random_visit(rng) for _ in range(count)]
 
 
 def _live(

@@ -38,6 +38,7 @@ def run_command(*arguments: str, **environment: str) -> dict[str, Any]:
         check=False,
     )
     last: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    print(ran.stdout)  # with a line for each failure
     return last
 
 
