@@ -119,7 +119,7 @@ class World:
         manner = Manner(output_format="ulaw_8000", no_input_s=1000.0)
         self.agent = LocalAgent(
             AgentSettings(port=0, manner=manner), guide, self._recogniser, lambda _: None,
-            voice=_AgentVoice("en-gb"),
+            voice=_AgentVoice("en-gb"), new_id=self._new_id,
         )  # fmt: skip
         self._began: tuple[float, int] | None = None  # the visit under way: when, and its number
         self._visit: Visit | None = None
@@ -150,6 +150,7 @@ class World:
             self._rng.random,
             account=self._account,
             file=LeaseFile(self._directory / "leases.json", "soak"),
+            new_id=self._new_id,
         )
         self._microphone = CountedMicrophone(
             lambda event: self.host.on_microphone(event), self._speech
@@ -185,6 +186,9 @@ class World:
 
     async def _report(self) -> str:
         return ""
+
+    def _new_id(self) -> str:
+        return f"{self._rng.getrandbits(128):032x}"
 
     # --- a visit ----------------------------------------------------------------------------------
 
@@ -343,7 +347,8 @@ class World:
         self.broken.append(Broken(what, detail))
 
     def _observe(self, moment: Moment) -> None:
-        self.trace.update(f"{moment.what} {moment.at_s:.9f}\n".encode())
+        fields = sorted(moment.fields.items())
+        self.trace.update(f"{moment.what} {moment.at_s:.9f} {fields}\n".encode())
         _stall(self._listener_takes_s)
         self.moments.append(moment)
         del self.moments[:-500]
