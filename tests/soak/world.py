@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import random
-import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -33,7 +32,8 @@ from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import FieldValue, Moment, What
 from kiosk.visit.tools import Tools
-from tests.soak.devices import CountedMicrophone, CountedSpeaker, Lamps
+from tests.soak.devices import BUSY, LOST, STUCK, CountedMicrophone, CountedSpeaker, Lamps
+from tests.soak.disk import Disk
 from tests.soak.office import DOWN, OK, REFUSALS, Office
 from tests.soak.visitors import Act, Visit
 
@@ -44,6 +44,8 @@ LIMIT_S = MAX_S + 120.0 + 60.0 + 60.0
 # Whatever went wrong, the kiosk is fit again this soon after it is right.
 HEALED_S = 120.0
 LAMP_TURNS = 2
+# What the wall clock says when the loop's is zero.
+_LONG_AGO_S = 1.7e9
 
 MODES: tuple[dict[str, str], ...] = (
     {"mode": "toggle"},
@@ -99,8 +101,9 @@ class World:
         self._first_tasks: int | None = None
         self.trace = hashlib.sha256()
         self._directory = directory / "state"
-        self._away = directory / "away"
-        self._disk_was_gone = False
+        self._disk = Disk(self._directory)
+        self._disk_failed = False
+        self._wall_ahead_s = 0.0
         self._listener_takes_s = 0.0
         self._voice = voice
         self._speech = speech
@@ -127,8 +130,7 @@ class World:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
-        shutil.rmtree(self._directory, ignore_errors=True)
-        self._directory.mkdir()
+        self._disk.format()
         async with self.agent.listening() as url:
             self._office = Office(url.replace("http", "ws"))
             await self._begin()
@@ -143,7 +145,7 @@ class World:
         self._pressed_s = float("-inf")
         self._lamps = Lamps()
         reports = ReportFile(self._directory / "reports.json")
-        self._account = Account(self._office, self._rng.random, reports)
+        self._account = Account(self._office, self._rng.random, reports, self._wall_s)
         self._keeper = CredentialKeeper(
             self._office.fetch,
             "warm",
@@ -169,7 +171,7 @@ class World:
         self.host.on_speaker(Opened("a card"))
 
     async def _stop(self) -> None:
-        if self._disk_was_gone:
+        if self._disk_failed:
             # What was fetched meanwhile is not in the file, which is written at the next change.
             self._office.write_off()
         for task in self._tasks:
@@ -190,12 +192,15 @@ class World:
     def _new_id(self) -> str:
         return f"{self._rng.getrandbits(128):032x}"
 
+    def _wall_s(self) -> float:
+        return _LONG_AGO_S + loop_now_s() + self._wall_ahead_s
+
     # --- a visit ----------------------------------------------------------------------------------
 
     async def play(self, visit: Visit) -> None:
         """Hold it, mend what it broke, and look whether the kiosk is as it was."""
         self.visits += 1
-        self._visit, self._disk_was_gone = visit, False
+        self._visit, self._disk_failed = visit, False
         self._recogniser.says_goodbye = False
         self.agent.scenario = None if visit.script is None else load_scenario(visit.script)
         zero_s = loop_now_s() + LEAD_S
@@ -227,31 +232,35 @@ class World:
                 self._office.mode = str(act.value)
             case "backend_ok":
                 self._office.mode = OK
-            case "microphone_lost":
-                self._microphone.lose()
+            case "microphone_lost" | "microphone_busy" | "microphone_stuck" | "microphone_slow":
+                self._microphone.fail(act.do.removeprefix("microphone_"), float(act.value))
             case "microphone_back":
-                self._microphone.come_back()
-            case "speaker_lost":
-                self._speaker.lose()
+                self._microphone.mend()
+            case "speaker_lost" | "speaker_busy" | "speaker_stuck":
+                self._speaker.fail(act.do.removeprefix("speaker_"))
             case "speaker_back":
-                self._speaker.come_back()
+                self._speaker.mend()
             case "stall":
                 _stall(float(act.value))
             case "listener_stalls":
                 self._listener_takes_s = float(act.value)
             case "listener_ok":
                 self._listener_takes_s = 0.0
-            case "disk_gone" if self._directory.exists():
-                self._directory.rename(self._away)
-                self._disk_was_gone = True
-            case "disk_back" if self._away.exists():
-                self._away.rename(self._directory)
+            case "disk_gone" | "disk_full":
+                self._disk_failed = True
+                self._disk.fail(full=act.do == "disk_full")
+            case "disk_back":
+                self._disk.mend()
+            case "clock":
+                self._wall_ahead_s += float(act.value)
+                self._office.jumped_s = loop_now_s()
             case "end":
                 self.host.post(Event.HANG_UP)
             case "pause":
                 self.host.health.paused(True, end_visit=True)
             case "stop":
                 await self._stop()
+                self._office.restarted_s = loop_now_s()
                 await self._begin()
         await _turns()
         self._look()
@@ -299,10 +308,9 @@ class World:
         self.agent.scenario = None
         self._office.mode = OK
         self._listener_takes_s = 0.0
-        if self._away.exists():
-            self._away.rename(self._directory)
-        self._microphone.come_back()
-        self._speaker.come_back()
+        self._disk.mend()
+        self._microphone.mend()
+        self._speaker.mend()
         self.host.health.paused(False)
         until_s = loop_now_s() + HEALED_S
         while self.host.health.shown is not None or self._speaker.sounds:
@@ -341,6 +349,9 @@ class World:
         lost = self._office.lost(self._keeper.in_hand + self._account.untold_reports)
         if lost > 0:
             self._break("lease", f"{lost} neither spent nor kept nor expired")
+        for untrue in self._office.untrue:
+            self._break("lease", untrue)
+        self._office.untrue.clear()
         self._office.forget_old()
 
     def _break(self, what: str, detail: str) -> None:
@@ -419,6 +430,14 @@ def _by_backend(act: Act) -> frozenset[Kind]:
     return frozenset()
 
 
+def _microphone_lost(_: Act) -> frozenset[Kind]:
+    return frozenset({Kind.MICROPHONE_LOST})
+
+
+def _speaker_lost(_: Act) -> frozenset[Kind]:
+    return frozenset({Kind.SPEAKER_LOST})
+
+
 def _nothing(_: Act) -> frozenset[Kind]:
     return frozenset()
 
@@ -427,8 +446,8 @@ _BY_ACT: dict[str, Callable[[Act], frozenset[Kind]]] = {
     "goodbye": lambda _: frozenset({Kind.AGENT_ENDED}),
     "noise": lambda _: frozenset({Kind.NO_ANSWER}),
     "backend": _by_backend,
-    "microphone_lost": lambda _: frozenset({Kind.MICROPHONE_LOST}),
-    "speaker_lost": lambda _: frozenset({Kind.SPEAKER_LOST}),
+    **{f"microphone_{how}": _microphone_lost for how in (LOST, BUSY, STUCK)},
+    **{f"speaker_{how}": _speaker_lost for how in (LOST, BUSY, STUCK)},
     "stall": lambda _: _LINE,
     "listener_stalls": lambda _: _LINE,
     # What was in hand may have been spent just before, and its file not written yet.
