@@ -13,13 +13,13 @@ class Disk:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._away = directory.with_name("away")
+        self._away = directory.with_name(f"{directory.name}-away")
 
     def format(self) -> None:
         """Empty it."""
         for each in (self.directory, self._away):
             shutil.rmtree(each, ignore_errors=True)
-        self.directory.mkdir()
+        self.directory.mkdir(parents=True)
 
     def fail(self, *, full: bool) -> None:
         """Until `mend` it is gone, or full: nothing new can be written, and what is there can be

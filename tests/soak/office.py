@@ -35,26 +35,22 @@ class Office:
         self.mode = OK
         self.leases: dict[str, Lease] = {}
         self.untrue: list[str] = []  # what was told and cannot be
+        self.saw_forgotten = False  # a spent lease was shown again: its disk had not taken that
         # When the wall clock last jumped, and when the kiosk was last started anew.
         self.jumped_s = self.restarted_s = float("-inf")
         self._agent_url = agent_url
         self._given = 0
-        self._by_request: dict[str, tuple[str, Grant]] = {}
 
     async def fetch(self, request_id: str) -> Grant:
+        """Another one each time: none of its answers is lost on the way."""
         await self._answer()
         if self.mode in REFUSALS:
             raise CredentialError(self.mode, reason=self.mode, retry_after_s=5.0)
-        if request_id in self._by_request:
-            visit_id, grant = self._by_request[request_id]
-            if not self.leases[visit_id].spent:
-                return grant
         self._given += 1
         visit_id = f"visit-{self._given}"
         url = f"{self._agent_url}/v1/convai/conversation?agent_id=agent_local&lease={self._given}"
         grant = Grant(LIFE_S, signed_url=url, single_use=True, visit_id=visit_id)
         self.leases[visit_id] = Lease(loop_now_s())
-        self._by_request = {request_id: (visit_id, grant)}
         return grant
 
     async def start(self, visit_id: str, start: StartVisit) -> None:
@@ -65,6 +61,7 @@ class Office:
         if lease is None:
             raise DeniedError("visit-unknown")
         if lease.press_id not in (None, start.press_id) or lease.ended:
+            self.saw_forgotten |= lease.forgotten
             raise DeniedError("visit-spent")
         lease.spent, lease.press_id = True, start.press_id
 

@@ -52,13 +52,33 @@ def test_three_hundred_visits_break_nothing() -> None:
     assert len(result.endings) > 10
 
 
+def assert_nothing_broke(last: dict[str, Any]) -> None:
+    assert (last["wedged"], last["unexplained"]) == (0, 0)
+    growth = {name: last[f"{name}_growth"] for name in ("descriptors", "threads", "tasks")}
+    assert growth == {"descriptors": 0, "threads": 0, "tasks": 0}
+
+
+@pytest.mark.wide
+@pytest.mark.timeout(900)
+def test_twenty_visits_with_sound_and_threads_break_nothing() -> None:
+    last = run_command("--level", "sounded", "--visits", "20", "--seed", str(SEED))
+    assert_nothing_broke(last)
+    assert last["visits"] == 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_hundred_visits_in_real_time_break_nothing() -> None:
+    last = run_command("--level", "real", "--visits", "100", "--seed", str(SEED))
+    assert_nothing_broke(last)
+    assert last["visits"] == 100
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_ten_thousand_visits_break_nothing_and_leave_nothing_behind() -> None:
     last = run_command("--visits", "10000", "--seed", str(SEED))
-    assert (last["wedged"], last["unexplained"]) == (0, 0)
-    growth = {name: last[f"{name}_growth"] for name in ("descriptors", "threads", "tasks")}
-    assert growth == {"descriptors": 0, "threads": 0, "tasks": 0}
+    assert_nothing_broke(last)
     assert last["memory_growth_kb"] <= 256
     assert last["seconds"] <= patient_s(1200.0)
 
