@@ -4,7 +4,6 @@ A `Stage` is what a talk lets a script do. REST and handshakes are the business 
 """
 
 import asyncio
-import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from kiosk.agent import scenario as script
 from kiosk.agent.frames import ODD_FRAMES
 from kiosk.agent.link import Link, Shape
 from kiosk.audio.pcm import Samples
+from kiosk.base.ids import NewId
 from kiosk.convai.server_messages import ErrorReport, QueueStatus
 from kiosk.convai.server_tools import SKIP_TURN, AgentToolResponse, ToolCall
 
@@ -24,6 +24,7 @@ class Stage(Protocol):
 
     link: Link
     on_hold: bool
+    new_id: NewId
 
     @property
     def output_rate_hz(self) -> int: ...
@@ -137,12 +138,12 @@ async def _silence(_: script.Silence, __: Stage) -> None:
 
 
 async def _skip_turn(_: script.SkipTurn, stage: Stage) -> None:
-    call_id = f"tool_{secrets.token_hex(4)}"
+    call_id = f"tool_{stage.new_id()[:8]}"
     await stage.link.send(AgentToolResponse(SKIP_TURN, call_id, event_id=stage.event_id))
 
 
 async def _call_tool(step: script.CallTool, stage: Stage) -> None:
-    call_id = f"tool_{secrets.token_hex(4)}"
+    call_id = f"tool_{stage.new_id()[:8]}"
     await stage.link.send(ToolCall(step.tool, call_id, {}, step.expects_response, stage.event_id))
 
 

@@ -16,6 +16,7 @@ from kiosk.agent.archive import Archive
 from kiosk.agent.document import ChangeError, Document
 from kiosk.agent.signatures import CONVERSATION_PATH, Signer
 from kiosk.base.clock import loop_now_s
+from kiosk.base.ids import NewId, random_id
 from kiosk.convai.fields import Json
 
 AGENTS_PATH = "/v1/convai/agents/"
@@ -39,8 +40,15 @@ class Rest:
     """Answers everything that is not the conversation's WebSocket."""
 
     def __init__(
-        self, agent_id: str, api_key: str, signer: Signer, document: Document, archive: Archive
+        self,
+        agent_id: str,
+        api_key: str,
+        signer: Signer,
+        document: Document,
+        archive: Archive,
+        new_id: NewId = random_id,
     ) -> None:
+        self._new_id = new_id
         self._agent_id = agent_id
         self._api_key = api_key
         self._signer = signer
@@ -79,7 +87,7 @@ class Rest:
         if refusal := self._not_ours(call):
             return refusal
         single_use = call.query.get("include_conversation_id", "").lower() == "true"
-        conversation_id = new_conversation_id() if single_use else None
+        conversation_id = new_conversation_id(self._new_id) if single_use else None
         signed = self._signer.query(self._agent_id, conversation_id, loop_now_s())
         body = {
             "signed_url": f"ws://{call.host}{CONVERSATION_PATH}?{signed}",
@@ -92,7 +100,7 @@ class Rest:
         if refusal := self._not_ours(call):
             return refusal
         # WebRTC needs a media server that this agent is not: the token has the right shape only.
-        conversation_id = new_conversation_id()
+        conversation_id = new_conversation_id(self._new_id)
         token = f"local.{secrets.token_urlsafe(24)}"
         return json_response(HTTPStatus.OK, {"token": token, "conversation_id": conversation_id})
 
@@ -145,9 +153,9 @@ class Rest:
         return json_response(HTTPStatus.OK, {"status": "ok"})
 
 
-def new_conversation_id() -> str:
+def new_conversation_id(new_id: NewId) -> str:
     """`conv_` and letters and digits, as the real service's."""
-    return f"conv_{secrets.token_hex(12)}"
+    return f"conv_{new_id()[:24]}"
 
 
 def refusal_of_body(status: HTTPStatus) -> Response:

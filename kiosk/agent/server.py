@@ -34,6 +34,7 @@ from kiosk.agent.signatures import Claim, SignatureError, Signer
 from kiosk.agent.talk import Talk, TimelineSink
 from kiosk.agent.voice import Voice
 from kiosk.base.clock import loop_now_s
+from kiosk.base.ids import NewId, random_id
 from kiosk.convai.client_messages import Initiation
 from kiosk.convai.frames import MAX_FRAME_BYTES
 from kiosk.convai.server_messages import ErrorReport, Metadata
@@ -85,7 +86,9 @@ class LocalAgent:
         scenario: Scenario | None = None,
         examiner: Examiner | None = None,
         voice: Voice | None = None,
+        new_id: NewId = random_id,
     ) -> None:
+        self._new_id = new_id
         self.scenario = scenario
         self._examiner = examiner
         self._settings = settings
@@ -104,7 +107,12 @@ class LocalAgent:
         )
         self._archive = Archive(settings.agent_id)
         self._rest = Rest(
-            settings.agent_id, settings.api_key, self._signer, self._document, self._archive
+            settings.agent_id,
+            settings.api_key,
+            self._signer,
+            self._document,
+            self._archive,
+            new_id,
         )
         self._arrivals: Counter[str] = Counter()
         self._arriving: set[ServerConnection] = set()
@@ -201,7 +209,7 @@ class LocalAgent:
         self, connection: ServerConnection, claim: Claim, record: Record | None
     ) -> None:
         link = Link(connection, self._settings.dialect, strict=record is None, witness=record)
-        conversation_id = claim.conversation_id or new_conversation_id()
+        conversation_id = claim.conversation_id or new_conversation_id(self._new_id)
         initiation = await self._initiation(link)
         if initiation is None:
             await link.close(1008, INVALID_MESSAGE)
@@ -273,6 +281,7 @@ class LocalAgent:
             link,
             self._faults(record),
             self._note,
+            self._new_id,
         )
 
     def _faults(self, record: Record | None) -> Faults:

@@ -1,7 +1,6 @@
 """One conversation with a client, as the server: greets, listens, answers, is interrupted."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from kiosk.agent.manner import Manner
 from kiosk.agent.voice import Voice
 from kiosk.audio.pcm import FORMATS, PcmFormat, Samples, silence
 from kiosk.base.clock import loop_now_s
+from kiosk.base.ids import NewId, random_id
 from kiosk.convai.client_messages import (
     ClientMessage,
     ContextualUpdate,
@@ -72,8 +72,10 @@ class Talk:
         link: Link,
         faults: Faults,
         timeline: TimelineSink,
+        new_id: NewId = random_id,
     ) -> None:
         self.link = link
+        self.new_id = new_id
         self.on_hold = False  # in a queue nobody listens
         self._conversation_id = conversation_id
         self._manner = manner
@@ -214,7 +216,7 @@ class Talk:
             duration_s=round(total_s, 3),
             last_voiced_received_s=last_voiced_received_s,
         )
-        response_id = f"resp_{secrets.token_hex(8)}"
+        response_id = f"resp_{self.new_id()[:16]}"
         await self.link.send(AgentResponse(text, self._event_id, response_id))
         await self._send_audio(samples, self._event_id)
         self._tell("agent_sent", event_id=self._event_id)

@@ -66,29 +66,32 @@ class _Report:
     given_s: float | None = None
     given_at: float = 0.0
 
-    def ago_s(self) -> float:
-        ago_s = time.time() - self.given_at if self.given_s is None else loop_now_s() - self.given_s
+    def ago_s(self, wall_s: float) -> float:
+        ago_s = wall_s - self.given_at if self.given_s is None else loop_now_s() - self.given_s
         # A wall clock may have been wrong then, or be wrong now.
         return min(max(ago_s, 0.0), MAX_REPORT_AGE_S)
 
-    def to_keep(self) -> KeptReport:
-        given_at = self.given_at if self.given_s is None else time.time() - self.ago_s()
+    def to_keep(self, wall_s: float) -> KeptReport:
+        given_at = self.given_at if self.given_s is None else wall_s - self.ago_s(wall_s)
         return KeptReport(visit_id=self.visit_id, given_at=given_at, end=self.end)
 
 
 class Account:
-    """Tells the bookkeeper. `run` is its task."""
+    """Tells the bookkeeper. `run` is its task. `wall_s` is what lasts from one life of the kiosk's
+    to the next, and jumps."""
 
     def __init__(
         self,
         bookkeeper: Bookkeeper,
         jitter: Callable[[], float] = random.random,
         file: ReportFile | None = None,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         self.dropped_reports = 0
         self._bookkeeper = bookkeeper
         self._jitter = jitter
         self._file = file
+        self._wall_s = wall_s
         self._files = OneAtATime()
         self._read = file is None
         self._in_file: list[_Report] = []
@@ -162,7 +165,7 @@ class Account:
         report = self._reports[0]
         done = False
         try:
-            end = report.end.model_copy(update={"ago_s": report.ago_s()})
+            end = report.end.model_copy(update={"ago_s": report.ago_s(self._wall_s())})
             await self._bookkeeper.end(report.visit_id, end)
             done = True
         except DeniedError as denied:
@@ -210,7 +213,7 @@ class Account:
         if file is None or not self._read or set(self._reports) == set(self._in_file):
             return
         self._in_file = list(self._reports)
-        kept = [report.to_keep() for report in self._in_file]
+        kept = [report.to_keep(self._wall_s()) for report in self._in_file]
         try:
             await self._files.do(lambda: file.save(kept))
         except OSError as error:

@@ -1,7 +1,6 @@
 """Credentials: what opens a conversation, and who gives it: `kiosk.link.keeper` from a backend, or
 nobody where the agent is public."""
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -9,6 +8,7 @@ from urllib.parse import urlencode
 
 from pydantic import JsonValue
 
+from kiosk.base.ids import NewId, random_id
 from kiosk.contract import EndVisit
 
 
@@ -84,12 +84,19 @@ class PublicAgent:
     in logs: it is for development, against servers that want it.
     """
 
-    def __init__(self, agent_url: str, agent_id: str, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        agent_url: str,
+        agent_id: str,
+        api_key: str | None = None,
+        new_id: NewId = random_id,
+    ) -> None:
+        self._new_id = new_id
         query = {"agent_id": agent_id} | ({} if api_key is None else {"xi-api-key": api_key})
         self._url = f"{agent_url.rstrip('/')}/v1/convai/conversation?{urlencode(query)}"
 
     def next_press_id(self) -> str:
-        return uuid.uuid4().hex
+        return self._new_id()
 
     async def take(self, press_id: str) -> Opening:
         return Opening(self._url, press_id)

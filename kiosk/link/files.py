@@ -37,8 +37,7 @@ class OneAtATime:
 
 def write_whole(path: Path, text: str) -> None:
     """Whole or not at all, mode 0600, and on the disk when this returns; raises OSError."""
-    # Always the same name: what a crash left is written over, and piles up nowhere.
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = temporary_path(path)
     temporary.unlink(missing_ok=True)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -51,6 +50,12 @@ def write_whole(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path)
+
+
+def temporary_path(path: Path) -> Path:
+    """Where it is written first. Always the same name: what a crash left is written over, and piles
+    up nowhere."""
+    return path.with_name(f".{path.name}.new")
 
 
 def remove(path: Path) -> None:

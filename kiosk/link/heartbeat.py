@@ -6,12 +6,12 @@ Nothing waits for it: a backend that does not answer, or takes no heartbeats, ch
 import asyncio
 import logging
 import random
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from kiosk import __version__
+from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.contract import Heartbeat, Instructions, LeasePolicy
 from kiosk.errors import CredentialError
@@ -52,11 +52,12 @@ class Heartbeats:
         headquarters: Headquarters,
         follow: Callable[[LeasePolicy | None], None],
         jitter: Callable[[], float] = random.random,
+        new_id: NewId = random_id,
     ) -> None:
         self._headquarters = headquarters
         self._follow = follow
         self._jitter = jitter
-        self._boot_id = uuid.uuid4().hex
+        self._boot_id = new_id()
         self._sequence = 0
         self._answered = False
 

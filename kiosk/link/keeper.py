@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import logging
 import random
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from kiosk.base.clock import loop_now_s
+from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.contract import MAX_LIFE_S, EndVisit, Grant, LeasePolicy, LiveVisit
 from kiosk.errors import CredentialError
@@ -54,7 +54,9 @@ class CredentialKeeper:
         account: Account | None = None,
         leases: int = 1,
         file: LeaseFile | None = None,
+        new_id: NewId = random_id,
     ) -> None:
+        self._new_id = new_id
         self._account = account
         self._file = file
         self._files = OneAtATime()
@@ -102,7 +104,7 @@ class CredentialKeeper:
 
     def next_press_id(self) -> str:
         lease = self._leases.oldest(loop_now_s())
-        return uuid.uuid4().hex if lease is None or lease.used else lease.request_id
+        return self._new_id() if lease is None or lease.used else lease.request_id
 
     async def take(self, press_id: str) -> Opening:
         if self._policy == "on_press":
@@ -166,7 +168,7 @@ class CredentialKeeper:
         try:
             async with self._in_flight:
                 if self._is_due():  # nobody else has just fetched it
-                    self._leases.add(await self._fetched(uuid.uuid4().hex), loop_now_s())
+                    self._leases.add(await self._fetched(self._new_id()), loop_now_s())
         except CredentialError as error:
             self._failures += 1
             self._not_before_s = self._told_s(error)

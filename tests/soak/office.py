@@ -19,11 +19,12 @@ REFUSALS = ("paused", "closed", "no-minutes-left", "busy", "too-many-presses")
 
 @dataclass
 class Lease:
-    """What became of one: `spent` by a press, or its end was told."""
+    """What became of one: `spent` by a press, or its end was told; `forgotten` by the kiosk."""
 
     given_s: float
     spent: bool = False
     ended: bool = False
+    forgotten: bool = False
     press_id: str | None = None
 
 
@@ -33,24 +34,23 @@ class Office:
     def __init__(self, agent_url: str) -> None:
         self.mode = OK
         self.leases: dict[str, Lease] = {}
+        self.untrue: list[str] = []  # what was told and cannot be
+        self.saw_forgotten = False  # a spent lease was shown again: its disk had not taken that
+        # When the wall clock last jumped, and when the kiosk was last started anew.
+        self.jumped_s = self.restarted_s = float("-inf")
         self._agent_url = agent_url
         self._given = 0
-        self._by_request: dict[str, tuple[str, Grant]] = {}
 
     async def fetch(self, request_id: str) -> Grant:
+        """Another one each time: none of its answers is lost on the way."""
         await self._answer()
         if self.mode in REFUSALS:
             raise CredentialError(self.mode, reason=self.mode, retry_after_s=5.0)
-        if request_id in self._by_request:
-            visit_id, grant = self._by_request[request_id]
-            if not self.leases[visit_id].spent:
-                return grant
         self._given += 1
         visit_id = f"visit-{self._given}"
         url = f"{self._agent_url}/v1/convai/conversation?agent_id=agent_local&lease={self._given}"
         grant = Grant(LIFE_S, signed_url=url, single_use=True, visit_id=visit_id)
         self.leases[visit_id] = Lease(loop_now_s())
-        self._by_request = {request_id: (visit_id, grant)}
         return grant
 
     async def start(self, visit_id: str, start: StartVisit) -> None:
@@ -61,6 +61,7 @@ class Office:
         if lease is None:
             raise DeniedError("visit-unknown")
         if lease.press_id not in (None, start.press_id) or lease.ended:
+            self.saw_forgotten |= lease.forgotten
             raise DeniedError("visit-spent")
         lease.spent, lease.press_id = True, start.press_id
 
@@ -71,18 +72,24 @@ class Office:
         await self._answer()
         if visit_id not in self.leases:
             raise DeniedError("visit-unknown")
-        self.leases[visit_id].ended = True
+        lease, age_s = self.leases[visit_id], loop_now_s() - self.leases[visit_id].given_s
+        # Across a restart the age of a report is counted by the wall clock.
+        excused = min(self.jumped_s, self.restarted_s) > lease.given_s
+        if end.ago_s > age_s + 0.1 and not excused:
+            self.untrue.append(f"ended {end.ago_s:.0f} s ago, and was given {age_s:.0f} s ago")
+        lease.ended = True
 
     def lost(self, in_hand: int) -> int:
         """How many leases are neither spent nor ended nor expired nor in hand."""
         now_s = loop_now_s()
-        open_ = [each for each in self.leases.values() if not (each.spent or each.ended)]
+        settled = ("spent", "ended", "forgotten")
+        open_ = [e for e in self.leases.values() if not any(getattr(e, name) for name in settled)]
         return sum(now_s < each.given_s + LIFE_S for each in open_) - in_hand
 
     def write_off(self) -> None:
         """Nobody knows of the leases in hand any more; they expire."""
         for each in self.leases.values():
-            each.ended = each.ended or not each.spent
+            each.forgotten = True
 
     def forget_old(self) -> None:
         """Drop what is settled or long expired."""

@@ -1,29 +1,38 @@
 """Many visits from one seed; a visit that breaks something is shrunk to what it takes."""
 
-import gc
 import hashlib
 import random
 import tempfile
 import threading
 import time
-import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples
 from kiosk.lab.virtual_loop import run_in_lockstep
-from kiosk.visit.speech import Voice
+from tests.soak.counted import CountedWorld
+from tests.soak.material import Material, material
+from tests.soak.memory import in_use_kb
 from tests.soak.visitors import Visit, random_visit
 from tests.soak.world import MODES, Broken, World
-from tests.virtual_kiosk import tones_for_sentences
 
-# A kiosk is started anew so often, with another way of using the button.
-LIFE_VISITS = 250
 # From here on nothing may grow.
 WARM_VISITS = 1000
 _MOST_TRIES = 150
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a kiosk is made of, again and again."""
+
+    what: Material
+    level: type[World]
+    mode: int
+    seed: int
+
+    def world(self) -> World:
+        return self.level(self.what, self.mode, self.seed)
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class Failure:
     """What broke, and the least that breaks it: the visits of one kiosk, the last one it shows."""
 
     broken: Broken
+    level: str
     mode: int
     seed: int
     visits: tuple[Visit, ...]
@@ -52,55 +62,49 @@ class Result:
     tasks: list[int] = field(default_factory=list)  # more at the end of each kiosk's life
     trace: str = ""  # a digest of every moment
 
-
-@dataclass(frozen=True)
-class Material:
-    """What every kiosk has, made once."""
-
-    directory: Path
-    voice: Voice
-    speech: Samples
-
-
-async def material(directory: Path) -> Material:
-    from kiosk.agent.voice import Voice as Spoken
-
-    voice = Voice("en", "en", 160, tones_for_sentences(directory), None)
-    await voice.prepare()
-    speech = await Spoken("en-gb").render("where are the toilets please", INTERNAL_RATE_HZ)
-    return Material(directory, voice, speech)
+    def add(self, world: World, visits: int) -> None:
+        self.visits += visits
+        self.endings += world.endings
+        self.tasks.append(world.tasks)
+        self.trace = hashlib.sha256(f"{self.trace}{world.trace.hexdigest()}".encode()).hexdigest()
 
 
 def soak(
-    visits: int, seed: int, tell: Callable[[str], None], *, first_only: bool = False
+    visits: int,
+    seed: int,
+    tell: Callable[[str], None],
+    level: type[World] = CountedWorld,
+    *,
+    first_only: bool = False,
 ) -> Result:
-    """Hold so many visits; failures are shrunk as they come."""
+    """Hold so many visits in virtual time; failures are shrunk as they come."""
     result, began_s = Result(), time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="kiosk-soak-") as directory:
+    with tempfile.TemporaryDirectory(prefix="kiosk-soak-", dir="/tmp") as directory:
         what = run_in_lockstep(material(Path(directory)))
         warm: dict[str, int] = {}
-        for life in range(-(-visits // LIFE_VISITS)):
-            left = min(LIFE_VISITS, visits - life * LIFE_VISITS)
-            its_seed = seed * 100_000 + life
-            plays = [random_visit(rng) for rng in [random.Random(its_seed)] for _ in range(left)]
-            _live(result, what, life % len(MODES), its_seed, plays, tell, first_only=first_only)
+        for life in range(-(-visits // level.life)):
+            recipe = Recipe(what, level, life % len(MODES), seed * 100_000 + life)
+            plays = random_visits(min(level.life, visits - life * level.life), recipe.seed)
+            _live(result, recipe, plays, tell, first_only=first_only)
+            del plays  # or they would count as growth
             if first_only and result.failures:
                 break
             if not warm and result.visits >= min(WARM_VISITS, visits // 2):
-                tracemalloc.start()
-                warm = _resources()
-        result.growth = {name: now - warm.get(name, now) for name, now in _resources().items()}
-        tracemalloc.stop()
+                warm = resources()
+        result.growth = {name: now - warm.get(name, now) for name, now in resources().items()}
         result.growth["tasks"] = max(result.tasks)
     result.seconds = time.perf_counter() - began_s
     return result
 
 
+def random_visits(count: int, seed: int) -> list[Visit]:
+    rng = random.Random(seed)
+    return [random_visit(rng) for _ in range(count)]
+
+
 def _live(
     result: Result,
-    what: Material,
-    mode: int,
-    seed: int,
+    recipe: Recipe,
     plays: Sequence[Visit],
     tell: Callable[[str], None],
     *,
@@ -109,47 +113,40 @@ def _live(
     """One kiosk's visits; after a failure another goes on."""
     done = 0
     while done < len(plays):
-        played, broken, world = _played(what, mode, seed, plays[done:])
-        result.visits += played
-        result.endings += world.endings
-        result.tasks.append(world.tasks)
-        result.trace = hashlib.sha256(
-            f"{result.trace}{world.trace.hexdigest()}".encode()
-        ).hexdigest()
+        played, broken, world = _played(recipe, plays[done:])
+        result.add(world, played)
         if broken is None:
             return
         tell(f"visit {result.visits}: {broken.what}: {broken.detail}")
-        result.failures.append(shrunk(what, mode, seed, plays[done : done + played], broken))
+        result.failures.append(shrunk(recipe, plays[done : done + played], broken))
         if first_only:
             return
         done += played
 
 
-def _played(
-    what: Material, mode: int, seed: int, plays: Sequence[Visit]
-) -> tuple[int, Broken | None, World]:
+def _played(recipe: Recipe, plays: Sequence[Visit]) -> tuple[int, Broken | None, World]:
     """How many visits were held, up to the first that broke something, on one kiosk."""
-
-    async def live() -> tuple[int, Broken | None, World]:
-        world = World(what.directory, what.voice, what.speech, MODES[mode], seed)
-        async with world.running():
-            for number, visit in enumerate(plays, 1):
-                await world.play(visit)
-                if world.broken:
-                    return number, world.broken[0], world
-        return len(plays), None, world
-
-    return run_in_lockstep(live())
+    return run_in_lockstep(played(recipe.world(), plays))
 
 
-def shrunk(what: Material, mode: int, seed: int, plays: Sequence[Visit], broken: Broken) -> Failure:
+async def played(world: World, plays: Sequence[Visit]) -> tuple[int, Broken | None, World]:
+    """The same, in the loop that runs."""
+    async with world.running():
+        for number, visit in enumerate(plays, 1):
+            await world.play(visit)
+            if world.broken:
+                return number, world.broken[0], world
+    return len(plays), None, world
+
+
+def shrunk(recipe: Recipe, plays: Sequence[Visit], broken: Broken) -> Failure:
     """The same fault with fewer visits, acts and no script, if it shows without them."""
     tries = iter(range(_MOST_TRIES))
 
     def shows(fewer: Sequence[Visit]) -> bool:
         if not fewer or next(tries, None) is None:
             return False
-        _, again, _ = _played(what, mode, seed, fewer)
+        _, again, _ = _played(recipe, fewer)
         return again is not None and again.what == broken.what
 
     best = list(plays)
@@ -164,7 +161,7 @@ def shrunk(what: Material, mode: int, seed: int, plays: Sequence[Visit], broken:
             if shows(fewer):
                 best, smaller = list(fewer), True
                 break
-    return Failure(broken, mode, seed, tuple(best))
+    return Failure(broken, recipe.level.level, recipe.mode, recipe.seed, tuple(best))
 
 
 def _fewer(visits: list[Visit]) -> Iterator[list[Visit]]:
@@ -184,12 +181,12 @@ def _fewer(visits: list[Visit]) -> Iterator[list[Visit]]:
             size //= 2
 
 
-def _resources() -> dict[str, int]:
-    """Memory is what was allocated since it was first asked for and is still held; how much of
-    the machine's the allocator holds for that changes by megabytes, and tells nothing."""
-    gc.collect()
+def resources() -> dict[str, int]:
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join(1.0)  # it may be about to end
     return {
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "threads": threading.active_count(),
-        "memory_kb": tracemalloc.get_traced_memory()[0] // 1024,
+        "memory_kb": in_use_kb(),
     }

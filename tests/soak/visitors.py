@@ -2,9 +2,11 @@
 
 import json
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from kiosk.agent.scenario import scenario_names
+from tests.soak.devices import BUSY, LOST, STUCK
+from tests.soak.devices import SLOW as SLOW_CARD
 from tests.soak.office import DOWN, REFUSALS, SLOW
 
 # Those that go wrong at a provider's REST address have nobody here who asks there.
@@ -26,6 +28,11 @@ class Visit:
 
     script: str | None
     acts: tuple[Act, ...]
+
+    def at_level(self, without: frozenset[str], hurry: float) -> "Visit":
+        """Without what cannot be done there, and so much sooner."""
+        acts = (act for act in self.acts if act.do not in without)
+        return replace(self, acts=tuple(replace(act, at_s=act.at_s / hurry) for act in acts))
 
     def to_json(self) -> str:
         return json.dumps(
@@ -117,11 +124,12 @@ def _backend(rng: random.Random, acts: list[Act]) -> None:
 
 
 def _microphone(rng: random.Random, acts: list[Act]) -> None:
-    _for_a_while(rng, acts, "microphone_lost", "microphone_back")
+    how = rng.choice((LOST, LOST, BUSY, STUCK, SLOW_CARD))
+    _for_a_while(rng, acts, f"microphone_{how}", "microphone_back", rng.uniform(0.2, 2.0))
 
 
 def _speaker(rng: random.Random, acts: list[Act]) -> None:
-    _for_a_while(rng, acts, "speaker_lost", "speaker_back")
+    _for_a_while(rng, acts, f"speaker_{rng.choice((LOST, LOST, BUSY, STUCK))}", "speaker_back")
 
 
 def _stall(rng: random.Random, acts: list[Act]) -> None:
@@ -141,9 +149,19 @@ def _listener(rng: random.Random, acts: list[Act]) -> None:
 
 
 def _disk(rng: random.Random, acts: list[Act]) -> None:
-    _for_a_while(rng, acts, "disk_gone", "disk_back")
+    _for_a_while(rng, acts, rng.choice(("disk_gone", "disk_full")), "disk_back")
+
+
+def _wall_clock(rng: random.Random, acts: list[Act]) -> None:
+    """It is set when the network comes back."""
+    at_s = rng.uniform(5.0, 60.0)
+    days = rng.choice((-1, 1)) * rng.uniform(0.1, 200.0)
+    acts.append(Act(rng.choice((-1.0, rng.uniform(0.0, at_s))), "backend", DOWN))
+    acts.append(Act(at_s, "clock", days * 86_400.0))
+    acts.append(Act(at_s + rng.uniform(0.0, 5.0), "backend_ok"))
 
 
 _FAULTS = (
-    _backend, _backend, _microphone, _speaker, _stall, _operator, _stop, _listener, _disk,
+    _backend, _backend, _microphone, _microphone, _speaker, _stall, _operator, _stop, _listener,
+    _disk, _wall_clock,
 )  # fmt: skip

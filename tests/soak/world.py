@@ -1,41 +1,30 @@
 """A kiosk, an agent and a backend in one loop, the player of visits, and what must always hold."""
 
+import abc
 import asyncio
 import contextlib
+import functools
 import hashlib
 import random
-import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar, Protocol
 
-from kiosk.agent.guide import Guide, load_guide
-from kiosk.agent.hearing import Heard, Recogniser
-from kiosk.agent.manner import Manner
-from kiosk.agent.scenario import load_scenario
-from kiosk.agent.server import AgentSettings, LocalAgent
-from kiosk.agent.voice import Voice as AgentVoice
-from kiosk.audio.pcm import Samples, silence
 from kiosk.base.clock import loop_now_s
-from kiosk.config import Settings
-from kiosk.convai.endings import RULES, Kind, classify_denial
-from kiosk.devices.ports import ButtonEdge, Opened
+from kiosk.convai.endings import RULES, Kind
+from kiosk.devices.ports import ButtonEdge
 from kiosk.lab.virtual_loop import VirtualLoop
-from kiosk.link.account import Account
-from kiosk.link.keeper import CredentialKeeper
-from kiosk.link.lease_file import LeaseFile
-from kiosk.link.report_file import ReportFile
 from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.fitness import Cause
 from kiosk.visit.host import Host
-from kiosk.visit.planning import plan_of
-from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import FieldValue, Moment, What
-from kiosk.visit.tools import Tools
-from tests.soak.devices import CountedMicrophone, CountedSpeaker, Lamps
-from tests.soak.office import DOWN, OK, REFUSALS, Office
+from tests.soak.devices import Lamps
+from tests.soak.disk import Disk
+from tests.soak.endings import explained
+from tests.soak.material import Material
+from tests.soak.office import OK, Office
 from tests.soak.visitors import Act, Visit
 
 LEAD_S = 1.5  # before the first press: a fault may be there already
@@ -61,37 +50,53 @@ class Broken:
     detail: str
 
 
-class _Recogniser(Recogniser):
-    """Understands what is in the script, and never listens."""
+class Microphone(Protocol):
+    """The card and who speaks before it. `running`: the card itself."""
 
-    def __init__(self, guide: Guide) -> None:
-        self.says_goodbye = False
-        self._questions = [min(entry.sentences) for entry in guide.entries if not entry.tool]
-        self._goodbye = [min(entry.sentences) for entry in guide.entries if entry.tool]
-        self._asked = 0
+    @property
+    def running(self) -> bool: ...
 
-    def recognise(self, samples: Samples) -> Heard:
-        self._asked += 1
-        if self.says_goodbye and self._goodbye:
-            return Heard(self._goodbye[0], 0.9)
-        if self._asked % 7 == 0:
-            return Heard(None, 0.1)
-        return Heard(self._questions[self._asked % len(self._questions)], 0.9)
+    def sound(self, seconds: float, *, speech: bool) -> None: ...
+
+    def fail(self, how: str, late_s: float = 0.0) -> None: ...
+
+    def mend(self) -> None: ...
 
 
-class _AgentVoice(AgentVoice):
-    """Silence, as long as the text."""
+class Loudspeaker(Protocol):
+    """The other card."""
 
-    async def render(self, text: str, rate_hz: int) -> Samples:
-        return silence(round(min(6.0, 0.06 * len(text)) * rate_hz))
+    @property
+    def sounds(self) -> bool: ...
+
+    def fail(self, how: str) -> None: ...
+
+    def mend(self) -> None: ...
 
 
-class World:
+class World(abc.ABC):
     """`play` one visit after another; what is broken is in `broken`."""
 
-    def __init__(
-        self, directory: Path, voice: Voice, speech: Samples, button: dict[str, str], seed: int
-    ) -> None:
+    level: ClassVar[str]
+    # Visits until another kiosk is started, with another way of using the button.
+    life: ClassVar[int] = 250
+    limits: ClassVar[dict[str, float]] = {
+        "max_s": MAX_S, "warning_s": 10, "idle_s": 8, "answer_s": 8, "queue_s": 30
+    }  # fmt: skip
+    # What cannot be done at this level.
+    without: ClassVar[frozenset[str]] = frozenset()
+    # How much sooner visitors do what they do.
+    hurry: ClassVar[float] = 1.0
+    # How long a lamp may differ from its card: turns of the loop, each so long.
+    lamp_turns: ClassVar[tuple[int, float]] = (LAMP_TURNS, 0.0)
+
+    host: Host
+    _lamps: Lamps
+    _microphone: Microphone
+    _speaker: Loudspeaker
+    _office: Office
+
+    def __init__(self, what: Material, mode: int, seed: int) -> None:
         self.broken: list[Broken] = []
         self.endings: Counter[str] = Counter()
         self.moments: list[Moment] = []
@@ -99,39 +104,24 @@ class World:
         self.tasks = 0  # more than after the first visit
         self._first_tasks: int | None = None
         self.trace = hashlib.sha256()
-        self._directory = directory / "state"
-        self._away = directory / "away"
-        self._disk_was_gone = False
+        self._what = what
+        self._button = MODES[mode]
+        self._held = self._button["mode"] == "hold"
+        self._directory = what.directory / f"kiosk-{seed}"
+        self._disk = Disk(self._directory)
+        self._disk_failed = False
+        self._wall_ahead_s = 0.0
         self._listener_takes_s = 0.0
-        self._voice = voice
-        self._speech = speech
         self._rng = random.Random(seed)
-        limits = {"max_s": MAX_S, "warning_s": 10, "idle_s": 8, "answer_s": 8, "queue_s": 30}
-        self._settings = Settings.model_validate(
-            {
-                "agent": {"id": "agent_local"},
-                "button": {"driver": "none", **button},
-                "visit": limits,
-            }
-        )
-        self._held = button["mode"] == "hold"
-        guide = load_guide()
-        self._recogniser = _Recogniser(guide)
-        manner = Manner(output_format="ulaw_8000", no_input_s=1000.0)
-        self.agent = LocalAgent(
-            AgentSettings(port=0, manner=manner), guide, self._recogniser, lambda _: None,
-            voice=_AgentVoice("en-gb"),
-        )  # fmt: skip
+        self._tasks: list[asyncio.Task[None]] = []
         self._began: tuple[float, int] | None = None  # the visit under way: when, and its number
         self._visit: Visit | None = None
         self._pressed_s = float("-inf")  # the last press that was no nervous second one
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
-        shutil.rmtree(self._directory, ignore_errors=True)
-        self._directory.mkdir()
-        async with self.agent.listening() as url:
-            self._office = Office(url.replace("http", "ws"))
+        self._disk.format()
+        async with self._site():
             await self._begin()
             try:
                 yield self
@@ -140,36 +130,42 @@ class World:
 
     # --- the kiosk --------------------------------------------------------------------------------
 
+    @abc.abstractmethod
+    def _site(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """All that the kiosk needs and that outlives it: an agent, a backend."""
+
+    @abc.abstractmethod
     async def _begin(self) -> None:
-        self._pressed_s = float("-inf")
-        self._lamps = Lamps()
-        reports = ReportFile(self._directory / "reports.json")
-        self._account = Account(self._office, self._rng.random, reports)
-        self._keeper = CredentialKeeper(
-            self._office.fetch,
-            "warm",
-            self._rng.random,
-            account=self._account,
-            file=LeaseFile(self._directory / "leases.json", "soak"),
-        )
-        self._microphone = CountedMicrophone(
-            lambda event: self.host.on_microphone(event), self._speech
-        )
-        self._speaker = CountedSpeaker(lambda event: self.host.on_speaker(event))
-        self.host = Host(
-            plan_of(self._settings), self._microphone, self._speaker, self._lamps, self._voice,
-            self._keeper, Tools({}, 5.0), self._observe, self._report, self._rng.random,
-        )  # fmt: skip
-        self._speaker.tell(lambda event: self.host.on_speaker(event))
-        self._tasks = [
-            asyncio.create_task(self.host.run(), name="host"),
-            asyncio.create_task(self._keeper.run(self.host.on_leases), name="keeper"),
-        ]
-        self.host.on_microphone(Opened("a card"))
-        self.host.on_speaker(Opened("a card"))
+        """Start the kiosk: `host`, and what it is beset with."""
+
+    @abc.abstractmethod
+    async def _closed(self) -> None:
+        """What is to be done when its tasks have ended."""
+
+    @abc.abstractmethod
+    def _plays(self, script: str | None) -> None:
+        """The agent, from now on."""
+
+    @abc.abstractmethod
+    def _goodbye(self) -> None:
+        """The visitor says it."""
+
+    def _push(self, edge: ButtonEdge) -> None:
+        self.host.on_button(edge)
+
+    async def _settle(self) -> None:
+        """What was done is heard of by everybody."""
+        await turns()
+
+    def _in_hand(self) -> int:
+        """Leases that are neither spent nor told of."""
+        return 0
+
+    def _traced(self, moment: Moment) -> str:
+        return f"{moment.what} {moment.at_s:.9f} {sorted(moment.fields.items())}\n"
 
     async def _stop(self) -> None:
-        if self._disk_was_gone:
+        if self._disk_failed:
             # What was fetched meanwhile is not in the file, which is written at the next change.
             self._office.write_off()
         for task in self._tasks:
@@ -178,23 +174,19 @@ class World:
             await asyncio.wait((task,))
             if not task.cancelled() and (error := task.exception()) is not None:
                 self._break("wedged", f"{task.get_name()} failed: {_innermost(error)!r}")
-        await self._account.close()
-        self._microphone.stop()
-        await _turns()
+        await self._closed()
+        await self._settle()
         self._lamps.recording(on=False)  # as its line is given back
         self._began = None
-
-    async def _report(self) -> str:
-        return ""
 
     # --- a visit ----------------------------------------------------------------------------------
 
     async def play(self, visit: Visit) -> None:
         """Hold it, mend what it broke, and look whether the kiosk is as it was."""
+        visit = visit.at_level(self.without, self.hurry)
         self.visits += 1
-        self._visit, self._disk_was_gone = visit, False
-        self._recogniser.says_goodbye = False
-        self.agent.scenario = None if visit.script is None else load_scenario(visit.script)
+        self._visit, self._disk_failed = visit, False
+        self._plays(visit.script)
         zero_s = loop_now_s() + LEAD_S
         for act in visit.acts:
             await asyncio.sleep(max(0.0, zero_s + act.at_s - loop_now_s()))
@@ -216,41 +208,44 @@ class World:
             case "say":
                 self._microphone.sound(float(act.value), speech=True)
             case "goodbye":
-                self._recogniser.says_goodbye = True
-                self._microphone.sound(1.0, speech=True)
+                self._goodbye()
             case "noise":
                 self._microphone.sound(float(act.value), speech=False)
             case "backend":
                 self._office.mode = str(act.value)
             case "backend_ok":
                 self._office.mode = OK
-            case "microphone_lost":
-                self._microphone.lose()
+            case "microphone_lost" | "microphone_busy" | "microphone_stuck" | "microphone_slow":
+                self._microphone.fail(act.do.removeprefix("microphone_"), float(act.value))
             case "microphone_back":
-                self._microphone.come_back()
-            case "speaker_lost":
-                self._speaker.lose()
+                self._microphone.mend()
+            case "speaker_lost" | "speaker_busy" | "speaker_stuck":
+                self._speaker.fail(act.do.removeprefix("speaker_"))
             case "speaker_back":
-                self._speaker.come_back()
+                self._speaker.mend()
             case "stall":
                 _stall(float(act.value))
             case "listener_stalls":
                 self._listener_takes_s = float(act.value)
             case "listener_ok":
                 self._listener_takes_s = 0.0
-            case "disk_gone" if self._directory.exists():
-                self._directory.rename(self._away)
-                self._disk_was_gone = True
-            case "disk_back" if self._away.exists():
-                self._away.rename(self._directory)
+            case "disk_gone" | "disk_full":
+                self._disk_failed = True
+                self._disk.fail(full=act.do == "disk_full")
+            case "disk_back":
+                self._disk.mend()
+            case "clock":
+                self._wall_ahead_s += float(act.value)
+                self._office.jumped_s = loop_now_s()
             case "end":
                 self.host.post(Event.HANG_UP)
             case "pause":
                 self.host.on_pause(True, end_visit=True)
             case "stop":
                 await self._stop()
+                self._office.restarted_s = loop_now_s()
                 await self._begin()
-        await _turns()
+        await self._settle()
         self._look()
 
     async def _press(self) -> None:
@@ -268,9 +263,9 @@ class World:
         if pressed and calm:
             self._pressed_s = now_s
         heard = len(self.moments)
-        self.host.on_button(ButtonEdge(pressed, now_s))
+        self._push(ButtonEdge(pressed, now_s))
         if pressed and calm and was is State.IDLE and not self._speaker.sounds:
-            await _turns()
+            await self._settle()
             answered = self.host.state is not State.IDLE or self._speaker.sounds
             answered = answered or any(m.what is What.VISIT_STARTED for m in self.moments[heard:])
             # Without a loudspeaker the lamp is all that there is, and it has been saying so.
@@ -293,13 +288,12 @@ class World:
 
     async def _mend(self) -> None:
         """Everything that was broken is whole again."""
-        self.agent.scenario = None
+        self._plays(None)
         self._office.mode = OK
         self._listener_takes_s = 0.0
-        if self._away.exists():
-            self._away.rename(self._directory)
-        self._microphone.come_back()
-        self._speaker.come_back()
+        self._disk.mend()
+        self._microphone.mend()
+        self._speaker.mend()
         self.host.on_pause(False)
         until_s = loop_now_s() + HEALED_S
         while self.host.shown is not None or self._speaker.sounds:
@@ -317,15 +311,16 @@ class World:
     def _look(self) -> None:
         """The recording lamp is lit exactly while the card runs, within a turn of the loop."""
         if self._is_dark_wrongly():
-            self._look_again(self._microphone, self.host.state, LAMP_TURNS)
+            self._look_again(self._microphone, self.host.state, self.lamp_turns[0])
 
-    def _look_again(self, microphone: CountedMicrophone, state: State, turns: int) -> None:
+    def _look_again(self, microphone: Microphone, state: State, turns: int) -> None:
         """One turn is for the card's word, one for who hears of it."""
         if microphone is not self._microphone or not self._is_dark_wrongly():
             return
         if turns:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._look_again, microphone, state, turns - 1)
+            loop, turn_s = asyncio.get_running_loop(), self.lamp_turns[1]
+            soon = functools.partial(loop.call_later, turn_s) if turn_s else loop.call_soon
+            soon(self._look_again, microphone, state, turns - 1)
         else:
             self._break("lamp", f"the card runs: {microphone.running}, in {state}")
 
@@ -335,17 +330,21 @@ class World:
         return self._lamps.recording_lit != running or (running and idle)
 
     def _settle_accounts(self) -> None:
-        lost = self._office.lost(self._keeper.in_hand + self._account.untold_reports)
+        lost = self._office.lost(self._in_hand())
         if lost > 0:
             self._break("lease", f"{lost} neither spent nor kept nor expired")
+        for untrue in self._office.untrue:
+            self._break("lease", untrue)
+        self._office.untrue.clear()
         self._office.forget_old()
 
     def _break(self, what: str, detail: str) -> None:
         self.broken.append(Broken(what, detail))
 
     def _observe(self, moment: Moment) -> None:
-        self.trace.update(f"{moment.what} {moment.at_s:.9f}\n".encode())
-        _stall(self._listener_takes_s)
+        self.trace.update(self._traced(moment).encode())
+        if self._listener_takes_s:
+            _stall(self._listener_takes_s)
         self.moments.append(moment)
         del self.moments[:-500]
         match moment.what:
@@ -362,13 +361,21 @@ class World:
         known = {str(each) for each in RULES}
         if kind not in known:
             self._break("unexplained", f"{kind} is no ending of the table")
-        elif self._visit is not None and Kind(str(kind)) not in explained(self._visit, self._held):
+        elif self._visit is not None and Kind(str(kind)) not in self._explained(self._visit):
             self._break("unexplained", str(kind))
         if self._began is None:
             self._break("wedged", "a visit ended that had not begun")
         elif at_s - self._began[0] > LIMIT_S:
             self._break("wedged", f"a visit of {at_s - self._began[0]:.0f} s")
         self._began = None
+
+    def _explained(self, visit: Visit) -> set[Kind]:
+        kinds = explained(visit, self._held)
+        if self._office.saw_forgotten:
+            # On a full disk the old file stays, and what it holds is taken up at the next start.
+            self._office.saw_forgotten = False
+            kinds.add(Kind.LEASE_REFUSED)
+        return kinds
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -383,55 +390,6 @@ def _stall(seconds: float) -> None:
     loop.clock.stall(seconds)
 
 
-async def _turns(count: int = 12) -> None:
+async def turns(count: int = 12) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-# --- what explains an ending --------------------------------------------------------------------
-
-_ALWAYS = frozenset({Kind.ABANDONED, Kind.TIME_UP})
-_LINE = frozenset({Kind.PEER_DEAD, Kind.NETWORK_LOST, Kind.UNREACHABLE, Kind.NO_METADATA})
-
-
-def explained(visit: Visit, held: bool) -> set[Kind]:
-    """The endings that what was done and what went wrong in this visit explain."""
-    kinds = set(_ALWAYS)
-    presses = sum(act.do in ("press", "down") for act in visit.acts)
-    if presses > 1 or any(act.do in ("end", "down") for act in visit.acts):
-        kinds.add(Kind.HUNG_UP)
-    for act in visit.acts:
-        kinds |= _BY_ACT.get(act.do, _nothing)(act)
-    if visit.script is not None:
-        kinds |= _by_script(visit.script)
-    return kinds
-
-
-def _by_backend(act: Act) -> frozenset[Kind]:
-    if act.value == DOWN:
-        return frozenset({Kind.BACKEND_UNREACHABLE})
-    if act.value in REFUSALS:
-        return frozenset({classify_denial(str(act.value)).kind})
-    return frozenset()
-
-
-def _nothing(_: Act) -> frozenset[Kind]:
-    return frozenset()
-
-
-_BY_ACT: dict[str, Callable[[Act], frozenset[Kind]]] = {
-    "goodbye": lambda _: frozenset({Kind.AGENT_ENDED}),
-    "noise": lambda _: frozenset({Kind.NO_ANSWER}),
-    "backend": _by_backend,
-    "microphone_lost": lambda _: frozenset({Kind.MICROPHONE_LOST}),
-    "speaker_lost": lambda _: frozenset({Kind.SPEAKER_LOST}),
-    "stall": lambda _: _LINE,
-    "listener_stalls": lambda _: _LINE,
-    # What was in hand may have been spent just before, and its file not written yet.
-    "stop": lambda _: frozenset({Kind.LEASE_REFUSED}),
-    "pause": lambda _: frozenset({Kind.PAUSED}),
-}
-
-
-def _by_script(name: str) -> frozenset[Kind]:
-    return frozenset({Kind(load_scenario(name).ending)})

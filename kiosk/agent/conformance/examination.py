@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import secrets
 from collections.abc import Callable, Collection
 
 from kiosk.agent.conformance.figures import tone
@@ -109,7 +108,7 @@ class Examination(Faults):
             (self._tool, False),
             (NOBODYS_TOOL, True),
         ):
-            call_id = f"tool_{secrets.token_hex(4)}"
+            call_id = f"tool_{stage.new_id()[:8]}"
             await stage.link.send(ToolCall(name, call_id, {}, expects_response, stage.event_id))
 
     async def _interrupt(self, stage: Stage) -> None:

@@ -18,6 +18,8 @@ from kiosk.link.account import Account, DeniedError
 from kiosk.link.report_file import ReportFile
 from tests.virtual_time import virtual_time
 
+WALL_S = 1.7e9
+
 
 @pytest.fixture(autouse=True)
 def _disks_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,8 +68,10 @@ class Book:
 
 
 @asynccontextmanager
-async def keeping(book: Book, file: ReportFile | None = None) -> AsyncIterator[Account]:
-    kept = Account(book, lambda: 1.0, file)
+async def keeping(
+    book: Book, file: ReportFile | None = None, wall_s: Callable[[], float] = time.time
+) -> AsyncIterator[Account]:
+    kept = Account(book, lambda: 1.0, file, wall_s)
     task = asyncio.create_task(kept.run())
     try:
         yield kept
@@ -197,20 +201,16 @@ async def test_in_ordinary_days_nothing_is_written(tmp_path: Path) -> None:
 
 
 @virtual_time
-async def test_what_is_untold_is_told_after_a_restart_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_untold_is_told_after_a_restart_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "reports.json"
     events = (VisitEvent(sequence=1, at_s=0.5, what="connected", fields={"kind": "x"}),)
     full = end().model_copy(update={"events": events, "conversation_id": "conv_1"})
-    async with keeping(Book(CredentialError("away")), ReportFile(path)) as kept:
+    async with keeping(Book(CredentialError("away")), ReportFile(path), lambda: WALL_S) as kept:
         kept.ended("v0", full)
         await asyncio.sleep(100)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         kept.ended("v1", end("silent"))
     await kept.close()
-    wall_s = time.time()
-    monkeypatch.setattr(time, "time", lambda: wall_s + 3600)
 
     class Exact(Book):
         ends: list[EndVisit] = []  # noqa: RUF012
@@ -219,7 +219,7 @@ async def test_what_is_untold_is_told_after_a_restart_as_it_was(
             self.ends.append(end)
             await super().end(visit_id, end)
 
-    async with keeping(book := Exact(), ReportFile(path)):
+    async with keeping(book := Exact(), ReportFile(path), lambda: WALL_S + 3600):
         await asyncio.sleep(10)
         assert not path.exists()
     assert sorted(book.visits) == ["v0", "v1"]
@@ -230,18 +230,16 @@ async def test_what_is_untold_is_told_after_a_restart_as_it_was(
 
 @pytest.mark.parametrize(("jump_s", "ago_s"), [(-(10**7), 0.0), (10**10, MAX_REPORT_AGE_S)])
 def test_a_wrong_wall_clock_makes_an_age_that_can_be_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float, ago_s: float
+    tmp_path: Path, jump_s: float, ago_s: float
 ) -> None:
     file = ReportFile(tmp_path / "reports.json")
 
     @virtual_time
     async def test() -> None:
-        kept = Account(Book(CredentialError("away")), file=file)
+        kept = Account(Book(CredentialError("away")), file=file, wall_s=lambda: WALL_S)
         kept.ended("v0", end())
         await kept.close()
-        wall_s = time.time()
-        monkeypatch.setattr(time, "time", lambda: wall_s + jump_s)
-        async with keeping(book := Book(), file):
+        async with keeping(book := Book(), file, lambda: WALL_S + jump_s):
             await asyncio.sleep(1)
         assert book.ago_s == [ago_s]
 

@@ -387,6 +387,21 @@ async def test_a_public_agent_needs_no_server() -> None:
 
 
 @virtual_time
+async def test_ids_come_from_the_source_that_was_given() -> None:
+    ids = (f"id{number}" for number in range(10))
+    agent = PublicAgent("wss://api.elevenlabs.io/", "agent_1", new_id=ids.__next__)
+    assert agent.next_press_id() == "id0"
+    backend = Backend()
+    keeper = CredentialKeeper(backend.fetch, "warm", new_id=ids.__next__)
+    assert keeper.next_press_id() == "id1"
+    running = asyncio.create_task(keeper.run(lambda _: None))
+    await asyncio.sleep(1)
+    assert [request_id for _, request_id in backend.asked] == ["id2"]
+    assert keeper.next_press_id() == "id2"
+    running.cancel()
+
+
+@virtual_time
 async def test_what_the_agent_refused_is_not_used_again() -> None:
     backend = Backend()
     keeper = CredentialKeeper(backend.fetch, "warm")

@@ -1,0 +1,63 @@
+"""Endings, and what of a visit explains them."""
+
+from collections.abc import Callable
+
+from kiosk.agent.scenario import load_scenario
+from kiosk.convai.endings import Kind, classify_denial
+from tests.soak.devices import BUSY, LOST, STUCK
+from tests.soak.office import DOWN, REFUSALS
+from tests.soak.visitors import Act, Visit
+
+_ALWAYS = frozenset({Kind.ABANDONED, Kind.TIME_UP})
+_LINE = frozenset({Kind.PEER_DEAD, Kind.NETWORK_LOST, Kind.UNREACHABLE, Kind.NO_METADATA})
+
+
+def explained(visit: Visit, held: bool) -> set[Kind]:
+    """The endings that what was done and what went wrong in this visit explain."""
+    kinds = set(_ALWAYS)
+    presses = sum(act.do in ("press", "down") for act in visit.acts)
+    if presses > 1 or any(act.do in ("end", "down") for act in visit.acts):
+        kinds.add(Kind.HUNG_UP)
+    for act in visit.acts:
+        kinds |= _BY_ACT.get(act.do, _nothing)(act)
+    if visit.script is not None:
+        kinds |= _by_script(visit.script)
+    return kinds
+
+
+def _by_backend(act: Act) -> frozenset[Kind]:
+    if act.value == DOWN:
+        return frozenset({Kind.BACKEND_UNREACHABLE})
+    if act.value in REFUSALS:
+        return frozenset({classify_denial(str(act.value)).kind})
+    return frozenset()
+
+
+def _microphone_lost(_: Act) -> frozenset[Kind]:
+    return frozenset({Kind.MICROPHONE_LOST})
+
+
+def _speaker_lost(_: Act) -> frozenset[Kind]:
+    return frozenset({Kind.SPEAKER_LOST})
+
+
+def _nothing(_: Act) -> frozenset[Kind]:
+    return frozenset()
+
+
+_BY_ACT: dict[str, Callable[[Act], frozenset[Kind]]] = {
+    "goodbye": lambda _: frozenset({Kind.AGENT_ENDED}),
+    "noise": lambda _: frozenset({Kind.NO_ANSWER}),
+    "backend": _by_backend,
+    **{f"microphone_{how}": _microphone_lost for how in (LOST, BUSY, STUCK)},
+    **{f"speaker_{how}": _speaker_lost for how in (LOST, BUSY, STUCK)},
+    "stall": lambda _: _LINE,
+    "listener_stalls": lambda _: _LINE,
+    # What was in hand may have been spent just before, and its file not written yet.
+    "stop": lambda _: frozenset({Kind.LEASE_REFUSED}),
+    "pause": lambda _: frozenset({Kind.PAUSED}),
+}
+
+
+def _by_script(name: str) -> frozenset[Kind]:
+    return frozenset({Kind(load_scenario(name).ending)})
