@@ -23,7 +23,7 @@ from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, SpeakerEvent,
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.doctor import lease, spoken
-from kiosk.doctor.standing import Standing
+from kiosk.doctor.standing import StatusReport
 from kiosk.link.heartbeat import Vitals
 from kiosk.link.opened import opened_line
 from kiosk.logbook import Logbook
@@ -103,7 +103,7 @@ class Daemon:
         )
         self._reported = {"microphone": asyncio.Event(), "speaker": asyncio.Event()}
         self._tally = Tally()
-        self._standing = Standing(settings.kiosk.name, clock)
+        self._standing = StatusReport(settings.kiosk.name, clock)
         self._held = False
         self._stuck: StuckError | None = None
 

@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _NOT_OURS = {"extra_forbidden", "value_error"}
 
 
-class RefusedError(Exception):
+class NotAdmittedError(Exception):
     """Close with `code` and the message; `error_type` is that of the error event before it."""
 
     def __init__(self, code: int, reason: str, error_type: str) -> None:
@@ -51,14 +51,14 @@ def admit(
         ConversationOverrides.model_validate(overrides)
     except ValidationError as error:
         if any(mistake["type"] not in _NOT_OURS for mistake in error.errors()):
-            raise RefusedError(1008, INVALID_MESSAGE, "value_error") from None
+            raise NotAdmittedError(1008, INVALID_MESSAGE, "value_error") from None
     agent, conversation = table(overrides, "agent"), table(overrides, "conversation")
     for path in _leaves(overrides):
         free = ALL in allowed or path in allowed or path == "conversation.text_only"
         if path in OVERRIDE_NAMES and not free:
             field = path.rsplit(".", 1)[-1]
             reason = f"Override for field '{field}' is not allowed by config."
-            raise RefusedError(1008, reason, "override_error")
+            raise NotAdmittedError(1008, reason, "override_error")
     template = text(agent, "first_message")
     return Wishes(
         first_message=_filled(
@@ -78,7 +78,7 @@ def _filled(template: str, variables: Mapping[str, Json]) -> str:
     if missing:
         names = ", ".join(repr(name) for name in missing)
         reason = f"Missing required dynamic variables in first message: {{{names}}}"
-        raise RefusedError(1008, reason, "missing_dynamic_variable")
+        raise NotAdmittedError(1008, reason, "missing_dynamic_variable")
     return _VARIABLE.sub(lambda match: str(variables[match[1]]), template)
 
 

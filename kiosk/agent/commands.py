@@ -135,14 +135,14 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
 
 def _examiner(args: argparse.Namespace, say: Callable[[str], None]) -> "Examiner":
     from kiosk.agent.conformance.examination import Examiner
-    from kiosk.agent.conformance.report import Report
+    from kiosk.agent.conformance.report import ConformanceReport
 
     if args.dialect != "nested" or args.scenario is not None:
         raise ConfigError(
             "--conformance examines by the published contract: leave out --dialect and --scenario"
         )
 
-    def tell(report: Report) -> None:
+    def tell(report: ConformanceReport) -> None:
         for line in [json.dumps(report.as_json())] if args.json else report.lines():
             say(line)
 

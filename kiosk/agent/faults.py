@@ -1,6 +1,7 @@
 """Plays a scenario's steps at their moments. What each step does is a table of small functions.
 
-A `Stage` is what a talk lets a script do. REST and handshakes are the business of `rest_faults`.
+A `FaultStage` is what a talk lets a script do. REST and handshakes are the business of
+`rest_faults`.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from kiosk.convai.server_messages import ErrorReport, QueueStatus
 from kiosk.convai.server_tools import SKIP_TURN, AgentToolResponse, ToolCall
 
 
-class Stage(Protocol):
+class FaultStage(Protocol):
     """The talk, as far as a script can direct it."""
 
     link: Link
@@ -49,7 +50,7 @@ class Faults:
         self._seen: Counter[str] = Counter()
         self._later: set[asyncio.Task[None]] = set()
 
-    async def at(self, moment: script.Moment, stage: Stage) -> bool:
+    async def at(self, moment: script.Moment, stage: FaultStage) -> bool:
         """Play what is due now; False if the agent should leave it at that."""
         self._seen[moment] += 1
         go_on = True
@@ -75,35 +76,35 @@ class Faults:
         self._later.add(task)
         task.add_done_callback(self._later.discard)
 
-    async def _play_later(self, step: script.Step, stage: Stage) -> None:
+    async def _play_later(self, step: script.Step, stage: FaultStage) -> None:
         await asyncio.sleep(step.after_s)
         await self._play(step, stage)
 
-    async def _play(self, step: script.Step, stage: Stage) -> None:
+    async def _play(self, step: script.Step, stage: FaultStage) -> None:
         await _ACTIONS[type(step)](step, stage)
 
 
-async def _delay(step: script.Delay, stage: Stage) -> None:
+async def _delay(step: script.Delay, stage: FaultStage) -> None:
     await stage.link.pause(step.for_s)
 
 
-async def _close(step: script.Close, stage: Stage) -> None:
+async def _close(step: script.CloseStep, stage: FaultStage) -> None:
     await stage.link.close(step.code, step.reason)
 
 
-async def _report(step: script.Report, stage: Stage) -> None:
+async def _report(step: script.ReportStep, stage: FaultStage) -> None:
     await stage.link.send(ErrorReport(step.code, step.message, step.error_type))
 
 
-async def _reset(_: script.Reset, stage: Stage) -> None:
+async def _reset(_: script.Reset, stage: FaultStage) -> None:
     stage.link.reset()
 
 
-async def _vanish(_: script.Vanish, stage: Stage) -> None:
+async def _vanish(_: script.Vanish, stage: FaultStage) -> None:
     stage.link.vanish()
 
 
-async def _stall(step: script.Stall, stage: Stage) -> None:
+async def _stall(step: script.Stall, stage: FaultStage) -> None:
     stage.link.stall(on=True)
     try:
         await stage.link.pause(step.for_s)
@@ -111,50 +112,50 @@ async def _stall(step: script.Stall, stage: Stage) -> None:
         stage.link.stall(on=False)
 
 
-async def _disturb(step: script.Disturb, stage: Stage) -> None:
+async def _disturb(step: script.Disturb, stage: FaultStage) -> None:
     stage.link.shape = Shape(step.jitter_ms, step.duplicate, step.swap_audio)
 
 
-async def _send(step: script.Send, stage: Stage) -> None:
+async def _send(step: script.Send, stage: FaultStage) -> None:
     frame = step.text if step.odd is None else ODD_FRAMES[step.odd].frame()
     await stage.link.send_frame(frame or "")
 
 
-async def _queue(step: script.Queue, stage: Stage) -> None:
+async def _queue(step: script.Queue, stage: FaultStage) -> None:
     stage.on_hold = step.status == "waiting"
     await stage.link.send(QueueStatus(step.status))
 
 
-async def _music(step: script.Music, stage: Stage) -> None:
+async def _music(step: script.Music, stage: FaultStage) -> None:
     await stage.play(_arpeggio(step.for_s, stage.output_rate_hz))
 
 
-async def _say(step: script.Say, stage: Stage) -> None:
+async def _say(step: script.Say, stage: FaultStage) -> None:
     await stage.speak(step.text)
 
 
-async def _silence(_: script.Silence, __: Stage) -> None:
+async def _silence(_: script.Silence, __: FaultStage) -> None:
     """The answer that does not come is `Faults.at` answering False."""
 
 
-async def _skip_turn(_: script.SkipTurn, stage: Stage) -> None:
+async def _skip_turn(_: script.SkipTurn, stage: FaultStage) -> None:
     call_id = f"tool_{stage.new_id()[:8]}"
     await stage.link.send(AgentToolResponse(SKIP_TURN, call_id, event_id=stage.event_id))
 
 
-async def _call_tool(step: script.CallTool, stage: Stage) -> None:
+async def _call_tool(step: script.CallTool, stage: FaultStage) -> None:
     call_id = f"tool_{stage.new_id()[:8]}"
     await stage.link.send(ToolCall(step.tool, call_id, {}, step.expects_response, stage.event_id))
 
 
-async def _end_call(_: script.EndCall, stage: Stage) -> None:
+async def _end_call(_: script.EndCall, stage: FaultStage) -> None:
     await stage.end_call()
 
 
-_ACTIONS: dict[type[script.Step], Callable[[Any, Stage], Awaitable[None]]] = {
+_ACTIONS: dict[type[script.Step], Callable[[Any, FaultStage], Awaitable[None]]] = {
     script.Delay: _delay,
-    script.Close: _close,
-    script.Report: _report,
+    script.CloseStep: _close,
+    script.ReportStep: _report,
     script.Reset: _reset,
     script.Vanish: _vanish,
     script.Stall: _stall,

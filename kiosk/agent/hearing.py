@@ -59,7 +59,7 @@ _SCORE_UNIT = 1024.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Recognised:
     """What one utterance was; `text` None means not sure enough: ask again.
 
     `confidence` is from 0 to 1, at 0.5 the sentence is just believed. Not a probability.
@@ -69,7 +69,7 @@ class Heard:
     confidence: float
 
 
-_NOTHING = Heard(None, 0.0)
+_NOTHING = Recognised(None, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Recogniser:
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._idle.put(decoder)
 
-    def recognise(self, samples: Samples) -> Heard:
+    def recognise(self, samples: Samples) -> Recognised:
         """Recognise one utterance, mono int16 at 16 kHz; silence around it is welcome, not needed.
 
         Blocks for about an eighth of the utterance's length on a desktop core: call it in a worker
@@ -128,7 +128,7 @@ class Recogniser:
         cost = np.inf if phones is None else _cost(sentence, phones)
         confidence = float(1 / (1 + np.exp(min(cost - _COST_LIMIT, 100.0))))
         text = sentence.text.removesuffix(_END).strip()
-        return Heard(text if cost <= _COST_LIMIT else None, confidence)
+        return Recognised(text if cost <= _COST_LIMIT else None, confidence)
 
 
 def _search(decoder: Any, name: str, samples: Samples) -> _Path | None:

@@ -24,7 +24,7 @@ CONVERSATIONS_PATH = "/v1/convai/conversations/"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RestCall:
     """A request as the endpoints see it; `id` is the last part of the path."""
 
     id: str
@@ -33,7 +33,7 @@ class Call:
     body: bytes
 
 
-Handler = Callable[[Call], Response]
+Handler = Callable[[RestCall], Response]
 
 
 class Rest:
@@ -81,9 +81,11 @@ class Rest:
         if not hmac.compare_digest(key.encode(), self._api_key.encode()):
             return _problem(HTTPStatus.UNAUTHORIZED, "invalid_api_key", "Invalid API key")
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        return methods[method](Call(last, query, request.headers.get("Host", "localhost"), body))
+        return methods[method](
+            RestCall(last, query, request.headers.get("Host", "localhost"), body)
+        )
 
-    def _signed_url(self, call: Call) -> Response:
+    def _signed_url(self, call: RestCall) -> Response:
         if refusal := self._not_ours(call):
             return refusal
         single_use = call.query.get("include_conversation_id", "").lower() == "true"
@@ -96,7 +98,7 @@ class Rest:
         }
         return json_response(HTTPStatus.OK, body)
 
-    def _token(self, call: Call) -> Response:
+    def _token(self, call: RestCall) -> Response:
         if refusal := self._not_ours(call):
             return refusal
         # WebRTC needs a media server that this agent is not: the token has the right shape only.
@@ -104,7 +106,7 @@ class Rest:
         token = f"local.{secrets.token_urlsafe(24)}"
         return json_response(HTTPStatus.OK, {"token": token, "conversation_id": conversation_id})
 
-    def _not_ours(self, call: Call) -> Response | None:
+    def _not_ours(self, call: RestCall) -> Response | None:
         """The refusal of a request whose query does not name this agent."""
         agent_id = call.query.get("agent_id")
         if agent_id is None:
@@ -112,12 +114,12 @@ class Rest:
             return json_response(HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": [missing]})
         return None if agent_id == self._agent_id else _unknown_agent()
 
-    def _agent(self, call: Call) -> Response:
+    def _agent(self, call: RestCall) -> Response:
         if call.id != self._agent_id:
             return _unknown_agent()
         return json_response(HTTPStatus.OK, self._document.as_json())
 
-    def _change_agent(self, call: Call) -> Response:
+    def _change_agent(self, call: RestCall) -> Response:
         if call.id != self._agent_id:
             return _unknown_agent()
         try:
@@ -131,7 +133,7 @@ class Rest:
             return _invalid("body", "JSON decode error")
         return json_response(HTTPStatus.OK, self._document.as_json())
 
-    def _conversations(self, call: Call) -> Response:
+    def _conversations(self, call: RestCall) -> Response:
         since, size = (
             call.query.get("call_start_after_unix", "0"),
             call.query.get("page_size", "30"),
@@ -143,11 +145,11 @@ class Rest:
         page = self._archive.page(int(since), call.query.get("cursor"), int(size))
         return json_response(HTTPStatus.OK, page)
 
-    def _conversation(self, call: Call) -> Response:
+    def _conversation(self, call: RestCall) -> Response:
         account = self._archive.as_json(call.id)
         return _unknown_conversation() if account is None else json_response(HTTPStatus.OK, account)
 
-    def _forget(self, call: Call) -> Response:
+    def _forget(self, call: RestCall) -> Response:
         if not self._archive.forget(call.id):
             return _unknown_conversation()
         return json_response(HTTPStatus.OK, {"status": "ok"})

@@ -124,7 +124,7 @@ class Delay(_Step):
     for_s: Seconds
 
 
-class Close(_TalkStep):
+class CloseStep(_TalkStep):
     """Close with a code and a reason."""
 
     do: Literal["close"]
@@ -132,7 +132,7 @@ class Close(_TalkStep):
     reason: str = Field(default="", max_length=120)
 
 
-class Report(_TalkStep):
+class ReportStep(_TalkStep):
     """Send an error event."""
 
     do: Literal["report"]
@@ -239,8 +239,8 @@ Step: TypeAlias = (
     | SlowBody
     | TruncatedBody
     | Delay
-    | Close
-    | Report
+    | CloseStep
+    | ReportStep
     | Reset
     | Vanish
     | Stall

@@ -15,10 +15,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from kiosk.agent.admission import ALL, INVALID_MESSAGE, RefusedError, admit
+from kiosk.agent.admission import ALL, INVALID_MESSAGE, NotAdmittedError, admit
 from kiosk.agent.archive import Archive
 from kiosk.agent.conformance.examination import Examiner
-from kiosk.agent.conformance.record import Record, new_record
+from kiosk.agent.conformance.record import ConnectionRecord, new_record
 from kiosk.agent.dialect import DIALECTS, Dialect
 from kiosk.agent.document import Document
 from kiosk.agent.faults import Faults
@@ -30,9 +30,9 @@ from kiosk.agent.requests import RestConnection
 from kiosk.agent.rest import Rest, new_conversation_id, refusal_of_body
 from kiosk.agent.rest_faults import answer_badly, handshake_timeout_s
 from kiosk.agent.scenario import Scenario, Step
-from kiosk.agent.signatures import Claim, SignatureError, Signer
+from kiosk.agent.signatures import Claim, Signer, UrlSignatureError
 from kiosk.agent.talk import Talk, TimelineSink
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.base.clock import loop_now_s
 from kiosk.base.ids import NewId, random_id
 from kiosk.convai.client_messages import Initiation
@@ -85,7 +85,7 @@ class LocalAgent:
         timeline: TimelineSink,
         scenario: Scenario | None = None,
         examiner: Examiner | None = None,
-        voice: Voice | None = None,
+        voice: AgentVoice | None = None,
         new_id: NewId = random_id,
     ) -> None:
         self._new_id = new_id
@@ -95,7 +95,7 @@ class LocalAgent:
         self._guide = guide
         self._recogniser = recogniser
         self._timeline = timeline
-        self._voice = voice or Voice(guide.voice, guide.words_per_minute)
+        self._voice = voice or AgentVoice(guide.voice, guide.words_per_minute)
         self._signer = Signer(secrets.token_bytes(32), settings.signature_life_s)
         self._document = Document(
             settings.agent_id,
@@ -176,14 +176,14 @@ class LocalAgent:
         settings = self._settings
         claim = self._signer.check(request.path, loop_now_s())
         if claim.agent_id != settings.agent_id:
-            raise SignatureError("The AI agent you are trying to reach does not exist.")
+            raise UrlSignatureError("The AI agent you are trying to reach does not exist.")
         key = parse_qs(urlsplit(request.path).query).get("xi-api-key")
         if key is not None and self._examiner is None:
             # No contract has this; only guides do, whose dialect takes it.
             if settings.dialect.opens_with_initiation or key != [settings.api_key]:
-                raise SignatureError(_UNAUTHORIZED)
+                raise UrlSignatureError(_UNAUTHORIZED)
         elif not (claim.signed or self._document.public or key == [settings.api_key]):
-            raise SignatureError(_UNAUTHORIZED)
+            raise UrlSignatureError(_UNAUTHORIZED)
         return claim
 
     # --- the conversation -----------------------------------------------------------------------
@@ -193,7 +193,7 @@ class LocalAgent:
         self._arrivals["conversation"] += 1
         try:
             claim = self._claim(connection.request)
-        except SignatureError as refusal:
+        except UrlSignatureError as refusal:
             await connection.close(3000, str(refusal))
             return
         if self._examiner is None:
@@ -206,7 +206,7 @@ class LocalAgent:
             self._examiner.end(record, closed_by_agent=_agent_closed(connection))
 
     async def _hold(
-        self, connection: ServerConnection, claim: Claim, record: Record | None
+        self, connection: ServerConnection, claim: Claim, record: ConnectionRecord | None
     ) -> None:
         link = Link(connection, self._settings.dialect, strict=record is None, witness=record)
         conversation_id = claim.conversation_id or new_conversation_id(self._new_id)
@@ -248,7 +248,11 @@ class LocalAgent:
         return first if isinstance(first, Initiation) else None
 
     async def _talk(
-        self, link: Link, initiation: Initiation, conversation_id: str, record: Record | None
+        self,
+        link: Link,
+        initiation: Initiation,
+        conversation_id: str,
+        record: ConnectionRecord | None,
     ) -> Talk | None:
         """What follows an initiation; None if the client is refused."""
         scenario, settings = self.scenario, self._settings
@@ -263,7 +267,7 @@ class LocalAgent:
         try:
             allowed = self._document.allowed_overrides if record is None else {ALL}
             wishes = admit(initiation, greeting, allowed, system)
-        except RefusedError as refusal:
+        except NotAdmittedError as refusal:
             if record is not None:
                 record.refused(str(refusal))
             # The service accepts first and looks then: connected does not mean accepted.
@@ -284,7 +288,7 @@ class LocalAgent:
             self._new_id,
         )
 
-    def _faults(self, record: Record | None) -> Faults:
+    def _faults(self, record: ConnectionRecord | None) -> Faults:
         """What is played to a client: a script, and to one that is examined, the probes."""
         steps = () if self.scenario is None else self.scenario.steps
         number = self._arrivals["conversation"]
@@ -292,7 +296,7 @@ class LocalAgent:
             return Faults(steps, number)
         return self._examiner.examination(record, steps, number)
 
-    def _record(self, request: Request) -> Record:
+    def _record(self, request: Request) -> ConnectionRecord:
         manner = self._document.manner(self._settings.manner)
         agent = " ".join(request.headers.get_all("User-Agent"))
         return new_record(request.path, agent, manner.input_format, manner.output_format)

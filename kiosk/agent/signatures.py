@@ -21,7 +21,7 @@ class Claim:
     signed: bool
 
 
-class SignatureError(ValueError):
+class UrlSignatureError(ValueError):
     """The URL opens nothing; the message is the close reason the real service uses."""
 
 
@@ -54,7 +54,7 @@ class Signer:
         expires, _, mac = rest.partition("_")
         genuine = self._mac(agent_id, conversation_id or "", expires)
         if not hmac.compare_digest(mac.encode(), genuine.encode()) or float(expires) < now_s:
-            raise SignatureError("Could not authorize the conversation.")
+            raise UrlSignatureError("Could not authorize the conversation.")
         if conversation_id is not None:
             self._spend(conversation_id, float(expires), now_s)
         return Claim(agent_id, conversation_id, signed=True)
@@ -62,7 +62,7 @@ class Signer:
     def _spend(self, conversation_id: str, expires_s: float, now_s: float) -> None:
         self._spent = {spent: until for spent, until in self._spent.items() if until >= now_s}
         if conversation_id in self._spent:
-            raise SignatureError("Could not authorize the conversation.")
+            raise UrlSignatureError("Could not authorize the conversation.")
         self._spent[conversation_id] = expires_s
 
     def _mac(self, *parts: str) -> str:

@@ -8,11 +8,11 @@ from kiosk.agent.admission import Wishes
 from kiosk.agent.ears import Ears, TurnEnded, TurnStarted
 from kiosk.agent.faults import Faults
 from kiosk.agent.guide import END_CALL, Entry, Guide
-from kiosk.agent.hearing import Heard, Recogniser
+from kiosk.agent.hearing import Recognised, Recogniser
 from kiosk.agent.limits import Limits
 from kiosk.agent.link import Link
 from kiosk.agent.manner import Manner
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import FORMATS, PcmFormat, Samples, silence
 from kiosk.base.clock import loop_now_s
 from kiosk.base.ids import NewId, random_id
@@ -68,7 +68,7 @@ class Talk:
         wishes: Wishes,
         guide: Guide,
         recogniser: Recogniser,
-        voice: Voice,
+        voice: AgentVoice,
         link: Link,
         faults: Faults,
         timeline: TimelineSink,
@@ -173,7 +173,7 @@ class Talk:
         self._tell("visitor_ended", last_voiced_received_s=ended.last_voiced_received_s)
         if not await self._faults.at("turn", self):
             return
-        heard: Heard = await asyncio.to_thread(self._recogniser.recognise, ended.samples)
+        heard: Recognised = await asyncio.to_thread(self._recogniser.recognise, ended.samples)
         self._tell(
             "heard",
             text=heard.text,

@@ -19,7 +19,7 @@ _LONGEST_RENDER_S = 10.0
 _REMEMBERED = 16
 
 
-class Voice:
+class AgentVoice:
     """Speaks text with one espeak-ng voice; for one event loop.
 
     `voice` is what `espeak-ng --voices` lists, with an optional variant ("en-gb-x-rp+f2").

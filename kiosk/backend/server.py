@@ -22,7 +22,7 @@ from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.characters.character import Character
 from kiosk.backend.provider.client import AgentAccess, open_provider
-from kiosk.backend.settings import Settings
+from kiosk.backend.settings import BackendSettings
 from kiosk.backend.upkeep import Keep, run_upkeep
 from kiosk.backend.web.app import create_app
 from kiosk.backend.web.services import Services
@@ -52,7 +52,7 @@ class Secrets:
 
 
 async def serve(
-    settings: Settings,
+    settings: BackendSettings,
     secrets: Secrets,
     characters: Mapping[str, Character],
     listening: Callable[[str], None],

@@ -29,7 +29,7 @@ def _default_database() -> str:
     return _SQLITE + str(Path(directory) / "kiosk-backend.db")
 
 
-class Settings(BaseSettings):
+class BackendSettings(BaseSettings):
     """Everything an operator can set; environment variables carry the prefix `KIOSK_BACKEND_`."""
 
     model_config = SettingsConfigDict(
@@ -76,12 +76,12 @@ class Settings(BaseSettings):
         return parse_url(self.database)
 
 
-def load_settings(given: Mapping[str, object] | None = None) -> Settings:
+def load_settings(given: Mapping[str, object] | None = None) -> BackendSettings:
     """Settings with `given` (from the command line) on top; raises ConfigError naming the key."""
     _refuse_unknown_variables()
     chosen: dict[str, Any] = {k: v for k, v in (given or {}).items() if v is not None}
     try:
-        return Settings(**chosen)
+        return BackendSettings(**chosen)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         key = str(first["loc"][0]) if first["loc"] else "settings"
@@ -90,7 +90,7 @@ def load_settings(given: Mapping[str, object] | None = None) -> Settings:
         raise ConfigError(f"{where}: {reason}") from None
 
 
-def read_api_key(settings: Settings) -> SecretStr:
+def read_api_key(settings: BackendSettings) -> SecretStr:
     """The key from `api_key_file`, else from systemd's credentials; raises ConfigError."""
     path = _secret_path(settings.api_key_file, KEY_CREDENTIAL)
     if path is None:
@@ -104,7 +104,7 @@ def read_api_key(settings: Settings) -> SecretStr:
     return keys[0]
 
 
-def read_webhook_secrets(settings: Settings) -> list[SecretStr]:
+def read_webhook_secrets(settings: BackendSettings) -> list[SecretStr]:
     """The secrets of webhooks, one a line, from `webhook_secret_file`, else from systemd's
     credentials; none if there is no such file: then no webhook is believed. Raises ConfigError."""
     path = _secret_path(settings.webhook_secret_file, WEBHOOK_CREDENTIAL)
@@ -138,7 +138,7 @@ def _read_secrets(path: Path) -> list[SecretStr]:
     return [SecretStr(line.decode("ascii")) for line in lines]
 
 
-def require_agent(settings: Settings) -> None:
+def require_agent(settings: BackendSettings) -> None:
     """Raises ConfigError unless an agent is set: the one thing without a sensible default."""
     if not settings.agent_id:
         raise ConfigError(f"no agent: set {PREFIX}AGENT_ID or give --agent-id")
@@ -149,7 +149,7 @@ def _refuse_unknown_variables() -> None:
     for name in os.environ:
         if (
             name.startswith(PREFIX)
-            and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+            and name.removeprefix(PREFIX).lower() not in BackendSettings.model_fields
         ):
-            known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+            known = ", ".join(PREFIX + field.upper() for field in BackendSettings.model_fields)
             raise ConfigError(f"{name} is not a setting; these are: {known}")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import DBAPIError
 
-from kiosk.backend.books.confirmation import ProviderReport, Source
+from kiosk.backend.books.confirmation import ConfirmationSource, ProviderReport
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.provider.client import ProviderError
 from kiosk.backend.web.services import Services
@@ -82,7 +82,7 @@ class Reconciliation:
                 report = ProviderReport(
                     line.id, line.status, line.duration_s, line.started_at, line.cost
                 )
-                await confirm(services, report, Source.RECONCILED)
+                await confirm(services, report, ConfirmationSource.RECONCILED)
         self._asked_at = now
 
 

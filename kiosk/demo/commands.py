@@ -14,8 +14,8 @@ from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
     from kiosk.audio.pcm import Samples
-    from kiosk.demo.script import Line
-    from kiosk.demo.stage import Record
+    from kiosk.demo.script import ScriptLine
+    from kiosk.demo.stage import DemoRecord
     from kiosk.devices.virtual import Room
 
 Show = Callable[[str], None]
@@ -67,7 +67,7 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     from kiosk.demo.report import chains, report, scenario_report
     from kiosk.demo.script import MUSEUM, recorded, rehearsed
     from kiosk.demo.servers import AgentEvent, servers
-    from kiosk.demo.stage import Record, Spoken, Stage, settings_for
+    from kiosk.demo.stage import DemoRecord, DemoStage, Spoken, settings_for
     from kiosk.visit.timeline import Moment, What
 
     scenario = None if args.scenario is None else load_scenario(args.scenario)
@@ -77,7 +77,7 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     if args.voice:
         lines = recorded(_recordings(args.voice, room.rate_hz))
     lines = await spoken(lines, room.rate_hz)
-    record = Record(room)
+    record = DemoRecord(room)
 
     def happened(event: Moment | Spoken | AgentEvent) -> None:
         playbill.happened(event)
@@ -85,7 +85,7 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
             for chain in chains(record)[playbill.chains :]:
                 playbill.chain(chain)
 
-    stage = Stage(record, happened)
+    stage = DemoStage(record, happened)
     with tempfile.TemporaryDirectory(prefix="kiosk-demo-") as name:
         directory = Path(name)
         if scenario is not None:  # a mistake of the script's is told before anything starts
@@ -143,12 +143,12 @@ def _recordings(paths: list[Path], rate_hz: int) -> "list[tuple[str, Samples]]":
     return sounds
 
 
-async def spoken(lines: "tuple[Line, ...]", rate_hz: int) -> "tuple[Line, ...]":
+async def spoken(lines: "tuple[ScriptLine, ...]", rate_hz: int) -> "tuple[ScriptLine, ...]":
     """The lines with the sound of each at the room's rate."""
-    from kiosk.agent.voice import Voice
+    from kiosk.agent.voice import AgentVoice
     from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 
-    voice = Voice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE)
+    voice = AgentVoice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE)
     return tuple(
         [
             line
@@ -167,7 +167,7 @@ def _make_room(directory: Path) -> None:
         raise UnavailableError(f"--out {directory}: {error.strerror}") from error
 
 
-def _keep(directory: Path, record: "Record") -> None:
+def _keep(directory: Path, record: "DemoRecord") -> None:
     from kiosk.audio.pcm import write_wav
     from kiosk.demo.report import timeline
 

@@ -10,7 +10,7 @@ from kiosk.agent.scenario import Scenario
 from kiosk.audio.levels import rms_dbfs
 from kiosk.demo.script import When
 from kiosk.demo.servers import AgentEvent
-from kiosk.demo.stage import Record, Spoken
+from kiosk.demo.stage import DemoRecord, Spoken
 from kiosk.visit.timeline import Moment, What
 
 # A lamp and a chime within this time of the press feel immediate.
@@ -44,7 +44,7 @@ class Chain:
     heard_ms: float
 
 
-def report(record: Record, guide: Guide) -> dict[str, Any]:
+def report(record: DemoRecord, guide: Guide) -> dict[str, Any]:
     """The object that `--json` prints."""
     turns = _turns(record)
     errors = list(record.errors)
@@ -77,7 +77,7 @@ def report(record: Record, guide: Guide) -> dict[str, Any]:
     }
 
 
-def scenario_report(record: Record, scenario: Scenario) -> dict[str, Any]:
+def scenario_report(record: DemoRecord, scenario: Scenario) -> dict[str, Any]:
     """What `--json` prints of a fault script: how the visit ended, and what that took.
 
     `ending_after_s` is from the press until the kiosk knew how the visit ends; its last sentence
@@ -120,7 +120,7 @@ def scenario_report(record: Record, scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def timeline(record: Record) -> list[dict[str, Any]]:
+def timeline(record: DemoRecord) -> list[dict[str, Any]]:
     """Everything that happened, in order, in seconds since the press."""
     entries: list[dict[str, Any]] = [
         {"at_s": moment.at_s, "who": "kiosk", "event": str(moment.what), **moment.fields}
@@ -151,11 +151,11 @@ def timeline(record: Record) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda entry: float(str(entry["at_s"])))
 
 
-def _turns(record: Record) -> list[Turn]:
+def _turns(record: DemoRecord) -> list[Turn]:
     return [_turn(record, index) for index in range(len(record.spoken))]
 
 
-def _turn(record: Record, index: int) -> Turn:
+def _turn(record: DemoRecord, index: int) -> Turn:
     spoken = record.spoken[index]
     following = record.spoken[index + 1].started_s if index + 1 < len(record.spoken) else np.inf
 
@@ -194,12 +194,12 @@ def _turn(record: Record, index: int) -> Turn:
     )
 
 
-def chains(record: Record) -> list[Chain]:
+def chains(record: DemoRecord) -> list[Chain]:
     """Of all answers so far."""
     return [turn.chain for turn in _turns(record) if turn.chain is not None]
 
 
-def _imagined_onsets(record: Record) -> list[float]:
+def _imagined_onsets(record: DemoRecord) -> list[float]:
     """When the agent took its own voice, or nothing, for a visitor; seconds since the press."""
     spoken = [(one.started_s, one.last_voiced_s + _ONSET_SLACK_S) for one in record.spoken]
     onsets = (
@@ -232,20 +232,20 @@ def _misunderstanding(spoken: Spoken, turn: Turn, guide: Guide) -> list[str]:
     return [] if turn.said == asked.say else [f"{name}: the answer was to something else"]
 
 
-def _first(record: Record, what: What, after_s: float) -> Moment | None:
+def _first(record: DemoRecord, what: What, after_s: float) -> Moment | None:
     found = (moment for moment in record.moments if moment.what is what)
     return next((moment for moment in found if moment.at_s > after_s), None)
 
 
-def _since_press(record: Record, at_s: float | None) -> float | None:
+def _since_press(record: DemoRecord, at_s: float | None) -> float | None:
     return None if at_s is None else round((at_s - record.pressed_s) * 1000, 1)
 
 
-def _light_s(record: Record) -> float | None:
+def _light_s(record: DemoRecord) -> float | None:
     return next((at_s for at_s, _ in record.lamps if at_s >= record.pressed_s), None)
 
 
-def _listening_s(record: Record) -> float | None:
+def _listening_s(record: DemoRecord) -> float | None:
     listening = (
         moment.at_s
         for moment in record.moments
@@ -254,7 +254,7 @@ def _listening_s(record: Record) -> float | None:
     return next((at_s for at_s in listening if at_s >= record.pressed_s), None)
 
 
-def _first_sound_s(record: Record) -> float | None:
+def _first_sound_s(record: DemoRecord) -> float | None:
     """When the loudspeaker first made a sound after the press."""
     from_s = record.pressed_s
     samples = record.room.loudspeaker(from_s, from_s + 2.0)
@@ -262,7 +262,7 @@ def _first_sound_s(record: Record) -> float | None:
     return from_s + int(loud[0]) / record.room.rate_hz if len(loud) else None
 
 
-def _interruption_to_silence_ms(record: Record) -> float | None:
+def _interruption_to_silence_ms(record: DemoRecord) -> float | None:
     """From the barge-in's interruption received to the loudspeaker's silence."""
     barge_in = next((s for s in record.spoken if s.line.when is When.OVER_ANSWER), None)
     if barge_in is None:

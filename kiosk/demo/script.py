@@ -20,7 +20,7 @@ class When(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ScriptLine:
     """One thing the visitor says. `text` is None for a recording nobody knows the words of."""
 
     name: str
@@ -29,30 +29,30 @@ class Line:
     samples: Samples | None = None  # at the room's rate
 
 
-MUSEUM: tuple[Line, ...] = (
-    Line("first question", When.AT_PRESS, "where are the dinosaurs please"),
-    Line("second question", When.AFTER_ANSWER, "how much does an adult ticket cost"),
-    Line("third question", When.AFTER_ANSWER, "tell me about the blue whale"),
-    Line("barge-in", When.OVER_ANSWER, "when does the museum close"),
-    Line("goodbye", When.AFTER_ANSWER, "thank you goodbye"),
+MUSEUM: tuple[ScriptLine, ...] = (
+    ScriptLine("first question", When.AT_PRESS, "where are the dinosaurs please"),
+    ScriptLine("second question", When.AFTER_ANSWER, "how much does an adult ticket cost"),
+    ScriptLine("third question", When.AFTER_ANSWER, "tell me about the blue whale"),
+    ScriptLine("barge-in", When.OVER_ANSWER, "when does the museum close"),
+    ScriptLine("goodbye", When.AFTER_ANSWER, "thank you goodbye"),
 )
 GOODBYE = MUSEUM[-1]
 
 
-def recorded(recordings: list[tuple[str, Samples]]) -> tuple[Line, ...]:
+def recorded(recordings: list[tuple[str, Samples]]) -> tuple[ScriptLine, ...]:
     """Recordings in place of the questions, asked one after the other; then the goodbye."""
     lines = [
-        Line(name, When.AFTER_ANSWER if index else When.AT_PRESS, samples=samples)
+        ScriptLine(name, When.AFTER_ANSWER if index else When.AT_PRESS, samples=samples)
         for index, (name, samples) in enumerate(recordings)
     ]
     return (*lines, GOODBYE)
 
 
-def rehearsed(visitor: Visitor) -> tuple[Line, ...]:
+def rehearsed(visitor: Visitor) -> tuple[ScriptLine, ...]:
     """What the visitor of a fault script says."""
     first = When.AT_PRESS if visitor.begins == "at_press" else When.WHEN_ADMITTED
     later = When.OVER_ANSWER if visitor.over_the_answer else When.AFTER_ANSWER
     return tuple(
-        Line(f"line {number}", later if number > 1 else first, text)
+        ScriptLine(f"line {number}", later if number > 1 else first, text)
         for number, text in enumerate(visitor.says, start=1)
     )

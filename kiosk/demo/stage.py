@@ -13,7 +13,7 @@ from kiosk.audio.levels import voiced_span
 from kiosk.base.clock import loop_now_s
 from kiosk.config import Settings
 from kiosk.daemon import Daemon
-from kiosk.demo.script import Line, When
+from kiosk.demo.script import ScriptLine, When
 from kiosk.demo.servers import AgentEvent
 from kiosk.devices.hardware import ButtonHandler, Hardware
 from kiosk.devices.ports import Button, Pattern
@@ -46,13 +46,13 @@ _ANSWER = frozenset({What.AGENT_HEARD, What.VISIT_ENDED})
 class Spoken:
     """A line as it was said: monotonic seconds of its start and of its last voiced sample."""
 
-    line: Line
+    line: ScriptLine
     started_s: float
     last_voiced_s: float
 
 
 @dataclass(slots=True)
-class Record:
+class DemoRecord:
     """Everything that happened, for the report."""
 
     room: Room
@@ -67,11 +67,11 @@ class Record:
     fit_again: bool = False  # after the visit another one could be held
 
 
-class Stage:
+class DemoStage:
     """One performance. `show` is told every moment as it happens."""
 
     def __init__(
-        self, record: Record, show: Callable[[Moment | Spoken | AgentEvent], None]
+        self, record: DemoRecord, show: Callable[[Moment | Spoken | AgentEvent], None]
     ) -> None:
         self._record = record
         self._show = show
@@ -87,7 +87,7 @@ class Stage:
     async def rehearse(
         self,
         settings: Settings,
-        lines: tuple[Line, ...],
+        lines: tuple[ScriptLine, ...],
         *,
         hang_up: bool,
         afterwards: Callable[[Daemon], Awaitable[None]] | None = None,
@@ -116,7 +116,7 @@ class Stage:
             if afterwards is not None:
                 await afterwards(daemon)
 
-    async def play(self, settings: Settings, lines: tuple[Line, ...]) -> None:
+    async def play(self, settings: Settings, lines: tuple[ScriptLine, ...]) -> None:
         """Hold the visit; what does not happen in time is an error in the record."""
         async with self._kiosk(settings) as daemon:
             self._record.pressed_s = self.press()
@@ -181,7 +181,7 @@ class Stage:
         self._show(moment)
         self._changed.set()
 
-    async def _perform(self, line: Line) -> bool:
+    async def _perform(self, line: ScriptLine) -> bool:
         """Say a line at its moment and wait for the answer; False if none came."""
         spoken = await self._say(line)
         if spoken is None:
@@ -189,7 +189,7 @@ class Stage:
         heard_s = await self._wait_for(What.AGENT_HEARD, spoken.last_voiced_s, _ANSWER_TIMEOUT_S)
         return heard_s is not None
 
-    async def _say(self, line: Line) -> Spoken | None:
+    async def _say(self, line: ScriptLine) -> Spoken | None:
         """None if the visit is over before the line's moment."""
         record = self._record
         if not await self._moment_of(line):
@@ -204,7 +204,7 @@ class Stage:
         self._show(spoken)
         return spoken
 
-    async def _moment_of(self, line: Line) -> bool:
+    async def _moment_of(self, line: ScriptLine) -> bool:
         match line.when:
             case When.AFTER_ANSWER:
                 since_s = self._record.spoken[-1].last_voiced_s

@@ -21,7 +21,7 @@ from typing import Any
 from kiosk.audio.pcm import SampleFormat
 from kiosk.causes import fault
 from kiosk.devices.cards import Direction
-from kiosk.devices.ports import BusyError, RefusedError
+from kiosk.devices.ports import BusyError, CardRefusedError
 from kiosk.errors import DeviceError
 
 log = logging.getLogger(__name__)
@@ -285,4 +285,4 @@ def _worded(error: Exception, device: str) -> DeviceError:
         return BusyError(f"sound device {device!r}: {reason}: {_BUSY_ADVICE}")
     if reason in _ADVICE:
         return DeviceError(f"sound device {device!r}: {reason}; {_ADVICE[reason]}")
-    return RefusedError(f"sound device {device!r}: {reason}; {_LISTING_ADVICE}")
+    return CardRefusedError(f"sound device {device!r}: {reason}; {_LISTING_ADVICE}")

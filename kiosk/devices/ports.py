@@ -19,7 +19,7 @@ class BusyError(DeviceError):
     """Another program has the card."""
 
 
-class RefusedError(DeviceError):
+class CardRefusedError(DeviceError):
     """ALSA cannot open the card or work with it, and not for want of a right: it may be away."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from kiosk.base.clock import REAL
-from kiosk.devices.ports import RefusedError, StuckError
+from kiosk.devices.ports import CardRefusedError, StuckError
 from kiosk.errors import DeviceError
 
 P = TypeVar("P")
@@ -36,7 +36,7 @@ class Opener(Generic[P]):
     def __call__(self) -> P:
         try:
             card = self._open_card()
-        except RefusedError as error:
+        except CardRefusedError as error:
             if self._stuck():
                 raise StuckError(
                     f"{error}; the card has been there for {STUCK_S:g} s: "

@@ -13,7 +13,7 @@ _Value: TypeAlias = str | int | float | None
 _DEVICES = {What.DEVICE_OPENED: True, What.DEVICE_LOST: False}
 
 
-class Standing:
+class StatusReport:
     """An observer of moments and of the button; `status` is for the control socket."""
 
     def __init__(self, name: str, clock: Clock = REAL) -> None:

@@ -33,7 +33,7 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Availability:
     """Whether the next press could open a conversation, or learn from the backend why it may not:
     for the kiosk's fitness."""
 
@@ -72,7 +72,7 @@ class Credentials(Protocol):
         """How the conversation that it opened went."""
         ...
 
-    async def run(self, on_standing: Callable[[Standing], None]) -> None:
+    async def run(self, on_standing: Callable[[Availability], None]) -> None:
         """The task that keeps one at hand and tells how things stand."""
         ...
 
@@ -116,5 +116,5 @@ class PublicAgent:
     def account_for(self, opening: Opening, end: EndVisit) -> None:
         """Nobody keeps an account."""
 
-    async def run(self, on_standing: Callable[[Standing], None]) -> None:
-        on_standing(Standing(ready=True))
+    async def run(self, on_standing: Callable[[Availability], None]) -> None:
+        on_standing(Availability(ready=True))

@@ -18,7 +18,7 @@ from kiosk.causes import fault
 from kiosk.contract import MAX_LIFE_S, EndVisit, Grant, LeasePolicy, LiveVisit
 from kiosk.errors import CredentialError
 from kiosk.link.account import Account
-from kiosk.link.credentials import Opening, Standing
+from kiosk.link.credentials import Availability, Opening
 from kiosk.link.files import OneAtATime
 from kiosk.link.lease_file import LeaseFile
 from kiosk.link.leases import Lease, Leases
@@ -87,7 +87,7 @@ class CredentialKeeper:
             self._not_before_s = 0.0
             self._changed.set()
 
-    async def run(self, on_standing: Callable[[Standing], None]) -> None:
+    async def run(self, on_standing: Callable[[Availability], None]) -> None:
         """Renew for ever; ends by cancellation."""
         async with asyncio.TaskGroup() as tasks:
             if self._account is not None:
@@ -200,12 +200,14 @@ class CredentialKeeper:
         due_s = max(self._leases.due_s(now_s), self._not_before_s)
         return self._policy != "on_press" and due_s <= now_s
 
-    def _standing(self) -> Standing:
+    def _standing(self) -> Availability:
         trouble = self._trouble
         # A backend that gives its reason gives it to the visitor too: a press asks again.
         asks = self._policy == "on_press" or (trouble is not None and trouble.reason is not None)
         ready = asks or self._leases.oldest(loop_now_s()) is not None
-        return Standing(ready, refused=trouble is not None and not trouble.retryable and not ready)
+        return Availability(
+            ready, refused=trouble is not None and not trouble.retryable and not ready
+        )
 
     def _pause_s(self) -> float | None:
         """How long nothing is to be done, None: until something changes."""

@@ -27,7 +27,7 @@ def _nothing() -> Mapping[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BackendLink:
     """What opens conversations, and with a backend its client; where it is ours, also what tells
     it how the kiosk is, and what is counted here."""
 
@@ -37,11 +37,11 @@ class Line:
     client: BackendClient | None = None
 
 
-async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
+async def opened_line(settings: Settings, stack: AsyncExitStack) -> BackendLink:
     """Raises ConfigError; `stack` closes what is opened."""
     credentials = settings.credentials
     if credentials.mode == "public":
-        return Line(_public_agent(settings))
+        return BackendLink(_public_agent(settings))
     directory = state_dir(settings)
     url, token, language = credentials.backend_url, device_token(settings), settings.kiosk.language
     client = BackendClient(url, token, directory / TOKEN_FILE if directory else None, language)
@@ -60,7 +60,7 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
     )
     if not client.keeps_account:
         log.info("the backend is not ours: it is told nothing of visits and takes no heartbeats")
-        return Line(keeper, client=client)
+        return BackendLink(keeper, client=client)
 
     def counters() -> Mapping[str, float]:
         return {
@@ -69,7 +69,7 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> Line:
             "dropped_reports": account.dropped_reports,
         }
 
-    return Line(keeper, Heartbeats(client, keeper.follow), counters, client)
+    return BackendLink(keeper, Heartbeats(client, keeper.follow), counters, client)
 
 
 def _public_agent(settings: Settings) -> PublicAgent:

@@ -12,7 +12,7 @@ from kiosk.convai.endings import RULES, Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class JournalMessage:
     """One kind of entry. `text` is a format over the event's fields; `priority` is syslog's.
 
     `causes`: what its KIOSK_CAUSE may be; none: it tells of no fault. `lasts`: such a fault is over
@@ -49,8 +49,8 @@ def _remedies_of(causes: tuple[str, ...]) -> str:
 
 _UNFIT = ("no_speaker", "no_microphone", "out_of_order", "cannot_reach")
 
-MESSAGES: dict[str, Message] = {
-    "starting": Message(
+MESSAGES: dict[str, JournalMessage] = {
+    "starting": JournalMessage(
         "38a423a9d1574ac7afe9ed7c4ac2ed8d",
         6,
         "starting {version}",
@@ -58,21 +58,21 @@ MESSAGES: dict[str, Message] = {
         "What an earlier life of the kiosk's could not do is forgotten; what is still so is told "
         "again.",
     ),
-    "ready": Message(
+    "ready": JournalMessage(
         "d4c74cec919340bea0acede4b58f2e94",
         6,
         "ready",
         "The kiosk is ready",
         "A press of the button is answered from now on, if only by an apology.",
     ),
-    "stopping": Message(
+    "stopping": JournalMessage(
         "f6f28947c0e34f889b6d0ab54a66e654",
         6,
         "stopping",
         "The kiosk is stopping",
         "It was asked to; a visit under way is closed properly.",
     ),
-    "alive": Message(
+    "alive": JournalMessage(
         "46cfb896a2af4ecbb188504e41cad5c9",
         6,
         "alive: {fitness}, {visits} visits",
@@ -80,7 +80,7 @@ MESSAGES: dict[str, Message] = {
         "Told every journal.alive_s. KIOSK_FITNESS is `fit`, or why no visit can be held; the "
         "counters are those since the kiosk was started.",
     ),
-    "reloaded": Message(
+    "reloaded": JournalMessage(
         "c0d47cc565ef4fd1a1e611fcd8afa8af",
         5,
         "settings read again; taken: {taken}; restart for: {restart}",
@@ -88,28 +88,28 @@ MESSAGES: dict[str, Message] = {
         "KIOSK_TAKEN holds from the next visit on.",
         "What KIOSK_RESTART names changes only with `systemctl restart kiosk`.",
     ),
-    "pressed": Message(
+    "pressed": JournalMessage(
         "296e597350b24bed85a987808023259f",
         6,
         "button pressed",
         "The button was pressed",
         "By a visitor, or by an operator with `kiosk press`.",
     ),
-    "visit_started": Message(
+    "visit_started": JournalMessage(
         "a807d803a54e4c2e884b1a3e76fae2e0",
         5,
         "visit started",
         "A visit started",
         "PRESS_ID is also the X-Request-Id of the backend's log.",
     ),
-    "connected": Message(
+    "connected": JournalMessage(
         "9185aea2a9f6474a8c44efd47ca0c507",
         6,
         "connected, {input_format} up, {output_format} down",
         "A conversation is connected",
         "CONVERSATION_ID is the provider's; its dashboard shows the conversation under it.",
     ),
-    "queued": Message(
+    "queued": JournalMessage(
         "c0fc06dd2c264866aad34a0d84013929",
         5,
         "waiting in the agent's queue",
@@ -117,14 +117,14 @@ MESSAGES: dict[str, Message] = {
         "Too many conversations at once.",
         "Nothing, if it happens seldom. Otherwise the provider's plan is too small.",
     ),
-    "admitted": Message(
+    "admitted": JournalMessage(
         "15807128e98f45e4b71350603a34d07f",
         6,
         "admitted from the queue",
         "The visitor's wait is over",
         "The conversation goes on.",
     ),
-    "lost": Message(
+    "lost": JournalMessage(
         "7499b719e19d4a81a672d09bdc8abbab",
         4,
         "conversation lost ({kind} {code} {detail}), trying again in {delay_ms} ms",
@@ -133,7 +133,7 @@ MESSAGES: dict[str, Message] = {
         "If this happens often check the network: `kiosk status` on the kiosk, then the backend.",
         _TRIED_AGAIN,
     ),
-    "visit_ended": Message(
+    "visit_ended": JournalMessage(
         "ea9251d0beea4934a7e7aeb62c408c09",
         5,
         "visit ended: {kind} {code} {detail}",
@@ -145,14 +145,14 @@ MESSAGES: dict[str, Message] = {
         _FAILED,
         lasts=True,
     ),
-    "interrupted": Message(
+    "interrupted": JournalMessage(
         "25bd6b1cc13f420a82ff5025c85734bf",
         7,
         "interrupted",
         "The visitor spoke over the agent",
         "What the agent still had to say was dropped.",
     ),
-    "malformed": Message(
+    "malformed": JournalMessage(
         "e5f4e06b64c14e3daf255360275b2429",
         4,
         "a frame from the server makes no sense: {why}",
@@ -161,7 +161,7 @@ MESSAGES: dict[str, Message] = {
         CAUSES["malformed_frame"].remedy,
         ("malformed_frame",),
     ),
-    "agent_tool": Message(
+    "agent_tool": JournalMessage(
         "771f3327cb3b46bd904c009d71f66584",
         6,
         "the agent used {tool}",
@@ -169,7 +169,7 @@ MESSAGES: dict[str, Message] = {
         "KIOSK_FAILED is 1 if the tool failed.",
         "If it fails, the provider's dashboard shows the call under CONVERSATION_ID.",
     ),
-    "tool_called": Message(
+    "tool_called": JournalMessage(
         "868b6502482f48cf9ef149a5e23884d2",
         6,
         "the agent called {tool} {error_type}",
@@ -177,14 +177,14 @@ MESSAGES: dict[str, Message] = {
         "KIOSK_ERROR_TYPE is there if the tool failed.",
         "If it fails, correct the tool's name and arguments in the agent.",
     ),
-    "guardrail": Message(
+    "guardrail": JournalMessage(
         "8bd62e41a05d4f06afd303468b9191b2",
         5,
         "guardrail {rule}",
         "A safety rule of the agent fired",
         "The provider's dashboard shows the conversation under CONVERSATION_ID.",
     ),
-    "overloaded": Message(
+    "overloaded": JournalMessage(
         "977edf9d2f62444b86809065a06b1945",
         4,
         "processing the sound takes {percent} % of real time: {consequence}",
@@ -193,14 +193,14 @@ MESSAGES: dict[str, Message] = {
         CAUSES["overloaded"].remedy,
         ("overloaded",),
     ),
-    "device_opened": Message(
+    "device_opened": JournalMessage(
         "d86dda08f5c24ef09149ce7e6b620e49",
         5,
         "{device} opened: {detail}",
         "A sound device was opened",
         "The device can be used.",
     ),
-    "device_lost": Message(
+    "device_lost": JournalMessage(
         "a7d5f5e005d341979a5081cc9e67ed4e",
         3,
         "{device} lost: {detail}",
@@ -211,7 +211,7 @@ MESSAGES: dict[str, Message] = {
         ("microphone_lost", "speaker_lost"),
         lasts=True,
     ),
-    "fitness": Message(
+    "fitness": JournalMessage(
         "e7ab346138724de296414282c563e998",
         5,
         "fitness: {fitness}",
@@ -222,7 +222,7 @@ MESSAGES: dict[str, Message] = {
         _UNFIT,
         lasts=True,
     ),
-    "state": Message(
+    "state": JournalMessage(
         "88639633ebb949b99c10f65800057517",
         7,
         "state {state}",
@@ -232,7 +232,7 @@ MESSAGES: dict[str, Message] = {
 }
 
 
-def entries() -> Iterator[tuple[str, Message | Meaning]]:
+def entries() -> Iterator[tuple[str, JournalMessage | Meaning]]:
     """Every kind of entry by its name, KIOSK_EVENT: messages, and causes logged by themselves."""
     yield from MESSAGES.items()
     yield from ((name, meaning) for name, meaning in CAUSES.items() if meaning.id)

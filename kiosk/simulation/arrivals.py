@@ -20,7 +20,7 @@ _WARM_EVERY_S = 780.0
 _JITTER = 0.1
 
 
-class What(StrEnum):
+class ArrivalKind(StrEnum):
     """What a kiosk does of itself; the steps of a visit follow from each other."""
 
     HEARTBEAT = "heartbeat"
@@ -60,7 +60,7 @@ class Arrival:
 
     at_s: float
     kiosk: int
-    what: What
+    what: ArrivalKind
 
 
 def plan(run: Run) -> list[Arrival]:
@@ -71,12 +71,12 @@ def plan(run: Run) -> list[Arrival]:
         first: dict[int, Arrival] = {}
         for arrival in sorted(arrivals):
             first.setdefault(arrival.kiosk, arrival)
-        arrivals += [Arrival(each.at_s, each.kiosk, What.LEASE) for each in first.values()]
+        arrivals += [Arrival(each.at_s, each.kiosk, ArrivalKind.LEASE) for each in first.values()]
         return sorted(arrivals)
     arrivals += _visits(run, chance)
     if run.warm:
         arrivals += [
-            Arrival(at_s, kiosk, What.LEASE)
+            Arrival(at_s, kiosk, ArrivalKind.LEASE)
             for kiosk in range(run.kiosks)
             if (at_s := chance.uniform(0, _WARM_EVERY_S)) < run.duration_s
         ]
@@ -89,7 +89,7 @@ def _heartbeats(run: Run, chance: random.Random) -> list[Arrival]:
     for kiosk in range(run.kiosks):
         at_s = chance.uniform(0, run.heartbeat_s)
         while at_s < run.duration_s:
-            arrivals.append(Arrival(at_s, kiosk, What.HEARTBEAT))
+            arrivals.append(Arrival(at_s, kiosk, ArrivalKind.HEARTBEAT))
             at_s += run.heartbeat_s * chance.uniform(1 - _JITTER, 1 + _JITTER)
     return arrivals
 
@@ -98,13 +98,13 @@ def _visits(run: Run, chance: random.Random) -> list[Arrival]:
     """Presses at random (Poisson), and the ends of what is under way. Kiosks take turns, beginning
     after those that talk already."""
     arrivals = [
-        Arrival(at_s, kiosk, What.END)
+        Arrival(at_s, kiosk, ArrivalKind.END)
         for kiosk in range(run.under_way)
         if (at_s := chance.uniform(0, run.talk_s)) < run.duration_s
     ]
     number, at_s = run.under_way, _gap_s(run, chance)
     while at_s < run.duration_s:
-        arrivals.append(Arrival(at_s, number % run.kiosks, What.VISIT))
+        arrivals.append(Arrival(at_s, number % run.kiosks, ArrivalKind.VISIT))
         number, at_s = number + 1, at_s + _gap_s(run, chance)
     return arrivals
 

@@ -41,7 +41,7 @@ _FORGOTTEN = (conversation_events, conversations, visits, usage, buckets, livene
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class PlayedFleet:
     """One kiosk of the simulation; `visit_id` is the visit that it holds already."""
 
     name: str
@@ -49,7 +49,7 @@ class Played:
     visit_id: str | None = None
 
 
-async def let_in(store: Store, count: int, under_way: int, now: datetime) -> list[Played]:
+async def let_in(store: Store, count: int, under_way: int, now: datetime) -> list[PlayedFleet]:
     """So many kiosks, the first of them in the middle of a visit. Raises ConfigError where other
     kiosks are."""
     await _refuse_others(store)
@@ -78,7 +78,7 @@ async def let_in(store: Store, count: int, under_way: int, now: datetime) -> lis
         ]
         await _insert(db, kiosk_credentials, rows)
         held = await _begin(db, dict(list(ids.items())[:under_way]), now)
-    return [Played(name, token, held.get(name)) for name, token in tokens.items()]
+    return [PlayedFleet(name, token, held.get(name)) for name, token in tokens.items()]
 
 
 async def _refuse_others(store: Store) -> None:

@@ -32,7 +32,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerProcess:
     """One that listens."""
 
     process: Process
@@ -64,7 +64,7 @@ async def serving(
     *,
     key: str = NO_KEY,
     python: Sequence[str] = (sys.executable,),
-) -> AsyncIterator[Server]:
+) -> AsyncIterator[ServerProcess]:
     """A server on a free port of the loopback interface, ended with the block whatever happens;
     its log goes into the directory. Raises UnavailableError if it does not begin to listen."""
     key_file, log = directory / "key", directory / "server.log"
@@ -78,7 +78,7 @@ async def serving(
             *command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr
         )
     try:
-        yield Server(process, await _listening(process, log))
+        yield ServerProcess(process, await _listening(process, log))
     finally:
         await _end(process)
 

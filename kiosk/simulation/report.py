@@ -38,7 +38,7 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SimulationReport:
     """A run in figures. What is None was not to be had; `memory_growth_mb` is from a third of the
     run to its end."""
 

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from kiosk.backend.books.store import open_store
 from kiosk.simulation.arrivals import Run, plan
 from kiosk.simulation.population import let_in
-from kiosk.simulation.process import Cost, Server, serving
+from kiosk.simulation.process import Cost, ServerProcess, serving
 from kiosk.simulation.provider import AGENT_ID, provider
-from kiosk.simulation.report import Report, percentile, routes
+from kiosk.simulation.report import SimulationReport, percentile, routes
 from kiosk.simulation.traffic import PRESS, Traffic
 
 _LOOK_S = 1.0
@@ -26,7 +26,7 @@ _LOOK_S = 1.0
 
 async def simulate(
     database: sa.URL, run: Run, url: str | None = None, python: Sequence[str] = (sys.executable,)
-) -> Report:
+) -> SimulationReport:
     """Play a fleet against a server of its own, or against the one at `url`, which uses the same
     database. Raises KioskError.
 
@@ -50,7 +50,7 @@ async def simulate(
 @asynccontextmanager
 async def _at(
     url: str | None, database: sa.URL, directory: Path, python: Sequence[str]
-) -> AsyncIterator[Server | str]:
+) -> AsyncIterator[ServerProcess | str]:
     if url is not None:
         yield url
         return
@@ -67,7 +67,7 @@ async def _at(
 class _Watch:
     """What the server costs, second by second; nothing of somebody else's."""
 
-    server: Server | None
+    server: ServerProcess | None
     seen: list[tuple[float, Cost]] = field(default_factory=list)
 
     async def look(self) -> None:
@@ -101,10 +101,12 @@ def _own_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _report(run: Run, traffic: Traffic, watch: _Watch, took_s: float, own_s: float) -> Report:
+def _report(
+    run: Run, traffic: Traffic, watch: _Watch, took_s: float, own_s: float
+) -> SimulationReport:
     records = traffic.records
     asked = [many for name, many in records.latencies_s.items() if name != PRESS]
-    return Report(
+    return SimulationReport(
         kiosks=run.kiosks,
         seconds=run.duration_s,
         requests=sum(map(len, asked)),

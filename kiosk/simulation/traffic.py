@@ -22,8 +22,8 @@ from kiosk.contract import (
     VISITS_PATH,
     read_problem,
 )
-from kiosk.simulation.arrivals import Arrival, Run, What
-from kiosk.simulation.population import Played, press_of
+from kiosk.simulation.arrivals import Arrival, ArrivalKind, Run
+from kiosk.simulation.population import PlayedFleet, press_of
 from kiosk.simulation.report import Records
 
 PRESS = "press to go-ahead"
@@ -42,7 +42,7 @@ _EVENTS = [
 _COUNTERS = {"visits": 12, "visits_failed": 1, "connected_s": 1440.5, "xruns": 0}
 
 # When, in which order, which kiosk, what, and of which visit.
-_Step = tuple[float, int, int, What, str]
+_Step = tuple[float, int, int, ArrivalKind, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class _Asked:
 class Traffic:
     """One run's requests; `records` is what came of them."""
 
-    def __init__(self, url: str, run: Run, fleet: Sequence[Played]) -> None:
+    def __init__(self, url: str, run: Run, fleet: Sequence[PlayedFleet]) -> None:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=_CONNECTIONS)
         self._client = httpx2.AsyncClient(base_url=url, timeout=_PATIENCE_S, limits=limits)
         self._places = asyncio.Semaphore(_CONNECTIONS)
@@ -85,18 +85,18 @@ class Traffic:
                 self.records.lags_s.append(now_s - due_s)
                 tasks.create_task(self._do(due_s, kiosk, what, visit_id))
 
-    def _then(self, due_s: float, kiosk: int, what: What, visit_id: str = "") -> None:
+    def _then(self, due_s: float, kiosk: int, what: ArrivalKind, visit_id: str = "") -> None:
         heapq.heappush(self._steps, (due_s, next(self._numbers), kiosk, what, visit_id))
 
-    async def _do(self, due_s: float, kiosk: int, what: What, visit_id: str) -> None:
+    async def _do(self, due_s: float, kiosk: int, what: ArrivalKind, visit_id: str) -> None:
         match what:
-            case What.HEARTBEAT:
+            case ArrivalKind.HEARTBEAT:
                 await self._ask(due_s, kiosk, self._heartbeat(kiosk))
-            case What.LEASE:
+            case ArrivalKind.LEASE:
                 await self._ask(due_s, kiosk, self._lease())
-            case What.VISIT:
+            case ArrivalKind.VISIT:
                 await self._visit(due_s, kiosk)
-            case What.END:
+            case ArrivalKind.END:
                 await self._ask(due_s, kiosk, self._end(kiosk, visit_id))
 
     async def _visit(self, due_s: float, kiosk: int) -> None:
@@ -116,7 +116,7 @@ class Traffic:
         await asyncio.sleep(_LIVE_AFTER_S)
         live = _Asked("live", LIVE_PATH.format(visit_id=visit_id), press)
         await self._ask(loop.time(), kiosk, live)
-        self._then(loop.time() + self._run.talk_s, kiosk, What.END, visit_id)
+        self._then(loop.time() + self._run.talk_s, kiosk, ArrivalKind.END, visit_id)
 
     async def _ask(self, due_s: float, kiosk: int, asked: _Asked) -> httpx2.Response | None:
         """The answer, if it is a good one."""

@@ -26,7 +26,7 @@ from kiosk.devices.ports import (
     Speaker,
     SpeakerEvent,
 )
-from kiosk.link.credentials import Credentials, Standing
+from kiosk.link.credentials import Availability, Credentials
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
 from kiosk.visit.afterwards import Afterwards
@@ -114,7 +114,7 @@ class Host:
         """An operator presses in a visitor's place."""
         self._put(inputs.OperatorPress())
 
-    def on_leases(self, standing: Standing) -> None:
+    def on_leases(self, standing: Availability) -> None:
         """Whether a lease is at hand changed."""
         self._put(inputs.LeaseAvailability(standing.ready, standing.refused))
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from kiosk.watch.entries import SILENT, Entry, explained, lasts
+from kiosk.watch.entries import SILENT, JournalEntry, explained, lasts
 from kiosk.watch.settings import RuleTable, WatchTable
 
 # However wrong a collected journal is, the watcher's memory is bounded.
@@ -84,7 +84,7 @@ class Alerts:
     def memory(self) -> Memory:
         return Memory(alerts=list(self._open.values()), kiosk_of=self._kiosk_of)
 
-    def observe(self, entry: Entry, now_s: float) -> None:
+    def observe(self, entry: JournalEntry, now_s: float) -> None:
         """The next entry of a kiosk's journal."""
         kiosk = self._identified(entry)
         if kiosk in self._heard_s:
@@ -113,7 +113,7 @@ class Alerts:
                     notices.append(_notice("over", alert, now_s))
         return notices
 
-    def _identified(self, entry: Entry) -> str:
+    def _identified(self, entry: JournalEntry) -> str:
         """The kiosk's name; an entry without one is that of the kiosk last heard from its host."""
         if entry.kiosk is None:
             return self._kiosk_of.get(entry.host, entry.host)
@@ -121,7 +121,7 @@ class Alerts:
             self._kiosk_of[entry.host] = entry.kiosk
         return entry.kiosk
 
-    def _happened(self, kiosk: str, entry: Entry, rule: RuleTable, now_s: float) -> None:
+    def _happened(self, kiosk: str, entry: JournalEntry, rule: RuleTable, now_s: float) -> None:
         cause, passing = entry.cause or entry.name, not lasts(entry.name)
         alert = self._open.get((kiosk, cause))
         if alert is None:
@@ -180,7 +180,7 @@ class Alerts:
         return alert.ended and now_s - alert.moved_s >= calm_s
 
 
-def _fits(rule: RuleTable, entry: Entry) -> bool:
+def _fits(rule: RuleTable, entry: JournalEntry) -> bool:
     """Only what has a cause is a fault, unless the rule names the message."""
     if entry.cause is None and rule.message is None:
         return False

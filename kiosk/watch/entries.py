@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kiosk.causes import ERROR, NOTICE, Meaning
-from kiosk.ops.messages import Message, entries
+from kiosk.ops.messages import JournalMessage, entries
 
 # systemd's own message that a unit has failed (SD_MESSAGE_UNIT_FAILURE_RESULT): all there is of a
 # kiosk that was killed.
@@ -35,13 +35,13 @@ _OTHERS: dict[str, Meaning] = {
     ),
     TEST: Meaning(NOTICE, subject="A test of the watcher's", explanation="Somebody asked for it."),
 }
-_KNOWN: dict[str, Message | Meaning] = {**dict(entries()), **_OTHERS}
+_KNOWN: dict[str, JournalMessage | Meaning] = {**dict(entries()), **_OTHERS}
 _BY_ID = {known.id: name for name, known in _KNOWN.items() if known.id}
 MESSAGE_IDS = tuple(_BY_ID)
 NAMES = frozenset(_BY_ID.values())
 _CAUSE_OF = {
     **{name: (name,) for name, known in _KNOWN.items() if isinstance(known, Meaning)},
-    **{name: known.causes for name, known in _KNOWN.items() if isinstance(known, Message)},
+    **{name: known.causes for name, known in _KNOWN.items() if isinstance(known, JournalMessage)},
 }
 CAUSES = frozenset(cause for causes in _CAUSE_OF.values() for cause in causes) - {SILENT, TEST}
 
@@ -52,7 +52,7 @@ _TOLD = ("PRESS_ID", "CONVERSATION_ID", "KIOSK_DEVICE", "KIOSK_CODE", "KIOSK_VER
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """`kiosk` is None in what systemd or a kiosk without settings says; `over`: the causes that are
     over with it; `at_s`: by the kiosk's clock."""
 
@@ -67,7 +67,7 @@ class Entry:
     told: Mapping[str, str]
 
 
-def entry_of(fields: Mapping[str, object]) -> Entry | None:
+def entry_of(fields: Mapping[str, object]) -> JournalEntry | None:
     """None for what is not a kiosk's."""
     name = _BY_ID.get(str(fields.get("MESSAGE_ID", "")))
     if name is None or (name == SERVICE_FAILED and fields.get("UNIT") != _UNIT):
@@ -75,7 +75,7 @@ def entry_of(fields: Mapping[str, object]) -> Entry | None:
     cause = SERVICE_FAILED if name == SERVICE_FAILED else _checked(fields.get("KIOSK_CAUSE"))
     over = fields.get("KIOSK_OVER", "")
     told = {field: _checked(fields.get(field)) for field in _TOLD}
-    return Entry(
+    return JournalEntry(
         name,
         _checked(fields.get("_HOSTNAME")) or "unknown",
         _checked(fields.get("KIOSK_ID")),

@@ -30,7 +30,7 @@ class Waiting(BaseModel):
     channels: list[str]
 
 
-class Outbox:
+class AlertOutbox:
     """`run` is the task; `changed` is called whenever something was taken."""
 
     def __init__(

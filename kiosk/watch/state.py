@@ -14,7 +14,7 @@ from kiosk.watch.outbox import Waiting
 log = logging.getLogger(__name__)
 
 
-class State(BaseModel):
+class WatcherState(BaseModel):
     """`cursors`: how far each host's journal was read; None: never."""
 
     cursors: dict[str, str] | None = None
@@ -28,12 +28,12 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def load(self) -> State:
+    def load(self) -> WatcherState:
         """What was kept; a file that makes no sense is put aside, and told of."""
         try:
-            return State.model_validate_json(self._path.read_bytes())
+            return WatcherState.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
-            return State()
+            return WatcherState()
         except OSError as error:
             raise UnavailableError(f"cannot read {self._path}: {error.strerror}") from error
         except ValidationError:
@@ -45,9 +45,9 @@ class StateFile:
                 extra=fault("state_unreadable"),
             )
             self._path.replace(aside)
-            return State()
+            return WatcherState()
 
-    def save(self, state: State) -> bool:
+    def save(self, state: WatcherState) -> bool:
         """False: it could not be written, and the next try may do better."""
         try:
             write_whole(self._path, state.model_dump_json(ensure_ascii=True))

@@ -12,9 +12,9 @@ from kiosk.watch.alerts import Alerts, Notice
 from kiosk.watch.channels import Channel
 from kiosk.watch.entries import entry_of
 from kiosk.watch.journals import Journals
-from kiosk.watch.outbox import Outbox
+from kiosk.watch.outbox import AlertOutbox
 from kiosk.watch.settings import WatchSettings
-from kiosk.watch.state import State, StateFile
+from kiosk.watch.state import StateFile, WatcherState
 
 # Of one host at a time, so that no kiosk's backlog keeps the others waiting.
 _MOST = 500
@@ -39,7 +39,7 @@ class Watcher:
         self._clock = clock
         self._journals = Journals(settings.watch.journal, state.cursors)
         self._alerts = Alerts(settings.watch, settings.rule, state.memory, clock())
-        self._outbox = Outbox(channels, state.outbox, self._to_keep)
+        self._outbox = AlertOutbox(channels, state.outbox, self._to_keep)
         self._kept = state
         self._keep_now = True
         self._keep_at_s = 0.0
@@ -93,7 +93,7 @@ class Watcher:
 
     def _keep(self) -> None:
         """Write down how things stand, if that has changed."""
-        state = State(
+        state = WatcherState(
             cursors=self._journals.cursors,
             memory=self._alerts.memory(),
             outbox=self._outbox.waiting,

@@ -14,7 +14,7 @@ from kiosk.agent.guide import (
     load_guide,
     parse_guide,
 )
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.errors import ConfigError
 
 
@@ -62,7 +62,7 @@ def test_goodbye_alone_ends_the_call_and_still_says_something(guide: Guide) -> N
 async def test_one_answer_is_long_enough_to_be_interrupted(guide: Guide) -> None:
     entry = guide.entry_for("tell me about the whale")
     assert entry is not None
-    spoken = await Voice(guide.voice, guide.words_per_minute).render(entry.say, 16_000)
+    spoken = await AgentVoice(guide.voice, guide.words_per_minute).render(entry.say, 16_000)
     assert len(spoken) / 16_000 >= 8
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from kiosk.agent.guide import Guide, load_guide
-from kiosk.agent.hearing import Heard, Recogniser
+from kiosk.agent.hearing import Recognised, Recogniser
 from kiosk.audio.pcm import Samples, read_wav, to_int16
 from kiosk.audio.resample import resample
 from kiosk.audio.synthesis import espeak_command
@@ -94,11 +94,13 @@ def at_level(samples: npt.NDArray[np.floating] | Samples, level_dbfs: float) -> 
     return to_int16(wide * (10 ** (level_dbfs / 20) * 32768 / np.sqrt(np.square(wide).mean())))
 
 
-def heard_key(guide: Guide, heard: Heard) -> str | None:
+def heard_key(guide: Guide, heard: Recognised) -> str | None:
     entry = guide.entry_for(heard.text) if heard.text is not None else None
     return entry.key if entry is not None else None
 
 
+@pytest.mark.wide  # half a minute of processor
+@pytest.mark.timeout(300)
 def test_nine_of_ten_questions_are_heard_right_and_none_as_another(
     guide: Guide, recogniser: Recogniser
 ) -> None:
@@ -173,7 +175,7 @@ def test_noise_is_asked_again(recogniser: Recogniser, name: str) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 1600, 2 * RATE_HZ, 60 * RATE_HZ])
 def test_silence_of_any_length_is_asked_again(recogniser: Recogniser, count: int) -> None:
-    assert recogniser.recognise(np.zeros(count, dtype=np.int16)) == Heard(None, 0.0)
+    assert recogniser.recognise(np.zeros(count, dtype=np.int16)) == Recognised(None, 0.0)
 
 
 TOUR = "when is the next guided tour"

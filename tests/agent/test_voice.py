@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.synthesis import espeak_command, trim_silence
 from kiosk.errors import ConfigError, UnavailableError
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16_000, 48_000])
 async def test_speech_comes_at_the_asked_rate_with_little_silence_around(rate_hz: int) -> None:
-    samples = await Voice("en-gb-x-rp", 165).render("The exit is straight ahead.", rate_hz)
+    samples = await AgentVoice("en-gb-x-rp", 165).render("The exit is straight ahead.", rate_hz)
     assert 1.0 < len(samples) / rate_hz < 3.0
     audible = np.flatnonzero(np.abs(samples.astype(np.int32)) > 100)
     assert audible[0] / rate_hz < 0.08
@@ -25,13 +25,13 @@ async def test_speech_comes_at_the_asked_rate_with_little_silence_around(rate_hz
 
 async def test_more_words_a_minute_take_less_time() -> None:
     text = "We close at six in the evening."
-    slow = await Voice("en", 120).render(text, 16_000)
-    fast = await Voice("en", 240).render(text, 16_000)
+    slow = await AgentVoice("en", 120).render(text, 16_000)
+    fast = await AgentVoice("en", 240).render(text, 16_000)
     assert len(fast) < 0.7 * len(slow)
 
 
 async def test_a_repeated_sentence_is_the_same_recording_and_cannot_be_written() -> None:
-    voice = Voice("en")
+    voice = AgentVoice("en")
     first = await voice.render("Hello.", 16_000)
     assert await voice.render("Hello.", 16_000) is first
     assert await voice.render("Hello.", 8000) is not first
@@ -40,7 +40,7 @@ async def test_a_repeated_sentence_is_the_same_recording_and_cannot_be_written()
 
 
 async def test_the_oldest_sentence_is_forgotten_first() -> None:
-    voice = Voice("en", 300)
+    voice = AgentVoice("en", 300)
     first = await voice.render("zero", 16_000)
     second = await voice.render("one", 16_000)
     for number in range(2, 17):
@@ -51,23 +51,23 @@ async def test_the_oldest_sentence_is_forgotten_first() -> None:
 
 
 async def test_text_that_looks_like_an_option_is_spoken() -> None:
-    assert len(await Voice("en").render("--version", 16_000)) > 4000
+    assert len(await AgentVoice("en").render("--version", 16_000)) > 4000
 
 
 async def test_accents_are_spoken_as_written() -> None:
-    voice = Voice("en-gb-x-rp")
+    voice = AgentVoice("en-gb-x-rp")
     accented = await voice.render("café", 16_000)
     assert not np.array_equal(accented, await voice.render("cafã©", 16_000))
 
 
 @pytest.mark.parametrize("text", ["", "   ", "..."])
 async def test_nothing_to_say_is_no_sound(text: str) -> None:
-    assert len(await Voice("en").render(text, 16_000)) == 0
+    assert len(await AgentVoice("en").render(text, 16_000)) == 0
 
 
 async def test_an_unknown_voice_is_a_configuration_error_naming_it() -> None:
     with pytest.raises(ConfigError, match="'klingon-x'"):
-        await Voice("klingon-x").render("Hello.", 16_000)
+        await AgentVoice("klingon-x").render("Hello.", 16_000)
 
 
 async def test_without_espeak_the_package_to_install_is_named(
@@ -75,7 +75,7 @@ async def test_without_espeak_the_package_to_install_is_named(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnavailableError, match="apt install espeak-ng"):
-        await Voice("en").render("Hello.", 16_000)
+        await AgentVoice("en").render("Hello.", 16_000)
 
 
 def put_program(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ async def test_a_program_that_hangs_is_ended(
 ) -> None:
     put_program(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 60", monkeypatch)
     with pytest.raises(UnavailableError, match=r"did not finish 6 characters in 0\.5 s"):
-        await Voice("en", longest_s=0.5).render("Hello.", 16_000)
+        await AgentVoice("en", longest_s=0.5).render("Hello.", 16_000)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -101,7 +101,7 @@ async def test_a_rendering_that_is_given_up_ends_at_once(
 ) -> None:
     put_program(tmp_path, "head -c 1000000 /dev/zero; exec sleep 60", monkeypatch)
     async with asyncio.timeout(5):
-        rendering = asyncio.create_task(Voice("en").render("Hello.", 16_000))
+        rendering = asyncio.create_task(AgentVoice("en").render("Hello.", 16_000))
         await asyncio.sleep(after_s)
         rendering.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -116,7 +116,7 @@ async def test_a_rendering_that_is_given_up_before_its_turn_starts_nothing(
     loop, busy = asyncio.get_running_loop(), threading.Event()
     loop.set_default_executor(ThreadPoolExecutor(1))
     waiting = loop.run_in_executor(None, busy.wait)
-    rendering = asyncio.create_task(Voice("en").render("Hello.", 16_000))
+    rendering = asyncio.create_task(AgentVoice("en").render("Hello.", 16_000))
     await asyncio.sleep(0.05)
     rendering.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -132,7 +132,7 @@ async def test_a_program_that_fails_is_reported_with_its_words(
 ) -> None:
     put_program(tmp_path, "echo out of memory >&2; exit 3", monkeypatch)
     with pytest.raises(UnavailableError, match="failed with status 3: out of memory"):
-        await Voice("en").render("Hello.", 16_000)
+        await AgentVoice("en").render("Hello.", 16_000)
 
 
 def test_the_command_never_holds_the_text() -> None:

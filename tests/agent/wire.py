@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from kiosk.agent.signatures import CONVERSATION_PATH
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import samples_to_bytes
 from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 
@@ -35,7 +35,7 @@ def user_audio(sound: bytes) -> Frame:
 
 async def said(text: str) -> Frame:
     """A sentence and the silence that ends its turn, in one chunk at 16 kHz."""
-    speech = await Voice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE).render(text, 16_000)
+    speech = await AgentVoice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE).render(text, 16_000)
     return user_audio(samples_to_bytes(np.pad(speech, (1600, 16_000))))
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from kiosk.backend.provider.agent_check import USEFUL_EVENTS, VITAL_EVENTS, check
-from kiosk.backend.provider.findings import Finding, Needs, difference, merged
+from kiosk.backend.provider.findings import AgentFinding, Needs, difference, merged
 from kiosk.convai import agent_settings
 from kiosk.convai.agent_settings import leaves, patch_of, value_at
 from kiosk.convai.conversation import AUDIO_FORMATS
@@ -224,10 +224,10 @@ def test_of_an_empty_agent_everything_that_can_be_is_mended_by_one_patch() -> No
 
 
 def test_patches_of_several_findings_become_one() -> None:
-    def finding(path: str, value: Any) -> Finding:
-        return Finding("x", "warn", "What.", "Fix.", patch_of(path, value))
+    def finding(path: str, value: Any) -> AgentFinding:
+        return AgentFinding("x", "warn", "What.", "Fix.", patch_of(path, value))
 
-    human = Finding("y", "warn", "What.", "Fix.")
+    human = AgentFinding("y", "warn", "What.", "Fix.")
     both = merged([finding("a.b", 1), human, finding("a.c.d", [2])])
     assert both == {"a": {"b": 1, "c": {"d": [2]}}}
     assert merged([human]) == {}

@@ -18,7 +18,7 @@ import httpx2
 import pytest
 import uvicorn
 
-from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.store import open_store
 from kiosk.backend.cli.commands import add_commands, run
@@ -148,7 +148,7 @@ async def test_visits_are_listed_for_people_and_for_programs(database: Path) -> 
     now = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
     async with open_store(parse_url(f"sqlite:///{database}")) as store:
         kiosk = await enrolled(store)
-        lease = Lease("lease-1", "conv_1", now, now + timedelta(seconds=900))
+        lease = VisitLease("lease-1", "conv_1", now, now + timedelta(seconds=900))
         visit_id = await store.ledger.lease(kiosk, lease)
         assert visit_id is not None
         await store.ledger.start(kiosk, visit_id, StartVisit(press_id="press-1"), now)

@@ -15,7 +15,7 @@ import pytest
 from starlette.responses import Response
 
 from kiosk.backend import upkeep
-from kiosk.backend.books.confirmation import Heard, ProviderReport, Source
+from kiosk.backend.books.confirmation import Confirmation, ConfirmationSource, ProviderReport
 from kiosk.backend.provider.client import ProviderError
 from kiosk.backend.web.webhook_routes import MAX_RECORDING_BYTES
 
@@ -324,9 +324,9 @@ async def test_two_words_at_once_are_booked_once(backend: Backend) -> None:
     confirmations = backend.store.confirmations
     now = datetime.now(UTC)
     heard = await asyncio.gather(
-        *(confirmations.confirm(report, Source.WEBHOOK, now) for _ in range(6))
+        *(confirmations.confirm(report, ConfirmationSource.WEBHOOK, now) for _ in range(6))
     )
-    assert sorted(each for each, _ in heard) == [Heard.CONFIRMED] + [Heard.KNOWN] * 5
+    assert sorted(each for each, _ in heard) == [Confirmation.CONFIRMED] + [Confirmation.KNOWN] * 5
     assert await used_s(backend) == 40
 
 
@@ -418,8 +418,10 @@ async def test_a_conversation_that_no_press_was_told_of_is_found_in_the_list(
 async def test_what_the_provider_says_fits_into_the_books(backend: Backend) -> None:
     await visited(backend)
     report = ProviderReport("conv_0", "x" * 64, 3.0, termination_reason="a\0b" * 200)
-    heard, _ = await backend.store.confirmations.confirm(report, Source.WEBHOOK, datetime.now(UTC))
-    assert heard is Heard.CONFIRMED
+    heard, _ = await backend.store.confirmations.confirm(
+        report, ConfirmationSource.WEBHOOK, datetime.now(UTC)
+    )
+    assert heard is Confirmation.CONFIRMED
     [(status, reason)] = await backend.place.sql(
         "select status, termination_reason from conversations"
     )

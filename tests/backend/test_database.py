@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from kiosk.backend.books import migrate
-from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.books.schema import metadata
@@ -145,7 +145,7 @@ async def test_a_visit_of_no_kiosk_is_refused_and_no_value_stands_in_the_error(
     async with open_store(place.url) as store:
         nobody = Kiosk("nobody", "default", "lobby", "")
         with pytest.raises(sa.exc.NoResultFound) as caught:
-            await store.ledger.lease(nobody, Lease("press-7", None, now, now))
+            await store.ledger.lease(nobody, VisitLease("press-7", None, now, now))
     assert "press-7" not in str(caught.value)
 
 

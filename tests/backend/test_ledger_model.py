@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from kiosk.backend.books.admission import LONGEST_VISIT_S, Refusal
 from kiosk.backend.books.buckets import Bucket, Rate, give_back, take
-from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.history import VisitLine
 from kiosk.backend.books.ledger import SUPERSEDED, UNREPORTED
@@ -87,7 +87,7 @@ class LedgerModel(RuleBasedStateMachine):
             refused = await store.ledger.may_lease(who, key, self.now)
             if refused is not None:
                 return refused.refusal
-            return await store.ledger.lease(who, Lease(key, None, self.now, self.now + LIFE))
+            return await store.ledger.lease(who, VisitLease(key, None, self.now, self.now + LIFE))
 
         got = self._ask(ask)
         known = self.visit_ids.get((kiosk, key))

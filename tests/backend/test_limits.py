@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 from starlette.responses import Response
 
-from kiosk.backend.books.admission import Refusal, Refused
-from kiosk.backend.books.confirmation import ProviderReport, Source
-from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.admission import Refusal, VisitRefused
+from kiosk.backend.books.confirmation import ConfirmationSource, ProviderReport
+from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.ledger import UNREPORTED
 from kiosk.backend.books.rules import Kiosk, Scope
 from kiosk.backend.books.store import Store, open_store
@@ -23,10 +23,10 @@ from .test_ledger import END, lease, problem, start, tell
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)  # a Saturday
 
 
-async def begin(store: Store, kiosk: Kiosk, name: str, now: datetime) -> Refused | str:
+async def begin(store: Store, kiosk: Kiosk, name: str, now: datetime) -> VisitRefused | str:
     """A visit from its lease to its start."""
     expires_at = now + timedelta(seconds=900)
-    visit_id = await store.ledger.lease(kiosk, Lease(name, f"conv-{name}", now, expires_at))
+    visit_id = await store.ledger.lease(kiosk, VisitLease(name, f"conv-{name}", now, expires_at))
     assert visit_id is not None
     refused = await store.ledger.start(kiosk, visit_id, StartVisit(press_id=name), now)
     return refused or visit_id
@@ -59,9 +59,9 @@ async def test_the_days_minutes_are_those_of_the_visits(place: Place) -> None:
             report = EndVisit(press_id=f"v{number}", outcome="hung_up", duration_s=120)
             await store.ledger.end(kiosk, visit_id, report, now)
             told = ProviderReport(f"conv-v{number}", "done", 120)
-            await store.confirmations.confirm(told, Source.WEBHOOK, now)
+            await store.confirmations.confirm(told, ConfirmationSource.WEBHOOK, now)
         refused = await begin(store, kiosk, "v8", NOON + timedelta(hours=1))
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, VisitRefused)
         assert refused.refusal is Refusal.NO_MINUTES
         assert refused.retry_after_s == 11 * 3600
         assert await used_s(place, "kiosk") == 8 * 120
@@ -77,7 +77,7 @@ async def test_a_day_begins_at_the_sites_midnight(place: Place) -> None:
         before = datetime(2026, 11, 21, 22, 30, tzinfo=UTC)
         assert isinstance(await begin(store, kiosk, "v1", before), str)
         refused = await begin(store, kiosk, "v2", before)
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, VisitRefused)
         assert refused.retry_after_s == 1800
         assert isinstance(await begin(store, kiosk, "v2", before + timedelta(minutes=30)), str)
 
@@ -118,7 +118,7 @@ async def test_a_site_is_closed_at_night_and_says_until_when(place: Place) -> No
                 assert isinstance(said, str)
             else:
                 wait_s = opens_in.total_seconds()
-                assert said == Refused(Refusal.CLOSED, Scope.SITE, wait_s)
+                assert said == VisitRefused(Refusal.CLOSED, Scope.SITE, wait_s)
 
 
 async def test_the_last_place_is_taken_once(place: Place) -> None:
@@ -129,7 +129,7 @@ async def test_the_last_place_is_taken_once(place: Place) -> None:
         said = await asyncio.gather(
             *(begin(store, kiosk, f"v-{kiosk.name}", NOON) for kiosk in everybody)
         )
-        refused = [each for each in said if isinstance(each, Refused)]
+        refused = [each for each in said if isinstance(each, VisitRefused)]
         assert len(refused) == 3
         assert {each.refusal for each in refused} == {Refusal.BUSY}
         assert {each.scope for each in refused} == {Scope.FLEET}
@@ -143,7 +143,7 @@ async def test_a_sites_places_are_its_own(place: Place) -> None:
         assert isinstance(await begin(store, north, "v1", NOON), str)
         assert isinstance(await begin(store, south, "v2", NOON), str)
         refused = await begin(store, other, "v3", NOON)
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, VisitRefused)
         assert (refused.refusal, refused.scope) == (Refusal.BUSY, Scope.SITE)
 
 
@@ -154,7 +154,7 @@ async def test_presses_come_in_a_bunch_and_not_for_ever(place: Place) -> None:
         for number in range(8):  # two minutes' worth of 4
             assert isinstance(await begin(store, kiosk, f"v{number}", NOON), str)
         refused = await begin(store, kiosk, "v8", NOON)
-        assert refused == Refused(Refusal.TOO_MANY_PRESSES, Scope.KIOSK, 15.0)
+        assert refused == VisitRefused(Refusal.TOO_MANY_PRESSES, Scope.KIOSK, 15.0)
         before = await used_s(place, "kiosk")
         assert isinstance(await begin(store, kiosk, "v8", NOON + timedelta(seconds=15)), str)
         # The one before is over, after 15 s by the kiosk's word, which is not all that counts yet.
@@ -199,7 +199,7 @@ async def test_a_kiosk_that_lies_about_its_visits_is_charged_in_full(
             if how == "says it was yesterday":
                 if await store.ledger.may_lease(kiosk, f"v{number}", now) is not None:
                     continue
-                held = Lease(f"v{number}", f"c{number}", now, now + timedelta(seconds=900))
+                held = VisitLease(f"v{number}", f"c{number}", now, now + timedelta(seconds=900))
                 visit_id: object = await store.ledger.lease(kiosk, held)
             else:
                 visit_id = await begin(store, kiosk, f"v{number}", now)
@@ -217,7 +217,7 @@ async def test_a_kiosk_that_lies_about_its_visits_is_charged_in_full(
 async def test_a_kiosk_cannot_use_up_what_is_the_fleets(place: Place) -> None:
     async with open_store(place.url) as store:
         kiosk = await enrolled(store)
-        visit_id = await store.ledger.lease(kiosk, Lease("v1", None, NOON, NOON))
+        visit_id = await store.ledger.lease(kiosk, VisitLease("v1", None, NOON, NOON))
         assert visit_id is not None
         lie = EndVisit(press_id="v1", outcome="hung_up", duration_s=86_400)
         await store.ledger.end(kiosk, visit_id, lie, NOON)

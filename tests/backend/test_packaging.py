@@ -24,7 +24,7 @@ from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.migrate import is_current, require_serving_role, upgrade
 from kiosk.backend.books.store import open_store
 from kiosk.backend.server import server_config
-from kiosk.backend.settings import PREFIX, Settings
+from kiosk.backend.settings import PREFIX, BackendSettings
 from kiosk.backend.web.webhook_routes import MAX_RECORDING_BYTES
 from kiosk.cli import _parser
 from kiosk.errors import ConfigError, UnavailableError
@@ -247,7 +247,7 @@ def test_the_containers_say_what_the_program_understands(compose: dict[str, Any]
     for name, service in compose["services"].items():
         for variable in service.get("environment", {}):
             if variable.startswith(PREFIX):
-                assert variable.removeprefix(PREFIX).lower() in Settings.model_fields, name
+                assert variable.removeprefix(PREFIX).lower() in BackendSettings.model_fields, name
         if name in ("init", "backup"):
             _parser().parse_args(["backend", *service["command"]])
     _parser().parse_args([*compose["services"]["restore"]["entrypoint"][1:], "FILE"])

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from kiosk.backend.provider.answers import Answer, read_conversation, read_token
+from kiosk.backend.provider.answers import ProviderAnswer, read_conversation, read_token
 from kiosk.backend.provider.client import (
     MAX_BODY_BYTES,
     AgentAccess,
@@ -215,7 +215,7 @@ def jwt(claims: object) -> str:
 
 def token(claims: object, now_s: float = 1000.0, **body: object) -> tuple[float, str | None]:
     content = json.dumps({"token": jwt(claims), **body}).encode()
-    grant = read_token(Answer(200, {}, content), now_s)
+    grant = read_token(ProviderAnswer(200, {}, content), now_s)
     assert grant.conversation_token == jwt(claims)
     assert grant.single_use
     assert grant.signed_url is None
@@ -243,14 +243,14 @@ def test_what_a_token_does_not_say_is_not_known(claims: object) -> None:
 
 @given(st.text(min_size=1))
 def test_an_opaque_token_is_as_good(text: str) -> None:
-    grant = read_token(Answer(200, {}, json.dumps({"token": text}).encode()), 0.0)
+    grant = read_token(ProviderAnswer(200, {}, json.dumps({"token": text}).encode()), 0.0)
     assert (grant.conversation_token, grant.life_s) == (text, 600)
 
 
 @pytest.mark.parametrize("middle", ["!!!", "e30", "W10", "_w", "eyJ4", "\u00e9", "A" * 5])
 def test_a_token_that_only_looks_like_a_jwt_is_opaque(middle: str) -> None:
     body = json.dumps({"token": f"a.{middle}.c"}).encode()
-    assert read_token(Answer(200, {}, body), 0.0).life_s == 600
+    assert read_token(ProviderAnswer(200, {}, body), 0.0).life_s == 600
 
 
 async def test_a_signed_url_is_no_token() -> None:
@@ -341,7 +341,7 @@ def test_figures_that_cannot_be_are_left_out(wrong: Any) -> None:
     names = ("start_time_unix_secs", "call_duration_secs", "cost", "termination_reason")
     body = {"status": "failed", "metadata": dict.fromkeys(names, wrong)}
     content = json.dumps(body).encode()
-    found = read_conversation(Answer(200, {}, content), with_transcript=True)
+    found = read_conversation(ProviderAnswer(200, {}, content), with_transcript=True)
     assert found.status == "failed"
     assert found.transcript == ()
     assert found.duration_s in (None, 1e300)
@@ -353,7 +353,7 @@ def test_figures_that_cannot_be_are_left_out(wrong: Any) -> None:
 def test_without_a_status_it_is_no_conversation(status: object) -> None:
     content = json.dumps({"status": status, "metadata": {}}).encode()
     with pytest.raises(MalformedError):
-        read_conversation(Answer(200, {}, content), with_transcript=False)
+        read_conversation(ProviderAnswer(200, {}, content), with_transcript=False)
 
 
 # --- the agent ----------------------------------------------------------------------------------

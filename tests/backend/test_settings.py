@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from kiosk.backend.settings import (
     PREFIX,
-    Settings,
+    BackendSettings,
     load_settings,
     read_api_key,
     require_agent,
@@ -95,10 +95,10 @@ def test_the_key_comes_from_systemds_credential_or_a_file(
     (tmp_path / "elevenlabs-api-key").write_text(API_KEY + "\n")
     (tmp_path / "other").write_text("sk_other")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    key = read_api_key(Settings())
+    key = read_api_key(BackendSettings())
     assert key.get_secret_value() == API_KEY
     assert API_KEY not in repr(key) + str(key)
-    named = Settings(api_key_file=tmp_path / "other")
+    named = BackendSettings(api_key_file=tmp_path / "other")
     assert read_api_key(named).get_secret_value() == "sk_other"
 
 
@@ -107,12 +107,12 @@ def test_a_missing_key_names_both_ways_to_give_it(
 ) -> None:
     expected = r"elevenlabs-api-key.*KIOSK_BACKEND_API_KEY_FILE"
     with pytest.raises(ConfigError, match=expected):
-        read_api_key(Settings())
+        read_api_key(BackendSettings())
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     with pytest.raises(ConfigError, match=expected):
-        read_api_key(Settings())
+        read_api_key(BackendSettings())
     with pytest.raises(ConfigError, match="nowhere: No such file"):
-        read_api_key(Settings(api_key_file=tmp_path / "nowhere"))
+        read_api_key(BackendSettings(api_key_file=tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"sk_one\nsk_two", b"sk_\xc3\xa4", b"a\x00b"])
@@ -120,10 +120,10 @@ def test_a_file_that_holds_no_key_is_named_and_not_quoted(tmp_path: Path, conten
     path = tmp_path / "key"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="does not hold an API key") as caught:
-        read_api_key(Settings(api_key_file=path))
+        read_api_key(BackendSettings(api_key_file=path))
     assert "sk_" not in str(caught.value)
 
 
 def test_a_missing_agent_names_the_setting() -> None:
     with pytest.raises(ConfigError, match="KIOSK_BACKEND_AGENT_ID"):
-        require_agent(Settings())
+        require_agent(BackendSettings())

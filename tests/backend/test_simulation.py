@@ -9,10 +9,10 @@ import pytest
 
 from kiosk.backend.books.store import open_store
 from kiosk.errors import ConfigError, KioskError
-from kiosk.simulation.arrivals import Run, What, plan
+from kiosk.simulation.arrivals import ArrivalKind, Run, plan
 from kiosk.simulation.commands import add_simulate_command, run_simulate
 from kiosk.simulation.population import TENANT, let_in
-from kiosk.simulation.report import Report, percentile, routes
+from kiosk.simulation.report import SimulationReport, percentile, routes
 from kiosk.simulation.simulate import simulate
 
 from .conftest import Place, enrolled
@@ -35,22 +35,22 @@ def test_the_largest_fleet_is_as_busy_as_the_arithmetic_says() -> None:
     run = Run(20_000, duration_s=60, heartbeat_s=300)
     arrivals = plan(run)
     assert arrivals == plan(run) == sorted(arrivals)
-    counts = {what: sum(each.what is what for each in arrivals) for what in What}
+    counts = {what: sum(each.what is what for each in arrivals) for what in ArrivalKind}
     assert run.visits_per_s == pytest.approx(27.8, abs=0.1)
-    assert counts[What.VISIT] / 60 == pytest.approx(28, rel=0.1)
-    assert counts[What.HEARTBEAT] / 60 == pytest.approx(67, rel=0.1)
+    assert counts[ArrivalKind.VISIT] / 60 == pytest.approx(28, rel=0.1)
+    assert counts[ArrivalKind.HEARTBEAT] / 60 == pytest.approx(67, rel=0.1)
     # As many end as begin, or the fleet would not be in the middle of its hour.
-    assert counts[What.END] / 60 == pytest.approx(28, rel=0.1)
+    assert counts[ArrivalKind.END] / 60 == pytest.approx(28, rel=0.1)
     assert run.under_way == 3333
-    assert not counts[What.LEASE]
+    assert not counts[ArrivalKind.LEASE]
 
 
 def test_a_herd_comes_back_within_one_interval() -> None:
     arrivals = plan(Run(500, duration_s=60, heartbeat_s=60, herd=True))
-    leases = [each for each in arrivals if each.what is What.LEASE]
+    leases = [each for each in arrivals if each.what is ArrivalKind.LEASE]
     assert {each.kiosk for each in leases} == set(range(500))
     assert len(leases) == 500
-    assert not any(each.what in (What.VISIT, What.END) for each in arrivals)
+    assert not any(each.what in (ArrivalKind.VISIT, ArrivalKind.END) for each in arrivals)
 
 
 async def test_kiosks_are_let_in_at_once_and_again(place: Place) -> None:
@@ -106,7 +106,7 @@ def test_a_server_of_somebody_elses_is_not_asked_by_mistake(tmp_path: Path) -> N
 def test_a_simulator_that_was_late_says_so() -> None:
     rows = routes({"heartbeat": [0.001, 0.002, 0.5]})
     assert (rows[0].p50_ms, rows[0].worst_ms) == (2.0, 500.0)
-    report = Report(1, 1.0, 3, rows, {}, 0, {}, 80.0, 1.0, None, None, None)
+    report = SimulationReport(1, 1.0, 3, rows, {}, 0, {}, 80.0, 1.0, None, None, None)
     assert not report.kept_up
     assert "did not keep up" in list(report.lines())[-1]
     assert percentile([], 99) == 0

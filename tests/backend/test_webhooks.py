@@ -23,8 +23,8 @@ from kiosk.backend.provider.webhooks import (
     Signature,
     SignatureError,
     SignatureReason,
-    Turn,
-    Unknown,
+    TranscriptTurn,
+    UnknownEvent,
     WebhookError,
     is_audio,
     read_event,
@@ -320,7 +320,10 @@ def test_a_conversation_is_read() -> None:
         cost=296.0,
         termination_reason="Client disconnected",
         started_at=NOW - timedelta(seconds=60),
-        transcript=(Turn("agent", "Grüß Gott!"), Turn("user", "Where is the cloakroom?")),
+        transcript=(
+            TranscriptTurn("agent", "Grüß Gott!"),
+            TranscriptTurn("user", "Where is the cloakroom?"),
+        ),
         dynamic_variables={"visit": "v-1"},
     )
     assert "cloakroom" not in repr(event)
@@ -386,7 +389,7 @@ def test_a_call_that_failed() -> None:
 @pytest.mark.parametrize("rest", [{}, {"data": None}, {"data": []}, {"data": {"x": 1}}])
 def test_another_kind_of_event_is_no_error(rest: dict[str, object]) -> None:
     body = json.dumps({"type": "answering_machine_detection", **rest}).encode()
-    assert read_event(body) == Unknown("answering_machine_detection")
+    assert read_event(body) == UnknownEvent("answering_machine_detection")
 
 
 NUMBERS: tuple[object, ...] = (
@@ -483,4 +486,4 @@ def test_whatever_the_data_is_nothing_else_is_raised(kind: str, data: dict[str, 
         event = read_event(body)
     except WebhookError:
         return
-    assert not isinstance(event, Unknown)
+    assert not isinstance(event, UnknownEvent)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from kiosk.agent.guide import load_guide
 from kiosk.agent.hearing import Recogniser
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.capture import CHUNK_SAMPLES
 from kiosk.audio.gain import Gain, GainSettings
 from kiosk.audio.gate import Edge, Gate, GateSettings, Verdict, kiosk_gate
@@ -110,7 +110,7 @@ HELD_OUT = Material(
 @cache
 def spoken(text: str, voice: str) -> Samples:
     """The text at 16 kHz, read-only."""
-    return asyncio.run(Voice(voice).render(text, INTERNAL_RATE_HZ))
+    return asyncio.run(AgentVoice(voice).render(text, INTERNAL_RATE_HZ))
 
 
 def active_dbfs(samples: Samples | Floats) -> float:

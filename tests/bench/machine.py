@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kiosk.agent.guide import load_guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.server import AgentSettings, LocalAgent
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from tests.bench.card_visit import ENDLESS, cards, feeding
 from tests.bench.figures import AT_MOST, Figure
@@ -51,7 +51,7 @@ async def _conversation() -> Cost:
     """Question and answer in turns, with the local agent in this process."""
     guide, events = load_guide(), list[dict[str, object]]()
     agent = LocalAgent(AgentSettings(port=0), guide, Recogniser(guide.jsgf()), events.append)
-    voice = Voice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE)
+    voice = AgentVoice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE)
     questions = [await voice.render(question, RATE_HZ) for question in _QUESTIONS]
     with cards() as rig:
         async with agent.listening() as url:

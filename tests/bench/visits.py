@@ -15,9 +15,9 @@ from kiosk.agent.guide import load_guide
 from kiosk.convai.server_messages import Ping
 from kiosk.demo.commands import spoken
 from kiosk.demo.report import report
-from kiosk.demo.script import GOODBYE, Line, When
+from kiosk.demo.script import GOODBYE, ScriptLine, When
 from kiosk.demo.servers import servers
-from kiosk.demo.stage import Record, Stage, settings_for
+from kiosk.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.devices.virtual import Room
 from kiosk.ops.control import request
 from kiosk.visit.core import NERVOUS_S
@@ -69,14 +69,14 @@ async def _shares_ms() -> list[float]:
     question = "where are the toilets"
     lines = await spoken(
         (
-            Line("first", When.AT_PRESS, question),
-            *(Line(f"turn {n}", When.AFTER_ANSWER, question) for n in range(_TURNS)),
+            ScriptLine("first", When.AT_PRESS, question),
+            *(ScriptLine(f"turn {n}", When.AFTER_ANSWER, question) for n in range(_TURNS)),
             GOODBYE,
         ),
         Room.RATE_HZ,
     )
-    record = Record(Room(record=True))
-    stage = Stage(record, lambda _: None)
+    record = DemoRecord(Room(record=True))
+    stage = DemoStage(record, lambda _: None)
     with tempfile.TemporaryDirectory(prefix="kiosk-bench-") as name:
         directory = Path(name)
         guide = directory / "guide.toml"

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.migrate import grant, upgrade
 from kiosk.simulation.arrivals import Run
-from kiosk.simulation.report import Report
+from kiosk.simulation.report import SimulationReport
 from kiosk.simulation.simulate import simulate
 from tests.backend.postgres import OWNER, SERVING, cluster, programs
 from tests.bench.figures import AT_MOST, Bar, Figure, table
@@ -131,7 +131,7 @@ def _of_database(kind: str, chosen: Sequence[Part]) -> Iterator[Figure]:
         )
 
 
-def figures_of(part: Part, report: Report) -> Iterator[Figure]:
+def figures_of(part: Part, report: SimulationReport) -> Iterator[Figure]:
     """The rows of one run; latencies are nobody's if the kiosks were late."""
 
     name = part.name

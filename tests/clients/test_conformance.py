@@ -10,8 +10,8 @@ import pytest
 
 from kiosk.agent.conformance.examination import Examiner
 from kiosk.agent.conformance.probes import EXAMINED_TOOL
-from kiosk.agent.conformance.report import Report
-from kiosk.agent.conformance.verdicts import Verdict
+from kiosk.agent.conformance.report import ConformanceReport
+from kiosk.agent.conformance.verdicts import RuleVerdict
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.manner import Manner
@@ -34,12 +34,16 @@ DIES_OF = [
 class Examined:
     """An agent that examines, and what it reports."""
 
-    def __init__(self, url: str, over: asyncio.Event, reports: asyncio.Queue[Report]) -> None:
+    def __init__(
+        self, url: str, over: asyncio.Event, reports: asyncio.Queue[ConformanceReport]
+    ) -> None:
         self.over = over
         self._url = url
         self._reports = reports
 
-    async def call(self, headset: Headset | None = None, *, stay_s: float = 20.0) -> Report:
+    async def call(
+        self, headset: Headset | None = None, *, stay_s: float = 20.0
+    ) -> ConformanceReport:
         """Let the client call until it dies, or was examined, or for so long."""
         caller = Caller(self._url, headset)
         caller.conversation.client_tools.register(EXAMINED_TOOL, lambda _: {"rooms": ["hall"]})
@@ -59,7 +63,7 @@ class Examined:
 
 @pytest.fixture
 async def examined(guide: Guide, recogniser: Recogniser) -> AsyncIterator[Examined]:
-    over, reports = asyncio.Event(), asyncio.Queue[Report]()
+    over, reports = asyncio.Event(), asyncio.Queue[ConformanceReport]()
     agent = LocalAgent(
         AgentSettings(port=0, manner=Manner(input_format="pcm_24000")),
         guide,
@@ -76,20 +80,20 @@ async def test_the_report_finds_that_the_official_client_does_not_look_at_the_an
 ) -> None:
     report = await examined.call(Headset())
     format_ = report.judgements["uplink_format"]
-    assert format_.verdict is Verdict.FAIL
+    assert format_.verdict is RuleVerdict.FAIL
     assert "it fits pcm_16000, which was not announced" in format_.measured
-    assert report.judgements["uplink_pacing"].verdict is Verdict.PASS
+    assert report.judgements["uplink_pacing"].verdict is RuleVerdict.PASS
     chunks = report.judgements["chunk_length"]
-    assert (chunks.verdict, chunks.measured[:8]) == (Verdict.WARN, "250.0 ms")
+    assert (chunks.verdict, chunks.measured[:8]) == (RuleVerdict.WARN, "250.0 ms")
 
 
 async def test_the_report_finds_what_the_official_client_makes_of_tools(
     examined: Examined,
 ) -> None:
     report = await examined.call()
-    failed = report.verdicts(Verdict.FAIL)
+    failed = report.verdicts(RuleVerdict.FAIL)
     assert {"tool_result_string", "types_true", "no_result_unasked"} <= set(failed)
-    assert report.judgements["tool_error_flagged"].verdict is Verdict.PASS
+    assert report.judgements["tool_error_flagged"].verdict is RuleVerdict.PASS
 
 
 async def test_the_report_finds_that_the_official_client_asks_for_text_at_the_wrong_level(
@@ -97,7 +101,7 @@ async def test_the_report_finds_that_the_official_client_asks_for_text_at_the_wr
 ) -> None:
     report = await examined.call()
     assert report.judgements["overrides_at_their_level"] == (
-        Verdict.WARN,
+        RuleVerdict.WARN,
         "not where the contract has it: text_only",
     )
 
@@ -109,9 +113,9 @@ async def test_the_report_finds_every_frame_that_ends_the_official_client(
         report = await examined.call()
         assert report.connections <= len(DIES_OF) + 1
     survival = [name for name in report.judgements if name.startswith("survives")]
-    dies_of = [name for name in survival if report.judgements[name].verdict is Verdict.FAIL]
-    unseen = [name for name in survival if report.judgements[name].verdict is Verdict.UNSEEN]
+    dies_of = [name for name in survival if report.judgements[name].verdict is RuleVerdict.FAIL]
+    unseen = [name for name in survival if report.judgements[name].verdict is RuleVerdict.UNSEEN]
     assert dies_of == DIES_OF
     assert unseen == ["survives_interruption"], "there is none in a conversation in text"
-    assert report.judgements["pong_prompt"].verdict is Verdict.PASS
-    assert report.judgements["clean_close"].verdict is Verdict.PASS
+    assert report.judgements["pong_prompt"].verdict is RuleVerdict.PASS
+    assert report.judgements["clean_close"].verdict is RuleVerdict.PASS

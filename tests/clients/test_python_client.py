@@ -19,7 +19,7 @@ import pytest
 
 from kiosk.agent.guide import Guide
 from kiosk.agent.server import DEFAULT_AGENT_ID
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import Samples
 from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
@@ -163,11 +163,13 @@ def brief(guide: Guide) -> Guide:
 
 
 async def rendered_s(guide: Guide, text: str) -> float:
-    return len(await Voice(guide.voice, guide.words_per_minute).render(text, RATE_HZ)) / RATE_HZ
+    return (
+        len(await AgentVoice(guide.voice, guide.words_per_minute).render(text, RATE_HZ)) / RATE_HZ
+    )
 
 
 async def visitor_says(headset: Headset, text: str) -> None:
-    headset.say(await Voice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE).render(text, RATE_HZ))
+    headset.say(await AgentVoice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE).render(text, RATE_HZ))
 
 
 def answer_to(guide: Guide, sentence: str) -> str:

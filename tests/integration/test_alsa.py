@@ -7,7 +7,7 @@ import pytest
 
 from kiosk.agent.guide import Guide, load_guide
 from kiosk.agent.hearing import Recogniser
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import Samples, read_wav
 from kiosk.audio.resample import resample
@@ -46,7 +46,7 @@ async def test_a_question_goes_in_and_the_whole_answer_comes_out(
     capture_channels: int,
     playback_hz: int,
 ) -> None:
-    question = await Voice("en-us+f2", 150).render("where is the planetarium", RIG_HZ)
+    question = await AgentVoice("en-us+f2", 150).render("where is the planetarium", RIG_HZ)
     async with start_agent(replace(guide, greeting="Yes?")) as (url, events):
         config = card_config(
             url,
@@ -60,7 +60,7 @@ async def test_a_question_goes_in_and_the_whole_answer_comes_out(
     assert heard["text"] == "where is the planetarium"
     answer = guide.entry_for("where is the planetarium")
     assert answer is not None
-    voice = Voice(guide.voice, guide.words_per_minute)
+    voice = AgentVoice(guide.voice, guide.words_per_minute)
     sent = resample(await voice.render(answer.say, 16_000), 16_000, RIG_HZ)
     alike, at = correlation(recording, sent)
     assert alike >= 0.95

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kiosk.agent.guide import Guide
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import samples_from_bytes
 from tests import rig as rigs
@@ -102,7 +102,7 @@ async def test_a_tone_goes_through_cards_of_every_rate_width_and_number_of_chann
 async def test_a_whole_visit_on_one_channel_of_an_array_and_a_wide_loudspeaker(
     rig_directory: Path, short_dir: Path, start_agent: StartAgent, guide: Guide
 ) -> None:
-    question = await Voice("en-us+f2", 150).render("where is the planetarium", RIG_HZ)
+    question = await AgentVoice("en-us+f2", 150).render("where is the planetarium", RIG_HZ)
     rig = rigs.start(rig_directory, microphone=Shape(44_100, 4), speaker=Shape(96_000, 4))
     try:
         async with start_agent(replace(guide, greeting="Yes?")) as (url, events):

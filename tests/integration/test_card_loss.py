@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.agent.guide import Guide
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import Samples
 from kiosk.errors import UnavailableError
@@ -72,7 +72,7 @@ class Stage:
 async def staged(
     rig: Rig, directory: Path, start_agent: StartAgent, guide: Guide
 ) -> AsyncIterator[Stage]:
-    question = await Voice("en-us+f2", 150).render(QUESTION, RIG_HZ)
+    question = await AgentVoice("en-us+f2", 150).render(QUESTION, RIG_HZ)
     # Long enough to lose the loudspeaker in.
     greeting = "What would you like to know?"
     async with start_agent(replace(guide, greeting=greeting)) as (url, events):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import read_wav, samples_to_bytes
 
 
@@ -32,7 +32,7 @@ async def demo(*arguments: str) -> tuple[int, str, str]:
 async def test_a_stereo_recording_at_8_khz_is_said_and_what_was_heard_is_reported(
     tmp_path: Path,
 ) -> None:
-    speech = await Voice("en-us+f2", 150).render("where is the planetarium", 8000)
+    speech = await AgentVoice("en-us+f2", 150).render("where is the planetarium", 8000)
     recording = tmp_path / "question.wav"
     with wave.open(str(recording), "wb") as file:
         file.setnchannels(2)
@@ -66,7 +66,9 @@ async def test_a_stereo_recording_at_8_khz_is_said_and_what_was_heard_is_reporte
 
 
 async def test_what_was_not_understood_is_reported_as_null(tmp_path: Path) -> None:
-    speech = await Voice("en-us+f2", 150).render("my uncle sells wooden boats in winter", 16_000)
+    speech = await AgentVoice("en-us+f2", 150).render(
+        "my uncle sells wooden boats in winter", 16_000
+    )
     recording = tmp_path / "other.wav"
     with wave.open(str(recording), "wb") as file:
         file.setnchannels(1)

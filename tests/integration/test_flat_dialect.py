@@ -12,7 +12,7 @@ import pytest
 from kiosk.agent.dialect import DIALECTS
 from kiosk.agent.guide import Guide
 from kiosk.agent.manner import Manner
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.endings import Kind
 from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
@@ -58,7 +58,7 @@ def start_kiosk(short_dir: Path, start_agent: StartAgent) -> StartKiosk:
 
 async def say(kiosk: VirtualKiosk, sentence: str) -> float:
     """Say it now; when that was."""
-    speech = await Voice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE).render(sentence, RATE_HZ)
+    speech = await AgentVoice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE).render(sentence, RATE_HZ)
     now_s = loop_now_s()
     kiosk.room.say(speech, now_s + 0.1)
     return now_s

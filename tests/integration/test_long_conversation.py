@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
 from kiosk.audio.gate import Verdict
 from kiosk.audio.levels import voiced_span
@@ -320,7 +320,7 @@ def resident_bytes() -> int:
 async def test_six_minutes_with_the_local_agent_are_held_and_every_question_is_answered(
     short_dir: Path, start_agent: StartAgent
 ) -> None:
-    voice, room = Voice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE), Room()
+    voice, room = AgentVoice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE), Room()
     said = {text: await voice.render(text, room.rate_hz) for text in (*QUESTIONS, GOODBYE)}
     resident = []
     async with (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import to_int16
 from kiosk.devices.virtual import Room
 from kiosk.lab.virtual_loop import running_clock
@@ -49,7 +49,7 @@ def _made(directory: Path) -> Path:
 async def test_a_visit_with_low_frequencies_is_as_one_without(
     short_dir: Path, start_agent: StartAgent
 ) -> None:
-    spoken = await Voice("en-gb").render("where are the toilets please", CARD_HZ)
+    spoken = await AgentVoice("en-gb").render("where are the toilets please", CARD_HZ)
     question = spoken.astype(np.float64) * 10 ** (QUESTION_DBFS / 20) / (rms(spoken) / 32768)
     count = round(VISIT_S * CARD_HZ)
     microphones = {"clean": np.zeros(count)} | {

@@ -24,7 +24,7 @@ from kiosk.demo.commands import spoken
 from kiosk.demo.report import scenario_report
 from kiosk.demo.script import rehearsed
 from kiosk.demo.servers import servers
-from kiosk.demo.stage import Record, Stage, settings_for
+from kiosk.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
 from kiosk.lab.virtual_loop import running_clock
@@ -84,8 +84,8 @@ class Play:
     def __init__(self, name: str, directory: Path) -> None:
         self.scenario = load_scenario(name)
         self._directory = directory
-        self._record = Record(Room(record=True, clock=running_clock()))
-        self.stage = Stage(self._record, lambda _: None)
+        self._record = DemoRecord(Room(record=True, clock=running_clock()))
+        self.stage = DemoStage(self._record, lambda _: None)
 
     async def on_the_wire(self, guide: Guide, recogniser: Recogniser) -> dict[str, Any]:
         """With an agent that behaves afterwards, so that the next press can be tried."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import write_wav
 from kiosk.convai.server_messages import AgentAudio
 from tests.convai_server import ScriptedServer, scripted_server
@@ -82,7 +82,7 @@ async def test_sigterm_ends_the_daemon_cleanly_in_every_state(
     capture = ALSA_MICROPHONE
     if state == "thinking":
         recording = short_dir / "question.wav"
-        speech = await Voice("en-us+f2").render("where are the dinosaurs", 16_000)
+        speech = await AgentVoice("en-us+f2").render("where are the dinosaurs", 16_000)
         recording.write_bytes(write_wav(speech, 16_000))
         capture = f'driver = "virtual"\nfile = "{recording}"'
     async with scripted_server(metadata_delay_s=3.0 if state == "opening" else 0.0) as server:

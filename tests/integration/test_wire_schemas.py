@@ -21,8 +21,8 @@ from kiosk.agent.hearing import Recogniser
 from kiosk.agent.scenario import Scenario, load_scenario
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.demo.commands import spoken
-from kiosk.demo.script import GOODBYE, Line, When, rehearsed
-from kiosk.demo.stage import Record, Stage, settings_for
+from kiosk.demo.script import GOODBYE, ScriptLine, When, rehearsed
+from kiosk.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.devices.virtual import Room
 from tests.schemas import check_client, check_server
 from tests.virtual_kiosk import tones_for_sentences
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(120)
 
 CONVERSATION = "a conversation"
 LINES = (
-    Line("question", When.AT_PRESS, "tell me about the blue whale"),
+    ScriptLine("question", When.AT_PRESS, "tell me about the blue whale"),
     replace(GOODBYE, when=When.OVER_ANSWER),
 )
 
@@ -66,7 +66,7 @@ async def _visit(
     kiosk: dict[str, dict[str, Any]] = {} if scenario is None else scenario.kiosk
     lines = LINES if scenario is None else rehearsed(scenario.visitor)
     quickly = {"disclosure": False, "messages_dir": tones_for_sentences(directory)}
-    record = Record(Room())
+    record = DemoRecord(Room())
     agent = LocalAgent(AgentSettings(port=0), guide, recogniser, lambda _: None, scenario)
     async with agent.listening() as url, tapped(url) as tap:
         changes = {
@@ -75,7 +75,7 @@ async def _visit(
             "credentials": {"mode": "public"},
             "visit": {**quickly, **kiosk.get("visit", {})},
         }
-        await Stage(record, lambda _: None).rehearse(
+        await DemoStage(record, lambda _: None).rehearse(
             settings_for(directory, {}, changes),
             await spoken(lines, record.room.rate_hz),
             hang_up=scenario is not None and scenario.visitor.then == "hang_up",

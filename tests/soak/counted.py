@@ -5,11 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from kiosk.agent.guide import Guide, load_guide
-from kiosk.agent.hearing import Heard, Recogniser
+from kiosk.agent.hearing import Recognised, Recogniser
 from kiosk.agent.manner import Manner
 from kiosk.agent.scenario import load_scenario
 from kiosk.agent.server import AgentSettings, LocalAgent
-from kiosk.agent.voice import Voice as AgentVoice
+from kiosk.agent.voice import AgentVoice as AgentVoice
 from kiosk.audio.pcm import Samples, silence
 from kiosk.base.clock import loop_now_s
 from kiosk.config import Settings
@@ -39,13 +39,13 @@ class _Recogniser(Recogniser):
         self._goodbye = [min(entry.sentences) for entry in guide.entries if entry.tool]
         self._asked = 0
 
-    def recognise(self, samples: Samples) -> Heard:
+    def recognise(self, samples: Samples) -> Recognised:
         self._asked += 1
         if self.says_goodbye and self._goodbye:
-            return Heard(self._goodbye[0], 0.9)
+            return Recognised(self._goodbye[0], 0.9)
         if self._asked % 7 == 0:
-            return Heard(None, 0.1)
-        return Heard(self._questions[self._asked % len(self._questions)], 0.9)
+            return Recognised(None, 0.1)
+        return Recognised(self._questions[self._asked % len(self._questions)], 0.9)
 
 
 class _AgentVoice(AgentVoice):

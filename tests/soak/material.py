@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiosk.agent.guide import load_guide
-from kiosk.agent.voice import Voice as Spoken
+from kiosk.agent.voice import AgentVoice as Spoken
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples
 from kiosk.visit.speech import Voice
 from tests.virtual_kiosk import tones_for_sentences

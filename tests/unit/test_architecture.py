@@ -246,6 +246,16 @@ def test_the_package_keeps_the_rule(rule: str) -> None:
     assert not broken, "\n".join(broken)
 
 
+def test_no_public_class_name_stands_twice() -> None:
+    modules: dict[str, list[str]] = {}
+    for module, tree in MODULES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules.setdefault(node.name, []).append(module)
+    assert len(modules) > 300
+    assert {name: places for name, places in modules.items() if len(places) > 1} == {}
+
+
 def test_every_room_has_its_line() -> None:
     assert {_room(module) for module in MODULES} <= set(LEVEL)
     assert len(MODULES) > 50

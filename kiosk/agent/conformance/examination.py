@@ -14,9 +14,9 @@ from kiosk.agent.conformance.probes import (
     TOOL_CALLS,
     Probe,
 )
-from kiosk.agent.conformance.record import Record
-from kiosk.agent.conformance.report import Report
-from kiosk.agent.faults import Faults, Stage
+from kiosk.agent.conformance.record import ConnectionRecord
+from kiosk.agent.conformance.report import ConformanceReport
+from kiosk.agent.faults import Faults, FaultStage
 from kiosk.agent.frames import ODD_FRAMES
 from kiosk.agent.scenario import Moment, Step
 from kiosk.audio.pcm import silence
@@ -44,7 +44,7 @@ class Examination(Faults):
 
     def __init__(
         self,
-        record: Record,
+        record: ConnectionRecord,
         settled: Collection[str],
         tool: str,
         examined: Callable[[], None],
@@ -59,13 +59,13 @@ class Examination(Faults):
         self._pong = asyncio.Event()
         record.on_pong = self._pong.set
 
-    async def at(self, moment: Moment, stage: Stage) -> bool:
+    async def at(self, moment: Moment, stage: FaultStage) -> bool:
         go_on = await super().at(moment, stage)
         if moment == "connected":
             self._start(self._examine(stage))
         return go_on
 
-    async def _examine(self, stage: Stage) -> None:
+    async def _examine(self, stage: FaultStage) -> None:
         await self._ping(stage)
         await self._answered(_PATIENCE_S)
         for probe in self._probes:
@@ -84,7 +84,7 @@ class Examination(Faults):
         await asyncio.sleep(self._record.tone.until_s - loop_now_s())
         self._examined()
 
-    async def _survives(self, probe: Probe, stage: Stage) -> bool:
+    async def _survives(self, probe: Probe, stage: FaultStage) -> bool:
         # Whoever hangs up between a probe and its pong looks like dying of it: that time is short.
         self._record.probe_begins(probe.name, loop_now_s())
         match probe.name:
@@ -102,7 +102,7 @@ class Examination(Faults):
         await asyncio.sleep(_PAUSE_S)
         return True
 
-    async def _call_tools(self, stage: Stage) -> None:
+    async def _call_tools(self, stage: FaultStage) -> None:
         for name, expects_response in (
             (self._tool, True),
             (self._tool, False),
@@ -111,7 +111,7 @@ class Examination(Faults):
             call_id = f"tool_{stage.new_id()[:8]}"
             await stage.link.send(ToolCall(name, call_id, {}, expects_response, stage.event_id))
 
-    async def _interrupt(self, stage: Stage) -> None:
+    async def _interrupt(self, stage: FaultStage) -> None:
         """Cut what is being said, and let a tone come late that belongs to it."""
         cut = stage.event_id
         await stage.link.send(Interruption(cut))
@@ -120,7 +120,7 @@ class Examination(Faults):
         self._record.tone.listen(loop_now_s())
         await stage.link.send(AgentResponseCorrection(_CUT_SENTENCE, "This sentence...", cut))
 
-    async def _odd_frame(self, name: str, stage: Stage) -> str | bytes:
+    async def _odd_frame(self, name: str, stage: FaultStage) -> str | bytes:
         match name:
             case "second_metadata":  # the very same: another one would change the formats
                 return self._record.metadata_frame or ""
@@ -133,7 +133,7 @@ class Examination(Faults):
                 return json.dumps({"type": "audio", "audio_event": event})
         return ODD_FRAMES[name].frame()
 
-    async def _ping(self, stage: Stage) -> None:
+    async def _ping(self, stage: FaultStage) -> None:
         self._ping_id += 1
         await stage.link.send(Ping(self._ping_id))
 
@@ -158,30 +158,30 @@ class Examiner:
 
     def __init__(
         self,
-        tell: Callable[[Report], None],
+        tell: Callable[[ConformanceReport], None],
         examined: Callable[[], None] = lambda: None,
         tool: str = EXAMINED_TOOL,
     ) -> None:
-        self._reports: dict[str, Report] = {}
+        self._reports: dict[str, ConformanceReport] = {}
         self._tell = tell
         self._examined = examined
         self._tool = tool
 
     def examination(
-        self, record: Record, steps: tuple[Step, ...], conversation: int
+        self, record: ConnectionRecord, steps: tuple[Step, ...], conversation: int
     ) -> Examination:
         """What is played to a client that begins to talk."""
         faults = (steps, conversation)
         settled = self._report(record).settled
         return Examination(record, settled, self._tool, self._examined, faults)
 
-    def end(self, record: Record, *, closed_by_agent: bool) -> None:
+    def end(self, record: ConnectionRecord, *, closed_by_agent: bool) -> None:
         """A connection is over."""
         record.closed_by_agent = closed_by_agent
         report = self._report(record)
         report.add(record)
         self._tell(report)
 
-    def _report(self, record: Record) -> Report:
+    def _report(self, record: ConnectionRecord) -> ConformanceReport:
         """That of the connection's client; those that say nothing of themselves share one."""
-        return self._reports.setdefault(record.user_agent, Report())
+        return self._reports.setdefault(record.user_agent, ConformanceReport())

@@ -127,7 +127,7 @@ def _key(event_id: Json) -> Json:
 
 
 @dataclass(slots=True)
-class Call:
+class ToolCallFigures:
     """A tool call, and what became of it."""
 
     name: str
@@ -143,12 +143,12 @@ class ToolCalls:
     """The calls of a connection by their ids."""
 
     def __init__(self) -> None:
-        self.calls: dict[str, Call] = {}
+        self.calls: dict[str, ToolCallFigures] = {}
         self.strays = 0  # results of calls that nobody made
 
     def sent(self, call_id: str, name: str, expects_response: bool, at_s: float) -> None:
         if len(self.calls) < _REMEMBERED:
-            self.calls[call_id] = Call(name, expects_response, at_s)
+            self.calls[call_id] = ToolCallFigures(name, expects_response, at_s)
 
     def came(self, call_id: Json, *, is_text: bool, is_error: bool, at_s: float) -> None:
         call = self.calls.get(call_id) if isinstance(call_id, str) else None
@@ -175,7 +175,7 @@ class _Listener:
         self.ahead_s = max(0.0, self.ahead_s - gap_s) + size / self.bytes_per_s
 
 
-class Uplink:
+class UplinkFigures:
     """The microphone's stream, in bytes over time."""
 
     def __init__(self, announced: PcmFormat) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-from kiosk.agent.conformance.figures import Noted, Pongs, ToneFinder, ToolCalls, Uplink
+from kiosk.agent.conformance.figures import Noted, Pongs, ToneFinder, ToolCalls, UplinkFigures
 from kiosk.agent.dialect import Read
 from kiosk.audio.pcm import FORMATS, PcmFormat
 from kiosk.convai.client_messages import Initiation, UserAudio
@@ -45,7 +45,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(slots=True)
-class Played:
+class PlayedAudio:
     """A probe of the examination's, and the ping that followed it (None: not yet)."""
 
     name: str
@@ -53,7 +53,7 @@ class Played:
     ping: int | None = None
 
 
-class Record:
+class ConnectionRecord:
     """The witness of one connection. `input_format` is the one that is announced to the client."""
 
     def __init__(
@@ -79,14 +79,14 @@ class Record:
         # What goes to and fro
         self.pongs = Pongs()
         self.tools = ToolCalls()
-        self.uplink = Uplink(input_format)
+        self.uplink = UplinkFigures(input_format)
         self.tone = ToneFinder(input_format)
-        self.played: list[Played] = []
+        self.played: list[PlayedAudio] = []
         self.on_pong: Callable[[], None] = lambda: None
         # The beginning, the probe under way, the end
         self.metadata_frame: str | None = None
         self.metadata_s: float | None = None
-        self._probe: Played | None = None
+        self._probe: PlayedAudio | None = None
         self.close_code: int | None = None
         self.closed_by_agent = False
         self.closed_s = 0.0
@@ -140,7 +140,7 @@ class Record:
     # --- what the examination and the server tell -----------------------------------------------
 
     def probe_begins(self, name: str, at_s: float) -> None:
-        self._probe = Played(name, at_s)
+        self._probe = PlayedAudio(name, at_s)
         self.played.append(self._probe)
 
     def probe_sent(self) -> None:
@@ -206,9 +206,9 @@ class Record:
         )
 
 
-def new_record(path: str, user_agent: str, input_name: str, output_name: str) -> Record:
+def new_record(path: str, user_agent: str, input_name: str, output_name: str) -> ConnectionRecord:
     """For a connection that begins; the formats by their names on the wire."""
-    return Record(path, user_agent, FORMATS[input_name], FORMATS[output_name])
+    return ConnectionRecord(path, user_agent, FORMATS[input_name], FORMATS[output_name])
 
 
 def _wrong_fields(type_name: str, body: Mapping[str, Json]) -> Iterator[str]:

@@ -6,16 +6,16 @@ A client that dies at one probe is examined on when it comes back.
 from collections import Counter
 
 from kiosk.agent.conformance.figures import printable
-from kiosk.agent.conformance.record import Record
+from kiosk.agent.conformance.record import ConnectionRecord
 from kiosk.agent.conformance.rules import RULES, survived
-from kiosk.agent.conformance.verdicts import Judgement, Verdict, unseen
+from kiosk.agent.conformance.verdicts import Judgement, RuleVerdict, unseen
 from kiosk.convai.fields import Json
 
-_GRAVITY = list(Verdict)
+_GRAVITY = list(RuleVerdict)
 _MEASURED = 44  # characters that most of what is measured fits
 
 
-class Report:
+class ConformanceReport:
     """Grows by a record for each connection that ended."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Report:
         self._client: dict[str, str] = {}
         self._ranks: dict[str, tuple[int, int]] = {}
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ConnectionRecord) -> None:
         self.connections += 1
         for rule in RULES:
             self._keep(rule.name, rule.judge(record), record.frames)
@@ -38,17 +38,17 @@ class Report:
         }
         self._client.update({name: printable(value) for name, value in client.items() if value})
 
-    def verdicts(self, verdict: Verdict) -> list[str]:
+    def verdicts(self, verdict: RuleVerdict) -> list[str]:
         """The rules that came to it, in their order."""
         return [name for name, judged in self.judgements.items() if judged.verdict is verdict]
 
     @property
     def ok(self) -> bool:
-        return not self.verdicts(Verdict.FAIL)
+        return not self.verdicts(RuleVerdict.FAIL)
 
     @property
     def full_marks(self) -> bool:
-        return self.ok and not self.verdicts(Verdict.WARN)
+        return self.ok and not self.verdicts(RuleVerdict.WARN)
 
     def as_json(self) -> dict[str, Json]:
         rules: list[Json] = [
@@ -68,12 +68,12 @@ class Report:
         width = max(len(rule.name) for rule in RULES)
         lines = [
             f"{verdict:6}  {rule.name:{width}}  {judged.measured:{_MEASURED}}  [{rule.reference}]"
-            for verdict in Verdict
+            for verdict in RuleVerdict
             for rule in RULES
             if (judged := self.judgements[rule.name]).verdict is verdict
         ]
         counts = Counter(judged.verdict for judged in self.judgements.values())
-        sums = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
+        sums = ", ".join(f"{counts[verdict]} {verdict}" for verdict in RuleVerdict)
         who = ", ".join(self._client.values()) or "a client that says nothing of itself"
         times = "once" if self.connections == 1 else f"{self.connections} times"
         return [*lines, f"{len(RULES)} rules: {sums}; connected {times}: {who}"]
@@ -85,8 +85,8 @@ class Report:
             self._ranks[name] = rank
             self.judgements[name] = judged
 
-    def _settle(self, record: Record) -> None:
+    def _settle(self, record: ConnectionRecord) -> None:
         for probe in record.played:
             verdict = self.judgements[f"survives_{probe.name}"].verdict
-            if survived(record, probe) or verdict is not Verdict.UNSEEN:
+            if survived(record, probe) or verdict is not RuleVerdict.UNSEEN:
                 self.settled.add(probe.name)

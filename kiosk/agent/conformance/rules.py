@@ -6,11 +6,19 @@ What could not be judged is unseen: no verdict on a client.
 from collections.abc import Callable
 from functools import partial
 
-from kiosk.agent.conformance.figures import Call, Noted
+from kiosk.agent.conformance.figures import Noted, ToolCallFigures
 from kiosk.agent.conformance.probes import NOBODYS_TOOL, PROBES
-from kiosk.agent.conformance.record import Played, Record
+from kiosk.agent.conformance.record import ConnectionRecord, PlayedAudio
 from kiosk.agent.conformance.sound_rules import SOUND_RULES
-from kiosk.agent.conformance.verdicts import Judgement, Rule, failed, passed, unseen, warned, within
+from kiosk.agent.conformance.verdicts import (
+    ClientRule,
+    Judgement,
+    failed,
+    passed,
+    unseen,
+    warned,
+    within,
+)
 
 _PONG_MS = 250
 _LATE_PONG_MS = 1000
@@ -25,7 +33,7 @@ _NO_RESULT = unseen("no tool was called, or too late to tell")
 # --- frames -------------------------------------------------------------------------------------
 
 
-def _initiation_first(record: Record) -> Judgement:
+def _initiation_first(record: ConnectionRecord) -> Judgement:
     if record.first_was_initiation:
         return passed("the first frame")
     if not record.frames:
@@ -33,17 +41,19 @@ def _initiation_first(record: Record) -> Judgement:
     return failed("another frame came first" if record.initiations else "none came")
 
 
-def _initiation_once(record: Record) -> Judgement:
+def _initiation_once(record: ConnectionRecord) -> Judgement:
     if not record.initiations:
         return unseen("none came")
     measured = f"{record.initiations} in {record.frames} frames"
     return passed(measured) if record.initiations == 1 else failed(measured)
 
 
-def _none_of(count: Callable[[Record], int | Noted], what: str) -> Callable[[Record], Judgement]:
+def _none_of(
+    count: Callable[[ConnectionRecord], int | Noted], what: str
+) -> Callable[[ConnectionRecord], Judgement]:
     """A rule against something that must not come at all."""
 
-    def judge(record: Record) -> Judgement:
+    def judge(record: ConnectionRecord) -> Judgement:
         found = count(record)
         number = found.count if isinstance(found, Noted) else found
         if number:
@@ -53,7 +63,7 @@ def _none_of(count: Callable[[Record], int | Noted], what: str) -> Callable[[Rec
     return judge
 
 
-def _overrides(record: Record) -> Judgement:
+def _overrides(record: ConnectionRecord) -> Judgement:
     if not record.initiations:
         return unseen("no initiation came")
     if record.misplaced.count:
@@ -61,7 +71,7 @@ def _overrides(record: Record) -> Judgement:
     return passed(f"{record.overrides} overrides")
 
 
-def _no_secret(record: Record) -> Judgement:
+def _no_secret(record: ConnectionRecord) -> Judgement:
     if record.secrets_in_url:
         return failed(f"in the query: {', '.join(record.secrets_in_url)}")
     return passed("not in the query")
@@ -70,7 +80,7 @@ def _no_secret(record: Record) -> Judgement:
 # --- pings --------------------------------------------------------------------------------------
 
 
-def _pong_prompt(record: Record) -> Judgement:
+def _pong_prompt(record: ConnectionRecord) -> Judgement:
     pongs = record.pongs
     lost = pongs.unanswered(record.closed_s, _PATIENCE_S)
     if lost:
@@ -81,7 +91,7 @@ def _pong_prompt(record: Record) -> Judgement:
     return within(pongs.worst_ms, _PONG_MS, _LATE_PONG_MS, measured)
 
 
-def _pong_echo(record: Record) -> Judgement:
+def _pong_echo(record: ConnectionRecord) -> Judgement:
     pongs = record.pongs
     wrong = [
         f"{number} {what}"
@@ -100,11 +110,11 @@ def _pong_echo(record: Record) -> Judgement:
 # --- tools --------------------------------------------------------------------------------------
 
 
-def _answered(record: Record) -> list[Call]:
+def _answered(record: ConnectionRecord) -> list[ToolCallFigures]:
     return [call for call in record.tools.calls.values() if call.results]
 
 
-def _result_string(record: Record) -> Judgement:
+def _result_string(record: ConnectionRecord) -> Judgement:
     answered = _answered(record)
     if not answered:
         return _NO_RESULT
@@ -114,7 +124,7 @@ def _result_string(record: Record) -> Judgement:
     return passed(f"{len(answered)} results")
 
 
-def _result_once(record: Record) -> Judgement:
+def _result_once(record: ConnectionRecord) -> Judgement:
     answered = _answered(record)
     twice = sum(call.results > 1 for call in answered)
     if twice or record.tools.strays:
@@ -122,7 +132,7 @@ def _result_once(record: Record) -> Judgement:
     return passed(f"{len(answered)} results") if answered else _NO_RESULT
 
 
-def _error_flagged(record: Record) -> Judgement:
+def _error_flagged(record: ConnectionRecord) -> Judgement:
     calls = [call for call in record.tools.calls.values() if call.name == NOBODYS_TOOL]
     answered = [call for call in calls if call.results]
     if not answered:
@@ -132,7 +142,7 @@ def _error_flagged(record: Record) -> Judgement:
     return failed("a tool that nobody has was answered without is_error true")
 
 
-def _none_unasked(record: Record) -> Judgement:
+def _none_unasked(record: ConnectionRecord) -> Judgement:
     calls = [call for call in record.tools.calls.values() if not call.expects_response]
     unasked = sum(call.results > 0 for call in calls)
     if unasked:
@@ -141,7 +151,7 @@ def _none_unasked(record: Record) -> Judgement:
     return passed(f"{len(waited)} calls left unanswered") if waited else _NO_RESULT
 
 
-def _result_prompt(record: Record) -> Judgement:
+def _result_prompt(record: ConnectionRecord) -> Judgement:
     calls = [call for call in record.tools.calls.values() if call.expects_response]
     answered = [call for call in calls if call.results]
     waited_s = max((record.closed_s - c.sent_s for c in calls if not c.results), default=0.0)
@@ -156,12 +166,12 @@ def _result_prompt(record: Record) -> Judgement:
 # --- to the end ---------------------------------------------------------------------------------
 
 
-def survived(record: Record, probe: Played) -> bool:
+def survived(record: ConnectionRecord, probe: PlayedAudio) -> bool:
     """Whether a ping behind the probe was answered."""
     return probe.ping is not None and record.pongs.highest >= probe.ping
 
 
-def _survives(name: str, record: Record) -> Judgement:
+def _survives(name: str, record: ConnectionRecord) -> Judgement:
     probe = next((each for each in record.played if each.name == name), None)
     if probe is None:
         return unseen("not played")
@@ -182,7 +192,7 @@ def _survives(name: str, record: Record) -> Judgement:
     return failed(f"answered no ping in the {after_s:.1f} s after it")
 
 
-def _clean_close(record: Record) -> Judgement:
+def _clean_close(record: ConnectionRecord) -> Judgement:
     if record.closed_by_agent:
         return unseen("the agent closed")
     code = record.close_code
@@ -192,34 +202,38 @@ def _clean_close(record: Record) -> Judgement:
 
 
 RULES = (
-    Rule("initiation_first", "client messages: initiation", _initiation_first),
-    Rule("initiation_once", "client messages: initiation", _initiation_once),
-    Rule("overrides_at_their_level", "client messages: conversation_config_override", _overrides),
-    Rule("key_not_in_query", "authentication", _no_secret),
-    Rule(
+    ClientRule("initiation_first", "client messages: initiation", _initiation_first),
+    ClientRule("initiation_once", "client messages: initiation", _initiation_once),
+    ClientRule(
+        "overrides_at_their_level", "client messages: conversation_config_override", _overrides
+    ),
+    ClientRule("key_not_in_query", "authentication", _no_secret),
+    ClientRule(
         "json_text_frames",
         "client messages",
         _none_of(lambda record: record.not_objects, "frames are no JSON object"),
     ),
-    Rule("no_binary", "client messages", _none_of(lambda record: record.binary, "binary frames")),
-    Rule(
+    ClientRule(
+        "no_binary", "client messages", _none_of(lambda record: record.binary, "binary frames")
+    ),
+    ClientRule(
         "no_bare_keepalive",
         "client messages",
         _none_of(lambda record: record.bare, 'frames are " " or {"text": ""}'),
     ),
-    Rule("known_messages", "client messages", _none_of(lambda record: record.unknown, "")),
-    Rule("types_true", "client messages", _none_of(lambda record: record.ill_formed, "")),
-    Rule("pong_prompt", "events: ping", _pong_prompt),
-    Rule("pong_echo", "client messages: pong", _pong_echo),
-    Rule("tool_result_string", "client messages: client_tool_result", _result_string),
-    Rule("tool_result_once", "client messages: client_tool_result", _result_once),
-    Rule("tool_error_flagged", "client messages: client_tool_result", _error_flagged),
-    Rule("tool_result_prompt", "events: client_tool_call", _result_prompt),
-    Rule("no_result_unasked", "events: client_tool_call", _none_unasked),
+    ClientRule("known_messages", "client messages", _none_of(lambda record: record.unknown, "")),
+    ClientRule("types_true", "client messages", _none_of(lambda record: record.ill_formed, "")),
+    ClientRule("pong_prompt", "events: ping", _pong_prompt),
+    ClientRule("pong_echo", "client messages: pong", _pong_echo),
+    ClientRule("tool_result_string", "client messages: client_tool_result", _result_string),
+    ClientRule("tool_result_once", "client messages: client_tool_result", _result_once),
+    ClientRule("tool_error_flagged", "client messages: client_tool_result", _error_flagged),
+    ClientRule("tool_result_prompt", "events: client_tool_call", _result_prompt),
+    ClientRule("no_result_unasked", "events: client_tool_call", _none_unasked),
     *SOUND_RULES,
     *(
-        Rule(f"survives_{probe.name}", probe.reference, partial(_survives, probe.name))
+        ClientRule(f"survives_{probe.name}", probe.reference, partial(_survives, probe.name))
         for probe in PROBES
     ),
-    Rule("clean_close", "close codes", _clean_close),
+    ClientRule("clean_close", "close codes", _clean_close),
 )

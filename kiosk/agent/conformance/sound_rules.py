@@ -1,8 +1,16 @@
 """The rules about sound: the microphone's stream, and what comes back through it. Pure: no I/O."""
 
 from kiosk.agent.conformance.figures import LISTEN_S, LONG_GAP_S, TONE_HZ
-from kiosk.agent.conformance.record import Record
-from kiosk.agent.conformance.verdicts import Judgement, Rule, failed, passed, unseen, warned, within
+from kiosk.agent.conformance.record import ConnectionRecord
+from kiosk.agent.conformance.verdicts import (
+    ClientRule,
+    Judgement,
+    failed,
+    passed,
+    unseen,
+    warned,
+    within,
+)
 
 # A stream so long says how fast it is.
 _STREAM_S = 2.0
@@ -21,7 +29,7 @@ _TEXT_ONLY = unseen("a conversation in text only")
 _NO_STREAM = unseen(f"not {_STREAM_S:g} s of stream to measure")
 
 
-def _starts(record: Record) -> Judgement:
+def _starts(record: ConnectionRecord) -> Judgement:
     uplink = record.uplink
     if record.text_only:
         return _TEXT_ONLY
@@ -38,13 +46,13 @@ def _starts(record: Record) -> Judgement:
     return failed(f"nothing in {waited_s:.1f} s")
 
 
-def _too_short(record: Record) -> Judgement | None:
+def _too_short(record: ConnectionRecord) -> Judgement | None:
     if record.text_only:
         return _TEXT_ONLY
     return _NO_STREAM if record.uplink.elapsed_s < _STREAM_S else None
 
 
-def _format(record: Record) -> Judgement:
+def _format(record: ConnectionRecord) -> Judgement:
     if (nothing := _too_short(record)) is not None:
         return nothing
     uplink = record.uplink
@@ -57,7 +65,7 @@ def _format(record: Record) -> Judgement:
     return failed(f"{share}: it fits {likely.name}, which was not announced")
 
 
-def _pacing(record: Record) -> Judgement:
+def _pacing(record: ConnectionRecord) -> Judgement:
     if (nothing := _too_short(record)) is not None:
         return nothing
     uplink = record.uplink
@@ -67,7 +75,7 @@ def _pacing(record: Record) -> Judgement:
     return passed(measured) if 0.9 <= ratio <= 1.1 else failed(measured)
 
 
-def _gaps(record: Record) -> Judgement:
+def _gaps(record: ConnectionRecord) -> Judgement:
     if (nothing := _too_short(record)) is not None:
         return nothing
     uplink = record.uplink
@@ -85,7 +93,7 @@ def _gaps(record: Record) -> Judgement:
     return warned(measured) if batched or late else passed(measured)
 
 
-def _chunks(record: Record) -> Judgement:
+def _chunks(record: ConnectionRecord) -> Judgement:
     if (nothing := _too_short(record)) is not None:
         return nothing
     uplink = record.uplink
@@ -96,7 +104,7 @@ def _chunks(record: Record) -> Judgement:
     return passed(measured) if shortest <= round(mean_ms) <= longest else warned(measured)
 
 
-def _stale(record: Record) -> Judgement:
+def _stale(record: ConnectionRecord) -> Judgement:
     tone = record.tone
     if tone.heard_ms >= _TONE_HEARD_MS:
         return failed(
@@ -114,10 +122,10 @@ def _stale(record: Record) -> Judgement:
 
 
 SOUND_RULES = (
-    Rule("audio_starts", "client messages: user_audio_chunk", _starts),
-    Rule("uplink_format", "events: conversation_initiation_metadata", _format),
-    Rule("uplink_pacing", "audio: pacing", _pacing),
-    Rule("uplink_gaps", "audio: pacing", _gaps),
-    Rule("chunk_length", "audio: chunk length", _chunks),
-    Rule("stale_audio", "interruption semantics", _stale),
+    ClientRule("audio_starts", "client messages: user_audio_chunk", _starts),
+    ClientRule("uplink_format", "events: conversation_initiation_metadata", _format),
+    ClientRule("uplink_pacing", "audio: pacing", _pacing),
+    ClientRule("uplink_gaps", "audio: pacing", _gaps),
+    ClientRule("chunk_length", "audio: chunk length", _chunks),
+    ClientRule("stale_audio", "interruption semantics", _stale),
 )

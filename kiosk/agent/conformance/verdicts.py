@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from kiosk.agent.conformance.record import Record
+from kiosk.agent.conformance.record import ConnectionRecord
 
 
-class Verdict(StrEnum):
+class RuleVerdict(StrEnum):
     """From the gravest on."""
 
     FAIL = "fail"
@@ -20,33 +20,33 @@ class Verdict(StrEnum):
 class Judgement(NamedTuple):
     """A verdict and what it was measured by."""
 
-    verdict: Verdict
+    verdict: RuleVerdict
     measured: str
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ClientRule:
     """`reference`: the part of the published contract that it rests on."""
 
     name: str
     reference: str
-    judge: Callable[[Record], Judgement]
+    judge: Callable[[ConnectionRecord], Judgement]
 
 
 def failed(measured: str) -> Judgement:
-    return Judgement(Verdict.FAIL, measured)
+    return Judgement(RuleVerdict.FAIL, measured)
 
 
 def warned(measured: str) -> Judgement:
-    return Judgement(Verdict.WARN, measured)
+    return Judgement(RuleVerdict.WARN, measured)
 
 
 def passed(measured: str) -> Judgement:
-    return Judgement(Verdict.PASS, measured)
+    return Judgement(RuleVerdict.PASS, measured)
 
 
 def unseen(measured: str) -> Judgement:
-    return Judgement(Verdict.UNSEEN, measured)
+    return Judgement(RuleVerdict.UNSEEN, measured)
 
 
 def within(value: float, pass_to: float, warn_to: float, measured: str) -> Judgement:

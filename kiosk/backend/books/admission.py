@@ -64,7 +64,7 @@ class Refusal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class VisitRefused:
     """No: why, whose limit it is, and when to ask again."""
 
     refusal: Refusal
@@ -116,7 +116,7 @@ async def lock_id(db: AsyncConnection, tenant: str, kiosk_id: str) -> Place:
     return await lock(db, Kiosk(row.id, row.tenant, row.name, row.site))
 
 
-async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
+async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> VisitRefused | None:
     """Take a lease from the kiosk's bucket. None is to be had where no visit may begin: what is
     minted opens a conversation whether we are told of it or not."""
     refused = await _shut(db, place, now)
@@ -127,7 +127,7 @@ async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> Refused
     key = place.leases
     held[key], wait_s = take(held.get(key), LEASES, now)
     if wait_s > 0:
-        return Refused(Refusal.TOO_MANY_LEASES, Scope.KIOSK, wait_s)
+        return VisitRefused(Refusal.TOO_MANY_LEASES, Scope.KIOSK, wait_s)
     await _keep(db, place, {key: held[key]})
     return None
 
@@ -139,30 +139,30 @@ async def give_back_lease(db: AsyncConnection, place: Place) -> None:
         await _keep(db, place, {place.leases: give_back(bucket, LEASES)})
 
 
-async def admit(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
+async def admit(db: AsyncConnection, place: Place, now: datetime) -> VisitRefused | None:
     """Let a visit begin and charge it with the longest it may last; or say why not, and charge
     nothing."""
     taken = await _taken(db, place, now)
-    if isinstance(taken, Refused):
+    if isinstance(taken, VisitRefused):
         return taken
     await _keep(db, place, taken)
     await charge(db, place, place.day(now), LONGEST_VISIT_S)
     return None
 
 
-async def prospect(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
+async def prospect(db: AsyncConnection, place: Place, now: datetime) -> VisitRefused | None:
     """Why neither a lease nor a visit could be had now; nothing is taken."""
     taken = await _taken(db, place, now)
-    if isinstance(taken, Refused):
+    if isinstance(taken, VisitRefused):
         return taken
     leases = (await _buckets(db, place)).get(place.leases)
     _, wait_s = take(leases, LEASES, now)
-    return Refused(Refusal.TOO_MANY_LEASES, Scope.KIOSK, wait_s) if wait_s > 0 else None
+    return VisitRefused(Refusal.TOO_MANY_LEASES, Scope.KIOSK, wait_s) if wait_s > 0 else None
 
 
 async def _taken(
     db: AsyncConnection, place: Place, now: datetime
-) -> Refused | dict[_BucketKey, Bucket]:
+) -> VisitRefused | dict[_BucketKey, Bucket]:
     """The buckets as they are once a visit has begun, or why it may not; keeps nothing."""
     if (shut := await _shut(db, place, now)) is not None:
         return shut
@@ -177,13 +177,13 @@ async def _taken(
         if line.presses_per_minute is None:
             continue
         if line.presses_per_minute == 0:
-            return Refused(Refusal.TOO_MANY_PRESSES, line.scope)
+            return VisitRefused(Refusal.TOO_MANY_PRESSES, line.scope)
         burst = line.presses_per_minute * _BURST_MINUTES
         key = (line.scope, name, "presses")
         rate = Rate(burst, 60.0 / line.presses_per_minute)
         changed[key], wait_s = take(held.get(key), rate, now)
         if wait_s > 0:
-            return Refused(Refusal.TOO_MANY_PRESSES, line.scope, wait_s)
+            return VisitRefused(Refusal.TOO_MANY_PRESSES, line.scope, wait_s)
     if place.leases in held:
         changed[place.leases] = give_back(held[place.leases], LEASES)
     return changed
@@ -203,10 +203,10 @@ async def charge(
         await put(db, usage, rows, adding=("seconds",))
 
 
-async def _shut(db: AsyncConnection, place: Place, now: datetime) -> Refused | None:
+async def _shut(db: AsyncConnection, place: Place, now: datetime) -> VisitRefused | None:
     found = (await db.execute(_PAUSES, place.names())).first()
     if found is not None:
-        return Refused(Refusal.PAUSED, Scope(found.scope), _PAUSED_RETRY_S)
+        return VisitRefused(Refusal.PAUSED, Scope(found.scope), _PAUSED_RETRY_S)
     if place.hours is None:
         return None
     hours = parse_hours(place.hours)
@@ -214,7 +214,7 @@ async def _shut(db: AsyncConnection, place: Place, now: datetime) -> Refused | N
         return None
     opens_at = hours.opens_at(place.zone, now)
     retry_after_s = None if opens_at is None else (opens_at - now).total_seconds()
-    return Refused(Refusal.CLOSED, Scope.SITE, retry_after_s)
+    return VisitRefused(Refusal.CLOSED, Scope.SITE, retry_after_s)
 
 
 async def _limits(db: AsyncConnection, place: Place) -> list[tuple[str, Limit]]:
@@ -231,7 +231,7 @@ async def _limits(db: AsyncConnection, place: Place) -> list[tuple[str, Limit]]:
 
 async def _too_many_at_once(
     db: AsyncConnection, place: Place, lines: Iterable[tuple[str, Limit]]
-) -> Refused | None:
+) -> VisitRefused | None:
     # The kiosk's own visit that is open still is not counted: this one takes its place.
     asked = {"tenant": place.kiosk.tenant, "kiosk_id": place.kiosk.id}
     for name, line in lines:
@@ -243,13 +243,13 @@ async def _too_many_at_once(
         else:
             counted = await db.execute(_OPEN_AT_SITE, asked | {"site": name})
         if counted.scalar_one() >= line.at_once:
-            return Refused(Refusal.BUSY, line.scope, _BUSY_RETRY_S)
+            return VisitRefused(Refusal.BUSY, line.scope, _BUSY_RETRY_S)
     return None
 
 
 async def _no_minutes(
     db: AsyncConnection, place: Place, lines: Sequence[tuple[str, Limit]], now: datetime
-) -> Refused | None:
+) -> VisitRefused | None:
     """A visit begins only if the longest it may last is left of the day."""
     limited = [line for _, line in lines if line.minutes_per_day is not None]
     if not limited:
@@ -260,7 +260,7 @@ async def _no_minutes(
         assert line.minutes_per_day is not None
         left_s = line.minutes_per_day * 60 - used_s.get(line.scope, 0.0)
         if left_s < LONGEST_VISIT_S:
-            return Refused(Refusal.NO_MINUTES, line.scope, _until_tomorrow_s(place, now))
+            return VisitRefused(Refusal.NO_MINUTES, line.scope, _until_tomorrow_s(place, now))
     return None
 
 

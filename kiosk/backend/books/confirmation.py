@@ -26,14 +26,14 @@ from kiosk.backend.tokens import new_id
 _STATUS_LENGTH, _REASON_LENGTH = 32, 256
 
 
-class Source(StrEnum):
+class ConfirmationSource(StrEnum):
     """Who brought the word."""
 
     WEBHOOK = "webhook"
     RECONCILED = "reconciled"  # we asked
 
 
-class Heard(StrEnum):
+class Confirmation(StrEnum):
     """What came of it."""
 
     CONFIRMED = "confirmed"
@@ -70,10 +70,10 @@ class Confirmations:
     async def confirm(
         self,
         report: ProviderReport,
-        source: Source,
+        source: ConfirmationSource,
         now: datetime,
         turns: Sequence[tuple[str, str]] | None = None,
-    ) -> tuple[Heard, Whose | None]:
+    ) -> tuple[Confirmation, Whose | None]:
         """Book what the provider says, and whose visit it was. `turns`, role and text, are kept if
         they are given."""
         this = conversations.c.id == report.conversation_id
@@ -82,15 +82,15 @@ class Confirmations:
         async with self._database.introduction(report.conversation_id, reads=True) as db:
             whose = (await db.execute(query)).first()
         if whose is None:
-            return Heard.UNKNOWN, None
+            return Confirmation.UNKNOWN, None
         if not _is_news(whose.confirmed_by, source):
-            return Heard.KNOWN, None
+            return Confirmation.KNOWN, None
         async with self._database.transaction(whose.tenant) as db:
             place = await admission.lock_id(db, whose.tenant, whose.kiosk_id)
             own = sa.and_(this, conversations.c.tenant == whose.tenant)
             conversation = (await db.execute(sa.select(conversations).where(own))).one()
             if not _is_news(conversation.confirmed_by, source):
-                return Heard.KNOWN, None
+                return Confirmation.KNOWN, None
             known = conversation.confirmed_by is not None
             said = _lacking(conversation, report) if known else _said(report, now)
             said |= {"confirmed_by": source}
@@ -101,9 +101,9 @@ class Confirmations:
                 row |= {"tenant": whose.tenant, "turns": kept}
                 await insert_missing(db, transcripts, row)
             if known:
-                return Heard.KNOWN, None
+                return Confirmation.KNOWN, None
             visit_id = await _book(db, place, conversation, report, now)
-        return Heard.CONFIRMED, Whose(whose.tenant, visit_id)
+        return Confirmation.CONFIRMED, Whose(whose.tenant, visit_id)
 
     async def purge(
         self, tenant: str, *, before: datetime | None = None, conversation_id: str | None = None
@@ -118,10 +118,13 @@ class Confirmations:
             return (await db.execute(sa.delete(transcripts).where(*this))).rowcount
 
 
-def _is_news(confirmed_by: str | None, source: Source) -> bool:
+def _is_news(confirmed_by: str | None, source: ConfirmationSource) -> bool:
     """Whether the word tells something. The list tells less than a webhook; a webhook is heard
     once, or what was purged would come back."""
-    return confirmed_by is None or (confirmed_by, source) == (Source.RECONCILED, Source.WEBHOOK)
+    return confirmed_by is None or (confirmed_by, source) == (
+        ConfirmationSource.RECONCILED,
+        ConfirmationSource.WEBHOOK,
+    )
 
 
 def _said(report: ProviderReport, now: datetime) -> dict[str, Any]:

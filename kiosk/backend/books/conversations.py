@@ -16,7 +16,7 @@ from kiosk.contract import VisitEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class VisitLease:
     """One minted permission, for the record: never the URL itself."""
 
     request_id: str
@@ -25,7 +25,7 @@ class Lease:
     expires_at: datetime
 
 
-async def mint(db: AsyncConnection, kiosk: Kiosk, visit_id: str, lease: Lease) -> None:
+async def mint(db: AsyncConnection, kiosk: Kiosk, visit_id: str, lease: VisitLease) -> None:
     """A credential names its conversation, which anybody who has it may open."""
     if lease.conversation_id is not None:
         await _add(db, kiosk, visit_id, lease.conversation_id, lease.minted_at)

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books import admission, conversations
-from kiosk.backend.books.admission import LONGEST_VISIT_S, Place, Refusal, Refused
-from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.admission import LONGEST_VISIT_S, Place, Refusal, VisitRefused
+from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.books.schema import IS_HELD, IS_LEASED, IS_OPEN, visits
@@ -62,16 +62,16 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def may_lease(self, kiosk: Kiosk, request_id: str, now: datetime) -> Refused | None:
+    async def may_lease(self, kiosk: Kiosk, request_id: str, now: datetime) -> VisitRefused | None:
         """Whether to mint: the request's lease was not spent, and there were not too many."""
         async with self._database.transaction(kiosk.tenant) as db:
             place = await admission.lock(db, kiosk)
             found = await _of_request(db, kiosk, request_id)
             if found is not None and found.state not in _UNSPENT:
-                return Refused(Refusal.SPENT)
+                return VisitRefused(Refusal.SPENT)
             return await admission.may_lease(db, place, now)
 
-    async def prospect(self, kiosk: Kiosk, now: datetime) -> Refused | None:
+    async def prospect(self, kiosk: Kiosk, now: datetime) -> VisitRefused | None:
         """Why no visit could begin now, None if one could; nothing is changed."""
         async with self._database.transaction(kiosk.tenant) as db:
             return await admission.prospect(db, await admission.lock(db, kiosk), now)
@@ -81,7 +81,7 @@ class Ledger:
         async with self._database.transaction(kiosk.tenant) as db:
             await admission.give_back_lease(db, await admission.lock(db, kiosk))
 
-    async def lease(self, kiosk: Kiosk, lease: Lease) -> str | None:
+    async def lease(self, kiosk: Kiosk, lease: VisitLease) -> str | None:
         """Keep a lease and return the visit's id, the same for the same request; None if that was
         spent meanwhile. What the kiosk never used is marked expired on the way."""
         async with self._database.transaction(kiosk.tenant) as db:
@@ -108,7 +108,7 @@ class Ledger:
 
     async def start(
         self, kiosk: Kiosk, visit_id: str, start: StartVisit, now: datetime
-    ) -> Refused | None:
+    ) -> VisitRefused | None:
         """Spend the lease on a press; None if the visit may go on.
 
         A kiosk holds one visit at a time: another that is open still is closed as superseded.
@@ -117,13 +117,13 @@ class Ledger:
             place = await admission.lock(db, kiosk)
             visit = (await db.execute(_VISIT, _mine(kiosk) | {"visit_id": visit_id})).first()
             if visit is None:
-                return Refused(Refusal.UNKNOWN)
+                return VisitRefused(Refusal.UNKNOWN)
             if visit.state in OPEN and visit.press_id == start.press_id:
                 return None
             if visit.state not in _UNSPENT:
-                return Refused(Refusal.SPENT)
+                return VisitRefused(Refusal.SPENT)
             if visit.expires_at <= now:
-                return Refused(Refusal.EXPIRED)
+                return VisitRefused(Refusal.EXPIRED)
             refused = await admission.admit(db, place, now)
             if refused is not None:
                 return refused
@@ -139,15 +139,15 @@ class Ledger:
             await change(db, kiosk, visit_id, admitted)
         return None
 
-    async def live(self, kiosk: Kiosk, visit_id: str, live: LiveVisit) -> Refused | None:
+    async def live(self, kiosk: Kiosk, visit_id: str, live: LiveVisit) -> VisitRefused | None:
         """The conversation is open; nothing changes if the visit is over by now."""
         async with self._database.transaction(kiosk.tenant) as db:
             await admission.lock(db, kiosk)
             visit = (await db.execute(_VISIT, _mine(kiosk) | {"visit_id": visit_id})).first()
             if visit is None:
-                return Refused(Refusal.UNKNOWN)
+                return VisitRefused(Refusal.UNKNOWN)
             if visit.press_id != live.press_id:
-                return Refused(Refusal.SPENT)
+                return VisitRefused(Refusal.SPENT)
             if visit.state == VisitState.ADMITTED:
                 known = live.conversation_id or visit.conversation_id
                 row = {"state": VisitState.LIVE, "conversation_id": known}
@@ -157,7 +157,7 @@ class Ledger:
 
     async def end(
         self, kiosk: Kiosk, visit_id: str, end: EndVisit, now: datetime
-    ) -> Refused | None:
+    ) -> VisitRefused | None:
         """Close a visit; the first report counts, and only that of the press that began it.
 
         One that began while the backend was not reachable is admitted now: it took place.
@@ -166,9 +166,9 @@ class Ledger:
             place = await admission.lock(db, kiosk)
             visit = (await db.execute(_VISIT, _mine(kiosk) | {"visit_id": visit_id})).first()
             if visit is None:
-                return Refused(Refusal.UNKNOWN)
+                return VisitRefused(Refusal.UNKNOWN)
             if visit.press_id not in (None, end.press_id):
-                return Refused(Refusal.SPENT)
+                return VisitRefused(Refusal.SPENT)
             if visit.state in _OVER and visit.outcome not in _GUESSES:
                 return None
             closed_at = now - timedelta(seconds=end.ago_s)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from kiosk.backend.provider.client import Provider, ProviderError
-    from kiosk.backend.provider.findings import Finding, Needs
-    from kiosk.backend.settings import Settings
+    from kiosk.backend.provider.findings import AgentFinding, Needs
+    from kiosk.backend.settings import BackendSettings
     from kiosk.convai.fields import Json
 
 Say = Callable[[str], None]
@@ -126,13 +126,13 @@ def _agreed(say: Say) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _next_step(findings: "list[Finding]") -> str:
+def _next_step(findings: "list[AgentFinding]") -> str:
     if any(finding.patch for finding in findings):
         return "; `kiosk backend agent apply` changes what needs no human"
     return ""
 
 
-def _needs(args: argparse.Namespace, settings: "Settings") -> "Needs":
+def _needs(args: argparse.Namespace, settings: "BackendSettings") -> "Needs":
     from kiosk.backend.characters.files import load_characters
     from kiosk.backend.provider.findings import Needs
     from kiosk.convai.overrides import OVERRIDE_NAMES
@@ -162,7 +162,7 @@ def _needs(args: argparse.Namespace, settings: "Settings") -> "Needs":
 class _Agent:
     """The agent at the provider; every failure is a KioskError, worded for the operator."""
 
-    def __init__(self, settings: "Settings", key: "SecretStr") -> None:
+    def __init__(self, settings: "BackendSettings", key: "SecretStr") -> None:
         self.id = settings.agent_id
         self._settings = settings
         self._key = key
@@ -190,7 +190,7 @@ class _Agent:
             raise _for_the_operator(error, self._settings) from None
 
 
-def _for_the_operator(error: "ProviderError", settings: "Settings") -> KioskError:
+def _for_the_operator(error: "ProviderError", settings: "BackendSettings") -> KioskError:
     from kiosk.backend.provider import client as provider
 
     code = f" ({error.code})" if error.code else ""

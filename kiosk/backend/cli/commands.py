@@ -15,7 +15,7 @@ from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
     from kiosk.backend.cli.operations import At
-    from kiosk.backend.settings import Settings
+    from kiosk.backend.settings import BackendSettings
 
 Say = Callable[[str], None]
 
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, say: Say) -> int:
     return 0
 
 
-def _settings(args: argparse.Namespace) -> "Settings":
+def _settings(args: argparse.Namespace) -> "BackendSettings":
     from kiosk.backend.settings import load_settings
 
     return load_settings({"database": args.database, "tenant": args.tenant})

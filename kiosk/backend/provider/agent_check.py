@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from kiosk.backend.characters.templates import variables
-from kiosk.backend.provider.findings import Finding, Needs
+from kiosk.backend.provider.findings import AgentFinding, Needs
 from kiosk.convai import agent_settings as at
 from kiosk.convai.agent_settings import patch_of, value_at
 from kiosk.convai.conversation import AUDIO_FORMATS, DEFAULT_AUDIO_FORMAT
@@ -39,18 +39,18 @@ _TEXTS = (at.FIRST_MESSAGE, at.PROMPT, at.LAST_MESSAGE, at.SOFT_TIMEOUT_MESSAGE)
 _FAREWELL_S = 30
 _LONGEST_TURN_TIMEOUT_S = 30.0
 
-Check: TypeAlias = Callable[[JsonObject, Needs], Iterator[Finding]]
+Check: TypeAlias = Callable[[JsonObject, Needs], Iterator[AgentFinding]]
 
 
-def check(agent: JsonObject, needs: Needs) -> list[Finding]:
+def check(agent: JsonObject, needs: Needs) -> list[AgentFinding]:
     """What is not as kiosks need it, what breaks visits first."""
     found = [finding for each in _CHECKS for finding in each(agent, needs)]
     return sorted(found, key=lambda finding: finding.severity != "fail")
 
 
-def _door(agent: JsonObject, _needs: Needs) -> Iterator[Finding]:
+def _door(agent: JsonObject, _needs: Needs) -> Iterator[AgentFinding]:
     if value_at(agent, at.ENABLE_AUTH) is not True:
-        yield Finding(
+        yield AgentFinding(
             "auth-off",
             "fail",
             "Anybody who knows the agent's id can talk with it, at your cost.",
@@ -58,7 +58,7 @@ def _door(agent: JsonObject, _needs: Needs) -> Iterator[Finding]:
             patch_of(at.ENABLE_AUTH, True),
         )
     if value_at(agent, at.ALLOWED_HOSTS) and value_at(agent, at.ORIGIN_REQUIRED) is True:
-        yield Finding(
+        yield AgentFinding(
             "origin-required",
             "fail",
             "The agent refuses connections without an Origin header, and kiosks send none.",
@@ -67,18 +67,18 @@ def _door(agent: JsonObject, _needs: Needs) -> Iterator[Finding]:
         )
 
 
-def _overrides(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
+def _overrides(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
     for name in sorted(needs.overrides):
         path = f"{at.OVERRIDES}.{name}"
         if name in _WITHOUT_SWITCH:
-            yield Finding(
+            yield AgentFinding(
                 f"override-{_slug(name)}",
                 "fail",
                 f"The override {name} is sent, and no switch of the agent's allows it.",
                 "Take it out of what kiosks send, and set it on the agent itself.",
             )
         elif value_at(agent, path) is not True:
-            yield Finding(
+            yield AgentFinding(
                 f"override-{_slug(name)}",
                 "fail",
                 f"The override {name} is sent and not allowed, which ends every conversation.",
@@ -87,14 +87,14 @@ def _overrides(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
             )
 
 
-def _variables(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
+def _variables(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
     texts = [text for path in _TEXTS if isinstance(text := value_at(agent, path), str)]
     wanted = {name for text in texts for name in variables(text)} | needs.wanted_variables
     placeholders = value_at(agent, at.PLACEHOLDERS)
     known = needs.variables | set(placeholders if isinstance(placeholders, dict) else ())
     for name in sorted(wanted - known):
         if not name.startswith(_NOT_SENT):
-            yield Finding(
+            yield AgentFinding(
                 f"variable-{_slug(name)}",
                 "fail",
                 f"A text wants the variable {{{{{name}}}}}, and not every conversation brings it.",
@@ -103,14 +103,14 @@ def _variables(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
             )
 
 
-def _languages(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
+def _languages(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
     presets = value_at(agent, at.LANGUAGE_PRESETS)
     known = list(presets) if isinstance(presets, dict) else []
     own = value_at(agent, at.LANGUAGE) or "en"
     for language in sorted(needs.languages.difference(known)):
         if language == own:
             continue
-        yield Finding(
+        yield AgentFinding(
             f"language-{language}",
             "warn",
             f"Characters speak {language}, which is not among the agent's languages.",
@@ -118,12 +118,12 @@ def _languages(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
         )
 
 
-def _events(agent: JsonObject, _needs: Needs) -> Iterator[Finding]:
+def _events(agent: JsonObject, _needs: Needs) -> Iterator[AgentFinding]:
     listed = value_at(agent, at.CLIENT_EVENTS)
     events = listed if isinstance(listed, list) else []
     missing = [name for name in (*VITAL_EVENTS, *USEFUL_EVENTS) if name not in events]
     if missing:
-        yield Finding(
+        yield AgentFinding(
             "client-events",
             "fail" if set(missing) & set(VITAL_EVENTS) else "warn",
             f"The agent does not send every event a kiosk relies on: {', '.join(missing)}.",
@@ -132,14 +132,14 @@ def _events(agent: JsonObject, _needs: Needs) -> Iterator[Finding]:
         )
 
 
-def _audio(agent: JsonObject, _needs: Needs) -> Iterator[Finding]:
+def _audio(agent: JsonObject, _needs: Needs) -> Iterator[AgentFinding]:
     for id_, path in (("input-format", at.INPUT_FORMAT), ("output-format", at.OUTPUT_FORMAT)):
         name = value_at(agent, path) or DEFAULT_AUDIO_FORMAT
         known = name in AUDIO_FORMATS
         if name == DEFAULT_AUDIO_FORMAT:
             continue
         what = f"The agent's {id_.replace('-', ' ')} is {json.dumps(name)}, "
-        yield Finding(
+        yield AgentFinding(
             id_,
             "warn" if known else "fail",
             what + ("which costs quality or bandwidth." if known else "which no kiosk knows."),
@@ -147,7 +147,7 @@ def _audio(agent: JsonObject, _needs: Needs) -> Iterator[Finding]:
             patch_of(path, DEFAULT_AUDIO_FORMAT),
         )
     if value_at(agent, at.TEXT_ONLY) is True:
-        yield Finding(
+        yield AgentFinding(
             "text-only",
             "fail",
             "The agent is set to text only, and a kiosk has nothing but its voice.",
@@ -156,12 +156,12 @@ def _audio(agent: JsonObject, _needs: Needs) -> Iterator[Finding]:
         )
 
 
-def _duration(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
+def _duration(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
     limit_s = _number(agent, at.MAX_DURATION_S, 600)
     wanted_s = max(at.SHORTEST_S, math.ceil(needs.visit_max_s) + _FAREWELL_S)
     patch = patch_of(at.MAX_DURATION_S, wanted_s) if wanted_s <= at.LONGEST_S else None
     if limit_s <= needs.visit_max_s:
-        yield Finding(
+        yield AgentFinding(
             "duration-short",
             "fail",
             f"The agent ends conversations after {limit_s:g} s, before the kiosks' own limit of "
@@ -170,7 +170,7 @@ def _duration(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
             patch,
         )
     elif limit_s > max(needs.longest_s, wanted_s):
-        yield Finding(
+        yield AgentFinding(
             "duration-long",
             "warn",
             f"A conversation that nobody ends costs {limit_s:g} s, more than the "
@@ -180,10 +180,10 @@ def _duration(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
         )
 
 
-def _turns(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
+def _turns(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
     silence_s = _number(agent, at.SILENCE_TIMEOUT_S, -1)
     if 0 <= silence_s < needs.idle_s:
-        yield Finding(
+        yield AgentFinding(
             "silence-timeout",
             "fail",
             f"The agent hangs up on whoever is silent for {silence_s:g} s; kiosks ask first, after "
@@ -193,7 +193,7 @@ def _turns(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
         )
     timeout_s = _number(agent, at.TURN_TIMEOUT_S, 7)
     if 0 <= timeout_s < needs.idle_s:
-        yield Finding(
+        yield AgentFinding(
             "turn-timeout",
             "warn",
             f"The agent speaks up after {timeout_s:g} s of silence, so that a kiosk left alone "
@@ -205,7 +205,7 @@ def _turns(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
         )
     eagerness = value_at(agent, at.EAGERNESS)
     if eagerness is not None and eagerness not in at.EAGERNESSES:
-        yield Finding(
+        yield AgentFinding(
             "turn-eagerness",
             "warn",
             f"The agent's turn eagerness is {json.dumps(eagerness)}, which is unknown here.",
@@ -214,24 +214,24 @@ def _turns(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
         )
 
 
-def _limits(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
+def _limits(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
     at_once = _number(agent, at.CONCURRENCY_LIMIT, -1)
     if 0 <= at_once < needs.kiosks:
-        yield Finding(
+        yield AgentFinding(
             "concurrency-limit",
             "warn",
             f"The agent talks with {at_once:g} at once, and there are {needs.kiosks} kiosks.",
             "Raise its concurrency limit, or accept that visitors queue.",
         )
     if 0 <= _number(agent, at.DAILY_LIMIT, -1) < needs.kiosks:
-        yield Finding(
+        yield AgentFinding(
             "daily-limit",
             "fail",
             "The agent's daily limit does not allow every kiosk one conversation.",
             "Raise its daily limit to what you are willing to pay for.",
         )
     if value_at(agent, at.BURSTING) is not False:
-        yield Finding(
+        yield AgentFinding(
             "bursting",
             "warn",
             "Conversations over the plan's limit are let in at double the price.",
@@ -240,11 +240,11 @@ def _limits(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
         )
 
 
-def _privacy(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
+def _privacy(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
     if value_at(agent, at.ZERO_RETENTION) is True:
         return
     if value_at(agent, at.RECORD_VOICE) is not False:
-        yield Finding(
+        yield AgentFinding(
             "record-voice",
             "warn",
             "The provider keeps recordings of visitors' voices.",
@@ -252,7 +252,7 @@ def _privacy(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
             patch_of(at.RECORD_VOICE, False),
         )
     if not 0 <= _number(agent, at.RETENTION_DAYS, -1) <= needs.retention_days:
-        yield Finding(
+        yield AgentFinding(
             "retention",
             "warn",
             f"The provider keeps conversations for longer than {needs.retention_days} days.",
@@ -261,12 +261,12 @@ def _privacy(agent: JsonObject, needs: Needs) -> Iterator[Finding]:
         )
 
 
-def _tools(agent: JsonObject, _needs: Needs) -> Iterator[Finding]:
+def _tools(agent: JsonObject, _needs: Needs) -> Iterator[AgentFinding]:
     system, listed = value_at(agent, at.SYSTEM_TOOLS), value_at(agent, at.TOOLS)
     tools = listed if isinstance(listed, list) else []
     names = [tool.get("name") for tool in tools if isinstance(tool, dict)]
     if not (isinstance(system, dict) and system.get(END_CALL)) and END_CALL not in names:
-        yield Finding(
+        yield AgentFinding(
             "end-call",
             "warn",
             "The agent cannot hang up: only the visitor, or the clock, ends a conversation.",

@@ -53,7 +53,7 @@ class MalformedError(ProviderError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderAnswer:
     """A whole answer; names of headers are in small letters."""
 
     status: int
@@ -96,7 +96,7 @@ class ConversationSummary:
     cost: float | None
 
 
-def read_page(answer: Answer) -> tuple[list[ConversationSummary], str | None]:
+def read_page(answer: ProviderAnswer) -> tuple[list[ConversationSummary], str | None]:
     """One page of the list, and the cursor of the next; lines that make no sense are left out.
     Raises MalformedError."""
     body = read_object(answer)
@@ -112,7 +112,7 @@ def read_page(answer: Answer) -> tuple[list[ConversationSummary], str | None]:
     return lines, text(body, "next_cursor") if body.get("has_more") is True else None
 
 
-def read_signed_url(answer: Answer) -> Grant:
+def read_signed_url(answer: ProviderAnswer) -> Grant:
     """The signed URL is opaque: it is passed on as it came, never rebuilt."""
     grant = _grant(answer)
     if grant.signed_url is None:
@@ -120,7 +120,7 @@ def read_signed_url(answer: Answer) -> Grant:
     return replace(grant, conversation_id=_id_in_url(grant.signed_url))
 
 
-def read_token(answer: Answer, now_s: float) -> Grant:
+def read_token(answer: ProviderAnswer, now_s: float) -> Grant:
     """A token for WebRTC; `now_s` is the time of day, in seconds of the epoch."""
     grant = _grant(answer)
     if grant.conversation_token is None:
@@ -140,7 +140,7 @@ def read_token(answer: Answer, now_s: float) -> Grant:
     )
 
 
-def read_conversation(answer: Answer, *, with_transcript: bool) -> ProviderConversation:
+def read_conversation(answer: ProviderAnswer, *, with_transcript: bool) -> ProviderConversation:
     """Raises MalformedError."""
     body = read_object(answer)
     status = text(body, "status")
@@ -162,7 +162,7 @@ def read_conversation(answer: Answer, *, with_transcript: bool) -> ProviderConve
     )
 
 
-def read_object(answer: Answer) -> dict[str, Json]:
+def read_object(answer: ProviderAnswer) -> dict[str, Json]:
     """Raises MalformedError for anything but a JSON object."""
     body = answer.json()
     if not isinstance(body, dict):
@@ -170,7 +170,7 @@ def read_object(answer: Answer) -> dict[str, Json]:
     return body
 
 
-def refusal(answer: Answer) -> ProviderError:
+def refusal(answer: ProviderAnswer) -> ProviderError:
     """Which error an answer is that is not the wanted one."""
     status, (code, words) = answer.status, _detail(answer)
     wait = answer.headers.get("retry-after", "")
@@ -187,7 +187,7 @@ def refusal(answer: Answer) -> ProviderError:
     return MalformedError(code)
 
 
-def _grant(answer: Answer) -> Grant:
+def _grant(answer: ProviderAnswer) -> Grant:
     try:
         return read_grant(answer.json())
     except (ValueError, OverflowError):
@@ -227,7 +227,7 @@ def _not_negative(value: float | None) -> float | None:
     return value if value is not None and value >= 0 else None
 
 
-def _detail(answer: Answer) -> tuple[str | None, str]:
+def _detail(answer: ProviderAnswer) -> tuple[str | None, str]:
     """The short code and the text of `{"detail": {"status", "message"}}`, `{"detail": "text"}` or
     a 422's `{"detail": [{"type", "msg"}]}`; nothing for anything else."""
     try:

@@ -17,10 +17,10 @@ from pydantic import SecretStr
 
 from kiosk.backend.provider.answers import (
     AgentUnknownError,
-    Answer,
     ConversationSummary,
     KeyRefusedError,
     MalformedError,
+    ProviderAnswer,
     ProviderConversation,
     ProviderError,
     QuotaError,
@@ -162,7 +162,7 @@ class Provider:
         *,
         query: Mapping[str, str] | None = None,
         request_id: str | None = None,
-    ) -> Answer:
+    ) -> ProviderAnswer:
         answer = await self._ask(method, path, query=query, request_id=request_id)
         if answer.status != 200:
             raise refusal(answer)
@@ -176,7 +176,7 @@ class Provider:
         query: Mapping[str, str] | None = None,
         patch: Mapping[str, Json] | None = None,
         request_id: str | None = None,
-    ) -> Answer:
+    ) -> ProviderAnswer:
         # The key is a header of the request, not of the client: a client shows its headers.
         headers = {"xi-api-key": self._key.get_secret_value()}
         if request_id is not None:
@@ -196,7 +196,7 @@ class Provider:
         except httpx2.HTTPError:  # such as a body that does not decompress
             raise MalformedError from None
 
-    async def _answer(self, request: httpx2.Request) -> Answer:
+    async def _answer(self, request: httpx2.Request) -> ProviderAnswer:
         """The whole answer, unless it is longer than any that is meant."""
         response = await self._client.send(request, stream=True)
         try:
@@ -206,7 +206,7 @@ class Provider:
                 if len(body) > MAX_BODY_BYTES:
                     raise MalformedError
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status_code, headers, bytes(body))
+            return ProviderAnswer(response.status_code, headers, bytes(body))
         finally:
             await response.aclose()
 
@@ -240,7 +240,7 @@ def _path_of(conversation_id: str) -> str:
     return CONVERSATION_PATH + conversation_id
 
 
-def _of_another(answer: Answer) -> ProviderError:
+def _of_another(answer: ProviderAnswer) -> ProviderError:
     """The refusal of a question in which a 422 is not about the agent."""
     error = refusal(answer)
     return MalformedError(error.code) if answer.status == 422 else error

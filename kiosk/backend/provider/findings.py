@@ -35,7 +35,7 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AgentFinding:
     """One thing that is not as it should be: what, what to do about it and, where no human has to
     decide, the patch that does it. `id` does not change between versions.
 
@@ -49,7 +49,7 @@ class Finding:
     patch: dict[str, Json] | None = field(default=None, hash=False)
 
 
-def merged(findings: Iterable[Finding]) -> dict[str, Json]:
+def merged(findings: Iterable[AgentFinding]) -> dict[str, Json]:
     """The one patch that does all that can be done without a human; empty if nothing can."""
     patch: dict[str, Json] = {}
     for finding in findings:

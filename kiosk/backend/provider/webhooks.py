@@ -2,8 +2,8 @@
 clock.
 
 The hook is the workspace's: conversations of other agents come too, and so do kinds of event that
-nobody here has heard of. Those are read as `Unknown` and are no error: whoever answers with errors
-for long gets no more events.
+nobody here has heard of. Those are read as `UnknownEvent` and are no error: whoever answers with
+errors for long gets no more events.
 """
 
 import hmac
@@ -61,7 +61,7 @@ class WebhookError(ValueError):
     """The body is no event; the message names what is missing, never a value."""
 
 
-class Turn(NamedTuple):
+class TranscriptTurn(NamedTuple):
     """Something that was said."""
 
     role: str
@@ -80,7 +80,7 @@ class PostCallTranscription:
     cost: float | None
     termination_reason: str | None
     started_at: datetime
-    transcript: tuple[Turn, ...] | None = field(default=None, repr=False)
+    transcript: tuple[TranscriptTurn, ...] | None = field(default=None, repr=False)
     # The texts among them, and no secrets.
     dynamic_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -102,13 +102,15 @@ class CallInitiationFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownEvent:
     """An event of another kind."""
 
     type: str
 
 
-WebhookEvent: TypeAlias = PostCallTranscription | PostCallAudio | CallInitiationFailure | Unknown
+WebhookEvent: TypeAlias = (
+    PostCallTranscription | PostCallAudio | CallInitiationFailure | UnknownEvent
+)
 
 
 class Signature:
@@ -162,7 +164,7 @@ def read_event(body: bytes) -> WebhookEvent:
     """What a verified body says; raises WebhookError."""
     envelope = _validated(_Envelope, body)
     read = _READERS.get(envelope.type)
-    return Unknown(envelope.type) if read is None else read(envelope.data)
+    return UnknownEvent(envelope.type) if read is None else read(envelope.data)
 
 
 def _read_header(header: str) -> tuple[str, list[str]]:
@@ -262,7 +264,7 @@ def _transcription(data: object) -> PostCallTranscription:
         # A turn without a message calls a tool.
         transcript=None
         if turns is None
-        else tuple(Turn(turn.role, turn.message) for turn in turns if turn.message),
+        else tuple(TranscriptTurn(turn.role, turn.message) for turn in turns if turn.message),
         dynamic_variables=_texts(initiation.dynamic_variables if initiation else None),
     )
 

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import JsonValue
 
-from kiosk.backend.books.admission import LONGEST_VISIT_S, Refusal, Refused
-from kiosk.backend.books.conversations import Lease
+from kiosk.backend.books.admission import LONGEST_VISIT_S, Refusal, VisitRefused
+from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.characters.character import Occasion
 from kiosk.backend.provider.client import ProviderError
@@ -102,10 +102,10 @@ async def grant_visit(
         await services.store.ledger.give_back(kiosk)
         raise
     expires_at = minted_at + timedelta(seconds=grant.life_s)
-    lease = Lease(key, grant.conversation_id, minted_at, expires_at)
+    lease = VisitLease(key, grant.conversation_id, minted_at, expires_at)
     visit_id = await services.store.ledger.lease(kiosk, lease)
     if visit_id is None:
-        raise RefusedError(Refused(Refusal.SPENT))
+        raise RefusedError(VisitRefused(Refusal.SPENT))
     services.metrics.visit("leased" if grant.conversation_id is not None else "leased_nameless")
     response.headers["Cache-Control"] = "no-store"
     grant = replace(grant, visit_id=visit_id, max_s=LONGEST_VISIT_S)
@@ -184,7 +184,7 @@ async def enroll(response: Response, enroll: Enroll, services: Here) -> NewToken
 
 
 def _tell(
-    services: Services, kiosk: Kiosk, visit_id: str, event: str, refused: Refused | None
+    services: Services, kiosk: Kiosk, visit_id: str, event: str, refused: VisitRefused | None
 ) -> None:
     if refused is not None:
         services.metrics.refused(refused.refusal, refused.scope)

@@ -23,7 +23,7 @@ from kiosk.backend.web.device_routes import VisitId
 from kiosk.backend.web.metrics import CONTENT_TYPE
 from kiosk.backend.web.problems import ForbiddenError, MissingError, UnauthorizedError
 from kiosk.backend.web.services import Here, Services
-from kiosk.backend.web.stream import Change, Watcher, apart
+from kiosk.backend.web.stream import Change, StreamWatcher, apart
 
 log = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ async def metrics(_who: Viewer, services: Here) -> Response:
     return Response(page, media_type=CONTENT_TYPE)
 
 
-async def _changes(watcher: Watcher) -> AsyncIterator[Change | None]:
+async def _changes(watcher: StreamWatcher) -> AsyncIterator[Change | None]:
     """Each change; None after a while without any."""
     while True:
         try:

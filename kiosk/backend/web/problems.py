@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
-from kiosk.backend.books.admission import Refusal, Refused
+from kiosk.backend.books.admission import Refusal, VisitRefused
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.provider.client import (
     AgentUnknownError,
@@ -92,7 +92,7 @@ OF_REFUSAL: dict[Refusal, Problem] = {
 class RefusedError(Exception):
     """The ledger says no."""
 
-    def __init__(self, refused: Refused) -> None:
+    def __init__(self, refused: VisitRefused) -> None:
         super().__init__(refused.refusal)
         self.refused = refused
 

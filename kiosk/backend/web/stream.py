@@ -58,7 +58,7 @@ class Change:
     id: str
 
 
-class Watcher:
+class StreamWatcher:
     """What one operator has yet to be told; ends when the hub closes."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Hub:
     def __init__(self, proof_s: float = _PROOF_S) -> None:
         """`proof_s`: how often the connection that hears the others is tried."""
         self._proof_s = proof_s
-        self._watchers: dict[Watcher, str] = {}
+        self._watchers: dict[StreamWatcher, str] = {}
         self._origin = secrets.token_hex(4)
         self._outbox: deque[Change] | None = None  # there is nobody to tell
         self._closed = False
@@ -118,9 +118,9 @@ class Hub:
         return len(self._watchers) >= MAX_WATCHERS
 
     @contextlib.contextmanager
-    def watching(self, tenant: str) -> Iterator[Watcher]:
+    def watching(self, tenant: str) -> Iterator[StreamWatcher]:
         """A watcher of this tenant's changes for as long as the block."""
-        watcher = Watcher()
+        watcher = StreamWatcher()
         if self._closed:
             watcher.close()
         self._watchers[watcher] = tenant

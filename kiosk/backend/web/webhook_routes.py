@@ -13,7 +13,7 @@ from typing import assert_never
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 
-from kiosk.backend.books.confirmation import Heard, ProviderReport, Source
+from kiosk.backend.books.confirmation import Confirmation, ConfirmationSource, ProviderReport
 from kiosk.backend.provider.webhooks import (
     SIGNATURE_HEADER,
     CallInitiationFailure,
@@ -21,7 +21,7 @@ from kiosk.backend.provider.webhooks import (
     PostCallTranscription,
     Signature,
     SignatureError,
-    Unknown,
+    UnknownEvent,
     WebhookError,
     WebhookEvent,
     is_audio,
@@ -94,15 +94,15 @@ async def _take(services: Services, event: WebhookEvent) -> str:
                 event.cost,
                 event.termination_reason,
             )
-            return await confirm(services, report, Source.WEBHOOK, turns)
+            return await confirm(services, report, ConfirmationSource.WEBHOOK, turns)
         case CallInitiationFailure(conversation_id, reason):
             report = ProviderReport(conversation_id, "failed", 0.0, termination_reason=reason)
-            return await confirm(services, report, Source.WEBHOOK)
+            return await confirm(services, report, ConfirmationSource.WEBHOOK)
         case PostCallAudio():
             # Nobody asked for a visitor's voice. 200, or the provider would turn the hook off.
             log.warning("the provider sends recordings: switch post-call audio off at the agent")
             return "refused"
-        case Unknown(kind):
+        case UnknownEvent(kind):
             log.info("a webhook of a kind that means nothing here: %s", kind)
             return "ignored"
         case _:
@@ -112,9 +112,9 @@ async def _take(services: Services, event: WebhookEvent) -> str:
 async def confirm(
     services: Services,
     report: ProviderReport,
-    source: Source,
+    source: ConfirmationSource,
     turns: Sequence[tuple[str, str]] | None = None,
-) -> Heard:
+) -> Confirmation:
     """Book what the provider says, and tell whoever watches."""
     now = datetime.now(UTC)
     heard, visit = await services.store.confirmations.confirm(report, source, now, turns)

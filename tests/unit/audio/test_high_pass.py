@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from kiosk.agent.voice import Voice
+from kiosk.agent.voice import AgentVoice
 from kiosk.audio.capture import CaptureChain, CapturedChunk, CaptureLayout, Treatment
 from kiosk.audio.gate import Edge, GateSettings, kiosk_gate
 from kiosk.audio.high_pass import HighPass
@@ -47,7 +47,7 @@ def test_in_pieces_it_is_what_it_is_whole(size: int) -> None:
 @cache
 def question_dbfs(level_dbfs: float) -> Floats:
     """Two questions at the card's rate, in a quiet room."""
-    spoken = asyncio.run(Voice("en-gb").render("where are the toilets please", CARD_HZ))
+    spoken = asyncio.run(AgentVoice("en-gb").render("where are the toilets please", CARD_HZ))
     voice = spoken * 10 ** (level_dbfs / 20) / (rms(spoken) / 32768)
     pause = np.zeros(round(2.5 * CARD_HZ))
     sound = np.concatenate((pause[: CARD_HZ // 2], voice, pause, voice, pause))

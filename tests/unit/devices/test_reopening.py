@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.devices.cards import Direction, present, read_cards
-from kiosk.devices.ports import BusyError, RefusedError, StuckError
+from kiosk.devices.ports import BusyError, CardRefusedError, StuckError
 from kiosk.devices.reopening import STUCK_S, Opener
 from kiosk.errors import DeviceError
 
@@ -17,7 +17,7 @@ class Stage:
 
     def __init__(self, proc: Path, setting: str = "plughw:CARD=Device") -> None:
         self.now_s = 1000.0
-        self.outcome: Exception | str = RefusedError("No such device")
+        self.outcome: Exception | str = CardRefusedError("No such device")
         self._cards = proc / "cards"
         (proc / "pcm").write_text(IT_HAS, encoding="utf-8")
         self.opener = Opener(
@@ -78,7 +78,7 @@ def test_the_time_counts_anew_after_each_opening(stage: Stage) -> None:
     list(stage.tries(STUCK_S - 1))
     stage.outcome = "a card"
     assert stage.opener() == "a card"
-    stage.outcome = RefusedError("Input/output error")
+    stage.outcome = CardRefusedError("Input/output error")
     assert not any(isinstance(error, StuckError) for error in stage.tries(STUCK_S - 1))
 
 

@@ -14,7 +14,7 @@ from kiosk.devices.ports import ButtonEdge
 from kiosk.devices.virtual import VirtualButton
 from kiosk.doctor import service, voice
 from kiosk.doctor.findings import Finding, Result
-from kiosk.doctor.standing import Standing
+from kiosk.doctor.standing import StatusReport
 from kiosk.doctor.subject import Service, Subject, in_use
 from kiosk.ops.messages import MESSAGES
 from kiosk.visit.fitness import Cause
@@ -122,7 +122,7 @@ def test_a_socket_that_this_user_may_not_use_may_be_a_kiosk(tmp_path: Path) -> N
 
 
 def test_a_kiosk_tells_of_its_cards_and_its_last_visit() -> None:
-    standing, button = Standing("lobby"), VirtualButton(lambda _: None)
+    standing, button = StatusReport("lobby"), VirtualButton(lambda _: None)
     told = standing.status(button, ready=False)
     assert (told["kiosk"], told["version"], told["ready"]) == ("lobby", __version__, False)
     assert told["microphone_open"] is None
@@ -138,7 +138,7 @@ def test_a_kiosk_tells_of_its_cards_and_its_last_visit() -> None:
 
 
 async def test_a_button_tells_how_long_it_has_been_down() -> None:
-    standing = Standing("lobby")
+    standing = StatusReport("lobby")
     button = VirtualButton(standing.on_button, held=True)
     assert standing.status(button, ready=True)["button_down_s"] is None
     button.press()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kiosk.contract import Grant, LeasePolicy
 from kiosk.errors import CredentialError
-from kiosk.link.credentials import Opening, PublicAgent, Standing
+from kiosk.link.credentials import Availability, Opening, PublicAgent
 from kiosk.link.keeper import CredentialKeeper, renewal_lead_s
 from kiosk.link.lease_file import LeaseFile
 from tests.virtual_time import run_in_virtual_time, virtual_time
@@ -58,7 +58,7 @@ class Kept:
     """A keeper at work, and what it told of its standing."""
 
     keeper: CredentialKeeper
-    standings: list[Standing] = field(default_factory=list)
+    standings: list[Availability] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -237,10 +237,10 @@ async def test_a_conversation_token_opens_no_websocket() -> None:
 @virtual_time
 async def test_on_press_fetches_at_each_press_and_not_before() -> None:
     backend = Backend()
-    keeper, standings = CredentialKeeper(backend.fetch, "on_press"), list[Standing]()
+    keeper, standings = CredentialKeeper(backend.fetch, "on_press"), list[Availability]()
     task = asyncio.create_task(keeper.run(standings.append))
     await asyncio.sleep(3600)
-    assert standings == [Standing(ready=True)]
+    assert standings == [Availability(ready=True)]
     assert backend.asked == []
     for press in ("one", "two"):
         assert (await keeper.take(press)).request_id == press
@@ -259,7 +259,7 @@ async def test_an_outage_costs_nothing_while_the_credential_is_valid() -> None:
         backend.trouble = CredentialError("down")
         await asyncio.sleep(LIFE_S - 10)
         assert len(backend.asked) > 1  # it tried
-        assert kept.standings[-1] == Standing(ready=True)
+        assert kept.standings[-1] == Availability(ready=True)
         assert (await kept.keeper.take("press")).url == "wss://x/?n=1"
 
 
@@ -269,12 +269,12 @@ async def test_a_backend_that_is_down_across_an_expiry_recovers() -> None:
     async with keeping(backend, jitter=0.5) as kept:
         backend.trouble = CredentialError("down")
         await asyncio.sleep(LIFE_S + 120)
-        assert kept.standings[-1] == Standing(ready=False)
+        assert kept.standings[-1] == Availability(ready=False)
         with pytest.raises(CredentialError, match="down"):
             await kept.keeper.take("press")
         backend.trouble = None
         await asyncio.sleep(61)
-        assert kept.standings[-1] == Standing(ready=True)
+        assert kept.standings[-1] == Availability(ready=True)
         assert (await kept.keeper.take("press")).url
 
 
@@ -290,7 +290,7 @@ async def test_somebody_in_a_hurry_need_not_wait_out_the_retry() -> None:
         backend.trouble = None
         kept.keeper.hurry()
         await asyncio.sleep(0.01)
-        assert kept.standings[-1] == Standing(ready=True)
+        assert kept.standings[-1] == Availability(ready=True)
         kept.keeper.hurry()  # nothing is missing
         await asyncio.sleep(0.01)
         assert len(backend.asked) == asked + 2
@@ -327,12 +327,12 @@ def test_retries_are_jittered_in_full_and_never_hammer(seed: int) -> None:
 async def test_a_refused_kiosk_asks_on_but_seldom() -> None:
     backend = Backend(trouble=CredentialError("who?", retryable=False))
     async with keeping(backend, jitter=1.0) as kept:
-        assert kept.standings == [Standing(ready=False, refused=True)]
+        assert kept.standings == [Availability(ready=False, refused=True)]
         await asyncio.sleep(3600)
         assert len(backend.asked) == 13
         backend.trouble = None
         await asyncio.sleep(300)
-        assert kept.standings[-1] == Standing(ready=True)
+        assert kept.standings[-1] == Availability(ready=True)
 
 
 @virtual_time
@@ -341,9 +341,9 @@ async def test_a_kiosk_refused_while_its_credential_is_valid_is_still_fit() -> N
     async with keeping(backend, jitter=1.0) as kept:
         backend.trouble = CredentialError("who?", retryable=False)
         await asyncio.sleep(LIFE_S - 1)
-        assert kept.standings[-1] == Standing(ready=True)
+        assert kept.standings[-1] == Availability(ready=True)
         await asyncio.sleep(301)
-        assert kept.standings[-1] == Standing(ready=False, refused=True)
+        assert kept.standings[-1] == Availability(ready=False, refused=True)
 
 
 @virtual_time
@@ -351,7 +351,7 @@ async def test_a_credential_that_arrives_expired_is_a_failure_and_does_not_hamme
     backend = Backend(life_s=1, delay_s=2)
     async with keeping(backend, jitter=1.0) as kept:
         await asyncio.sleep(600)
-        assert kept.standings[-1] == Standing(ready=False)
+        assert kept.standings[-1] == Availability(ready=False)
         assert len(backend.asked) < 20
         with pytest.raises(CredentialError, match="expired"):
             await kept.keeper.take("press")
@@ -376,12 +376,12 @@ def test_an_opening_does_not_show_its_url() -> None:
 
 @virtual_time
 async def test_a_public_agent_needs_no_server() -> None:
-    agent, standings = PublicAgent("wss://api.elevenlabs.io/", "agent_1"), list[Standing]()
+    agent, standings = PublicAgent("wss://api.elevenlabs.io/", "agent_1"), list[Availability]()
     await agent.run(standings.append)
     agent.hurry()
     press_id = agent.next_press_id()
     opening = await agent.take(press_id)
-    assert standings == [Standing(ready=True)]
+    assert standings == [Availability(ready=True)]
     assert opening.url == "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=agent_1"
     assert opening.request_id == press_id != agent.next_press_id()
 
@@ -470,14 +470,14 @@ def refusal(reason: str, retry_after_s: float | None = None) -> CredentialError:
 async def test_a_refusal_leaves_the_kiosk_fit_and_a_press_asks_again() -> None:
     backend = Backend(trouble=refusal("closed", 200))
     async with keeping(backend) as kept:
-        assert kept.standings == [Standing(ready=True)]
+        assert kept.standings == [Availability(ready=True)]
         with pytest.raises(CredentialError) as caught:
             await kept.keeper.take("press")
         assert caught.value.reason == "closed"
         assert len(backend.asked) == 2
         backend.trouble = CredentialError("down")
         await asyncio.sleep(201)
-        assert kept.standings[-1] == Standing(ready=False)
+        assert kept.standings[-1] == Availability(ready=False)
 
 
 @virtual_time
@@ -500,7 +500,7 @@ async def test_a_refusal_is_not_asked_again_before_it_says(
         assert len(backend.asked) == 1
         await asyncio.sleep(8)
         assert len(backend.asked) == 2
-        assert kept.standings[-1] == Standing(ready=True)
+        assert kept.standings[-1] == Availability(ready=True)
 
 
 @virtual_time
@@ -514,7 +514,7 @@ async def test_a_lease_that_is_used_up_or_expires_meanwhile_changes_nothing() ->
         await kept.keeper.take("press")
         await asyncio.sleep(3600)
         assert len(backend.asked) == 3
-        assert kept.standings[-1] == Standing(ready=True)
+        assert kept.standings[-1] == Availability(ready=True)
         backend.trouble = None
         await kept.keeper.take("press")  # opened sooner than it was told
         await asyncio.sleep(1)
@@ -546,7 +546,7 @@ async def started(backend: Backend, file: Path, url: str = "http://b") -> AsyncI
     keeper = CredentialKeeper(backend.fetch, "warm", lambda: 0.0, file=LeaseFile(file, url))
     kept = Kept(keeper)
 
-    def told(standing: Standing) -> None:
+    def told(standing: Availability) -> None:
         kept.standings.append(standing)
         kept.changed.set()
 

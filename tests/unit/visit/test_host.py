@@ -15,7 +15,7 @@ from kiosk.config import Settings
 from kiosk.convai.endings import Ending, Kind
 from kiosk.devices.ports import ButtonEdge, Lost, Opened, Pattern, Source
 from kiosk.errors import DeviceError
-from kiosk.link.credentials import Opening, PublicAgent, Standing
+from kiosk.link.credentials import Availability, Opening, PublicAgent
 from kiosk.visit import effects
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.host import Host
@@ -92,7 +92,7 @@ class Kiosk:
         self.speaker.tell(self.host.on_speaker)
         self.host.on_microphone(Opened("a card"))
         self.host.on_speaker(Opened("a card"))
-        self.host.on_leases(Standing(ready=True))
+        self.host.on_leases(Availability(ready=True))
         self.running = asyncio.create_task(self.host.run())
 
     async def _report(self) -> str:
@@ -184,7 +184,7 @@ async def test_moments_are_passed_on_in_order_though_a_listener_causes_more(tmp_
 @virtual_time
 async def test_an_apology_is_said_once_however_often_the_button_is_pressed(tmp_path: Path) -> None:
     async with idle_kiosk(tmp_path) as kiosk:
-        kiosk.host.on_leases(Standing(ready=False))
+        kiosk.host.on_leases(Availability(ready=False))
         for _ in range(2):
             await kiosk.press()
         await asyncio.sleep(10)
@@ -200,7 +200,7 @@ async def test_an_apology_that_is_no_longer_true_gives_way_to_the_one_that_is(
     tmp_path: Path,
 ) -> None:
     async with idle_kiosk(tmp_path) as kiosk:
-        kiosk.host.on_leases(Standing(ready=False))
+        kiosk.host.on_leases(Availability(ready=False))
         await kiosk.press()
         kiosk.host.on_microphone(Lost(DeviceError("gone")))
         await kiosk.press()
@@ -213,9 +213,9 @@ async def test_an_apology_that_is_no_longer_true_gives_way_to_the_one_that_is(
 @virtual_time
 async def test_an_apology_and_its_chimes_give_way_to_a_visit(tmp_path: Path) -> None:
     async with idle_kiosk(tmp_path) as kiosk:
-        kiosk.host.on_leases(Standing(ready=False))
+        kiosk.host.on_leases(Availability(ready=False))
         await kiosk.press()
-        kiosk.host.on_leases(Standing(ready=True))
+        kiosk.host.on_leases(Availability(ready=True))
         await kiosk.press()
         assert kiosk.host.state is State.OPENING
         await asyncio.sleep(3)
@@ -229,9 +229,9 @@ async def test_an_apology_and_its_chimes_give_way_to_a_visit(tmp_path: Path) -> 
 @virtual_time
 async def test_a_visit_waits_for_no_chime_of_an_apology(tmp_path: Path) -> None:
     async with idle_kiosk(tmp_path) as kiosk:
-        kiosk.host.on_leases(Standing(ready=False))
+        kiosk.host.on_leases(Availability(ready=False))
         await kiosk.press()
-        kiosk.host.on_leases(Standing(ready=True))
+        kiosk.host.on_leases(Availability(ready=True))
         kiosk.host.on_button(ButtonEdge(True, 2000.0))  # while the chime of the apology sounds
         await settled()
         assert kiosk.heard_s(Source.EARCON) == [0.0], "the apology's chime is cut"
@@ -276,7 +276,7 @@ async def test_a_press_during_the_apology_that_ends_a_visit_is_answered_by_it(
     async with idle_kiosk(tmp_path) as kiosk:
         await kiosk.press()
         await asyncio.sleep(3)  # the disclosure is over
-        kiosk.host.on_leases(Standing(ready=False))
+        kiosk.host.on_leases(Availability(ready=False))
         kiosk.host.post(Event.ENDED, Ending(Kind.BACKEND_UNREACHABLE))
         await kiosk.press()
         await asyncio.sleep(10)

@@ -3,7 +3,7 @@
 import pytest
 
 from kiosk.watch.alerts import Alerts, Memory, Notice
-from kiosk.watch.entries import Entry, entry_of
+from kiosk.watch.entries import JournalEntry, entry_of
 from kiosk.watch.settings import RULES, RuleTable, WatchTable
 from tests.unit.watch.desk import entry
 
@@ -11,7 +11,7 @@ MINUTE = 60.0
 UNIT_FAILED = "d9b373ed55a64feb8242e02dbe79a49c"
 
 
-def seen(name: str, at_s: float = 0.0, /, **fields: str) -> Entry:
+def seen(name: str, at_s: float = 0.0, /, **fields: str) -> JournalEntry:
     kiosk = fields.pop("kiosk", "lobby")
     raw: dict[str, object] = {**entry(name, kiosk, **fields), "_HOSTNAME": f"pi-{kiosk}"}
     found = entry_of({**raw, "__REALTIME_TIMESTAMP": int(at_s * 1e6)})
@@ -19,11 +19,11 @@ def seen(name: str, at_s: float = 0.0, /, **fields: str) -> Entry:
     return found
 
 
-def lost(**fields: str) -> Entry:
+def lost(**fields: str) -> JournalEntry:
     return seen("device_lost", KIOSK_CAUSE="microphone_lost", **fields)
 
 
-def back(**fields: str) -> Entry:
+def back(**fields: str) -> JournalEntry:
     return seen("device_opened", KIOSK_OVER="microphone_lost", **fields)
 
 

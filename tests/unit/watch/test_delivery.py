@@ -9,7 +9,7 @@ import pytest
 
 from kiosk.watch.alerts import Notice
 from kiosk.watch.channels import Channel, DeliveryError, Email, Webhook
-from kiosk.watch.outbox import LIMIT, Outbox, Waiting
+from kiosk.watch.outbox import LIMIT, AlertOutbox, Waiting
 from kiosk.watch.settings import EmailTable
 from tests.unit.watch.desk import mail_server, webhook
 from tests.virtual_time import virtual_time
@@ -110,8 +110,8 @@ class Flaky:
 @asynccontextmanager
 async def outbox(
     *channels: Channel, waiting: tuple[Waiting, ...] = (), changed: Callable[[], None] = print
-) -> AsyncIterator[Outbox]:
-    box = Outbox(channels, waiting, changed, jitter=lambda: 1.0)
+) -> AsyncIterator[AlertOutbox]:
+    box = AlertOutbox(channels, waiting, changed, jitter=lambda: 1.0)
     running = asyncio.create_task(box.run())
     try:
         yield box

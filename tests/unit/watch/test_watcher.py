@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kiosk.watch.channels import Webhook
 from kiosk.watch.settings import WatchSettings
-from kiosk.watch.state import State, StateFile
+from kiosk.watch.state import StateFile, WatcherState
 from kiosk.watch.watcher import Watcher
 from tests.journals import append, needs_journal_remote
 from tests.unit.watch.desk import Hook, entry, webhook
@@ -115,7 +115,7 @@ async def test_a_kiosk_that_was_never_heard_is_missed(tmp_path: Path) -> None:
 def test_a_state_that_makes_no_sense_is_put_aside(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     path.write_text("{")
-    assert StateFile(path).load() == State()
+    assert StateFile(path).load() == WatcherState()
     assert (tmp_path / "state.json.bad").read_text() == "{"
 
 
