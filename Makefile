@@ -1,7 +1,7 @@
 # make demo   set up what is missing and hold a whole conversation on this machine
 # make test   set up what is missing and run the tests that a change needs, in some minutes
 # make test-wide  the tests in the machine's own time: sockets, processes, cards, others' clients
-# make soak   simulate visits under faults; SOAK_ARGS="--visits 10000 --seed 1"
+# make soak   simulate visits under faults; SOAK_ARGS="--visits 10000 --seed 1", "--level sounded" or real
 # make bench  set up what is missing and measure everything, beside the official client
 # make boot-test  boot three Debian systems, set them up by the playbooks, break them; as root
 # make install    make this machine a kiosk: the playbooks against itself; asks what it needs
@@ -53,6 +53,7 @@ test: venv rig-packages postgresql
 test-wide: venv rig-packages postgresql javascript-client
 	$(BIN)/pytest -m "wide and not slow" $(MACHINES)
 
+# Its Python asks the C library for every object, which counts them: the memory's growth is exact.
 SOAK_ARGS ?= --visits 1000
 soak: venv
 	@$(BIN)/python -m tests.soak $(SOAK_ARGS)

@@ -1,9 +1,8 @@
-"""How every end of a conversation arrives over a real socket, and that nothing is waited for in
-vain. The kiosk's conversation without the daemon; the server is the test's."""
+"""How every end of a conversation arrives, and that nothing is waited for in vain. The kiosk's
+conversation without the daemon; the server is the test's."""
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -15,6 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from kiosk.audio.pcm import Samples, samples_to_bytes
+from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import Pong, ToolResult
 from kiosk.convai.endings import Ending, Kind
 from kiosk.convai.frames import serialize
@@ -31,6 +31,7 @@ from kiosk.link.websocket import CLOSE_TIMEOUT_S, PING_INTERVAL_S, PING_TIMEOUT_
 from kiosk.visit import conversation
 from tests.bare_conversation import Bare, bare_conversation
 from tests.convai_server import Connection, scripted_server
+from tests.lockstep import in_lockstep
 from tests.unit.convai.closes import CLOSES, ERROR_TYPES, HANDSHAKES
 from tests.virtual_time import virtual_time
 
@@ -74,6 +75,7 @@ async def connected_through(connection: ServerConnection) -> None:
 
 
 @pytest.mark.parametrize(("code", "reason", "kind"), CLOSES)
+@in_lockstep
 async def test_a_close_on_the_wire_is_its_ending(code: int | None, reason: str, kind: Kind) -> None:
     ending, kiosk = await ending_of(code, reason)
     assert ending == Ending(kind, None if code == 1006 else code, reason)
@@ -84,6 +86,7 @@ ERRORS = [(code, *row) for code, rows in ERROR_TYPES.items() for row in rows.ite
 
 
 @pytest.mark.parametrize(("code", "error_type", "kind"), ERRORS)
+@in_lockstep
 async def test_an_error_event_and_its_close_are_their_ending(
     code: int, error_type: str, kind: Kind
 ) -> None:
@@ -92,6 +95,7 @@ async def test_an_error_event_and_its_close_are_their_ending(
 
 
 @pytest.mark.parametrize(("code", "error_type", "kind"), ERRORS)
+@in_lockstep
 async def test_an_error_event_explains_a_connection_that_just_breaks_off(
     code: int, error_type: str, kind: Kind
 ) -> None:
@@ -99,6 +103,7 @@ async def test_an_error_event_explains_a_connection_that_just_breaks_off(
     assert ending == Ending(kind, code, error_type)
 
 
+@in_lockstep
 async def test_a_close_in_place_of_the_metadata_is_its_ending() -> None:
     async def refuse(connection: ServerConnection) -> None:
         await connection.recv()
@@ -115,6 +120,7 @@ async def test_a_close_in_place_of_the_metadata_is_its_ending() -> None:
     [(b"\x81\x02\xff\xfe", 1007), (b"\x81\x7f" + (2**25).to_bytes(8, "big"), 1009)],
     ids=["no text", "too long"],
 )
+@in_lockstep
 async def test_a_frame_that_no_client_can_take_is_an_ending_too(frame: bytes, code: int) -> None:
     async with scripted_server() as server, bare_conversation(server.url) as kiosk:
         connection = await server.connection()
@@ -156,6 +162,7 @@ async def nobody(_: ServerConnection) -> None:
 
 
 @pytest.mark.parametrize(("status", "kind"), HANDSHAKES)
+@in_lockstep
 async def test_an_http_answer_instead_of_a_websocket_is_its_ending(status: int, kind: Kind) -> None:
     async with served(nobody, http_answer(status)) as url, bare_conversation(url) as kiosk:
         ending = await kiosk.ending()
@@ -163,6 +170,7 @@ async def test_an_http_answer_instead_of_a_websocket_is_its_ending(status: int, 
     assert kiosk.posted == []
 
 
+@in_lockstep
 async def test_a_portal_that_leads_elsewhere_is_nobody_to_talk_with() -> None:
     portal = http_answer(302, Location="http://portal.invalid/?from=kiosk")
     async with served(nobody, portal) as url, bare_conversation(url) as kiosk:
@@ -171,6 +179,7 @@ async def test_a_portal_that_leads_elsewhere_is_nobody_to_talk_with() -> None:
     assert "portal" not in ending.detail
 
 
+@in_lockstep
 async def test_where_nobody_listens_nobody_is_reached() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -184,6 +193,7 @@ async def test_where_nobody_listens_nobody_is_reached() -> None:
 # --- what never comes ---------------------------------------------------------------------------
 
 
+@in_lockstep
 async def test_a_server_without_metadata_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversation, "METADATA_TIMEOUT_S", 0.3)
     closed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
@@ -193,16 +203,17 @@ async def test_a_server_without_metadata_is_given_up(monkeypatch: pytest.MonkeyP
         await connection.wait_closed()
         closed.set_result(connection.close_code)
 
-    started_s = time.monotonic()
+    started_s = loop_now_s()
     async with served(ping_only) as url, bare_conversation(url) as kiosk:
         ending = await kiosk.ending()
-        took_s = time.monotonic() - started_s
+        took_s = loop_now_s() - started_s
         assert await asyncio.wait_for(closed, 5) == 1000
     assert ending == Ending(Kind.NO_METADATA, None, "no metadata in 0.3 s")
     assert 0.3 <= took_s < 1.0
     assert kiosk.posted == []
 
 
+@in_lockstep
 async def test_the_metadata_has_no_deadline_any_more_once_it_came(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -215,14 +226,15 @@ async def test_the_metadata_has_no_deadline_any_more_once_it_came(
         assert (await kiosk.ending()).kind is Kind.AGENT_ENDED
 
 
+@in_lockstep
 async def test_a_peer_that_vanishes_is_noticed() -> None:
     async with scripted_server() as server, bare_conversation(server.url) as kiosk:
         connection = await server.connection()
         await kiosk.connected()
         connection.socket.transport.pause_reading()
-        vanished_s = time.monotonic()
+        vanished_s = loop_now_s()
         ending = await kiosk.ending()
-        took_s = time.monotonic() - vanished_s
+        took_s = loop_now_s() - vanished_s
         connection.socket.transport.abort()
     assert ending == Ending(Kind.PEER_DEAD, None, "no answer to a ping in 5 s")
     assert took_s < DEAD_AFTER_S + GRACE_S
@@ -355,6 +367,7 @@ def test_a_server_that_is_only_quiet_is_not_taken_for_dead() -> None:
 # --- the wire's own pings -----------------------------------------------------------------------
 
 
+@in_lockstep
 async def test_a_pong_waits_neither_for_the_loudspeaker_nor_for_a_tool() -> None:
     minute: Samples = np.full(60 * 16_000, 500, dtype=np.int16)
     released = asyncio.Event()
@@ -374,7 +387,7 @@ async def test_a_pong_waits_neither_for_the_loudspeaker_nor_for_a_tool() -> None
             if number < 10:  # the burst in which an agent's minute arrives
                 part = minute[number * 96_000 :][:96_000]
                 await connection.send(AgentAudio(samples_to_bytes(part), 1))
-            asked_s[number] = time.monotonic()
+            asked_s[number] = loop_now_s()
             await connection.send(Ping(number))
             await asyncio.sleep(0.01)
         await pongs(connection, 40)
@@ -418,6 +431,7 @@ def test_a_link_so_slow_that_no_pong_gets_through_is_not_a_dead_one() -> None:
     visit()
 
 
+@in_lockstep
 async def test_an_error_before_the_metadata_explains_why_none_came(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,16 +10,19 @@ from kiosk.config import Settings
 from kiosk.convai.client_messages import Initiation
 from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
+from kiosk.lab.virtual_loop import running_clock
 from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import Event, State
 from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
 from tests.integration.daemon import running_kiosk
 from tests.integration.test_daemon import CONFIG
+from tests.lockstep import in_lockstep
 from tests.notify_socket import notify_socket
 from tests.virtual_kiosk import settings, virtual_kiosk
 
 
+@in_lockstep
 async def test_a_visit_goes_on_and_the_next_has_the_new_settings(short_dir: Path) -> None:
     async with scripted_server() as server:
 
@@ -28,7 +31,9 @@ async def test_a_visit_goes_on_and_the_next_has_the_new_settings(short_dir: Path
             return settings(short_dir, server.url, agent=agent)
 
         on_disk = with_hall("2")
-        async with virtual_kiosk(with_hall("1"), Room(), lambda: on_disk) as kiosk:
+        async with virtual_kiosk(
+            with_hall("1"), Room(clock=running_clock()), lambda: on_disk
+        ) as kiosk:
             kiosk.button.press()
             first = await server.connection()
             await kiosk.state(State.LISTENING)
@@ -50,13 +55,14 @@ async def test_a_visit_goes_on_and_the_next_has_the_new_settings(short_dir: Path
     assert kiosk.count(What.VISIT_STARTED) == 2
 
 
+@in_lockstep
 async def test_a_bad_file_leaves_the_kiosk_as_it_is(short_dir: Path) -> None:
     def bad() -> Settings:
         raise ConfigError("config.toml, line 3: visit.max_s: too much")
 
     async with (
         scripted_server() as server,
-        virtual_kiosk(settings(short_dir, server.url), Room(), bad) as kiosk,
+        virtual_kiosk(settings(short_dir, server.url), Room(clock=running_clock()), bad) as kiosk,
     ):
         kiosk.daemon.reload()
         kiosk.button.press()

@@ -1,4 +1,4 @@
-"""What the agent may ask of the kiosk and what may be told to it, over real sockets."""
+"""What the agent may ask of the kiosk and what may be told to it."""
 
 import asyncio
 import json
@@ -18,11 +18,13 @@ from kiosk.convai.fields import Json
 from kiosk.convai.server_messages import Ping
 from kiosk.convai.server_tools import McpToolCall, ToolCall
 from kiosk.devices.virtual import Room
+from kiosk.lab.virtual_loop import running_clock
 from kiosk.ops.control import request
 from kiosk.visit.states import State
 from kiosk.visit.timeline import What
 from tests.bare_conversation import bare_conversation
 from tests.convai_server import Connection, scripted_server
+from tests.lockstep import in_lockstep
 from tests.slowness import patient_s
 from tests.virtual_kiosk import settings, virtual_kiosk
 
@@ -46,6 +48,7 @@ async def double(parameters: Mapping[str, Json]) -> Json:
     return {"doubled": 2 * number}
 
 
+@in_lockstep
 async def test_a_call_that_expects_an_answer_gets_exactly_one_and_no_other_gets_any() -> None:
     async with scripted_server() as server, bare_conversation(server.url, {"double": double}) as k:
         connection = await server.connection()
@@ -54,12 +57,16 @@ async def test_a_call_that_expects_an_answer_gets_exactly_one_and_no_other_gets_
             await connection.send(ToolCall("double", f"c{number}", {"number": number}, expects))
         await until(lambda: len(k.observed(What.TOOL_CALLED)) == 4)
         await answered(connection, 1)
-    assert connection.of_type(ToolResult) == [
+    # Calls run beside each other: their answers have no order.
+    results = connection.of_type(ToolResult)
+    assert len(results) == 2
+    assert set(results) == {
         ToolResult("c0", '{"doubled": 0}'),
         ToolResult("c2", '{"doubled": 4}'),
-    ]
+    }
 
 
+@in_lockstep
 async def test_a_call_that_does_not_say_whether_it_expects_an_answer_gets_one() -> None:
     async with scripted_server() as server, bare_conversation(server.url, {"double": double}):
         connection = await server.connection()
@@ -70,6 +77,7 @@ async def test_a_call_that_does_not_say_whether_it_expects_an_answer_gets_one() 
         await until(lambda: connection.of_type(ToolResult) == [ToolResult("c1", '{"doubled": 8}')])
 
 
+@in_lockstep
 async def test_a_tool_the_kiosk_does_not_have_is_answered_as_an_error() -> None:
     async with scripted_server() as server, bare_conversation(server.url) as kiosk:
         connection = await server.connection()
@@ -84,6 +92,7 @@ async def test_a_tool_the_kiosk_does_not_have_is_answered_as_an_error() -> None:
     ]
 
 
+@in_lockstep
 async def test_a_bug_in_a_tool_ends_the_kiosk_and_not_just_the_tool() -> None:
     async def broken(_: Mapping[str, Json]) -> Json:
         raise LookupError("bug")
@@ -102,6 +111,7 @@ async def test_a_bug_in_a_tool_ends_the_kiosk_and_not_just_the_tool() -> None:
     assert [str(error) for error in caught.value.exceptions] == ["bug"]
 
 
+@in_lockstep
 async def test_a_tool_that_is_still_running_when_the_conversation_ends_is_ended() -> None:
     ended = asyncio.Event()
 
@@ -121,6 +131,7 @@ async def test_a_tool_that_is_still_running_when_the_conversation_ends_is_ended(
         await asyncio.wait_for(ended.wait(), 1)
 
 
+@in_lockstep
 async def test_what_an_mcp_server_may_do_is_refused_once_where_nobody_approved_it() -> None:
     asks = McpToolCall("delete", "c1", "awaiting_approval")
     async with scripted_server() as server, bare_conversation(server.url):
@@ -134,13 +145,16 @@ async def test_what_an_mcp_server_may_do_is_refused_once_where_nobody_approved_i
 # --- the daemon ---------------------------------------------------------------------------------
 
 
+@in_lockstep
 async def test_the_agent_can_ask_where_the_kiosk_stands_and_what_time_it_is(
     short_dir: Path,
 ) -> None:
     configured = {"kiosk": {"name": "hall-2", "site": "Harbour Museum"}}
     async with (
         scripted_server() as server,
-        virtual_kiosk(settings(short_dir, server.url, **configured), Room()) as kiosk,
+        virtual_kiosk(
+            settings(short_dir, server.url, **configured), Room(clock=running_clock())
+        ) as kiosk,
     ):
         kiosk.button.press()
         connection = await server.connection()
@@ -155,11 +169,14 @@ async def test_the_agent_can_ask_where_the_kiosk_stands_and_what_time_it_is(
     assert told["weekday"].endswith("day")
 
 
+@in_lockstep
 async def test_an_mcp_tool_that_the_operator_named_may_run(short_dir: Path) -> None:
     agent = {"approved_mcp_tools": ["search"]}
     async with (
         scripted_server() as server,
-        virtual_kiosk(settings(short_dir, server.url, agent=agent), Room()) as kiosk,
+        virtual_kiosk(
+            settings(short_dir, server.url, agent=agent), Room(clock=running_clock())
+        ) as kiosk,
     ):
         kiosk.button.press()
         connection = await server.connection()

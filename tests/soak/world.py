@@ -87,6 +87,8 @@ class World(abc.ABC):
     without: ClassVar[frozenset[str]] = frozenset()
     # How much sooner visitors do what they do.
     hurry: ClassVar[float] = 1.0
+    # Endings that need no more explanation.
+    usual: ClassVar[frozenset[Kind]] = frozenset()
     # How long a lamp may differ from its card: turns of the loop, each so long.
     lamp_turns: ClassVar[tuple[int, float]] = (LAMP_TURNS, 0.0)
 
@@ -370,7 +372,7 @@ class World(abc.ABC):
         self._began = None
 
     def _explained(self, visit: Visit) -> set[Kind]:
-        kinds = explained(visit, self._held)
+        kinds = explained(visit, self._held) | self.usual
         if self._office.saw_forgotten:
             # On a full disk the old file stays, and what it holds is taken up at the next start.
             self._office.saw_forgotten = False
