@@ -44,12 +44,6 @@ def peak_size(samples: Samples) -> int:
     return max(int(samples.max(initial=0)), -int(samples.min(initial=0)))
 
 
-def peak_dbfs(samples: Samples) -> float:
-    """The level of the sample farthest from zero; a full-scale sine is 0 dBFS, nothing is -96."""
-    peak = peak_size(samples)
-    return max(SILENCE_DBFS, 20 * math.log10(peak / FULL_SCALE)) if peak else SILENCE_DBFS
-
-
 def clipped_samples(samples: Samples) -> int:
     """How many samples stand at full scale in runs of at least three: what a card cut off."""
     at_limit = (samples == _LARGEST) | (samples <= -_LARGEST)

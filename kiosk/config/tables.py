@@ -13,9 +13,6 @@ from kiosk.convai.overrides import ConversationOverrides
 
 ENVIRONMENT_PREFIX = "KIOSK_"
 
-# The header pins that an I2S sound card occupies.
-I2S_PINS = range(18, 22)
-
 # hw:0, plughw:1,0, hw:CARD=0, sysdefault:1, plug:'hw:0', a bare number; hw alone is number 0.
 _CARD_NUMBER = re.compile(
     r"""(^|['":=])\s*((plug)?hw|[a-z][a-z0-9_]{2,}):\s*\d+(?=$|[,'"\s])"""

@@ -25,10 +25,6 @@ class Service:
     trouble: str | None = None
     unit: Mapping[str, str] = field(default_factory=dict)  # systemd's account of it, if it has one
 
-    @property
-    def holds_devices(self) -> bool:
-        return self.status is not None or self.trouble is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:

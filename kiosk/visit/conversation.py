@@ -45,9 +45,9 @@ from kiosk.link.websocket import (
     SocketClosedError,
     connect,
 )
-from kiosk.visit.brought import initiation_of
 from kiosk.visit.chronicle import Chronicle
 from kiosk.visit.downlink import Downlink
+from kiosk.visit.initiation import initiation_of
 from kiosk.visit.moments import moment_of
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event

@@ -1,7 +1,7 @@
 """Asks ElevenLabs. The ONE module that holds the API key; it logs nothing.
 
 Permission for conversations, what became of them, and the agent's own settings. What an answer
-means is read in `provider_answers`; here it is asked for, within a deadline and a size.
+means is read in `answers`; here it is asked for, within a deadline and a size.
 """
 
 import asyncio

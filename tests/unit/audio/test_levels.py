@@ -8,7 +8,6 @@ from kiosk.audio.levels import (
     RoomFloor,
     SpeechLevel,
     clipped_samples,
-    peak_dbfs,
     rms_dbfs,
     voiced_span,
 )
@@ -45,12 +44,6 @@ def test_the_voiced_span_is_where_the_sound_is() -> None:
 
 def test_the_voiced_span_ends_with_the_recording() -> None:
     assert voiced_span(tone(440, 0.105, 16_000), 16_000) == (0, 1680)
-
-
-def test_a_full_scale_sine_peaks_at_0_dbfs_and_nothing_at_the_lowest_level() -> None:
-    assert peak_dbfs(tone(1000, 0.1, 16_000, 32767)) == pytest.approx(0, abs=0.01)
-    assert peak_dbfs(np.array([-32768, 0], dtype=np.int16)) == 0
-    assert peak_dbfs(silence(10)) == peak_dbfs(silence(0)) == SILENCE_DBFS
 
 
 # --- clipping -----------------------------------------------------------------------------------

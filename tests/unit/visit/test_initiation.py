@@ -11,7 +11,7 @@ from kiosk.convai.client_messages import Initiation
 from kiosk.convai.frames import serialize
 from kiosk.convai.overrides import ConversationOverrides
 from kiosk.link.credentials import Opening
-from kiosk.visit.brought import initiation_of
+from kiosk.visit.initiation import initiation_of
 
 CONFIGURED = Initiation(
     overrides={"agent": {"language": "en", "prompt": {"llm": "a"}}, "tts": {"speed": 1.1}},
