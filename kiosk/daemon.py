@@ -27,6 +27,7 @@ from kiosk.doctor.standing import StatusReport
 from kiosk.link.heartbeat import Vitals
 from kiosk.link.opened import opened_line
 from kiosk.logbook import Logbook
+from kiosk.moments import Moment, Observer, What
 from kiosk.ops import control, journal, systemd
 from kiosk.ops.temperature import temperature_c
 from kiosk.reloading import Reloading
@@ -35,7 +36,6 @@ from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice, default_cache_dir
 from kiosk.visit.states import Event, State
 from kiosk.visit.tally import Tally
-from kiosk.visit.timeline import Moment, Observer, What
 from kiosk.visit.tools import Tools
 
 log = logging.getLogger(__name__)

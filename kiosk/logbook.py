@@ -5,13 +5,14 @@ A fault's entry carries KIOSK_CAUSE; the entry that ends one that lasts carries 
 
 from collections.abc import Callable, Mapping
 
-from kiosk import __version__
+from kiosk import __version__, moments
 from kiosk.causes import NOTICE
 from kiosk.config.tables import KioskTable
+from kiosk.measures import Measures
+from kiosk.moments import Moment
 from kiosk.ops.journal import Journal
 from kiosk.ops.messages import MESSAGES
 from kiosk.visit.summary import VisitSummary
-from kiosk.visit.timeline import Measures, Moment, What
 
 FIT = "fit"
 # So every kiosk begins, while the backend is being asked for the first time. It is told as a fault
@@ -61,50 +62,48 @@ class Logbook:
 
     def observe(self, moment: Moment) -> None:
         self._visit.observe(moment)
-        fields: dict[str, object] = dict(moment.fields)
-        match moment.what:
-            case What.FITNESS:
-                self._fitness = str(fields["cause"])
+        match moment:
+            case moments.FitnessChanged(cause=cause):
+                self._fitness = cause
                 self._tell_fitness()
-            case What.VISIT_ENDED:
-                self._visit_ended(moment, fields)
-            case What.DEVICE_LOST:
-                self._record(moment, {**fields, "cause": f"{fields['device']}_lost"})
-            case What.DEVICE_OPENED:
-                self._record(moment, {**fields, "over": f"{fields['device']}_lost"})
-            case What.LOST:
-                ending = fields["kind"]
-                self._record(moment, {**fields, "ending": ending, "cause": ending})
-            case What.OVERLOADED:
-                self._record(moment, {**fields, "cause": "overloaded"})
-            case What.MALFORMED:
-                self._record(moment, {**fields, "cause": "malformed_frame"})
+            case moments.VisitEnded():
+                self._visit_ended(moment)
+            case moments.DeviceLost(device=device):
+                self._record(moment, {"cause": f"{device}_lost"})
+            case moments.DeviceOpened(device=device):
+                self._record(moment, {"over": f"{device}_lost"})
+            case moments.ConversationLost(kind=kind):
+                self._record(moment, {"ending": kind, "cause": kind})
+            case moments.SoundOverloaded():
+                self._record(moment, {"cause": "overloaded"})
+            case moments.FrameMalformed():
+                self._record(moment, {"cause": "malformed_frame"})
             case _:
                 self._remember(moment)
-                self._record(moment, fields)
+                self._record(moment)
 
     def _remember(self, moment: Moment) -> None:
-        fields = moment.fields
-        match moment.what:
-            case What.STATE:
-                self._journal.remember("KIOSK_STATE", str(fields["state"]))
-            case What.VISIT_STARTED:
-                self._journal.remember("PRESS_ID", str(fields["press_id"]))
-            case What.CONNECTED:
-                self._journal.remember("CONVERSATION_ID", str(fields["conversation_id"]))
+        match moment:
+            case moments.StateChanged(state=state):
+                self._journal.remember("KIOSK_STATE", state)
+            case moments.VisitStarted(press_id=press_id):
+                self._journal.remember("PRESS_ID", press_id)
+            case moments.ConversationConnected(conversation_id=conversation_id):
+                self._journal.remember("CONVERSATION_ID", conversation_id)
 
-    def _visit_ended(self, moment: Moment, fields: dict[str, object]) -> None:
-        severity = fields.pop("severity", None)
-        priority = severity if isinstance(severity, int) else None
-        fields |= self._visit.fields(moment.at_s)
-        fields["ending"] = fields["kind"]  # which KIOSK_KIND was called before 0.2
-        if priority is not None and priority < NOTICE:
-            fields["cause"] = fields["kind"]
-            self._failed[str(fields["kind"])] = None
+    def _visit_ended(self, ended: moments.VisitEnded) -> None:
+        fields: dict[str, object] = {
+            "severity": None,  # which is the entry's priority
+            "ending": ended.kind,  # which KIOSK_KIND was called before 0.2
+            **self._visit.fields(ended.at_s),
+        }
+        if ended.severity < NOTICE:
+            fields["cause"] = ended.kind
+            self._failed[ended.kind] = None
         else:
             fields["over"] = " ".join(self._failed) or None
             self._failed.clear()
-        self._record(moment, fields, priority)
+        self._record(ended, fields, ended.severity)
         self._journal.remember("PRESS_ID", None)
         self._journal.remember("CONVERSATION_ID", None)
 
@@ -120,9 +119,13 @@ class Logbook:
         return self._fitness if self._fitness in MESSAGES["fitness"].causes else None
 
     def _record(
-        self, moment: Moment, fields: Mapping[str, object], priority: int | None = None
+        self,
+        moment: Moment,
+        beside: Mapping[str, object] | None = None,
+        priority: int | None = None,
     ) -> None:
-        self._journal.record(moment.what, fields, priority)
+        """An entry of the moment's own fields, and some beside."""
+        self._journal.record(moment.what, {**moment.fields, **(beside or {})}, priority)
 
 
 def _plain(value: float | None) -> float | int | None:

@@ -15,12 +15,13 @@ from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import Initiation
 from kiosk.convai.endings import Ending, Kind
 from kiosk.link.credentials import PublicAgent
+from kiosk.measures import Measures
+from kiosk.moments import Moment, What
 from kiosk.visit.chronicle import Chronicle
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.plan import Compat, Plan
 from kiosk.visit.states import TOGGLE, Event
-from kiosk.visit.timeline import Measures, Moment, What
 from kiosk.visit.tools import Tool, Tools
 from kiosk.visit.uplink import Uplink
 from tests.unit.fakes import LoopSpeaker

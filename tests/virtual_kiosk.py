@@ -21,10 +21,10 @@ from kiosk.devices.virtual import (
     VirtualPlayback,
 )
 from kiosk.lab.virtual_loop import running_clock
+from kiosk.moments import Moment, What
 from kiosk.visit.host import Host
 from kiosk.visit.speech import load_sentences
 from kiosk.visit.states import State
-from kiosk.visit.timeline import Moment, What
 from tests.slowness import patient_s
 
 _TONE = np.round(3000 * np.sin(np.arange(4800) * 2 * np.pi * 330 / 16_000)).astype(np.int16)

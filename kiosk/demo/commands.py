@@ -68,7 +68,7 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     from kiosk.demo.script import MUSEUM, recorded, rehearsed
     from kiosk.demo.servers import AgentEvent, servers
     from kiosk.demo.stage import DemoRecord, DemoStage, Spoken, settings_for
-    from kiosk.visit.timeline import Moment, What
+    from kiosk.moments import Moment, What
 
     scenario = None if args.scenario is None else load_scenario(args.scenario)
     playbill = Playbill(show, colour=sys.stdout.isatty())

@@ -12,7 +12,7 @@ from rich.text import Text
 from kiosk.demo.report import Chain
 from kiosk.demo.servers import AgentEvent
 from kiosk.demo.stage import Spoken
-from kiosk.visit.timeline import Moment, What
+from kiosk.moments import Moment, What
 
 _WIDTH = 100
 _SHORT = 60
@@ -57,11 +57,11 @@ class Playbill:
 
     def happened(self, event: Moment | Spoken | AgentEvent) -> None:
         match event:
-            case Moment(what, at_s, fields):
+            case Moment(what=what, at_s=at_s):
                 if what is What.PRESSED and self._pressed_s is None:
                     self._pressed_s = at_s
                 if what in _KIOSK:
-                    self._line(at_s, "kiosk", _KIOSK[what].format_map(fields))
+                    self._line(at_s, "kiosk", _KIOSK[what].format_map(event.fields))
             case Spoken(line, started_s):
                 self._line(started_s, "visitor", f"says: {line.text or line.name}")
             case {"event": str(name), "at_s": float(at_s)} if name in _AGENT:

@@ -11,7 +11,7 @@ from kiosk.audio.levels import rms_dbfs
 from kiosk.demo.script import When
 from kiosk.demo.servers import AgentEvent
 from kiosk.demo.stage import DemoRecord, Spoken
-from kiosk.visit.timeline import Moment, What
+from kiosk.moments import Moment, What
 
 # A lamp and a chime within this time of the press feel immediate.
 _AUDIBLE_DBFS = -50.0

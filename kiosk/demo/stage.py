@@ -25,8 +25,9 @@ from kiosk.devices.virtual import (
     VirtualPlayback,
 )
 from kiosk.errors import ConfigError
+from kiosk.measures import Measures
+from kiosk.moments import Moment, What
 from kiosk.visit.core import NERVOUS_S
-from kiosk.visit.timeline import Measures, Moment, What
 
 _READY_TIMEOUT_S = 20.0
 _ANSWER_TIMEOUT_S = 20.0

@@ -6,11 +6,9 @@ from typing import TypeAlias
 from kiosk import __version__
 from kiosk.base.clock import REAL, Clock
 from kiosk.devices.ports import Button, ButtonEdge
-from kiosk.visit.timeline import Moment, What
+from kiosk.moments import DeviceLost, DeviceOpened, Moment, VisitEnded
 
 _Value: TypeAlias = str | int | float | None
-
-_DEVICES = {What.DEVICE_OPENED: True, What.DEVICE_LOST: False}
 
 
 class StatusReport:
@@ -38,13 +36,13 @@ class StatusReport:
         self._down_s = edge.at_s if edge.pressed else None
 
     def observe(self, moment: Moment) -> None:
-        if moment.what in _DEVICES:
-            device = str(moment.fields["device"])
-            self._cards[device] = moment.fields.get("detail")
-            self._cards[f"{device}_open"] = _DEVICES[moment.what]
-        elif moment.what is What.VISIT_ENDED:
-            self._last_ending = str(moment.fields.get("kind"))
-            self._last_ending_detail = moment.fields.get("detail")
+        match moment:
+            case DeviceOpened() | DeviceLost():
+                self._cards[moment.device] = moment.detail
+                self._cards[f"{moment.device}_open"] = isinstance(moment, DeviceOpened)
+            case VisitEnded():
+                self._last_ending = moment.kind
+                self._last_ending_detail = moment.detail
 
     def status(self, button: Button, *, ready: bool) -> dict[str, _Value]:
         """`button_down_s` is None while it is up; `gids` are those of the process."""

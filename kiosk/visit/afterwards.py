@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-from kiosk.visit.timeline import Moment, Observer
+from kiosk.moments import Moment, Observer
 
 
 class Afterwards:

@@ -2,13 +2,13 @@
 
 from kiosk.audio.earcons import Earcon
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
+from kiosk.moments import EarconHeard, Observer, SentenceHeard
 from kiosk.visit.inputs import OwnSound
 from kiosk.visit.speech import Voice, earcon_clip
-from kiosk.visit.timeline import Moment, Observer, What
 
-_HEARD: dict[Source, What] = {
-    Source.EARCON: What.EARCON_HEARD,
-    Source.SPEECH: What.SENTENCE_HEARD,
+_HEARD: dict[Source, type[EarconHeard | SentenceHeard]] = {
+    Source.EARCON: EarconHeard,
+    Source.SPEECH: SentenceHeard,
 }
 
 
@@ -92,7 +92,7 @@ class Announcer:
                     del self._unfinished[0]  # another sound follows: it was heard out
                 self._sounding = clip
                 if clip.source in _HEARD:
-                    self._observe(Moment(_HEARD[clip.source], heard_at_s))
+                    self._observe(_HEARD[clip.source](heard_at_s))
             case Drained(clips):
                 self._sounding = None
                 if clips >= self._given:

@@ -7,7 +7,7 @@ import math
 import re
 
 from kiosk.contract import MAX_EVENTS, MAX_LIFE_S, VisitEvent
-from kiosk.visit.timeline import FieldValue, Moment, Observer, What
+from kiosk.moments import FieldValue, Moment, Observer, What
 
 # What is told, and with which of its fields.
 _TOLD: dict[What, tuple[str, ...]] = {

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
+from kiosk import moments
 from kiosk.audio.pcm import FORMATS
 from kiosk.base.clock import loop_now_s
 from kiosk.contract import MAX_LIFE_S, EndVisit, conversation_id
@@ -51,7 +52,6 @@ from kiosk.visit.initiation import initiation_of
 from kiosk.visit.moments import moment_of
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event
-from kiosk.visit.timeline import FieldValue, Moment, What
 from kiosk.visit.tools import Tools
 from kiosk.visit.uplink import Uplink
 
@@ -114,7 +114,7 @@ class Conversation:
             opening = await self._take()
             if isinstance(opening, Ending):
                 return opening
-            self._parts.chronicle.observe(Moment(What.LEASED, loop_now_s()))
+            self._parts.chronicle.observe(moments.ConversationLeased(loop_now_s()))
             ending = await self._use(opening)
             if ending.kind is not Kind.REFUSED or not opening.kept or self._connected.is_set():
                 return ending
@@ -326,11 +326,10 @@ class Conversation:
 
     async def _run_tool(self, call: ToolCall, socket: Socket) -> None:
         result = await self._parts.tools.run(call)
-        ran: dict[str, FieldValue] = {
-            "tool": call.tool_name[:64],
-            "error_type": result.error_type,
-        }
-        self._parts.chronicle.observe(Moment(What.TOOL_CALLED, loop_now_s(), ran))
+        ran = moments.KioskToolCalled(
+            loop_now_s(), tool=call.tool_name[:64], error_type=result.error_type
+        )
+        self._parts.chronicle.observe(ran)
         if call.expects_response:
             await self._send(socket, serialize(result))
 

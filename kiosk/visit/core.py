@@ -46,6 +46,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from operator import attrgetter
 
+from kiosk import moments
 from kiosk.convai.endings import Ending, Farewell, Kind
 from kiosk.devices.ports import ButtonEdge
 from kiosk.visit import effects as do
@@ -55,7 +56,6 @@ from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Action, Event, State, step
-from kiosk.visit.timeline import FieldValue, Moment, What
 from kiosk.visit.visit import Hold, Kept, Leaving, Timer, Visit
 
 # A press this soon after the one that did something is a nervous second press.
@@ -183,7 +183,7 @@ class VisitCore:
     def _pressed(self, at_s: float) -> None:
         self.kept.report_when_idle = self.kept.press_waits = False
         self._do(do.DropReport())
-        self._notify(What.PRESSED, at_s)
+        self._notify(moments.ButtonPressed(at_s))
         cause = self.cause
         if self.state is State.IDLE:
             if cause is not None and cause in self.kept.own_sound.keys:
@@ -218,7 +218,7 @@ class VisitCore:
     def _entered(self, visit: Visit) -> None:
         """What follows from the new state alone."""
         state = self.state
-        self._notify(What.STATE, self._now_s, {"state": state})
+        self._notify(moments.StateChanged(self._now_s, state=state))
         self._unduck(visit)
         if state is not State.QUEUED:
             self._do(do.Forget("queued"))
@@ -246,7 +246,7 @@ class VisitCore:
     def _open(self, _: Ending | None) -> None:
         visit = self._visit_now
         self._do(do.BeginVisit())
-        self._notify(What.VISIT_STARTED, self._now_s)
+        self._notify(moments.VisitStarted(self._now_s, press_id=""))
         if visit.plan.disclosure:
             self._say("disclosure")
         visit.limit(visit.plan.max_s, self._now_s)
@@ -284,15 +284,23 @@ class VisitCore:
         delay_s = chance * FIRST_BACKOFF_S * 2**visit.reconnects
         visit.reconnects += 1
         visit.due[Timer.REOPEN] = self._now_s + delay_s
-        lost = {**_fields(ending), "attempt": visit.reconnects, "delay_ms": round(delay_s * 1000)}
-        self._notify(What.LOST, self._now_s, lost)
+        self._notify(
+            moments.ConversationLost(
+                self._now_s,
+                kind=ending.kind,
+                code=ending.code,
+                detail=ending.detail,
+                attempt=visit.reconnects,
+                delay_ms=round(delay_s * 1000),
+            )
+        )
         self._step(Event.LOST)
 
     def _speech(self, *, began: bool, at_s: float) -> None:
         visit = self.visit
         if visit is None or visit.ending is not None or not visit.talk_allowed:
             return
-        self._notify(What.SPEECH_STARTED if began else What.SPEECH_ENDED, at_s)
+        self._notify(moments.SpeechStarted(at_s) if began else moments.SpeechEnded(at_s))
         if self.kept.hold is not None:
             self.kept.hold.note(began=began, now_s=self._now_s)
         if not began:
@@ -300,7 +308,7 @@ class VisitCore:
         elif self.state is State.SPEAKING or self.kept.own_sound.busy:
             self._do(do.GiveWay())
             self._do(do.Duck(on=True))
-            self._notify(What.DUCKED, self._now_s)
+            self._notify(moments.AgentDucked(self._now_s))
             visit.due[Timer.UNDUCK] = self._now_s + visit.plan.duck_s
         self._step(Event.SPEECH_STARTED if began else Event.SPEECH_ENDED)
 
@@ -344,8 +352,16 @@ class VisitCore:
         if visit is None or visit.ending is None or visit.leaving is not Leaving.LAST_WORD:
             return
         if not visit.conversing and not self.kept.own_sound.busy:
-            ended = {**_fields(visit.ending), "severity": visit.ending.meaning.severity}
-            self._notify(What.VISIT_ENDED, self._now_s, ended)
+            ending = visit.ending
+            self._notify(
+                moments.VisitEnded(
+                    self._now_s,
+                    kind=ending.kind,
+                    code=ending.code,
+                    detail=ending.detail,
+                    severity=ending.meaning.severity,
+                )
+            )
             self._step(Event.CLOSED)
 
     def _farewell_too_long(self, visit: Visit) -> None:
@@ -415,8 +431,8 @@ class VisitCore:
         # A card that stays away is tried every second, and reported once.
         if self.kept.cards.get(use) != (opened, detail):
             self.kept.cards[use] = (opened, detail)
-            what = What.DEVICE_OPENED if opened else What.DEVICE_LOST
-            self._notify(what, self._now_s, {"device": use, "detail": detail})
+            kind = moments.DeviceOpened if opened else moments.DeviceLost
+            self._notify(kind(self._now_s, device=use, detail=detail))
         self._fit(**{use.value: opened})
         if not opened:
             self._step(Event.ENDED, Ending(_LOST_CARDS[use], None, detail))
@@ -430,7 +446,7 @@ class VisitCore:
         fitness = self.shown or "fit"
         if fitness != self.kept.fitness:
             self.kept.fitness = fitness
-            self._notify(What.FITNESS, self._now_s, {"cause": fitness})
+            self._notify(moments.FitnessChanged(self._now_s, cause=fitness))
         light = do.Light(self.state, self.state is State.IDLE and self.shown is not None)
         if light != self.kept.light:
             self.kept.light = light
@@ -458,9 +474,5 @@ class VisitCore:
         assert self.visit is not None
         return self.visit
 
-    def _notify(self, what: What, at_s: float, fields: dict[str, FieldValue] | None = None) -> None:
-        self._do(do.Notify(Moment(what, at_s, fields or {})))
-
-
-def _fields(ending: Ending) -> dict[str, FieldValue]:
-    return {"kind": ending.kind, "code": ending.code, "detail": ending.detail}
+    def _notify(self, moment: moments.Moment) -> None:
+        self._do(do.Notify(moment))

@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 
+from kiosk import moments
 from kiosk.audio.pcm import PCM_16000, Decoder, PcmFormat
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
+from kiosk.measures import Measures
+from kiosk.moments import Observer
 from kiosk.visit.states import Event
-from kiosk.visit.timeline import Measures, Moment, Observer, What
 
 SETTLE_S = 0.6
 # An agent that hangs up before it says goodbye has this long to begin.
@@ -63,7 +65,7 @@ class Downlink:
         if not len(samples):
             return
         if new_turn or self._drained.is_set():
-            self._observe(Moment(What.AUDIO_RECEIVED, received_at_s))
+            self._observe(moments.AgentAudioReceived(received_at_s))
         self._last_audio_s = received_at_s
         self._forget_settling()
         clip = Clip(samples, self._decoder.format.rate_hz, Source.AGENT, received_at_s)
@@ -80,7 +82,7 @@ class Downlink:
 
     def interrupt(self) -> None:
         """The visitor spoke over the agent: silence, and what waits is void."""
-        self._observe(Moment(What.INTERRUPTED, loop_now_s()))
+        self._observe(moments.AgentInterrupted(loop_now_s()))
         self._silence()
         self._post(Event.INTERRUPTED)
 
@@ -112,7 +114,7 @@ class Downlink:
                 if not self._drained.is_set() and event.clips >= self._given:
                     self._settle(event.at_s)
             case Flushed():
-                self._observe(Moment(What.SILENT, event.at_s))
+                self._observe(moments.LoudspeakerSilenced(event.at_s))
 
     def _on_began(self, began: Began) -> None:
         clip = began.clip
@@ -122,7 +124,7 @@ class Downlink:
         # A latency only where nothing else had to be heard first.
         if self._way_was_free:
             self._measures.wire_to_speaker.add((began.heard_at_s - clip.received_at_s) * 1000)
-        self._observe(Moment(What.AGENT_HEARD, began.heard_at_s))
+        self._observe(moments.AgentHeard(began.heard_at_s))
         self._post(Event.AGENT_STARTED)
 
     def _settle(self, at_s: float) -> None:
@@ -140,7 +142,7 @@ class Downlink:
         self._drained.set()
         if self._sounding:
             self._sounding = False
-            self._observe(Moment(What.DRAINED, at_s))
+            self._observe(moments.AgentDrained(at_s))
             self._post(Event.DRAINED)
 
     def _silence(self) -> None:

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from kiosk.audio.earcons import Earcon
 from kiosk.convai.endings import Ending
+from kiosk.moments import Moment
 from kiosk.visit.states import State
-from kiosk.visit.timeline import Moment
 
 
 class Effect:

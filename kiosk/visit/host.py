@@ -27,6 +27,15 @@ from kiosk.devices.ports import (
     SpeakerEvent,
 )
 from kiosk.link.credentials import Availability, Credentials
+from kiosk.measures import Measures
+from kiosk.moments import (
+    FieldValue,
+    MicrophoneRan,
+    Observer,
+    SoundOverloaded,
+    VisitEnded,
+    VisitStarted,
+)
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
 from kiosk.visit.afterwards import Afterwards
@@ -41,7 +50,6 @@ from kiosk.visit.fitness import Cause
 from kiosk.visit.plan import Plan
 from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
-from kiosk.visit.timeline import FieldValue, Measures, Moment, Observer, What
 from kiosk.visit.tools import Tools
 from kiosk.visit.traces import Traces
 from kiosk.visit.uplink import Uplink
@@ -95,7 +103,7 @@ class Host:
         self._press_id = ""
         self._conversation: Conversation | None = None
         self._holding: asyncio.Task[None] | None = None
-        self._odd_frames = {"malformed_frames": 0, "unknown_frames": 0}
+        self._malformed_frames = self._unknown_frames = 0
         self._doers = self._effects_and_doers()
 
     # --- what happens ---------------------------------------------------------------------------
@@ -128,7 +136,7 @@ class Host:
                 self._on_chunk(event)
             case Running(running):
                 self._indicator.recording(on=running)
-                self._observe(Moment(What.MICROPHONE, loop_now_s(), {"running": int(running)}))
+                self._observe(MicrophoneRan(loop_now_s(), running=int(running)))
             case Overloaded():
                 self._observe(_overloaded(event))
             case Opened() | Lost():
@@ -296,7 +304,7 @@ class Host:
         self.visits += 1
         self._press_id = self._credentials.next_press_id()
         self._conversation = self._holding = None
-        self._odd_frames = dict.fromkeys(self._odd_frames, 0)
+        self._malformed_frames = self._unknown_frames = 0
 
     def _converse(self, _: do.Converse) -> None:
         visit = self._core.visit
@@ -311,8 +319,8 @@ class Host:
             ending = await conversation.run()
         finally:  # closed while it connects, it is cancelled
             if conversation is self._conversation:
-                self._odd_frames["malformed_frames"] += conversation.malformed_frames
-                self._odd_frames["unknown_frames"] += conversation.unknown_frames
+                self._malformed_frames += conversation.malformed_frames
+                self._unknown_frames += conversation.unknown_frames
                 self._put(inputs.ConversationOver(ending, self._chance()))
 
     def _cut_turn(self, _: do.CutTurn) -> None:
@@ -344,11 +352,15 @@ class Host:
 
     def _notify(self, notice: do.Notify) -> None:
         moment = notice.moment
-        match moment.what:  # what only the shell knows
-            case What.VISIT_STARTED:
-                moment = replace(moment, fields={"press_id": self._press_id})
-            case What.VISIT_ENDED:
-                moment = replace(moment, fields={**moment.fields, **self._odd_frames})
+        match moment:  # what only the shell knows
+            case VisitStarted():
+                moment = replace(moment, press_id=self._press_id)
+            case VisitEnded():
+                moment = replace(
+                    moment,
+                    malformed_frames=self._malformed_frames,
+                    unknown_frames=self._unknown_frames,
+                )
         self._observe(moment)
 
 
@@ -358,11 +370,10 @@ def _card(use: inputs.CardUse, event: Opened | Lost) -> inputs.Input:
     return inputs.CardLost(use, str(event.error))
 
 
-def _overloaded(event: Overloaded) -> Moment:
+def _overloaded(event: Overloaded) -> SoundOverloaded:
     """The machine is too slow for full duplex."""
-    consequence = "half duplex from now on" if event.half_duplex else "sound may be lost"
-    fields: dict[str, FieldValue] = {
-        "percent": round(100 * event.share),
-        "consequence": consequence,
-    }
-    return Moment(What.OVERLOADED, loop_now_s(), fields)
+    return SoundOverloaded(
+        loop_now_s(),
+        percent=round(100 * event.share),
+        consequence="half duplex from now on" if event.half_duplex else "sound may be lost",
+    )

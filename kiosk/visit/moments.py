@@ -3,6 +3,7 @@
 Pure: no I/O, no clock.
 """
 
+from kiosk import moments
 from kiosk.convai.captions import caption
 from kiosk.convai.conversation import Admitted, AgentHangsUp, Connected, CoreEvent, Queued
 from kiosk.convai.frames import Malformed
@@ -13,7 +14,7 @@ from kiosk.convai.server_messages import (
     UserTranscript,
 )
 from kiosk.convai.server_tools import AgentToolResponse
-from kiosk.visit.timeline import FieldValue, Moment, What
+from kiosk.moments import Moment
 
 # Of the frames that make no sense so many are told of; the others are only counted.
 _MALFORMED_TOLD = 5
@@ -23,32 +24,29 @@ def moment_of(event: CoreEvent, at_s: float, malformed_frames: int) -> Moment | 
     """The moment that this event is; None if nobody need know. `malformed_frames`: so far."""
     match event:
         case UserTranscript(text, _, False):
-            return Moment(What.TRANSCRIPT, at_s, words=text)
+            return moments.TurnTranscribed(at_s, words=text)
         case AgentResponse(text):
-            return Moment(What.RESPONSE, at_s, words=caption(text))
+            return moments.AgentResponded(at_s, words=caption(text))
         case AgentResponseCorrection():
-            return Moment(What.CORRECTION, at_s, words=caption(event.corrected))
+            return moments.ResponseCorrected(at_s, words=caption(event.corrected))
         case AgentHangsUp():
-            return Moment(What.AGENT_HANGS_UP, at_s)
+            return moments.AgentHungUp(at_s)
         case Queued():
-            return Moment(What.QUEUED, at_s)
+            return moments.VisitorQueued(at_s)
         case Admitted():
-            return Moment(What.ADMITTED, at_s)
+            return moments.VisitorAdmitted(at_s)
         case AgentToolResponse():
-            tool: dict[str, FieldValue] = {
-                "tool": event.tool_name[:64],
-                "failed": int(not event.ran),
-            }
-            return Moment(What.AGENT_TOOL, at_s, tool)
+            failed = int(not event.ran)
+            return moments.AgentToolUsed(at_s, tool=event.tool_name[:64], failed=failed)
         case GuardrailTriggered(name):
-            return Moment(What.GUARDRAIL, at_s, {"rule": (name or "")[:64]})
+            return moments.GuardrailFired(at_s, rule=(name or "")[:64])
         case Malformed(why) if malformed_frames <= _MALFORMED_TOLD:
-            return Moment(What.MALFORMED, at_s, {"why": why})
+            return moments.FrameMalformed(at_s, why=why)
         case Connected():
-            formats: dict[str, FieldValue] = {
-                "conversation_id": event.conversation_id,
-                "input_format": event.input_format,
-                "output_format": event.output_format,
-            }
-            return Moment(What.CONNECTED, at_s, formats)
+            return moments.ConversationConnected(
+                at_s,
+                conversation_id=event.conversation_id,
+                input_format=event.input_format,
+                output_format=event.output_format,
+            )
     return None

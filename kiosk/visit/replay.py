@@ -14,6 +14,7 @@ from kiosk import __version__
 from kiosk.convai.client_messages import Initiation
 from kiosk.errors import KioskError
 from kiosk.visit.core import VisitCore
+from kiosk.visit.effects import Notify
 from kiosk.visit.inputs import Input
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import TABLES
@@ -94,6 +95,8 @@ def _not_a_trace(number: int, error: Exception) -> KioskError:
 
 def _named(what: Any) -> list[Any]:
     """Its name and its values, as they stand in JSON."""
+    if isinstance(what, Notify):
+        return [Notify.__name__, _named(what.moment)]
     return [type(what).__name__, _adapter(type(what)).dump_python(what, mode="json")]
 
 

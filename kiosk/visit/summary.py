@@ -6,8 +6,9 @@ Pure: no I/O, no clock.
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from kiosk.measures import Latencies, Measures
+from kiosk.moments import FieldValue, Moment, What
 from kiosk.visit.states import State
-from kiosk.visit.timeline import FieldValue, Latencies, Measures, Moment, What
 
 # How long after the press each first happened.
 _FIRST: dict[What, str] = {

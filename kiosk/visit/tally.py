@@ -3,7 +3,7 @@
 from collections import Counter
 
 from kiosk.causes import NOTICE
-from kiosk.visit.timeline import Moment, What
+from kiosk.moments import Moment, VisitEnded, What
 
 _COUNTED: dict[What, str] = {
     What.VISIT_STARTED: "visits",
@@ -26,12 +26,10 @@ class Tally:
     def observe(self, moment: Moment) -> None:
         if (name := _COUNTED.get(moment.what)) is not None:
             self._counts[name] += 1
-        if moment.what is What.VISIT_ENDED:
-            severity = moment.fields.get("severity")
-            self._counts["visits_failed"] += isinstance(severity, int) and severity < NOTICE
-            for name in ("malformed_frames", "unknown_frames"):
-                count = moment.fields.get(name)
-                self._counts[name] += count if isinstance(count, int) else 0
+        if isinstance(moment, VisitEnded):
+            self._counts["visits_failed"] += moment.severity < NOTICE
+            self._counts["malformed_frames"] += moment.malformed_frames
+            self._counts["unknown_frames"] += moment.unknown_frames
 
     def counters(self) -> dict[str, float]:
         return {name: float(count) for name, count in self._counts.items()}

@@ -18,7 +18,7 @@ from kiosk.audio.resample import Resampler
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import UserAudio
 from kiosk.convai.frames import serialize
-from kiosk.visit.timeline import Latencies
+from kiosk.measures import Latencies
 
 # What is said while the socket opens, or while the network stalls: the newest is kept.
 BACKLOG_MS = 3000

@@ -19,10 +19,10 @@ from kiosk.demo.script import GOODBYE, ScriptLine, When
 from kiosk.demo.servers import servers
 from kiosk.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.devices.virtual import Room
+from kiosk.moments import What
 from kiosk.ops.control import request
 from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import State
-from kiosk.visit.timeline import What
 from tests.bench.figures import AT_MOST, Figure, percentile
 from tests.bench.slow_link import slow_link
 from tests.convai_server import scripted_server

@@ -15,11 +15,11 @@ from kiosk.backend.books.rules import Scope
 from kiosk.doctor.examination import examine
 from kiosk.doctor.findings import Finding, Result
 from kiosk.doctor.subject import in_use
+from kiosk.moments import What
 from kiosk.ops.control import request
 from kiosk.visit import core
 from kiosk.visit.speech import load_report
 from kiosk.visit.states import State
-from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
 from tests.integration.sounds import quiet_room
 from tests.integration.test_ledger import site

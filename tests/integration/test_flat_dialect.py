@@ -18,9 +18,9 @@ from kiosk.convai.endings import Kind
 from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.devices.virtual import Room
 from kiosk.lab.virtual_loop import running_clock
+from kiosk.moments import What
 from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import State
-from kiosk.visit.timeline import What
 from tests.integration.conftest import StartAgent
 from tests.lockstep import in_lockstep
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk

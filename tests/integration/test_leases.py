@@ -17,8 +17,8 @@ from kiosk.contract import Grant
 from kiosk.convai.client_messages import Initiation
 from kiosk.link import account, heartbeat, keeper
 from kiosk.link.backend import BackendClient
+from kiosk.moments import What
 from kiosk.visit.states import Event, State
-from kiosk.visit.timeline import What
 from tests.convai_server import ScriptedServer, scripted_server
 from tests.integration.sounds import quiet_room
 from tests.integration.test_ledger import Site, ended, site

@@ -29,8 +29,8 @@ from kiosk.backend.server import _Server
 from kiosk.backend.tokens import DeviceToken
 from kiosk.backend.web.app import create_app
 from kiosk.backend.web.services import Services
+from kiosk.moments import What
 from kiosk.visit.states import Event, State
-from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
 from tests.integration.sounds import quiet_room
 from tests.slowness import patient_s

@@ -39,8 +39,8 @@ from kiosk.convai.server_tools import AgentToolResponse, ToolCall
 from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.devices.ports import Source
 from kiosk.devices.virtual import Room
+from kiosk.moments import What
 from kiosk.visit.states import State
-from kiosk.visit.timeline import What
 from kiosk.visit.uplink import BACKLOG_MS
 from tests.bare_conversation import Bare, bare_conversation
 from tests.integration.conftest import StartAgent

@@ -9,8 +9,8 @@ from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import to_int16
 from kiosk.devices.virtual import Room
 from kiosk.lab.virtual_loop import running_clock
+from kiosk.moments import What
 from kiosk.visit.states import State
-from kiosk.visit.timeline import What
 from tests.integration.conftest import StartAgent
 from tests.lockstep import in_lockstep
 from tests.unit.audio.test_high_pass import CARD_HZ, DISTURBANCES, rumble

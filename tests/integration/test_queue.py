@@ -14,9 +14,9 @@ from kiosk.convai.client_parsing import parse_client
 from kiosk.convai.endings import Kind
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import AgentAudio, Metadata, QueueStatus
+from kiosk.moments import What
 from kiosk.visit.feedback import LAMPS
 from kiosk.visit.states import Event, State
-from kiosk.visit.timeline import What
 from tests.bare_conversation import bare_conversation
 from tests.convai_server import Connection, ScriptedServer, scripted_server
 from tests.integration.sounds import RATE_HZ, as_captured, quiet_room, tone, words

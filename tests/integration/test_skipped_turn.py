@@ -9,8 +9,8 @@ from kiosk.base.clock import loop_now_s
 from kiosk.convai.endings import Kind
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.convai.server_tools import AgentToolResponse
+from kiosk.moments import What
 from kiosk.visit.states import State
-from kiosk.visit.timeline import What
 from tests.convai_server import scripted_server
 from tests.integration.sounds import quiet_room, words
 from tests.lockstep import in_lockstep

@@ -19,9 +19,9 @@ from kiosk.convai.server_messages import Ping
 from kiosk.convai.server_tools import McpToolCall, ToolCall
 from kiosk.devices.virtual import Room
 from kiosk.lab.virtual_loop import running_clock
+from kiosk.moments import What
 from kiosk.ops.control import request
 from kiosk.visit.states import State
-from kiosk.visit.timeline import What
 from tests.bare_conversation import bare_conversation
 from tests.convai_server import Connection, scripted_server
 from tests.lockstep import in_lockstep

@@ -24,8 +24,8 @@ from kiosk.convai.server_messages import (
     UserTranscript,
 )
 from kiosk.convai.server_tools import AgentToolResponse
+from kiosk.moments import What
 from kiosk.visit.states import State
-from kiosk.visit.timeline import What
 from tests.convai_server import Connection, scripted_server
 from tests.integration.sounds import RATE_HZ, as_captured, pitch_hz, quiet_room, tone, words
 from tests.lockstep import in_lockstep

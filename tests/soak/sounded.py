@@ -20,7 +20,7 @@ from kiosk.devices.hardware import ButtonHandler, Hardware
 from kiosk.devices.ports import ButtonEdge
 from kiosk.devices.virtual import Room, VirtualButton
 from kiosk.lab.virtual_loop import running_clock
-from kiosk.visit.timeline import Moment, What
+from kiosk.moments import Moment, What
 from tests.soak.cards import RoomMicrophone, RoomSpeaker
 from tests.soak.devices import Lamps
 from tests.soak.material import Material

@@ -16,6 +16,7 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("contract", "proxies", "patience"),
     ("convai", "audio"),
     ("config",),
+    ("moments", "measures"),
     ("link", "devices"),
     ("visit", "ops"),
     ("logbook",),

@@ -6,8 +6,10 @@ import pytest
 
 from kiosk.config.tables import KioskTable
 from kiosk.logbook import Logbook
+from kiosk.measures import Measures
+from kiosk.moments import FieldValue, What
 from kiosk.visit.summary import FIELDS, LOSSES
-from kiosk.visit.timeline import FieldValue, Measures, Moment, What
+from tests.moments import a_moment
 
 
 class Book:
@@ -20,7 +22,7 @@ class Book:
         self.logbook = Logbook(KioskTable(name="lobby"), lambda: measures, lambda: counters)
 
     def observe(self, what: What, at_s: float = 1.0, /, **fields: FieldValue) -> None:
-        self.logbook.observe(Moment(what, at_s, fields, words="marzipan"))
+        self.logbook.observe(a_moment(what, at_s, fields, words="marzipan"))
 
     def entries(self) -> list[dict[str, str]]:
         assert "marzipan" not in self._caplog.text

@@ -10,11 +10,11 @@ from kiosk.config import Settings
 from kiosk.config.changes import LIVE, changes
 from kiosk.errors import ConfigError
 from kiosk.logbook import Logbook
+from kiosk.measures import Measures
 from kiosk.reloading import Reloading
 from kiosk.visit.plan import Plan
 from kiosk.visit.planning import plan_of
 from kiosk.visit.summary import LOSSES
-from kiosk.visit.timeline import Measures
 
 
 def settings(**tables: dict[str, Any]) -> Settings:

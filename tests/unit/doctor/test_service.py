@@ -16,9 +16,10 @@ from kiosk.doctor import service, voice
 from kiosk.doctor.findings import Finding, Result
 from kiosk.doctor.standing import StatusReport
 from kiosk.doctor.subject import Service, Subject, in_use
+from kiosk.moments import What
 from kiosk.ops.messages import MESSAGES
 from kiosk.visit.fitness import Cause
-from kiosk.visit.timeline import Moment, What
+from tests.moments import a_moment
 from tests.unit.doctor.subjects import is_good_form, settings, subject
 from tests.virtual_kiosk import tones_for_sentences
 
@@ -132,9 +133,9 @@ def test_a_kiosk_tells_of_its_cards_and_its_last_visit() -> None:
     assert told["microphone_open"] is None
     assert told["last_ending"] is None, "a start anew forgets how a visit ended"
     opened = {"device": "microphone", "detail": "48000 Hz"}
-    standing.observe(Moment(What.DEVICE_OPENED, 0.0, opened))
-    standing.observe(Moment(What.DEVICE_LOST, 1.0, {"device": "speaker", "detail": "gone"}))
-    standing.observe(Moment(What.VISIT_ENDED, 2.0, {"kind": "no_answer", "detail": "20 s"}))
+    standing.observe(a_moment(What.DEVICE_OPENED, 0.0, opened))
+    standing.observe(a_moment(What.DEVICE_LOST, 1.0, {"device": "speaker", "detail": "gone"}))
+    standing.observe(a_moment(What.VISIT_ENDED, 2.0, {"kind": "no_answer", "detail": "20 s"}))
     told = standing.status(button, ready=True)
     assert (told["microphone_open"], told["microphone"]) == (True, "48000 Hz")
     assert (told["speaker_open"], told["speaker"]) == (False, "gone")

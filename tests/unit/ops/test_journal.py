@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from kiosk.causes import NOTHING, Meaning
+from kiosk.moments import What
 from kiosk.ops import journal
 from kiosk.ops.journal import NOTICE, Journal
 from kiosk.ops.messages import MESSAGES, catalog, entries
 from kiosk.visit.fitness import Cause
-from kiosk.visit.timeline import What
 
 # The service's own moments, beside those of visits.
 OF_THE_SERVICE = {"starting", "ready", "stopping", "alive", "reloaded"}

@@ -8,10 +8,10 @@ import pytest
 from kiosk.audio.earcons import Earcon, earcon_samples
 from kiosk.audio.pcm import write_wav
 from kiosk.devices.ports import Clip, Source
+from kiosk.moments import Moment, What
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.inputs import OwnSound
 from kiosk.visit.speech import Voice, load_sentences
-from kiosk.visit.timeline import Moment, What
 from tests.unit.fakes import LoopSpeaker
 from tests.virtual_time import virtual_time
 

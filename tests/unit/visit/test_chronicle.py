@@ -4,35 +4,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiosk.contract import MAX_EVENTS, EndVisit, VisitEvent
+from kiosk.moments import FieldValue, Moment, What
 from kiosk.visit.chronicle import DROPPED, Chronicle
-from kiosk.visit.timeline import FieldValue, Moment, What
+from tests.moments import a_moment
 
 FIELDS = st.dictionaries(
     st.sampled_from(["tool", "failed", "rule", "kind", "code", "percent", "detail", "device"]),
     st.none() | st.integers(-(10**20), 10**20) | st.floats() | st.text(),
 )
-MOMENTS = st.builds(Moment, st.sampled_from(What), st.floats(0, 1e6), FIELDS, st.text())
+MOMENTS = st.builds(a_moment, st.sampled_from(What), st.floats(0, 1e6), FIELDS, st.text())
 
 
 def visit(*moments: Moment) -> Chronicle:
     chronicle = Chronicle(lambda _: None)
-    chronicle.observe(Moment(What.PRESSED, 100.0))
-    chronicle.observe(Moment(What.VISIT_STARTED, 100.2, {"press_id": "p"}))
+    chronicle.observe(a_moment(What.PRESSED, 100.0))
+    chronicle.observe(a_moment(What.VISIT_STARTED, 100.2, {"press_id": "p"}))
     for moment in moments:
         chronicle.observe(moment)
     return chronicle
 
 
 def agent_tool(name: str) -> Moment:
-    return Moment(What.AGENT_TOOL, 101.0, {"tool": name, "failed": 1})
+    return a_moment(What.AGENT_TOOL, 101.0, {"tool": name, "failed": 1})
 
 
 def test_what_happened_is_told_with_its_time_since_the_press() -> None:
     formats: dict[str, FieldValue] = {"conversation_id": "c", "input_format": "pcm_16000"}
     chronicle = visit(
-        Moment(What.CONNECTED, 100.5, formats),
-        Moment(What.TRANSCRIPT, 103.25, words="my name is Ada"),
-        Moment(What.STATE, 103.5, {"state": "speaking"}),
+        a_moment(What.CONNECTED, 100.5, formats),
+        a_moment(What.TRANSCRIPT, 103.25, words="my name is Ada"),
+        a_moment(What.STATE, 103.5, {"state": "speaking"}),
         agent_tool("end_call"),
     )
     assert chronicle.batch() == (
@@ -51,20 +52,21 @@ def test_a_tool_whose_name_is_none_is_told_without_it() -> None:
 
 
 def test_each_connection_has_its_own_batch_and_each_visit_begins_anew() -> None:
-    chronicle = visit(Moment(What.CONNECTED, 101.0))
+    chronicle = visit(a_moment(What.CONNECTED, 101.0))
     assert [event.what for event in chronicle.batch()] == ["connected"]
-    chronicle.observe(Moment(What.LOST, 102.0, {"kind": "network_lost", "code": None}))
+    chronicle.observe(a_moment(What.LOST, 102.0, {"kind": "network_lost", "code": None}))
     [lost] = chronicle.batch()
-    assert (lost.sequence, lost.at_s, lost.fields) == (1, 2.0, {"kind": "network_lost"})
-    chronicle.observe(Moment(What.AGENT_HEARD, 103.0))
-    chronicle.observe(Moment(What.PRESSED, 200.0))
-    chronicle.observe(Moment(What.VISIT_STARTED, 200.0))
+    lost_fields = {"kind": "network_lost", "attempt": 0, "delay_ms": 0}
+    assert (lost.sequence, lost.at_s, lost.fields) == (1, 2.0, lost_fields)
+    chronicle.observe(a_moment(What.AGENT_HEARD, 103.0))
+    chronicle.observe(a_moment(What.PRESSED, 200.0))
+    chronicle.observe(a_moment(What.VISIT_STARTED, 200.0))
     assert chronicle.batch() == ()
 
 
 def test_many_turns_leave_room_for_what_happens_once() -> None:
-    turns = [Moment(What.TRANSCRIPT, 101.0 + number) for number in range(1000)]
-    events = visit(*turns, Moment(What.GUARDRAIL, 2000.0, {"rule": "minors"})).batch()
+    turns = [a_moment(What.TRANSCRIPT, 101.0 + number) for number in range(1000)]
+    events = visit(*turns, a_moment(What.GUARDRAIL, 2000.0, {"rule": "minors"})).batch()
     assert [event.what for event in events[-2:]] == ["guardrail", DROPPED]
     assert events[-1].fields == {"count": 960}
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))

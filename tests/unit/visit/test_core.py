@@ -11,6 +11,7 @@ import pytest
 from kiosk.audio.earcons import Earcon
 from kiosk.convai.endings import RULES, Ending, Farewell, Kind
 from kiosk.devices.ports import ButtonEdge
+from kiosk.moments import Moment, What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
 from kiosk.visit.core import FAREWELL_LIMIT_S, HOLD_S, NERVOUS_S, VisitCore
@@ -19,9 +20,9 @@ from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import HOLD, TOGGLE_CUTTING, Event, State
-from kiosk.visit.timeline import Moment, What
 from kiosk.visit.visit import ONE_MOMENT_S, SPOKE_S
 from tests.bare_conversation import PLAN
+from tests.moments import a_moment
 
 # All different, so that what rang tells which it was.
 LIMITS = replace(
@@ -930,10 +931,11 @@ def test_a_whole_visit_is_told_to_the_letter() -> None:
         if isinstance(notice, do.Notify)
     ]
     lost = {"kind": "network_lost", "code": 1006, "detail": "gone", "attempt": 1, "delay_ms": 500}
-    ended = {"kind": "quota", "code": 1008, "detail": "no more", "severity": 3}
+    ended = {"kind": "quota", "code": 1008, "detail": "no more", "severity": 3,
+             "malformed_frames": 0, "unknown_frames": 0}  # fmt: skip
     assert told == [
         (0.0, What.PRESSED, {}),
-        (0.0, What.VISIT_STARTED, {}),
+        (0.0, What.VISIT_STARTED, {"press_id": ""}),
         (0.0, What.STATE, {"state": "opening"}),
         (0.4, What.SPEECH_STARTED, {}),
         (1.0, What.STATE, {"state": "listening"}),
@@ -957,10 +959,10 @@ def test_what_a_card_and_fitness_report_is_told_to_the_letter() -> None:
     kiosk.bring(inputs.CardOpened(CardUse.MICROPHONE, "48000 Hz"))
     told = [e.moment for _, e in kiosk.done if isinstance(e, do.Notify)]
     assert told == [
-        Moment(What.DEVICE_LOST, 1000.0, {"device": "microphone", "detail": "unplugged"}),
-        Moment(What.FITNESS, 1000.0, {"cause": "no_microphone"}),
-        Moment(What.DEVICE_OPENED, 1000.0, {"device": "microphone", "detail": "48000 Hz"}),
-        Moment(What.FITNESS, 1000.0, {"cause": "fit"}),
+        a_moment(What.DEVICE_LOST, 1000.0, {"device": "microphone", "detail": "unplugged"}),
+        a_moment(What.FITNESS, 1000.0, {"cause": "no_microphone"}),
+        a_moment(What.DEVICE_OPENED, 1000.0, {"device": "microphone", "detail": "48000 Hz"}),
+        a_moment(What.FITNESS, 1000.0, {"cause": "fit"}),
     ]
 
 

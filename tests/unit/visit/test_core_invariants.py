@@ -8,13 +8,13 @@ import pytest
 
 from kiosk.convai.endings import RULES, Ending, Kind
 from kiosk.devices.ports import ButtonEdge
+from kiosk.moments import What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
 from kiosk.visit.core import FAREWELL_LIMIT_S, NERVOUS_S, VisitCore
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import HOLD, TOGGLE, TOGGLE_CUTTING, Event, State
-from kiosk.visit.timeline import What
 from tests.bare_conversation import PLAN
 
 EVENTS = 200_000

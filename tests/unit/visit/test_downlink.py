@@ -11,9 +11,10 @@ from kiosk.audio.pcm import FORMATS, PCM_16000, samples_to_bytes
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Source
+from kiosk.measures import Measures
+from kiosk.moments import Moment, What
 from kiosk.visit.downlink import SETTLE_S, Downlink
 from kiosk.visit.states import Event
-from kiosk.visit.timeline import Measures, Moment, What
 from tests.unit.fakes import LoopSpeaker
 from tests.virtual_time import virtual_time
 

@@ -16,13 +16,13 @@ from kiosk.convai.endings import Ending, Kind
 from kiosk.devices.ports import ButtonEdge, Lost, Opened, Pattern, Source
 from kiosk.errors import DeviceError
 from kiosk.link.credentials import Availability, Opening, PublicAgent
+from kiosk.moments import Moment, What
 from kiosk.visit import effects
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
-from kiosk.visit.timeline import Moment, What
 from kiosk.visit.tools import Tools
 from tests.unit.fakes import LoopSpeaker
 from tests.unit.visit.test_announcer import SENTENCE_S, recorded_voice

@@ -3,11 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kiosk.measures import Measures
+from kiosk.moments import FieldValue, Moment, What
 from kiosk.visit.summary import FIELDS, LOSSES, VisitSummary
-from kiosk.visit.timeline import FieldValue, Measures, Moment, What
+from tests.moments import a_moment
 
 MOMENTS = st.builds(
-    Moment,
+    a_moment,
     st.sampled_from([what for what in What if what is not What.VISIT_STARTED]),
     st.floats(0, 1e6),
     st.dictionaries(st.sampled_from(["state", "tool", "detail", "rule"]), st.just("marzipan")),
@@ -25,8 +27,8 @@ class Kiosk:
 
     def begin(self, *moments: Moment) -> None:
         for moment in (
-            Moment(What.PRESSED, 100.0),
-            Moment(What.VISIT_STARTED, 100.01, {"press_id": "p"}),
+            a_moment(What.PRESSED, 100.0),
+            a_moment(What.VISIT_STARTED, 100.01, {"press_id": "p"}),
             *moments,
         ):
             self.summary.observe(moment)
@@ -74,14 +76,14 @@ def test_the_fields_are_these() -> None:
 
 def test_the_stages_are_timed_from_the_press() -> None:
     told = Kiosk().told(
-        Moment(What.STATE, 100.02, {"state": "opening"}),
-        Moment(What.MICROPHONE, 100.025, {"running": 0}),  # of the visit before
-        Moment(What.MICROPHONE, 100.03, {"running": 1}),
-        Moment(What.EARCON_HEARD, 100.05),
-        Moment(What.LEASED, 100.06),
-        Moment(What.CONNECTED, 100.3, {"conversation_id": "c"}),
-        Moment(What.STATE, 100.31, {"state": "listening"}),
-        Moment(What.PRESSED, 150.0),  # hangs up
+        a_moment(What.STATE, 100.02, {"state": "opening"}),
+        a_moment(What.MICROPHONE, 100.025, {"running": 0}),  # of the visit before
+        a_moment(What.MICROPHONE, 100.03, {"running": 1}),
+        a_moment(What.EARCON_HEARD, 100.05),
+        a_moment(What.LEASED, 100.06),
+        a_moment(What.CONNECTED, 100.3, {"conversation_id": "c"}),
+        a_moment(What.STATE, 100.31, {"state": "listening"}),
+        a_moment(What.PRESSED, 150.0),  # hangs up
     )
     assert told == {
         "duration_s": 60.0,
@@ -96,7 +98,7 @@ def test_the_stages_are_timed_from_the_press() -> None:
 
 def test_an_answer_is_timed_from_the_end_of_what_the_visitor_said() -> None:
     turns = [
-        Moment(what, 101.0 + 10 * turn + at_s)
+        a_moment(what, 101.0 + 10 * turn + at_s)
         for turn, answer_s in enumerate((0.9, 0.5, 0.7))
         for what, at_s in (
             (What.SPEECH_STARTED, 0.0),
@@ -117,10 +119,10 @@ def test_an_answer_is_timed_from_the_end_of_what_the_visitor_said() -> None:
 
 def test_what_a_visitor_adds_before_the_answer_belongs_to_the_question() -> None:
     told = Kiosk().told(
-        Moment(What.SPEECH_STARTED, 101.0),
-        Moment(What.SPEECH_ENDED, 102.0),
-        Moment(What.SPEECH_STARTED, 103.0),
-        Moment(What.AGENT_HEARD, 103.5),  # it interrupts: no answer to the end of a question
+        a_moment(What.SPEECH_STARTED, 101.0),
+        a_moment(What.SPEECH_ENDED, 102.0),
+        a_moment(What.SPEECH_STARTED, 103.0),
+        a_moment(What.AGENT_HEARD, 103.5),  # it interrupts: no answer to the end of a question
     )
     assert "first_answer_ms" not in told
 
@@ -128,7 +130,7 @@ def test_what_a_visitor_adds_before_the_answer_belongs_to_the_question() -> None
 def test_a_summary_is_of_one_visit() -> None:
     kiosk = Kiosk()
     kiosk.measures.mic_to_wire.add(900.0)
-    kiosk.begin(Moment(What.INTERRUPTED, 101.0), Moment(What.QUEUED, 101.0))
+    kiosk.begin(a_moment(What.INTERRUPTED, 101.0), a_moment(What.QUEUED, 101.0))
     kiosk.summary.fields(110.0)
     kiosk.begin()
     kiosk.measures.mic_to_wire.add(4.0)

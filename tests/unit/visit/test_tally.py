@@ -1,15 +1,16 @@
 from kiosk.contract import Heartbeat
+from kiosk.moments import What
 from kiosk.visit.tally import Tally
-from kiosk.visit.timeline import Moment, What
+from tests.moments import a_moment
 
 
 def test_visits_and_what_went_wrong_are_counted() -> None:
     tally = Tally()
     for what in (What.VISIT_STARTED, What.VISIT_STARTED, What.LOST, What.PRESSED):
-        tally.observe(Moment(what, 1.0))
+        tally.observe(a_moment(what, 1.0))
     for severity in (3, 4, 5, 6):
         fields = {"severity": severity, "malformed_frames": 2, "unknown_frames": 1}
-        tally.observe(Moment(What.VISIT_ENDED, 2.0, fields))
+        tally.observe(a_moment(What.VISIT_ENDED, 2.0, fields))
     assert tally.counters() == {
         "visits": 2,
         "visits_failed": 2,

@@ -93,6 +93,7 @@ def test_another_rule_is_found_by_the_first_line_that_it_changes(
 ) -> None:
     text = a_visit()
     assert replay.difference(text) is None
+    assert '["Notify",["VisitEnded",{"at_s":1031.2,"words":null,"kind":"hung_up",' in text
     monkeypatch.setattr(core, "NERVOUS_S", 60.0)
     differs = replay.difference(text)
     assert differs is not None

@@ -12,7 +12,7 @@ from kiosk.audio.echo import ONSET_GUARD_MS
 from kiosk.audio.gate import Verdict
 from kiosk.audio.pcm import FORMATS, PCM_16000, PcmFormat, Samples
 from kiosk.base.clock import loop_now_s
-from kiosk.visit.timeline import Latencies
+from kiosk.measures import Latencies
 from kiosk.visit.uplink import BACKLOG_MS, Uplink
 from tests.unit.fakes import Wire
 from tests.unit.sounds import tone, tone_and_rest
