@@ -49,6 +49,7 @@ def run_command(*arguments: str, **environment: str) -> dict[str, Any]:
     return last
 
 
+@pytest.mark.timeout(600)  # of real time: a busy machine is only slow
 def test_three_hundred_visits_break_nothing() -> None:
     result = run(300)
     assert [(each.broken, replay_line(each)) for each in result.failures] == []

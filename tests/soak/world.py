@@ -118,6 +118,7 @@ class World(abc.ABC):
         self._tasks: list[asyncio.Task[None]] = []
         self._began: tuple[float, int] | None = None  # the visit under way: when, and its number
         self._visit: Visit | None = None
+        self._cause: FieldValue = None  # why no visit can be held
         self._pressed_s = float("-inf")  # the last press that was no nervous second one
 
     @contextlib.asynccontextmanager
@@ -264,11 +265,11 @@ class World(abc.ABC):
         calm = self._held or now_s - self._pressed_s >= NERVOUS_S
         if pressed and calm:
             self._pressed_s = now_s
-        heard = len(self.moments)
+        heard, was_mute = len(self.moments), self._cause == Cause.NO_SPEAKER
         self._push(ButtonEdge(pressed, now_s))
         if pressed and calm and was is State.IDLE and not self._speaker.sounds:
             await self._settle()
-            answered = self.host.state is not State.IDLE or self._speaker.sounds
+            answered = was_mute or self.host.state is not State.IDLE or self._speaker.sounds
             answered = answered or any(m.what is What.VISIT_STARTED for m in self.moments[heard:])
             # Without a loudspeaker the lamp is all that there is, and it has been saying so.
             answered = answered or self.host.cause is Cause.NO_SPEAKER
@@ -350,6 +351,8 @@ class World(abc.ABC):
         self.moments.append(moment)
         del self.moments[:-500]
         match moment.what:
+            case What.FITNESS:
+                self._cause = moment.fields["cause"]
             case What.VISIT_STARTED:
                 self._began = (moment.at_s, self.visits)
             case What.VISIT_ENDED:
