@@ -23,10 +23,12 @@ from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, SpeakerEvent,
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.doctor import lease, spoken
-from kiosk.doctor.standing import StatusReport
 from kiosk.link.heartbeat import Vitals
 from kiosk.link.opened import opened_line
-from kiosk.logbook import Logbook
+from kiosk.listeners.backend_events import BackendEvents
+from kiosk.listeners.counters import Counters
+from kiosk.listeners.journal_entries import JournalEntries
+from kiosk.listeners.status import StatusReport
 from kiosk.moments import Moment, Observer, What
 from kiosk.ops import control, journal, systemd
 from kiosk.ops.temperature import temperature_c
@@ -35,7 +37,6 @@ from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice, default_cache_dir
 from kiosk.visit.states import Event, State
-from kiosk.visit.tally import Tally
 from kiosk.visit.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class Daemon:
         self._settings = settings
         self._hardware = hardware
         self._observer = observer
-        self._logbook = Logbook(
+        self._entries = JournalEntries(
             settings.kiosk,
             lambda: self._host.measures,
             lambda: {**self._sound.counters(), **self._host.losses()},
@@ -98,12 +99,13 @@ class Daemon:
         self._reloading = Reloading(
             settings,
             load or (lambda: settings),
-            self._logbook,
+            self._entries,
             lambda plan: self._host.follow(plan),
         )
         self._reported = {"microphone": asyncio.Event(), "speaker": asyncio.Event()}
-        self._tally = Tally()
-        self._standing = StatusReport(settings.kiosk.name, clock)
+        self._events = BackendEvents()
+        self._counters = Counters()
+        self._status_report = StatusReport(settings.kiosk.name, clock)
         self._held = False
         self._stuck: StuckError | None = None
 
@@ -136,6 +138,7 @@ class Daemon:
                 Tools({"kiosk_info": self._info}, self._settings.agent.tool_timeout_s),
                 self._observe,
                 lambda: spoken.report(self._reloading.settings),
+                take_events=self._events.take,
             )
             self._button = self._hardware.open_button(self._on_button, loop)
             stack.callback(self._button.close)
@@ -144,7 +147,7 @@ class Daemon:
             for thread in (microphone, speaker):
                 thread.open()
                 stack.callback(_close, thread)
-            stack.callback(self._logbook.stopping)
+            stack.callback(self._entries.stopping)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_raise(self._failed), name="failures")
                 tasks.create_task(self._host.run(), name="host")
@@ -156,7 +159,7 @@ class Daemon:
                 tasks.create_task(self._tell_alive(), name="signs of life")
                 await self._devices_reported()
                 systemd.notify("READY=1", f"STATUS={self._status()}")
-                self._logbook.ready()
+                self._entries.ready()
                 self.ready.set()
 
     def reload(self) -> None:
@@ -189,10 +192,10 @@ class Daemon:
     def _vitals(self) -> Vitals:
         """How this kiosk is, for its backend."""
         counters = {
-            **self._tally.counters(),
+            **self._counters.counters(),
             **self._line.counters(),
             **self.losses(),
-            "uptime_s": self._standing.uptime_s,
+            "uptime_s": self._status_report.uptime_s,
         }
         return Vitals(self._host.state, self._host.shown, counters)
 
@@ -201,7 +204,7 @@ class Daemon:
         while True:
             await asyncio.sleep(self._reloading.settings.journal.alive_s)
             counters = self._vitals().counters
-            self._logbook.alive({**counters, "temperature_c": temperature_c()})
+            self._entries.alive({**counters, "temperature_c": temperature_c()})
 
     def _commands(self) -> Mapping[str, control.Command]:
         return {
@@ -218,7 +221,7 @@ class Daemon:
 
     def _on_button(self, edge: ButtonEdge) -> None:
         self._host.on_button(edge)
-        self._standing.on_button(edge)
+        self._status_report.on_button(edge)
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
         self._host.on_microphone(event)
@@ -254,7 +257,7 @@ class Daemon:
             )
 
     def _tell_status(self, _: Mapping[str, object]) -> Mapping[str, object]:
-        standing = self._standing.status(self._button, ready=self.ready.is_set())
+        standing = self._status_report.status(self._button, ready=self.ready.is_set())
         return {**self._host.status(), **standing, **self._sound.status(), **self.losses()}
 
     async def _check_lease(self, _: Mapping[str, object]) -> Mapping[str, object]:
@@ -315,9 +318,8 @@ class Daemon:
         }
 
     def _observe(self, moment: Moment) -> None:
-        self._tally.observe(moment)
-        self._standing.observe(moment)
-        self._logbook.observe(moment)
+        for listener in (self._events, self._counters, self._status_report, self._entries):
+            listener.observe(moment)
         if moment.what is What.STATE:
             self._end_if_stuck()
         if moment.what in (What.DEVICE_OPENED, What.DEVICE_LOST):

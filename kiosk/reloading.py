@@ -11,7 +11,7 @@ from kiosk.causes import fault
 from kiosk.config import Settings
 from kiosk.config.changes import changes
 from kiosk.errors import ConfigError
-from kiosk.logbook import Logbook
+from kiosk.listeners.journal_entries import JournalEntries
 from kiosk.ops import journal, systemd
 from kiosk.visit.plan import Plan
 from kiosk.visit.planning import plan_of
@@ -27,12 +27,12 @@ class Reloading:
         self,
         settings: Settings,
         load: Callable[[], Settings],
-        logbook: Logbook,
+        entries: JournalEntries,
         follow: Callable[[Plan], None],
     ) -> None:
         self.settings = settings
         self._load = load
-        self._logbook = logbook
+        self._entries = entries
         self._follow = follow
 
     def reload(self) -> None:
@@ -53,7 +53,7 @@ class Reloading:
         self._follow(plan_of(new.settings))
         if "journal.level" in new.taken:
             journal.set_level(new.settings.journal.level)
-        self._logbook.reloaded(
+        self._entries.reloaded(
             new.settings.kiosk,
             ", ".join(new.taken) or "nothing",
             ", ".join(new.restart) or "nothing",

@@ -17,7 +17,6 @@ from kiosk.convai.endings import Ending, Kind
 from kiosk.link.credentials import PublicAgent
 from kiosk.measures import Measures
 from kiosk.moments import Moment, What
-from kiosk.visit.chronicle import Chronicle
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.plan import Compat, Plan
@@ -71,7 +70,8 @@ class Bare:
             Tools(tools, timeout_s=10),
             self.uplink,
             self.downlink,
-            Chronicle(self.moments.append),
+            self.moments.append,
+            tuple,
             self.post,
             lambda _: None,
         )

@@ -19,5 +19,11 @@ class Afterwards:
         # One at a time: a listener that fails keeps the others' moments from nobody.
         asyncio.get_running_loop().call_soon(self._deliver)
 
+    def deliver_all(self) -> None:
+        """Hand on what waits, now: somebody asks what the listeners know."""
+        while self._moments:
+            self._deliver()
+
     def _deliver(self) -> None:
-        self._pass_on(self._moments.popleft())
+        if self._moments:
+            self._pass_on(self._moments.popleft())

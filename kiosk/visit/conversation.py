@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from kiosk import moments
 from kiosk.audio.pcm import FORMATS
 from kiosk.base.clock import loop_now_s
-from kiosk.contract import MAX_LIFE_S, EndVisit, conversation_id
+from kiosk.contract import MAX_LIFE_S, EndVisit, VisitEvent, conversation_id
 from kiosk.convai.client_messages import ContextualUpdate
 from kiosk.convai.conversation import (
     Admitted,
@@ -46,7 +46,7 @@ from kiosk.link.websocket import (
     SocketClosedError,
     connect,
 )
-from kiosk.visit.chronicle import Chronicle
+from kiosk.moments import Observer
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.initiation import initiation_of
 from kiosk.visit.moments import moment_of
@@ -64,14 +64,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What every conversation of a kiosk is made of; `limit` is told how long the visit may go on
-    from now."""
+    """What every conversation of a kiosk is made of. `take_events`: those of the visit since they
+    were taken last. `limit(seconds)` caps the visit's remaining time."""
 
     credentials: Credentials
     tools: Tools
     uplink: Uplink
     downlink: Downlink
-    chronicle: Chronicle
+    observe: Observer
+    take_events: Callable[[], tuple[VisitEvent, ...]]
     post: Callable[[Event, Ending | None], None]
     limit: Callable[[float], None]
 
@@ -114,7 +115,7 @@ class Conversation:
             opening = await self._take()
             if isinstance(opening, Ending):
                 return opening
-            self._parts.chronicle.observe(moments.ConversationLeased(loop_now_s()))
+            self._parts.observe(moments.ConversationLeased(loop_now_s()))
             ending = await self._use(opening)
             if ending.kind is not Kind.REFUSED or not opening.kept or self._connected.is_set():
                 return ending
@@ -161,7 +162,7 @@ class Conversation:
                     outcome=outcome.kind,
                     duration_s=min(loop_now_s() - began_s, MAX_LIFE_S),
                     conversation_id=conversation_id(self.conversation_id),
-                    events=self._parts.chronicle.batch(),
+                    events=self._parts.take_events(),
                 )
                 self._parts.credentials.account_for(opening, account)
 
@@ -287,7 +288,7 @@ class Conversation:
             case Refused(ending):
                 self._ending = ending
         if (moment := moment_of(event, received_at_s, self._core.malformed_frames)) is not None:
-            self._parts.chronicle.observe(moment)
+            self._parts.observe(moment)
         if (news := _NEWS.get(type(event))) is not None:
             self._parts.post(*news)
 
@@ -329,7 +330,7 @@ class Conversation:
         ran = moments.KioskToolCalled(
             loop_now_s(), tool=call.tool_name[:64], error_type=result.error_type
         )
-        self._parts.chronicle.observe(ran)
+        self._parts.observe(ran)
         if call.expects_response:
             await self._send(socket, serialize(result))
 

@@ -13,6 +13,7 @@ from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge
 from kiosk.base.clock import loop_now_s
 from kiosk.causes import fault
+from kiosk.contract import VisitEvent
 from kiosk.convai.endings import Ending, Kind
 from kiosk.devices.ports import (
     ButtonEdge,
@@ -41,7 +42,6 @@ from kiosk.visit import inputs
 from kiosk.visit.afterwards import Afterwards
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.between_visits import BetweenVisits
-from kiosk.visit.chronicle import Chronicle
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.core import VisitCore
 from kiosk.visit.downlink import Downlink
@@ -76,9 +76,11 @@ class Host:
         observe: Observer,
         report: Callable[[], Awaitable[str]],
         chance: Callable[[], float] = random.random,
+        take_events: Callable[[], tuple[VisitEvent, ...]] = tuple,
     ) -> None:
-        chronicle = Chronicle(Afterwards(observe).observe)
-        self._observe = observe = chronicle.observe
+        self._afterwards = Afterwards(observe)
+        self._observe = observe = self._afterwards.observe
+        self._take_events = take_events
         self.visits = 0
         self.measures = Measures()
         self.traces = Traces()
@@ -95,7 +97,7 @@ class Host:
             self._announcer, voice, report, lambda: self.state is State.IDLE
         )
         self._parts = Parts(
-            credentials, tools, self._uplink, self._downlink, chronicle, self.post,
+            credentials, tools, self._uplink, self._downlink, observe, self._events, self.post,
             lambda max_s: self._put(inputs.LimitedTo(max_s)),
         )  # fmt: skip
         self._inbox: asyncio.Queue[inputs.Input] = asyncio.Queue()
@@ -176,6 +178,10 @@ class Host:
     def shown(self) -> Cause | None:
         """The cause that operators are shown: also a pause, which a press asks about."""
         return self._core.shown
+
+    def _events(self) -> tuple[VisitEvent, ...]:
+        self._afterwards.deliver_all()
+        return self._take_events()
 
     def losses(self) -> dict[str, int]:
         """How many chunks of a visitor's sound were never sent, since the kiosk was started."""

@@ -8,9 +8,9 @@ import pytest
 
 from kiosk.audio.pcm import samples_to_bytes
 from kiosk.convai.server_messages import AgentAudio, AgentResponse, UserTranscript
+from kiosk.listeners.visit_record import FIELDS
 from kiosk.moments import What
 from kiosk.visit.states import Event, State
-from kiosk.visit.summary import FIELDS
 from tests.convai_server import scripted_server
 from tests.integration.sounds import quiet_room, tone, words
 from tests.lockstep import in_lockstep

@@ -9,12 +9,12 @@ import pytest
 from kiosk.config import Settings
 from kiosk.config.changes import LIVE, changes
 from kiosk.errors import ConfigError
-from kiosk.logbook import Logbook
+from kiosk.listeners.journal_entries import JournalEntries
+from kiosk.listeners.visit_record import LOSSES
 from kiosk.measures import Measures
 from kiosk.reloading import Reloading
 from kiosk.visit.plan import Plan
 from kiosk.visit.planning import plan_of
-from kiosk.visit.summary import LOSSES
 
 
 def settings(**tables: dict[str, Any]) -> Settings:
@@ -28,8 +28,8 @@ class Kiosk:
         self.on_disk: Settings | ConfigError = settings()
         self.plan = plan_of(settings())
         counters = dict.fromkeys(LOSSES, 0)
-        self.logbook = Logbook(settings().kiosk, Measures, lambda: counters)
-        self.reloading = Reloading(settings(), self._load, self.logbook, self._follow)
+        self.entries = JournalEntries(settings().kiosk, Measures, lambda: counters)
+        self.reloading = Reloading(settings(), self._load, self.entries, self._follow)
 
     def _follow(self, plan: Plan) -> None:
         self.plan = plan

@@ -14,8 +14,8 @@ from kiosk.devices.ports import ButtonEdge
 from kiosk.devices.virtual import VirtualButton
 from kiosk.doctor import service, voice
 from kiosk.doctor.findings import Finding, Result
-from kiosk.doctor.standing import StatusReport
 from kiosk.doctor.subject import Service, Subject, in_use
+from kiosk.listeners.status import StatusReport
 from kiosk.moments import What
 from kiosk.ops.messages import MESSAGES
 from kiosk.visit.fitness import Cause

@@ -51,7 +51,7 @@ FIELDS = (
 )
 
 
-class VisitSummary:
+class VisitRecord:
     """An observer of moments. `measures` and `counters` are those of the kiosk, which go on from
     visit to visit; `counters` has LOSSES."""
 

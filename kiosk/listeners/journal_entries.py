@@ -1,4 +1,4 @@
-"""Logbook: the journal's entries about moments, with fields, causes, and what is over.
+"""JournalEntries: the journal's entries about moments, with fields, causes, and what is over.
 
 A fault's entry carries KIOSK_CAUSE; the entry that ends one that lasts carries KIOSK_OVER.
 """
@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from kiosk import __version__, moments
 from kiosk.causes import NOTICE
 from kiosk.config.tables import KioskTable
+from kiosk.listeners.visit_record import VisitRecord
 from kiosk.measures import Measures
 from kiosk.moments import Moment
 from kiosk.ops.journal import Journal
 from kiosk.ops.messages import MESSAGES
-from kiosk.visit.summary import VisitSummary
 
 FIT = "fit"
 # So every kiosk begins, while the backend is being asked for the first time. It is told as a fault
@@ -20,7 +20,7 @@ FIT = "fit"
 _NOT_ASKED_YET = "cannot_reach"
 
 
-class Logbook:
+class JournalEntries:
     """An observer of moments that keeps the journal. `counters` are those of the sound cards."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Logbook:
         counters: Callable[[], Mapping[str, int]],
     ) -> None:
         self._journal = Journal(kiosk.name, kiosk.site, __version__)
-        self._visit = VisitSummary(measures, counters)
+        self._visit = VisitRecord(measures, counters)
         self._fitness = FIT
         self._unfit_told: str | None = None
         self._ready = False

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiosk.contract import MAX_EVENTS, EndVisit, VisitEvent
+from kiosk.listeners.backend_events import DROPPED, BackendEvents
 from kiosk.moments import FieldValue, Moment, What
-from kiosk.visit.chronicle import DROPPED, Chronicle
 from tests.moments import a_moment
 
 FIELDS = st.dictionaries(
@@ -15,13 +15,13 @@ FIELDS = st.dictionaries(
 MOMENTS = st.builds(a_moment, st.sampled_from(What), st.floats(0, 1e6), FIELDS, st.text())
 
 
-def visit(*moments: Moment) -> Chronicle:
-    chronicle = Chronicle(lambda _: None)
-    chronicle.observe(a_moment(What.PRESSED, 100.0))
-    chronicle.observe(a_moment(What.VISIT_STARTED, 100.2, {"press_id": "p"}))
+def visit(*moments: Moment) -> BackendEvents:
+    events = BackendEvents()
+    events.observe(a_moment(What.PRESSED, 100.0))
+    events.observe(a_moment(What.VISIT_STARTED, 100.2, {"press_id": "p"}))
     for moment in moments:
-        chronicle.observe(moment)
-    return chronicle
+        events.observe(moment)
+    return events
 
 
 def agent_tool(name: str) -> Moment:
@@ -30,60 +30,58 @@ def agent_tool(name: str) -> Moment:
 
 def test_what_happened_is_told_with_its_time_since_the_press() -> None:
     formats: dict[str, FieldValue] = {"conversation_id": "c", "input_format": "pcm_16000"}
-    chronicle = visit(
+    events = visit(
         a_moment(What.CONNECTED, 100.5, formats),
         a_moment(What.TRANSCRIPT, 103.25, words="my name is Ada"),
         a_moment(What.STATE, 103.5, {"state": "speaking"}),
         agent_tool("end_call"),
     )
-    assert chronicle.batch() == (
+    assert events.take() == (
         VisitEvent(sequence=1, at_s=0.5, what="connected", fields={"input_format": "pcm_16000"}),
         VisitEvent(sequence=2, at_s=3.25, what="transcript"),
         VisitEvent(
             sequence=3, at_s=1.0, what="agent_tool", fields={"tool": "end_call", "failed": 1}
         ),
     )
-    assert chronicle.batch() == ()
+    assert events.take() == ()
 
 
 def test_a_tool_whose_name_is_none_is_told_without_it() -> None:
-    [event] = visit(agent_tool("tell Ada of 07700 900123")).batch()
+    [event] = visit(agent_tool("tell Ada of 07700 900123")).take()
     assert event.fields == {"failed": 1}
 
 
 def test_each_connection_has_its_own_batch_and_each_visit_begins_anew() -> None:
-    chronicle = visit(a_moment(What.CONNECTED, 101.0))
-    assert [event.what for event in chronicle.batch()] == ["connected"]
-    chronicle.observe(a_moment(What.LOST, 102.0, {"kind": "network_lost", "code": None}))
-    [lost] = chronicle.batch()
+    events = visit(a_moment(What.CONNECTED, 101.0))
+    assert [event.what for event in events.take()] == ["connected"]
+    events.observe(a_moment(What.LOST, 102.0, {"kind": "network_lost", "code": None}))
+    [lost] = events.take()
     lost_fields = {"kind": "network_lost", "attempt": 0, "delay_ms": 0}
     assert (lost.sequence, lost.at_s, lost.fields) == (1, 2.0, lost_fields)
-    chronicle.observe(a_moment(What.AGENT_HEARD, 103.0))
-    chronicle.observe(a_moment(What.PRESSED, 200.0))
-    chronicle.observe(a_moment(What.VISIT_STARTED, 200.0))
-    assert chronicle.batch() == ()
+    events.observe(a_moment(What.AGENT_HEARD, 103.0))
+    events.observe(a_moment(What.PRESSED, 200.0))
+    events.observe(a_moment(What.VISIT_STARTED, 200.0))
+    assert events.take() == ()
 
 
 def test_many_turns_leave_room_for_what_happens_once() -> None:
     turns = [a_moment(What.TRANSCRIPT, 101.0 + number) for number in range(1000)]
-    events = visit(*turns, a_moment(What.GUARDRAIL, 2000.0, {"rule": "minors"})).batch()
+    events = visit(*turns, a_moment(What.GUARDRAIL, 2000.0, {"rule": "minors"})).take()
     assert [event.what for event in events[-2:]] == ["guardrail", DROPPED]
     assert events[-1].fields == {"count": 960}
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
 
 
 def test_the_last_of_too_many_says_how_many_were_dropped() -> None:
-    events = visit(*[agent_tool("search")] * 100).batch()
+    events = visit(*[agent_tool("search")] * 100).take()
     assert len(events) == MAX_EVENTS
     assert (events[-1].what, events[-1].fields) == (DROPPED, {"count": 100 - MAX_EVENTS + 1})
 
 
 @given(st.lists(MOMENTS, max_size=200))
-def test_whatever_happens_can_be_reported_and_passed_on(moments: list[Moment]) -> None:
-    seen: list[Moment] = []
-    chronicle = Chronicle(seen.append)
+def test_whatever_happens_can_be_reported(moments: list[Moment]) -> None:
+    events = BackendEvents()
     for moment in moments:
-        chronicle.observe(moment)
-    end = EndVisit(press_id="p", outcome="hung_up", duration_s=1, events=chronicle.batch())
+        events.observe(moment)
+    end = EndVisit(press_id="p", outcome="hung_up", duration_s=1, events=events.take())
     assert EndVisit.model_validate_json(end.model_dump_json()) == end
-    assert all(a is b for a, b in zip(seen, moments, strict=True))

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kiosk.listeners.visit_record import FIELDS, LOSSES, VisitRecord
 from kiosk.measures import Measures
 from kiosk.moments import FieldValue, Moment, What
-from kiosk.visit.summary import FIELDS, LOSSES, VisitSummary
 from tests.moments import a_moment
 
 MOMENTS = st.builds(
@@ -23,7 +23,7 @@ class Kiosk:
     def __init__(self) -> None:
         self.measures = Measures()
         self.counters = dict.fromkeys(LOSSES, 7)
-        self.summary = VisitSummary(lambda: self.measures, lambda: self.counters)
+        self.summary = VisitRecord(lambda: self.measures, lambda: self.counters)
 
     def begin(self, *moments: Moment) -> None:
         for moment in (

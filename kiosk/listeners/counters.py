@@ -13,7 +13,7 @@ _COUNTED: dict[What, str] = {
 }
 
 
-class Tally:
+class Counters:
     """An observer that counts."""
 
     def __init__(self) -> None:

@@ -1,11 +1,11 @@
 from kiosk.contract import Heartbeat
+from kiosk.listeners.counters import Counters
 from kiosk.moments import What
-from kiosk.visit.tally import Tally
 from tests.moments import a_moment
 
 
 def test_visits_and_what_went_wrong_are_counted() -> None:
-    tally = Tally()
+    tally = Counters()
     for what in (What.VISIT_STARTED, What.VISIT_STARTED, What.LOST, What.PRESSED):
         tally.observe(a_moment(what, 1.0))
     for severity in (3, 4, 5, 6):
@@ -23,5 +23,5 @@ def test_visits_and_what_went_wrong_are_counted() -> None:
 
 
 def test_the_counters_are_the_contracts() -> None:
-    counters = Tally().counters()
+    counters = Counters().counters()
     Heartbeat(boot_id="b", sequence=1, state="idle", version="0.1.0", counters=counters)

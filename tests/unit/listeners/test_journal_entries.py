@@ -5,24 +5,26 @@ import logging
 import pytest
 
 from kiosk.config.tables import KioskTable
-from kiosk.logbook import Logbook
+from kiosk.listeners.journal_entries import JournalEntries
+from kiosk.listeners.visit_record import FIELDS, LOSSES
 from kiosk.measures import Measures
 from kiosk.moments import FieldValue, What
-from kiosk.visit.summary import FIELDS, LOSSES
 from tests.moments import a_moment
 
 
 class Book:
-    """A logbook, and the fields of what it wrote."""
+    """The journal's entries, and the fields of what it wrote."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
         self._caplog = caplog
         measures, counters = Measures(), dict.fromkeys(LOSSES, 0)
-        self.logbook = Logbook(KioskTable(name="lobby"), lambda: measures, lambda: counters)
+        self.entries_of = JournalEntries(
+            KioskTable(name="lobby"), lambda: measures, lambda: counters
+        )
 
     def observe(self, what: What, at_s: float = 1.0, /, **fields: FieldValue) -> None:
-        self.logbook.observe(a_moment(what, at_s, fields, words="marzipan"))
+        self.entries_of.observe(a_moment(what, at_s, fields, words="marzipan"))
 
     def entries(self) -> list[dict[str, str]]:
         assert "marzipan" not in self._caplog.text
@@ -107,7 +109,7 @@ def test_a_card_that_is_lost_and_comes_back_is_a_fault_with_its_end(book: Book) 
 def test_what_a_starting_kiosk_lacks_is_no_fault_until_it_is_ready(book: Book) -> None:
     book.observe(What.FITNESS, cause="no_speaker")
     book.observe(What.FITNESS, cause="cannot_reach")
-    book.logbook.ready()
+    book.entries_of.ready()
     book.observe(What.FITNESS, cause="fit")
     book.observe(What.FITNESS, cause="paused")
     told = book.told("KIOSK_EVENT", "KIOSK_FITNESS", "KIOSK_CAUSE", "KIOSK_OVER")
@@ -122,9 +124,9 @@ def test_what_a_starting_kiosk_lacks_is_no_fault_until_it_is_ready(book: Book) -
 
 def test_a_backend_that_was_never_reached_is_a_fault_at_the_first_sign_of_life(book: Book) -> None:
     book.observe(What.FITNESS, cause="cannot_reach")
-    book.logbook.ready()
-    book.logbook.alive({"visits": 0, "uptime_s": 300})
-    book.logbook.alive({"visits": 0, "uptime_s": 300})
+    book.entries_of.ready()
+    book.entries_of.alive({"visits": 0, "uptime_s": 300})
+    book.entries_of.alive({"visits": 0, "uptime_s": 300})
     book.observe(What.FITNESS, cause="fit")
     told = book.told("KIOSK_EVENT", "KIOSK_CAUSE", "KIOSK_OVER")[1:]
     assert told == [
@@ -137,7 +139,7 @@ def test_a_backend_that_was_never_reached_is_a_fault_at_the_first_sign_of_life(b
 
 
 def test_one_cause_of_being_unfit_may_follow_another(book: Book) -> None:
-    book.logbook.ready()
+    book.entries_of.ready()
     book.observe(What.FITNESS, cause="no_speaker")
     book.observe(What.FITNESS, cause="cannot_reach")
     assert book.told("KIOSK_CAUSE", "KIOSK_OVER", "PRIORITY")[1:] == [
@@ -166,7 +168,7 @@ def test_whatever_goes_wrong_tells_its_cause(
 
 
 def test_a_sign_of_life_has_its_counters(book: Book) -> None:
-    book.logbook.alive({"visits": 3.0, "temperature_c": 48.3, "leases": None})
+    book.entries_of.alive({"visits": 3.0, "temperature_c": 48.3, "leases": None})
     assert book.told("KIOSK_EVENT", "KIOSK_FITNESS", "KIOSK_VISITS", "KIOSK_TEMPERATURE_C") == [
         ("alive", "fit", "3", "48.3"),
     ]
@@ -174,8 +176,8 @@ def test_a_sign_of_life_has_its_counters(book: Book) -> None:
 
 
 def test_a_kiosk_may_change_its_name(book: Book) -> None:
-    book.logbook.reloaded(KioskTable(name="shop", site="north"), "kiosk.name", "nothing")
-    book.logbook.stopping()
+    book.entries_of.reloaded(KioskTable(name="shop", site="north"), "kiosk.name", "nothing")
+    book.entries_of.stopping()
     assert book.told("KIOSK_ID", "KIOSK_SITE", "KIOSK_OVER") == [
         ("shop", "north", "settings_refused"),
         ("shop", "north", None),

@@ -7,7 +7,7 @@ import math
 import re
 
 from kiosk.contract import MAX_EVENTS, MAX_LIFE_S, VisitEvent
-from kiosk.moments import FieldValue, Moment, Observer, What
+from kiosk.moments import FieldValue, Moment, What
 
 # What is told, and with which of its fields.
 _TOLD: dict[What, tuple[str, ...]] = {
@@ -37,11 +37,10 @@ DROPPED = "dropped"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Chronicle:
-    """An observer that passes every moment on, and keeps those of the visit under way."""
+class BackendEvents:
+    """Keeps the moments of the visit under way that a backend wants to know."""
 
-    def __init__(self, observe: Observer) -> None:
-        self._pass_on = observe
+    def __init__(self) -> None:
         self._last_press_s = 0.0
         self._pressed_s = 0.0
         self._events: list[VisitEvent] = []
@@ -57,10 +56,9 @@ class Chronicle:
             self._clear()
         elif moment.what in _TOLD:
             self._keep(moment)
-        self._pass_on(moment)
 
-    def batch(self) -> tuple[VisitEvent, ...]:
-        """What happened since the press, or since the batch before this."""
+    def take(self) -> tuple[VisitEvent, ...]:
+        """What happened since the press, or since the take before this."""
         if self._dropped:
             self._add(DROPPED, self._dropped_s, {"count": self._dropped})
         events = tuple(self._events)
