@@ -5,6 +5,7 @@ They are secrets, and worth nothing after their time: the file belongs in a dire
 Every method reads or writes files: call it in a thread, one at a time.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -69,6 +70,10 @@ class LeaseFile:
             log.warning(
                 "cannot write %s: %s", self._path, error.strerror, extra=fault("state_unwritable")
             )
+            # What stands there may be spent: it must not be the next start's.
+            with contextlib.suppress(OSError):
+                remove(self._path)
+                self._text = ""
 
 
 def _written(lease: Lease) -> dict[str, Any]:

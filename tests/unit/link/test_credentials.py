@@ -583,6 +583,25 @@ async def test_a_lease_that_was_taken_does_not_come_back(tmp_path: Path) -> None
         assert not kept.standings[-1].ready
 
 
+async def test_a_lease_that_was_taken_does_not_come_back_though_the_disk_is_full(
+    tmp_path: Path,
+) -> None:
+    backend = Backend(visit=True)
+    file = tmp_path / "leases.json"
+    async with started(backend, file) as kept:
+        (tmp_path / ".leases.json.new").mkdir()  # nothing new can be written
+        await kept.keeper.take(kept.keeper.next_press_id())
+        await asyncio.wait_for(kept.changed.wait(), 5)
+        for _ in range(500):
+            if not file.exists() and len(backend.asked) == 2:
+                break
+            await asyncio.sleep(0.01)
+        assert not file.exists()
+    (tmp_path / ".leases.json.new").rmdir()
+    async with started(backend, file) as kept:
+        assert (await kept.keeper.take(kept.keeper.next_press_id())).url != "wss://x/?n=1"
+
+
 async def test_a_press_after_a_start_does_not_bear_the_id_of_one_before_it(tmp_path: Path) -> None:
     backend = Backend()  # one that can be used again
     ids = set()
