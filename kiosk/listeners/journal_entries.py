@@ -1,4 +1,4 @@
-"""JournalEntries: the journal's entries about moments, with fields, causes, and what is over.
+"""Entries of the journal about moments, with fields, causes, and what is over.
 
 A fault's entry carries KIOSK_CAUSE; the entry that ends one that lasts carries KIOSK_OVER.
 """

@@ -175,7 +175,8 @@ class VisitCore:
 
     def _press(self, at_s: float) -> None:
         if not self._plan_now.held_button:
-            if at_s - (self.kept.acted_at_s or float("-inf")) < NERVOUS_S:
+            acted_at_s = self.kept.acted_at_s
+            if acted_at_s is not None and at_s - acted_at_s < NERVOUS_S:
                 return
             self.kept.acted_at_s = at_s
         self._pressed(at_s)
@@ -365,7 +366,8 @@ class VisitCore:
             self._step(Event.CLOSED)
 
     def _farewell_too_long(self, visit: Visit) -> None:
-        self._do(do.PlaybackStuck())
+        if visit.leaving is Leaving.HEARING_OUT or self.kept.own_sound.busy:
+            self._do(do.PlaybackStuck())
         if visit.leaving is Leaving.HEARING_OUT:
             self._heard_out()
             return

@@ -346,6 +346,7 @@ class Host:
             self._tasks.create_task(self._conversation.close(close.ending), name="closing")
 
     def _abandon_conversation(self, _: do.AbandonConversation) -> None:
+        log.info("a conversation that does not close is given up")
         if self._holding is not None:
             self._holding.cancel()
         self._conversation = self._holding = None

@@ -40,7 +40,6 @@ class Traces:
     def __init__(self) -> None:
         self._traces: deque[Trace] = deque(maxlen=MOST_VISITS)
         self._current: Trace | None = None
-        self._in_visit = False
 
     def before(self, core: VisitCore, happened: Input, now_s: float) -> None:
         """The core is about to be given this."""
@@ -50,8 +49,7 @@ class Traces:
 
     def after(self, core: VisitCore, press_id: str) -> None:
         """The core was given it, and what it wanted was done."""
-        began, self._in_visit = not self._in_visit, core.visit is not None
-        if self._current is not None and self._in_visit and began:
+        if self._current is not None and core.visit is not None and not self._current.press_id:
             self._current.press_id = press_id
             self._traces.append(self._current)
 
