@@ -139,11 +139,15 @@ class ReferenceReader:
     When a chunk was captured is an estimate that is often milliseconds late (the thread had to
     wait, the card tells of whole periods only), and a reference that jittered with it would look
     like a new room every time. So it is read on continuously, and follows the least late estimate
-    of the last second: sample by sample, as clocks drift, and in one step when sound was lost.
+    of the last second: no faster than clocks drift, and in one step when sound was lost.
     """
 
     _WINDOW_CHUNKS = 1000 // CHUNK_MS
     _STEP_S = 1 / INTERNAL_RATE_HZ
+    # A sample in 120 ms is 520 ppm, USB's own allowance for a card's clock. On a busy machine every
+    # estimate of a second can be late: at a sample a chunk the canceller took 2 ms of that for a
+    # room that changes, and let the agent's own voice through; at one in four it did not.
+    _CHUNKS_A_STEP = 6
     _JUMP_S = 0.01
 
     def __init__(self, played: Played) -> None:
@@ -151,6 +155,7 @@ class ReferenceReader:
         self._played = played
         self._next_s: float | None = None
         self._late_s: deque[float] = deque(maxlen=self._WINDOW_CHUNKS)
+        self._since_step = 0  # chunks
 
     def read(self, captured_at_s: float, count: int) -> Samples:
         """What was played while `count` samples from `captured_at_s` on were captured."""
@@ -166,6 +171,7 @@ class ReferenceReader:
     def _follow(self, off_s: float) -> None:
         """`off_s`: how much later the next samples are than they are believed to be."""
         settled = len(self._late_s) == self._WINDOW_CHUNKS
+        self._since_step += 1
         if not settled and off_s > 0:
             return  # perhaps all estimates so far were late
         if abs(off_s) > self._JUMP_S:
@@ -174,7 +180,8 @@ class ReferenceReader:
             self.jumps += 1
         elif not settled:
             self._move(off_s)  # nothing is spoilt yet
-        elif abs(off_s) > self._STEP_S:
+        elif abs(off_s) > self._STEP_S and self._since_step >= self._CHUNKS_A_STEP:
+            self._since_step = 0
             self._move(self._STEP_S if off_s > 0 else -self._STEP_S)
 
     def _move(self, by_s: float) -> None:

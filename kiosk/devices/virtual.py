@@ -158,7 +158,10 @@ class VirtualCapture:
         return upmix(samples, self.channels)
 
     def available(self) -> int:
-        return 0
+        """What came while the last piece was mixed. As of a card: how old that piece is."""
+        if self._next is None:
+            return 0
+        return max(0, self._room.index(self._room.clock.now_s()) - self._next)
 
     def drop(self) -> None:
         self._next = None

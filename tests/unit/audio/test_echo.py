@@ -232,11 +232,26 @@ def test_a_first_estimate_that_was_late_is_put_right_with_the_first_that_is_not(
     assert off[10:] == pytest.approx([0.0] * 150, abs=0.01)
 
 
-def test_once_it_is_settled_an_early_estimate_moves_it_by_a_sample_a_chunk_only() -> None:
-    off, jumps = positions([0.0] * 60 + [-0.002] * 60)
+def test_once_it_is_settled_an_early_estimate_moves_it_by_a_sample_in_six_chunks_only() -> None:
+    off, jumps = positions([0.0] * 60 + [-0.002] * 240)
     assert jumps == 0
-    assert np.abs(np.diff(off)).max() < 1.01
+    assert fastest(off) < 1.01
     assert off[-1] == pytest.approx(-0.002 * RATE_HZ, abs=1.01)
+
+
+@given(st.lists(st.floats(0, 0.0099), min_size=2 * SECOND, max_size=4 * SECOND))
+def test_estimates_that_are_late_for_seconds_move_it_no_faster_than_a_clock(
+    late_s: list[float],
+) -> None:
+    """A busy machine is no room that changes."""
+    off, jumps = positions([0.0] * SECOND + late_s + [0.0] * SECOND)
+    assert jumps == 0
+    assert fastest(off) < 1.01
+
+
+def fastest(off: list[float]) -> float:
+    """How many samples it moved at most in any six chunks."""
+    return float(np.abs(np.array(off[6:]) - np.array(off[:-6])).max())
 
 
 @pytest.mark.parametrize("ppm", [50, -50])
