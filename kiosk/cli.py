@@ -70,9 +70,9 @@ def _operators_errors(error: BaseException) -> Iterator[KioskError]:
 def _parser() -> argparse.ArgumentParser:
     from kiosk.agent import commands as agent
     from kiosk.backend.cli import commands as backend
-    from kiosk.demo import commands as demo
+    from kiosk.lab.demo import commands as demo
+    from kiosk.lab.simulation import commands as simulation
     from kiosk.ops import logs
-    from kiosk.simulation import commands as simulation
     from kiosk.watch import commands as watch
 
     parser = argparse.ArgumentParser(
@@ -162,19 +162,19 @@ def _config_path(args: argparse.Namespace) -> Path | None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from kiosk import daemon
     from kiosk.config import load_settings
+    from kiosk.daemon import kiosk
     from kiosk.ops import journal
 
     journal.setup("info")
     path = _config_path(args)
     settings = load_settings(path)
     journal.set_level(settings.journal.level)
-    return daemon.run(settings, lambda: load_settings(path))
+    return kiosk.run(settings, lambda: load_settings(path))
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from kiosk.demo import commands as demo
+    from kiosk.lab.demo import commands as demo
 
     return demo.run(args, _say)
 
@@ -214,7 +214,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from kiosk import patience
+    from kiosk.base import patience
     from kiosk.doctor import report
     from kiosk.doctor.examination import examine
     from kiosk.doctor.subject import admit
@@ -307,7 +307,11 @@ def _watch(args: argparse.Namespace) -> int:
 def _agent(args: argparse.Namespace) -> int:
     from kiosk.agent import commands as agent
 
-    return agent.run(args, _say)
+    if not args.conformance:
+        return agent.run(args, _say)
+    from kiosk.lab.conformance import commands as conformance
+
+    return agent.run(args, _say, conformance.examiner(args, _say))
 
 
 def _backend(args: argparse.Namespace) -> int:
@@ -318,7 +322,7 @@ def _backend(args: argparse.Namespace) -> int:
 
 def _simulate(args: argparse.Namespace) -> int:
     from kiosk.backend.cli import commands as backend
-    from kiosk.simulation import commands as simulation
+    from kiosk.lab.simulation import commands as simulation
 
     backend.require_extra()
     simulation.run_simulate(args, _say)

@@ -3,7 +3,7 @@
 An operator's mistake becomes one of these with a message that names the key, the line or the
 device, and the next step; the command line prints the message and exits with `exit_code`. What a
 visit can expect to go wrong (network lost, agent out of quota) is not an exception: it is an
-ending, see `kiosk.convai.endings`.
+ending, see `kiosk.endings`.
 """
 
 

@@ -31,7 +31,7 @@ SUITES = {"cp311": ("bookworm", "libasound2"), "cp313": ("trixie", "libasound2t6
 # Everything that is compiled, wherever it comes from, and the rooms above it.
 KIOSK_IMPORTS = (
     "alsaaudio", "lgpio", "numpy", "pywebrtc_audio", "systemd.daemon", "systemd.journal",
-    "webrtcvad", "websockets", "pydantic_core", "gpiozero", "kiosk.daemon", "kiosk.doctor",
+    "webrtcvad", "websockets", "pydantic_core", "gpiozero", "kiosk.daemon.kiosk", "kiosk.doctor",
 )  # fmt: skip
 BACKEND_IMPORTS = ("asyncpg", "greenlet", "sqlalchemy", "fastapi", "kiosk.backend.server")
 

@@ -13,7 +13,7 @@ from kiosk.audio.gate import Verdict
 from kiosk.audio.pcm import CHUNK_MS
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import Initiation
-from kiosk.convai.endings import Ending, Kind
+from kiosk.endings import Ending, Kind
 from kiosk.link.credentials import PublicAgent
 from kiosk.measures import Measures
 from kiosk.moments import Moment, What

@@ -11,7 +11,7 @@ import numpy as np
 
 from kiosk.audio.pcm import write_wav
 from kiosk.config import Settings
-from kiosk.daemon import Daemon
+from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.hardware import Hardware
 from kiosk.devices.virtual import (
     Room,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kiosk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kiosk.agent.conformance.examination import Examiner
+    from kiosk.agent.examiner import ClientExaminer
     from kiosk.agent.server import AgentSettings, LocalAgent
 
 _HIGHEST_PORT = 65_535
@@ -70,11 +70,15 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """Serve until SIGTERM or SIGINT; raises KioskError."""
+def run(
+    args: argparse.Namespace,
+    say: Callable[[str], None],
+    examiner: "ClientExaminer | None" = None,
+) -> int:
+    """Serve until SIGTERM or SIGINT; raises KioskError. With an examiner only it reports."""
     if args.list_scenarios:
         return _list_scenarios(say, as_json=args.json)
-    agent = _agent(args, say)
+    agent = _agent(args, say, examiner)
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -89,7 +93,9 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     return 0
 
 
-def _agent(args: argparse.Namespace, say: Callable[[str], None]) -> "LocalAgent":
+def _agent(
+    args: argparse.Namespace, say: Callable[[str], None], examiner: "ClientExaminer | None"
+) -> "LocalAgent":
     from kiosk.agent.guide import load_guide
     from kiosk.agent.hearing import Recogniser
     from kiosk.agent.scenario import load_scenario
@@ -98,7 +104,6 @@ def _agent(args: argparse.Namespace, say: Callable[[str], None]) -> "LocalAgent"
     settings = _settings(args)
     scenario = None if args.scenario is None else load_scenario(args.scenario)
     guide = load_guide(args.guide)
-    examiner = _examiner(args, say) if args.conformance else None
 
     def timeline(event: dict[str, object]) -> None:
         if args.json and examiner is None:
@@ -131,26 +136,6 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
         dialect=DIALECTS[args.dialect],
         allowed_overrides=_overrides(args.allow_override),
     )
-
-
-def _examiner(args: argparse.Namespace, say: Callable[[str], None]) -> "Examiner":
-    from kiosk.agent.conformance.examination import Examiner
-    from kiosk.agent.conformance.report import ConformanceReport
-
-    if args.dialect != "nested" or args.scenario is not None:
-        raise ConfigError(
-            "--conformance examines by the published contract: leave out --dialect and --scenario"
-        )
-
-    def tell(report: ConformanceReport) -> None:
-        for line in [json.dumps(report.as_json())] if args.json else report.lines():
-            say(line)
-
-    def examined() -> None:
-        if not args.json:
-            say("every probe was played; the report comes when the client hangs up")
-
-    return Examiner(tell, examined, args.examined_tool)
 
 
 def _list_scenarios(say: Callable[[str], None], *, as_json: bool) -> int:

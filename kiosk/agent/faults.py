@@ -40,6 +40,18 @@ class FaultStage(Protocol):
     async def end_call(self) -> None: ...
 
 
+class FaultPlayer(Protocol):
+    """What disturbs one talk."""
+
+    async def at(self, moment: script.Moment, stage: FaultStage) -> bool:
+        """Called at every moment; False if the agent should leave it at that."""
+        ...
+
+    def stop(self) -> None:
+        """The talk is over."""
+        ...
+
+
 class Faults:
     """The steps of one connection. `at` is called at every moment and says whether to go on."""
 

@@ -27,7 +27,7 @@ from pydantic import (
 
 from kiosk.agent.frames import ODD_FRAMES
 from kiosk.audio.pcm import FORMATS
-from kiosk.convai.endings import Kind
+from kiosk.endings import Kind
 from kiosk.errors import ConfigError
 
 

@@ -17,11 +17,10 @@ from websockets.typing import Subprotocol
 
 from kiosk.agent.admission import ALL, INVALID_MESSAGE, NotAdmittedError, admit
 from kiosk.agent.archive import Archive
-from kiosk.agent.conformance.examination import Examiner
-from kiosk.agent.conformance.record import ConnectionRecord, new_record
 from kiosk.agent.dialect import DIALECTS, Dialect
 from kiosk.agent.document import Document
-from kiosk.agent.faults import Faults
+from kiosk.agent.examiner import ClientExaminer, ExaminedConnection
+from kiosk.agent.faults import FaultPlayer, Faults
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.link import Link
@@ -84,7 +83,7 @@ class LocalAgent:
         recogniser: Recogniser,
         timeline: TimelineSink,
         scenario: Scenario | None = None,
-        examiner: Examiner | None = None,
+        examiner: ClientExaminer | None = None,
         voice: AgentVoice | None = None,
         new_id: NewId = random_id,
     ) -> None:
@@ -199,16 +198,17 @@ class LocalAgent:
         if self._examiner is None:
             await self._hold(connection, claim, None)
             return
-        record = self._record(connection.request)
+        examined = self._begin_examination(self._examiner, connection.request)
         try:
-            await self._hold(connection, claim, record)
+            await self._hold(connection, claim, examined)
         finally:
-            self._examiner.end(record, closed_by_agent=_agent_closed(connection))
+            examined.end(closed_by_agent=_agent_closed(connection))
 
     async def _hold(
-        self, connection: ServerConnection, claim: Claim, record: ConnectionRecord | None
+        self, connection: ServerConnection, claim: Claim, examined: ExaminedConnection | None
     ) -> None:
-        link = Link(connection, self._settings.dialect, strict=record is None, witness=record)
+        witness = None if examined is None else examined.witness
+        link = Link(connection, self._settings.dialect, strict=witness is None, witness=witness)
         conversation_id = claim.conversation_id or new_conversation_id(self._new_id)
         initiation = await self._initiation(link)
         if initiation is None:
@@ -217,7 +217,7 @@ class LocalAgent:
         await asyncio.sleep(self._settings.connect_delay_s)
         self._archive.begin(conversation_id)
         try:
-            talk = await self._talk(link, initiation, conversation_id, record)
+            talk = await self._talk(link, initiation, conversation_id, examined)
             if talk is None:
                 return
             self._tell("connected", conversation_id)
@@ -252,7 +252,7 @@ class LocalAgent:
         link: Link,
         initiation: Initiation,
         conversation_id: str,
-        record: ConnectionRecord | None,
+        examined: ExaminedConnection | None,
     ) -> Talk | None:
         """What follows an initiation; None if the client is refused."""
         scenario, settings = self.scenario, self._settings
@@ -265,11 +265,11 @@ class LocalAgent:
         }
         greeting = self._guide.greeting if manner.greeting is None else manner.greeting
         try:
-            allowed = self._document.allowed_overrides if record is None else {ALL}
+            allowed = self._document.allowed_overrides if examined is None else {ALL}
             wishes = admit(initiation, greeting, allowed, system)
         except NotAdmittedError as refusal:
-            if record is not None:
-                record.refused(str(refusal))
+            if examined is not None:
+                examined.refused(str(refusal))
             # The service accepts first and looks then: connected does not mean accepted.
             await link.send(Metadata(conversation_id, manner.output_format, manner.input_format))
             await link.send(ErrorReport(refusal.code, str(refusal), refusal.error_type))
@@ -283,23 +283,21 @@ class LocalAgent:
             self._recogniser,
             self._voice,
             link,
-            self._faults(record),
+            self._faults(examined),
             self._note,
             self._new_id,
         )
 
-    def _faults(self, record: ConnectionRecord | None) -> Faults:
+    def _faults(self, examined: ExaminedConnection | None) -> FaultPlayer:
         """What is played to a client: a script, and to one that is examined, the probes."""
         steps = () if self.scenario is None else self.scenario.steps
         number = self._arrivals["conversation"]
-        if self._examiner is None or record is None:
-            return Faults(steps, number)
-        return self._examiner.examination(record, steps, number)
+        return Faults(steps, number) if examined is None else examined.faults(steps, number)
 
-    def _record(self, request: Request) -> ConnectionRecord:
+    def _begin_examination(self, examiner: ClientExaminer, request: Request) -> ExaminedConnection:
         manner = self._document.manner(self._settings.manner)
-        agent = " ".join(request.headers.get_all("User-Agent"))
-        return new_record(request.path, agent, manner.input_format, manner.output_format)
+        user_agent = " ".join(request.headers.get_all("User-Agent"))
+        return examiner.begin(request.path, user_agent, manner.input_format, manner.output_format)
 
     def _tell(self, event: str, conversation_id: str, **fields: object) -> None:
         entry = {"at_s": loop_now_s(), "event": event, "conversation_id": conversation_id}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kiosk.agent.admission import Wishes
 from kiosk.agent.ears import Ears, TurnEnded, TurnStarted
-from kiosk.agent.faults import Faults
+from kiosk.agent.faults import FaultPlayer
 from kiosk.agent.guide import END_CALL, Entry, Guide
 from kiosk.agent.hearing import Recognised, Recogniser
 from kiosk.agent.limits import Limits
@@ -70,7 +70,7 @@ class Talk:
         recogniser: Recogniser,
         voice: AgentVoice,
         link: Link,
-        faults: Faults,
+        faults: FaultPlayer,
         timeline: TimelineSink,
         new_id: NewId = random_id,
     ) -> None:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from kiosk.convai.barrier import Barrier
 from kiosk.convai.client_messages import McpToolApprovalResult, Pong
-from kiosk.convai.endings import Ending, Kind, classify_close
+from kiosk.convai.closing import classify_close
 from kiosk.convai.frames import Ignored, Malformed, Unknown, serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
@@ -40,6 +40,7 @@ from kiosk.convai.server_tools import (
     McpToolCall,
     ToolCall,
 )
+from kiosk.endings import Ending, Kind
 
 # Both directions may have any of these (contract: `asr_input_format`, `tts_output_format`).
 AUDIO_FORMATS = (

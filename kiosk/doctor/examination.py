@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from kiosk.base.patience import in_time
 from kiosk.config import Settings
 from kiosk.doctor import (
     cards,
@@ -21,7 +22,6 @@ from kiosk.doctor import (
 from kiosk.doctor.findings import CHECKS, Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import Service, Subject
 from kiosk.errors import ConfigError, KioskError
-from kiosk.patience import in_time
 
 ADMISSION_S = 5.0
 

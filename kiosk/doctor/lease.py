@@ -6,7 +6,7 @@ read.
 
 from collections.abc import Iterator, Mapping
 
-from kiosk import patience
+from kiosk.base import patience
 from kiosk.config import device_token, state_dir
 from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import Subject

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from kiosk import patience
+from kiosk.base import patience
 from kiosk.config import Settings
 from kiosk.contract import HEALTH_PATH
 from kiosk.doctor.findings import Finding, Result, failed, passed, refused, skipped, warned

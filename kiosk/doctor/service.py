@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from kiosk import __version__
 from kiosk.causes import CAUSES, NOTICE, WARNING
-from kiosk.convai.endings import Kind
 from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import UNIT, Service, Subject
+from kiosk.endings import Kind
 from kiosk.visit.fitness import Cause
 
 _CHECK = "daemon"

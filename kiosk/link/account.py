@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kiosk.base.clock import loop_now_s
+from kiosk.base.files import OneAtATime
 from kiosk.causes import fault
 from kiosk.contract import MAX_REPORT_AGE_S, EndVisit, LiveVisit, StartVisit
 from kiosk.errors import CredentialError
-from kiosk.link.files import OneAtATime
 from kiosk.link.report_file import KeptReport, ReportFile
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """The device token that requests show, in one event loop: `DeviceTokens` without waiting for its
 files where there is nothing to read or write."""
 
-from kiosk.link.files import OneAtATime
+from kiosk.base.files import OneAtATime
 from kiosk.link.token_file import DeviceTokens
 
 

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from kiosk.base.clock import loop_now_s
+from kiosk.base.files import OneAtATime
 from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.contract import MAX_LIFE_S, EndVisit, Grant, LeasePolicy, LiveVisit
 from kiosk.errors import CredentialError
 from kiosk.link.account import Account
 from kiosk.link.credentials import Availability, Opening
-from kiosk.link.files import OneAtATime
 from kiosk.link.lease_file import LeaseFile
 from kiosk.link.leases import Lease, Leases
 

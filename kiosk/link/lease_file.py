@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kiosk.base.files import remove, write_whole
 from kiosk.causes import fault
 from kiosk.contract import GrantError, read_grant, write_grant
-from kiosk.link.files import remove, write_whole
 from kiosk.link.leases import Lease
 
 log = logging.getLogger(__name__)

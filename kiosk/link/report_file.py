@@ -11,9 +11,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from kiosk.base.files import remove, write_whole
 from kiosk.causes import fault
 from kiosk.contract import EndVisit
-from kiosk.link.files import remove, write_whole
 
 log = logging.getLogger(__name__)
 

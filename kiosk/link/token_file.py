@@ -11,9 +11,9 @@ Every method reads or writes files: call it with `asyncio.to_thread`, one at a t
 import logging
 from pathlib import Path
 
+from kiosk.base.files import remove, sync_directory, write_whole
 from kiosk.causes import fault
 from kiosk.contract import DEVICE_TOKEN
-from kiosk.link.files import remove, sync_directory, write_whole
 
 log = logging.getLogger(__name__)
 

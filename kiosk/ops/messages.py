@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kiosk.causes import CAUSES, NOTHING, NOTICE, Meaning
-from kiosk.convai.endings import RULES, Kind
+from kiosk.endings import RULES, Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from kiosk.audio.pcm import FORMATS
 from kiosk.base.clock import loop_now_s
 from kiosk.contract import MAX_LIFE_S, EndVisit, VisitEvent, conversation_id
 from kiosk.convai.client_messages import ContextualUpdate
+from kiosk.convai.closing import classify_handshake
 from kiosk.convai.conversation import (
     Admitted,
     AgentHangsUp,
@@ -26,7 +27,6 @@ from kiosk.convai.conversation import (
     Refused,
     TurnSkipped,
 )
-from kiosk.convai.endings import Ending, Kind, classify_denial, classify_handshake
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
@@ -34,6 +34,7 @@ from kiosk.convai.server_messages import (
     UserTranscript,
 )
 from kiosk.convai.server_tools import ToolCall
+from kiosk.endings import Ending, Kind, classify_denial
 from kiosk.errors import CredentialError
 from kiosk.link.account import DeniedError
 from kiosk.link.credentials import Credentials, Opening

@@ -47,8 +47,8 @@ from dataclasses import replace
 from operator import attrgetter
 
 from kiosk import moments
-from kiosk.convai.endings import Ending, Farewell, Kind
 from kiosk.devices.ports import ButtonEdge
+from kiosk.endings import Ending, Farewell, Kind
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
 from kiosk.visit.feedback import EARCONS, POLITE, Deadline

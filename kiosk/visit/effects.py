@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kiosk.audio.earcons import Earcon
-from kiosk.convai.endings import Ending
+from kiosk.endings import Ending
 from kiosk.moments import Moment
 from kiosk.visit.states import State
 

@@ -14,7 +14,6 @@ from kiosk.audio.gate import Edge
 from kiosk.base.clock import loop_now_s
 from kiosk.causes import fault
 from kiosk.contract import VisitEvent
-from kiosk.convai.endings import Ending, Kind
 from kiosk.devices.ports import (
     ButtonEdge,
     Indicator,
@@ -27,6 +26,7 @@ from kiosk.devices.ports import (
     Speaker,
     SpeakerEvent,
 )
+from kiosk.endings import Ending, Kind
 from kiosk.link.credentials import Availability, Credentials
 from kiosk.measures import Measures
 from kiosk.moments import (

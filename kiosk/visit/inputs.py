@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from kiosk.convai.endings import Ending
 from kiosk.devices.ports import ButtonEdge
+from kiosk.endings import Ending
 from kiosk.visit.states import Event
 
 

@@ -6,7 +6,7 @@ Beside the state itself these are all that the visit's core remembers.
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from kiosk.convai.endings import Ending
+from kiosk.endings import Ending
 from kiosk.visit.effects import Light
 from kiosk.visit.feedback import DEADLINES, Deadline
 from kiosk.visit.fitness import Condition

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from kiosk.base.files import write_whole
 from kiosk.causes import fault
 from kiosk.errors import UnavailableError
-from kiosk.link.files import write_whole
 from kiosk.watch.alerts import Memory
 from kiosk.watch.outbox import Waiting
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from kiosk import patience
+from kiosk.base import patience
 from kiosk.watch.alerts import Notice, utc
 from kiosk.watch.channels import Channel, DeliveryError
 from kiosk.watch.entries import TEST, explained

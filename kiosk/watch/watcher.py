@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from kiosk import patience
+from kiosk.base import patience
 from kiosk.ops import systemd
 from kiosk.watch.alerts import Alerts, Notice
 from kiosk.watch.channels import Channel

@@ -15,13 +15,6 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from kiosk.agent.conformance.examination import Examiner
-from kiosk.agent.conformance.figures import TONE_HZ, ToneFinder, tone
-from kiosk.agent.conformance.probes import EXAMINED_TOOL, NOBODYS_TOOL, PROBES
-from kiosk.agent.conformance.record import ConnectionRecord, new_record
-from kiosk.agent.conformance.report import ConformanceReport
-from kiosk.agent.conformance.rules import RULES
-from kiosk.agent.conformance.verdicts import Judgement, RuleVerdict
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.manner import Manner
@@ -33,8 +26,15 @@ from kiosk.convai.client_parsing import parse_client
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import Metadata, Ping
 from kiosk.convai.server_tools import ToolCall
-from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.devices.virtual import Room
+from kiosk.lab.conformance.examination import Examiner
+from kiosk.lab.conformance.figures import TONE_HZ, ToneFinder, tone
+from kiosk.lab.conformance.probes import EXAMINED_TOOL, NOBODYS_TOOL, PROBES
+from kiosk.lab.conformance.record import ConnectionRecord, new_record
+from kiosk.lab.conformance.report import ConformanceReport
+from kiosk.lab.conformance.rules import RULES
+from kiosk.lab.conformance.verdicts import Judgement, RuleVerdict
+from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.visit.states import State
 from tests.virtual_kiosk import settings, virtual_kiosk
 

@@ -10,7 +10,7 @@ from kiosk.agent.manner import Manner
 from kiosk.agent.scenario import Scenario, load_scenario, scenario_names
 from kiosk.audio.pcm import FORMATS
 from kiosk.cli import main
-from kiosk.convai.endings import Kind
+from kiosk.endings import Kind
 from kiosk.errors import ConfigError
 
 HEAD = 'summary = "A trial."\nending = "hung_up"\n'

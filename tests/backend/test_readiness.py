@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.store import open_store
 from kiosk.backend.tokens import DeviceToken
-from kiosk.simulation.process import serving
+from kiosk.lab.simulation.process import serving
 from tests.integration.test_ledger import served
 from tests.unit.link.test_websocket import free_port
 

@@ -20,7 +20,7 @@ from kiosk.backend.books.operators import Role
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.tokens import DeviceToken, OperatorToken
-from kiosk.simulation.process import ServerProcess, serving
+from kiosk.lab.simulation.process import ServerProcess, serving
 from tests.integration.test_ledger import served
 from tests.unit.link.test_websocket import free_port
 

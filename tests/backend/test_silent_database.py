@@ -19,7 +19,7 @@ from kiosk.backend.tokens import DeviceToken
 from kiosk.backend.web.app import create_app
 from kiosk.backend.web.services import Services
 from kiosk.backend.web.stream import Change, Hub
-from kiosk.simulation.process import serving
+from kiosk.lab.simulation.process import serving
 from tests.integration.test_ledger import served
 from tests.unit.link.test_websocket import free_port
 

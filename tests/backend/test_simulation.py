@@ -9,11 +9,11 @@ import pytest
 
 from kiosk.backend.books.store import open_store
 from kiosk.errors import ConfigError, KioskError
-from kiosk.simulation.arrivals import ArrivalKind, Run, plan
-from kiosk.simulation.commands import add_simulate_command, run_simulate
-from kiosk.simulation.population import TENANT, let_in
-from kiosk.simulation.report import SimulationReport, percentile, routes
-from kiosk.simulation.simulate import simulate
+from kiosk.lab.simulation.arrivals import ArrivalKind, Run, plan
+from kiosk.lab.simulation.commands import add_simulate_command, run_simulate
+from kiosk.lab.simulation.population import TENANT, let_in
+from kiosk.lab.simulation.report import SimulationReport, percentile, routes
+from kiosk.lab.simulation.simulate import simulate
 
 from .conftest import Place, enrolled
 

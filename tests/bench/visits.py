@@ -13,12 +13,12 @@ import numpy as np
 
 from kiosk.agent.guide import load_guide
 from kiosk.convai.server_messages import Ping
-from kiosk.demo.commands import spoken
-from kiosk.demo.report import report
-from kiosk.demo.script import GOODBYE, ScriptLine, When
-from kiosk.demo.servers import servers
-from kiosk.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.devices.virtual import Room
+from kiosk.lab.demo.commands import spoken
+from kiosk.lab.demo.report import report
+from kiosk.lab.demo.script import GOODBYE, ScriptLine, When
+from kiosk.lab.demo.servers import servers
+from kiosk.lab.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.moments import What
 from kiosk.ops.control import request
 from kiosk.visit.core import NERVOUS_S

@@ -23,9 +23,9 @@ import sqlalchemy as sa
 
 from kiosk.backend.books.database import parse_url
 from kiosk.backend.books.migrate import grant, upgrade
-from kiosk.simulation.arrivals import Run
-from kiosk.simulation.report import SimulationReport
-from kiosk.simulation.simulate import simulate
+from kiosk.lab.simulation.arrivals import Run
+from kiosk.lab.simulation.report import SimulationReport
+from kiosk.lab.simulation.simulate import simulate
 from tests.backend.postgres import OWNER, SERVING, cluster, programs
 from tests.bench.figures import AT_MOST, Bar, Figure, table
 

@@ -24,7 +24,7 @@ def other_version(checkout: Path, version: str, broken: bool = False) -> None:
         _replace(source / "pyproject.toml", r'^version = ".*"', f'version = "{version}"')
         _replace(source / "kiosk/__init__.py", r'__version__ = ".*"', f'__version__ = "{version}"')
         if broken:
-            daemon = source / "kiosk/daemon.py"
+            daemon = source / "kiosk/daemon/kiosk.py"
             daemon.write_text(BROKEN_START + daemon.read_text("utf-8"), encoding="utf-8")
         subprocess.run(
             [

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kiosk.agent.conformance.examination import Examiner
-from kiosk.agent.conformance.probes import EXAMINED_TOOL
-from kiosk.agent.conformance.report import ConformanceReport
-from kiosk.agent.conformance.verdicts import RuleVerdict
 from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.manner import Manner
 from kiosk.agent.server import AgentSettings, LocalAgent
+from kiosk.lab.conformance.examination import Examiner
+from kiosk.lab.conformance.probes import EXAMINED_TOOL
+from kiosk.lab.conformance.report import ConformanceReport
+from kiosk.lab.conformance.verdicts import RuleVerdict
 from tests.clients.test_python_client import Caller, Headset
 
 # Each of these ends the client's session.

@@ -16,7 +16,6 @@ from websockets.http11 import Request, Response
 from kiosk.audio.pcm import Samples, samples_to_bytes
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import Pong, ToolResult
-from kiosk.convai.endings import Ending, Kind
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
@@ -27,6 +26,7 @@ from kiosk.convai.server_messages import (
     VadScore,
 )
 from kiosk.convai.server_tools import ToolCall
+from kiosk.endings import Ending, Kind
 from kiosk.link.websocket import CLOSE_TIMEOUT_S, PING_INTERVAL_S, PING_TIMEOUT_S
 from kiosk.visit import conversation
 from tests.bare_conversation import Bare, bare_conversation

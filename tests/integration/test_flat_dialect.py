@@ -14,9 +14,9 @@ from kiosk.agent.guide import Guide
 from kiosk.agent.manner import Manner
 from kiosk.agent.voice import AgentVoice
 from kiosk.base.clock import loop_now_s
-from kiosk.convai.endings import Kind
-from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.devices.virtual import Room
+from kiosk.endings import Kind
+from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.moments import What
 from kiosk.visit.core import NERVOUS_S

@@ -21,7 +21,6 @@ from kiosk.audio.levels import voiced_span
 from kiosk.audio.pcm import CHUNK_MS, samples_to_bytes
 from kiosk.convai.client_messages import Initiation, Pong, ToolResult, UserAudio
 from kiosk.convai.client_parsing import parse_client
-from kiosk.convai.endings import Ending, Kind
 from kiosk.convai.fields import Json
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
@@ -36,9 +35,10 @@ from kiosk.convai.server_messages import (
 )
 from kiosk.convai.server_parsing import ServerMessage
 from kiosk.convai.server_tools import AgentToolResponse, ToolCall
-from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.devices.ports import Source
 from kiosk.devices.virtual import Room
+from kiosk.endings import Ending, Kind
+from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.moments import What
 from kiosk.visit.states import State
 from kiosk.visit.uplink import BACKLOG_MS

@@ -11,9 +11,9 @@ from kiosk.audio.pcm import Samples, samples_to_bytes, silence
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import UserAudio
 from kiosk.convai.client_parsing import parse_client
-from kiosk.convai.endings import Kind
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import AgentAudio, Metadata, QueueStatus
+from kiosk.endings import Kind
 from kiosk.moments import What
 from kiosk.visit.feedback import LAMPS
 from kiosk.visit.states import Event, State

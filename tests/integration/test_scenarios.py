@@ -19,14 +19,14 @@ from kiosk.agent.hearing import Recogniser
 from kiosk.agent.scenario import load_scenario, scenario_names
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.cli import main
-from kiosk.daemon import Daemon
-from kiosk.demo.commands import spoken
-from kiosk.demo.report import scenario_report
-from kiosk.demo.script import rehearsed
-from kiosk.demo.servers import servers
-from kiosk.demo.stage import DemoRecord, DemoStage, settings_for
+from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
+from kiosk.lab.demo.commands import spoken
+from kiosk.lab.demo.report import scenario_report
+from kiosk.lab.demo.script import rehearsed
+from kiosk.lab.demo.servers import servers
+from kiosk.lab.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import State

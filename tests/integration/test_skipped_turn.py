@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from kiosk.base.clock import loop_now_s
-from kiosk.convai.endings import Kind
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.convai.server_tools import AgentToolResponse
+from kiosk.endings import Kind
 from kiosk.moments import What
 from kiosk.visit.states import State
 from tests.convai_server import scripted_server

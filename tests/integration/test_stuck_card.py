@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.daemon import Daemon
+from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.hardware import Hardware
 from kiosk.devices.ports import CapturePcm, StuckError
 from kiosk.devices.virtual import Room, VirtualButton, VirtualIndicator, VirtualPlayback

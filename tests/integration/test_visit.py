@@ -14,7 +14,6 @@ from kiosk.audio.pcm import FORMATS, Samples, samples_to_bytes
 from kiosk.audio.resample import resample
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import Initiation, Pong
-from kiosk.convai.endings import Kind
 from kiosk.convai.server_messages import (
     AgentAudio,
     AgentResponse,
@@ -24,6 +23,7 @@ from kiosk.convai.server_messages import (
     UserTranscript,
 )
 from kiosk.convai.server_tools import AgentToolResponse
+from kiosk.endings import Kind
 from kiosk.moments import What
 from kiosk.visit.states import State
 from tests.convai_server import Connection, scripted_server

@@ -20,10 +20,10 @@ from kiosk.agent.guide import Guide
 from kiosk.agent.hearing import Recogniser
 from kiosk.agent.scenario import Scenario, load_scenario
 from kiosk.agent.server import AgentSettings, LocalAgent
-from kiosk.demo.commands import spoken
-from kiosk.demo.script import GOODBYE, ScriptLine, When, rehearsed
-from kiosk.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.devices.virtual import Room
+from kiosk.lab.demo.commands import spoken
+from kiosk.lab.demo.script import GOODBYE, ScriptLine, When, rehearsed
+from kiosk.lab.demo.stage import DemoRecord, DemoStage, settings_for
 from tests.schemas import check_client, check_server
 from tests.virtual_kiosk import tones_for_sentences
 from tests.wire_tap import Passed, tapped

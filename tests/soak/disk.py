@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from kiosk.link.files import temporary_path
+from kiosk.base.files import temporary_path
 
 
 class Disk:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from kiosk.agent.scenario import load_scenario
-from kiosk.convai.endings import Kind, classify_denial
+from kiosk.endings import Kind, classify_denial
 from tests.soak.devices import BUSY, LOST, STUCK
 from tests.soak.office import DOWN, REFUSALS
 from tests.soak.visitors import Act, Visit

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from kiosk.convai.endings import Kind
-from kiosk.demo.servers import servers
+from kiosk.endings import Kind
+from kiosk.lab.demo.servers import servers
 from tests.soak.material import Material, material
 from tests.soak.runs import Failure, Recipe, Result, played, random_visits, resources
 from tests.soak.sounded import NO_OFFICE, SoundedWorld

@@ -15,7 +15,7 @@ from kiosk.agent.scenario import load_scenario
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.audio.pcm import INTERNAL_RATE_HZ
 from kiosk.config import Settings
-from kiosk.daemon import Daemon
+from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.hardware import ButtonHandler, Hardware
 from kiosk.devices.ports import ButtonEdge
 from kiosk.devices.virtual import Room, VirtualButton

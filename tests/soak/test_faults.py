@@ -8,9 +8,9 @@ import pytest
 
 from kiosk.audio.capture import CapturedChunk
 from kiosk.base.clock import loop_now_s
+from kiosk.base.files import remove, write_whole
 from kiosk.devices.bridge import FIRST_SOUND_S, REOPEN_INTERVAL_S, STALL_S
 from kiosk.devices.ports import BusyError, Lost, MicrophoneEvent, Opened, Running
-from kiosk.link.files import remove, write_whole
 from tests.lockstep import in_lockstep
 from tests.soak.devices import BUSY, SLOW, STUCK, CountedMicrophone
 from tests.soak.disk import Disk

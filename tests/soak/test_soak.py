@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kiosk.contract import EndVisit
-from kiosk.convai.endings import Ending, Kind
+from kiosk.endings import Ending, Kind
 from kiosk.link.account import Account, _Report
 from kiosk.link.keeper import CredentialKeeper
 from kiosk.visit import core as core_module

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from kiosk.base.clock import loop_now_s
-from kiosk.convai.endings import RULES, Kind
 from kiosk.devices.ports import ButtonEdge
+from kiosk.endings import RULES, Kind
 from kiosk.lab.virtual_loop import VirtualLoop
 from kiosk.moments import FieldValue, Moment, What
 from kiosk.visit.core import NERVOUS_S

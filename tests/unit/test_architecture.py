@@ -289,7 +289,7 @@ PLANTED = [
     ("misplaced_threads", "kiosk.ops.journal", "import threading"),
     ("misread_clocks", "kiosk.visit.host", "import time\nnow_s = time.monotonic()"),
     ("misread_clocks", "kiosk.devices.speaker", "import time\nlook = time.monotonic"),
-    ("prints_and_catches", "kiosk.demo.report", "print('hello')"),
+    ("prints_and_catches", "kiosk.lab.demo.report", "print('hello')"),
     ("prints_and_catches", "kiosk.visit.host", "try:\n    f()\nexcept:\n    pass"),
     ("prints_and_catches", "kiosk.visit.host", "try:\n    f()\nexcept (E, Exception):\n    pass"),
     ("prints_and_catches", "kiosk.visit.host", "with contextlib.suppress(Exception):\n    f()"),
@@ -310,7 +310,10 @@ def test_a_planted_violation_is_caught(rule: str, module: str, source: str) -> N
     [
         ("kiosk.visit.host", "from kiosk import __version__"),
         ("kiosk.visit.host", "from kiosk.visit.states import State"),
-        ("kiosk.demo.stage", "from kiosk.agent import server\nfrom kiosk.daemon import Daemon"),
+        (
+            "kiosk.lab.demo.stage",
+            "from kiosk.agent import server\nfrom kiosk.daemon.kiosk import Daemon",
+        ),
         ("kiosk.devices.alsa", "def f():\n    import alsaaudio"),
         ("kiosk.cli", "print('hello')"),
         ("kiosk.audio.pcm", "import numpy as np"),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from kiosk.causes import CAUSES, ERROR, NOTHING, NOTICE, WARNING, fault
-from kiosk.convai.endings import Kind
+from kiosk.endings import Kind
 from kiosk.errors import KioskError
 from kiosk.ops.messages import MESSAGES
 from kiosk.visit.fitness import Cause
@@ -13,7 +13,13 @@ from kiosk.visit.speech import load_sentences
 from tests.unit.test_architecture import MODULES
 
 # The rooms of other processes than the daemon's and the watcher's.
-_ELSEWHERE = ("kiosk.agent", "kiosk.backend", "kiosk.demo", "kiosk.simulation", "kiosk.doctor")
+_ELSEWHERE = (
+    "kiosk.agent",
+    "kiosk.backend",
+    "kiosk.lab.demo",
+    "kiosk.lab.simulation",
+    "kiosk.doctor",
+)
 
 # The causes that an entry of their own tells.
 LOGGED = {name for name, meaning in CAUSES.items() if meaning.id}

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from kiosk import patience
-from kiosk.patience import in_time
+from kiosk.base import patience
+from kiosk.base.patience import in_time
 
 
 async def test_a_call_that_hangs_is_left_behind() -> None:
@@ -56,7 +56,7 @@ def test_a_call_that_comes_back_after_the_loops_end_disturbs_nobody() -> None:
 
 SILENT = """
 import asyncio, contextlib, socket, threading
-from kiosk import patience
+from kiosk.base import patience
 
 def getaddrinfo(*_, **__):
     threading.Event().wait()

@@ -8,11 +8,11 @@ import pytest
 
 from kiosk.config import Settings
 from kiosk.config.changes import LIVE, changes
+from kiosk.daemon.reloading import Reloading
 from kiosk.errors import ConfigError
 from kiosk.listeners.journal_entries import JournalEntries
 from kiosk.listeners.visit_record import LOSSES
 from kiosk.measures import Measures
-from kiosk.reloading import Reloading
 from kiosk.visit.plan import Plan
 from kiosk.visit.planning import plan_of
 

@@ -15,8 +15,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from kiosk import patience
 from kiosk.backend.books.database import exists, is_sqlite, make_engine, make_sync_engine, shown
+from kiosk.base import patience
 from kiosk.errors import ConfigError
 
 T = TypeVar("T")

@@ -176,8 +176,8 @@ class _Agent:
     def _ask(
         self, question: "Callable[[Provider], Awaitable[dict[str, Json]]]"
     ) -> "dict[str, Json]":
-        from kiosk import patience
         from kiosk.backend.provider.client import AgentAccess, ProviderError, open_provider
+        from kiosk.base import patience
 
         async def ask() -> "dict[str, Json]":
             access = AgentAccess(self._settings.provider_url, self.id)

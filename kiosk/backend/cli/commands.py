@@ -139,12 +139,12 @@ def _visits(args: argparse.Namespace, say: Say) -> None:
 
 
 def _serve(args: argparse.Namespace, say: Say) -> None:
-    from kiosk import patience
     from kiosk.backend import settings as of
     from kiosk.backend.books.migrate import require_current, require_serving_role
     from kiosk.backend.characters.files import load_characters
     from kiosk.backend.cli.operations import database_errors
     from kiosk.backend.server import Secrets, serve
+    from kiosk.base import patience
 
     names = ("database", "tenant", "host", "port", "provider_url", "agent_id")
     settings = of.load_settings({name: getattr(args, name) for name in names})

@@ -13,7 +13,6 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from kiosk import patience
 from kiosk.backend.books.database import DatabaseDownError, shown
 from kiosk.backend.books.history import VisitLine
 from kiosk.backend.books.liveness import KioskLine
@@ -22,6 +21,7 @@ from kiosk.backend.books.operators import COMMAND_LINE, AuditLine, Role
 from kiosk.backend.books.rules import Limit, Scope, Site
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.tokens import DeviceToken, OperatorToken, new_code
+from kiosk.base import patience
 from kiosk.errors import KioskError, UnavailableError
 
 T = TypeVar("T")

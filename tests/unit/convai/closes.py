@@ -1,6 +1,6 @@
 """How servers end conversations, and what each end is called: tables for tests."""
 
-from kiosk.convai.endings import Kind
+from kiosk.endings import Kind
 
 # Codes and reasons of the published contract and of public reports.
 CLOSES: list[tuple[int | None, str, Kind]] = [

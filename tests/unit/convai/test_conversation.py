@@ -17,7 +17,6 @@ from kiosk.convai.conversation import (
     Refused,
     TurnSkipped,
 )
-from kiosk.convai.endings import Kind
 from kiosk.convai.frames import Malformed, serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
@@ -44,6 +43,7 @@ from kiosk.convai.server_tools import (
     McpToolCall,
     ToolCall,
 )
+from kiosk.endings import Kind
 
 
 @pytest.fixture

@@ -7,15 +7,8 @@ from hypothesis import strategies as st
 
 import kiosk.visit
 from kiosk.causes import CAUSES
-from kiosk.convai.endings import (
-    RULES,
-    Ending,
-    Farewell,
-    Kind,
-    classify_close,
-    classify_denial,
-    classify_handshake,
-)
+from kiosk.convai.closing import classify_close, classify_handshake
+from kiosk.endings import RULES, Ending, Farewell, Kind, classify_denial
 from tests.unit.convai.closes import CLOSES, ERROR_TYPES, HANDSHAKES
 
 SENTENCES = Path(kiosk.visit.__file__).parent / "sentences"

@@ -9,12 +9,12 @@ import pytest
 from kiosk import __version__
 from kiosk.causes import CAUSES, NOTICE
 from kiosk.config import Settings
-from kiosk.convai.endings import Kind
 from kiosk.devices.ports import ButtonEdge
 from kiosk.devices.virtual import VirtualButton
 from kiosk.doctor import service, voice
 from kiosk.doctor.findings import Finding, Result
 from kiosk.doctor.subject import Service, Subject, in_use
+from kiosk.endings import Kind
 from kiosk.listeners.status import StatusReport
 from kiosk.moments import What
 from kiosk.ops.messages import MESSAGES

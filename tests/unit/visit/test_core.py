@@ -10,8 +10,8 @@ import pytest
 
 from kiosk.audio.earcons import Earcon
 from kiosk.causes import CAUSES
-from kiosk.convai.endings import RULES, Ending, Farewell, Kind
 from kiosk.devices.ports import ButtonEdge
+from kiosk.endings import RULES, Ending, Farewell, Kind
 from kiosk.moments import Moment, What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from kiosk.convai.endings import RULES, Ending, Kind
 from kiosk.devices.ports import ButtonEdge
+from kiosk.endings import RULES, Ending, Kind
 from kiosk.moments import What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs

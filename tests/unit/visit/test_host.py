@@ -12,8 +12,8 @@ from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge, Verdict
 from kiosk.audio.pcm import silence
 from kiosk.config import Settings
-from kiosk.convai.endings import Ending, Kind
 from kiosk.devices.ports import ButtonEdge, Lost, Opened, Pattern, Source
+from kiosk.endings import Ending, Kind
 from kiosk.errors import DeviceError
 from kiosk.link.credentials import Availability, Opening, PublicAgent
 from kiosk.moments import Moment, What

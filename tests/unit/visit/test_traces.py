@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.cli import main
-from kiosk.convai.endings import Ending, Kind
+from kiosk.endings import Ending, Kind
 from kiosk.errors import KioskError
 from kiosk.visit import core, inputs, replay
 from kiosk.visit.effects import Effect

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from kiosk.agent.conformance.record import ConnectionRecord
+from kiosk.lab.conformance.record import ConnectionRecord
 
 
 class RuleVerdict(StrEnum):

@@ -5,11 +5,11 @@ A client that dies at one probe is examined on when it comes back.
 
 from collections import Counter
 
-from kiosk.agent.conformance.figures import printable
-from kiosk.agent.conformance.record import ConnectionRecord
-from kiosk.agent.conformance.rules import RULES, survived
-from kiosk.agent.conformance.verdicts import Judgement, RuleVerdict, unseen
 from kiosk.convai.fields import Json
+from kiosk.lab.conformance.figures import printable
+from kiosk.lab.conformance.record import ConnectionRecord
+from kiosk.lab.conformance.rules import RULES, survived
+from kiosk.lab.conformance.verdicts import Judgement, RuleVerdict, unseen
 
 _GRAVITY = list(RuleVerdict)
 _MEASURED = 44  # characters that most of what is measured fits

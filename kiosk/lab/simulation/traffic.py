@@ -22,9 +22,9 @@ from kiosk.contract import (
     VISITS_PATH,
     read_problem,
 )
-from kiosk.simulation.arrivals import Arrival, ArrivalKind, Run
-from kiosk.simulation.population import PlayedFleet, press_of
-from kiosk.simulation.report import Records
+from kiosk.lab.simulation.arrivals import Arrival, ArrivalKind, Run
+from kiosk.lab.simulation.population import PlayedFleet, press_of
+from kiosk.lab.simulation.report import Records
 
 PRESS = "press to go-ahead"
 

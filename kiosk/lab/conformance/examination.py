@@ -5,17 +5,6 @@ import contextlib
 import json
 from collections.abc import Callable, Collection
 
-from kiosk.agent.conformance.figures import tone
-from kiosk.agent.conformance.probes import (
-    EXAMINED_TOOL,
-    INTERRUPTION,
-    NOBODYS_TOOL,
-    PROBES,
-    TOOL_CALLS,
-    Probe,
-)
-from kiosk.agent.conformance.record import ConnectionRecord
-from kiosk.agent.conformance.report import ConformanceReport
 from kiosk.agent.faults import Faults, FaultStage
 from kiosk.agent.frames import ODD_FRAMES
 from kiosk.agent.scenario import Moment, Step
@@ -24,6 +13,17 @@ from kiosk.base.clock import loop_now_s
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import AgentAudio, AgentResponseCorrection, Interruption, Ping
 from kiosk.convai.server_tools import ToolCall
+from kiosk.lab.conformance.figures import tone
+from kiosk.lab.conformance.probes import (
+    EXAMINED_TOOL,
+    INTERRUPTION,
+    NOBODYS_TOOL,
+    PROBES,
+    TOOL_CALLS,
+    Probe,
+)
+from kiosk.lab.conformance.record import ConnectionRecord, new_record
+from kiosk.lab.conformance.report import ConformanceReport
 
 # Ids of its own, far from those of the talk's pings.
 _FIRST_PING_ID = 500_000
@@ -39,8 +39,9 @@ _CUT_AFTER_S = 0.3
 _CUT_SENTENCE = "This sentence is cut short on purpose, and nothing of it should be heard any more."
 
 
-class Examination(Faults):
-    """The probes of one connection, from the metadata on; those in `settled` are left out."""
+class Examination:
+    """A fault script's steps and the probes of one connection, from the metadata on; those in
+    `settled` are left out."""
 
     def __init__(
         self,
@@ -48,9 +49,10 @@ class Examination(Faults):
         settled: Collection[str],
         tool: str,
         examined: Callable[[], None],
-        faults: tuple[tuple[Step, ...], int],
+        script: Faults,
     ) -> None:
-        super().__init__(*faults)
+        self._script = script
+        self._examining: asyncio.Task[None] | None = None
         self._record = record
         self._probes = [probe for probe in PROBES if probe.name not in settled]
         self._tool = tool
@@ -60,10 +62,15 @@ class Examination(Faults):
         record.on_pong = self._pong.set
 
     async def at(self, moment: Moment, stage: FaultStage) -> bool:
-        go_on = await super().at(moment, stage)
+        go_on = await self._script.at(moment, stage)
         if moment == "connected":
-            self._start(self._examine(stage))
+            self._examining = asyncio.create_task(self._examine(stage), name="examination")
         return go_on
+
+    def stop(self) -> None:
+        self._script.stop()
+        if self._examining is not None:
+            self._examining.cancel()
 
     async def _examine(self, stage: FaultStage) -> None:
         await self._ping(stage)
@@ -167,17 +174,19 @@ class Examiner:
         self._examined = examined
         self._tool = tool
 
-    def examination(
-        self, record: ConnectionRecord, steps: tuple[Step, ...], conversation: int
-    ) -> Examination:
-        """What is played to a client that begins to talk."""
-        faults = (steps, conversation)
-        settled = self._report(record).settled
-        return Examination(record, settled, self._tool, self._examined, faults)
+    def begin(
+        self, path: str, user_agent: str, input_format: str, output_format: str
+    ) -> "ExaminedClient":
+        """A client connects; the formats by their names on the wire."""
+        return ExaminedClient(self, new_record(path, user_agent, input_format, output_format))
 
-    def end(self, record: ConnectionRecord, *, closed_by_agent: bool) -> None:
+    def examination(self, record: ConnectionRecord, script: Faults) -> Examination:
+        """What is played to a client that begins to talk."""
+        settled = self._report(record).settled
+        return Examination(record, settled, self._tool, self._examined, script)
+
+    def end(self, record: ConnectionRecord) -> None:
         """A connection is over."""
-        record.closed_by_agent = closed_by_agent
         report = self._report(record)
         report.add(record)
         self._tell(report)
@@ -185,3 +194,21 @@ class Examiner:
     def _report(self, record: ConnectionRecord) -> ConformanceReport:
         """That of the connection's client; those that say nothing of themselves share one."""
         return self._reports.setdefault(record.user_agent, ConformanceReport())
+
+
+class ExaminedClient:
+    """One connection of a client's, as the local agent's server knows it."""
+
+    def __init__(self, examiner: Examiner, record: ConnectionRecord) -> None:
+        self.witness = record
+        self._examiner = examiner
+
+    def refused(self, why: str) -> None:
+        self.witness.refused(why)
+
+    def faults(self, steps: tuple[Step, ...], conversation: int) -> Examination:
+        return self._examiner.examination(self.witness, Faults(steps, conversation))
+
+    def end(self, *, closed_by_agent: bool) -> None:
+        self.witness.closed_by_agent = closed_by_agent
+        self._examiner.end(self.witness)

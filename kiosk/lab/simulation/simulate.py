@@ -14,12 +14,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from kiosk.backend.books.store import open_store
-from kiosk.simulation.arrivals import Run, plan
-from kiosk.simulation.population import let_in
-from kiosk.simulation.process import Cost, ServerProcess, serving
-from kiosk.simulation.provider import AGENT_ID, provider
-from kiosk.simulation.report import SimulationReport, percentile, routes
-from kiosk.simulation.traffic import PRESS, Traffic
+from kiosk.lab.simulation.arrivals import Run, plan
+from kiosk.lab.simulation.population import let_in
+from kiosk.lab.simulation.process import Cost, ServerProcess, serving
+from kiosk.lab.simulation.provider import AGENT_ID, provider
+from kiosk.lab.simulation.report import SimulationReport, percentile, routes
+from kiosk.lab.simulation.traffic import PRESS, Traffic
 
 _LOOK_S = 1.0
 

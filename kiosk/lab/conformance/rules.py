@@ -6,11 +6,11 @@ What could not be judged is unseen: no verdict on a client.
 from collections.abc import Callable
 from functools import partial
 
-from kiosk.agent.conformance.figures import Noted, ToolCallFigures
-from kiosk.agent.conformance.probes import NOBODYS_TOOL, PROBES
-from kiosk.agent.conformance.record import ConnectionRecord, PlayedAudio
-from kiosk.agent.conformance.sound_rules import SOUND_RULES
-from kiosk.agent.conformance.verdicts import (
+from kiosk.lab.conformance.figures import Noted, ToolCallFigures
+from kiosk.lab.conformance.probes import NOBODYS_TOOL, PROBES
+from kiosk.lab.conformance.record import ConnectionRecord, PlayedAudio
+from kiosk.lab.conformance.sound_rules import SOUND_RULES
+from kiosk.lab.conformance.verdicts import (
     ClientRule,
     Judgement,
     failed,

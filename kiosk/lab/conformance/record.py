@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-from kiosk.agent.conformance.figures import Noted, Pongs, ToneFinder, ToolCalls, UplinkFigures
 from kiosk.agent.dialect import Read
 from kiosk.audio.pcm import FORMATS, PcmFormat
 from kiosk.convai.client_messages import Initiation, UserAudio
 from kiosk.convai.fields import Json, flag, table, text
 from kiosk.convai.frames import Malformed, Unknown, json_object
 from kiosk.convai.overrides import OVERRIDE_NAMES
+from kiosk.lab.conformance.figures import Noted, Pongs, ToneFinder, ToolCalls, UplinkFigures
 
 # A secret in a URL ends in every log on the way.
 _SECRETS = ("xi-api-key", "xi_api_key", "authorization")

@@ -1,8 +1,8 @@
 """The rules about sound: the microphone's stream, and what comes back through it. Pure: no I/O."""
 
-from kiosk.agent.conformance.figures import LISTEN_S, LONG_GAP_S, TONE_HZ
-from kiosk.agent.conformance.record import ConnectionRecord
-from kiosk.agent.conformance.verdicts import (
+from kiosk.lab.conformance.figures import LISTEN_S, LONG_GAP_S, TONE_HZ
+from kiosk.lab.conformance.record import ConnectionRecord
+from kiosk.lab.conformance.verdicts import (
     ClientRule,
     Judgement,
     failed,

@@ -8,21 +8,21 @@ import contextlib
 import logging
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 
-from kiosk import patience
+from kiosk.base import patience
 from kiosk.base.clock import REAL, Clock
 from kiosk.causes import fault
 from kiosk.config import Settings
-from kiosk.convai.fields import Json
+from kiosk.daemon.commands import OperatorCommands, kiosk_info
+from kiosk.daemon.failures import failures
+from kiosk.daemon.reloading import Reloading
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, SpeakerEvent, StuckError
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
-from kiosk.doctor import lease, spoken
+from kiosk.doctor import spoken
 from kiosk.link.heartbeat import Vitals
 from kiosk.link.opened import opened_line
 from kiosk.listeners.backend_events import BackendEvents
@@ -32,11 +32,10 @@ from kiosk.listeners.status import StatusReport
 from kiosk.moments import Moment, Observer, What
 from kiosk.ops import control, journal, systemd
 from kiosk.ops.temperature import temperature_c
-from kiosk.reloading import Reloading
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice, default_cache_dir
-from kiosk.visit.states import Event, State
+from kiosk.visit.states import State
 from kiosk.visit.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -106,7 +105,6 @@ class Daemon:
         self._events = BackendEvents()
         self._counters = Counters()
         self._status_report = StatusReport(settings.kiosk.name, clock)
-        self._held = False
         self._stuck: StuckError | None = None
 
     @property
@@ -118,7 +116,7 @@ class Daemon:
         """Serve visits until cancelled; devices are closed and joined whatever happens."""
         loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as stack:
-            self._failed = stack.enter_context(_failures(loop))
+            self._failed = stack.enter_context(failures(loop))
             voice = await self._prepared_voice()
             self._line = await opened_line(self._settings, stack)
             credentials = self._line.credentials
@@ -135,15 +133,25 @@ class Daemon:
                 indicator,
                 voice,
                 credentials,
-                Tools({"kiosk_info": self._info}, self._settings.agent.tool_timeout_s),
+                Tools(
+                    {"kiosk_info": lambda _: kiosk_info(self._reloading.settings.kiosk)},
+                    self._settings.agent.tool_timeout_s,
+                ),
                 self._observe,
                 lambda: spoken.report(self._reloading.settings),
                 take_events=self._events.take,
             )
             self._button = self._hardware.open_button(self._on_button, loop)
             stack.callback(self._button.close)
+            commands = OperatorCommands(
+                self._host,
+                self._line.client,
+                self._status,
+                self._clock,
+                held_to_talk=self._settings.button.mode == "hold",
+            )
             socket = self._settings.control.socket
-            await stack.enter_async_context(control.serve(socket, self._commands()))
+            await stack.enter_async_context(control.serve(socket, commands.table()))
             for thread in (microphone, speaker):
                 thread.open()
                 stack.callback(_close, thread)
@@ -158,7 +166,7 @@ class Daemon:
                     tasks.create_task(beating, name="heartbeats")
                 tasks.create_task(self._tell_alive(), name="signs of life")
                 await self._devices_reported()
-                systemd.notify("READY=1", f"STATUS={self._status()}")
+                systemd.notify("READY=1", f"STATUS={self._summary()}")
                 self._entries.ready()
                 self.ready.set()
 
@@ -206,17 +214,6 @@ class Daemon:
             counters = self._vitals().counters
             self._entries.alive({**counters, "temperature_c": temperature_c()})
 
-    def _commands(self) -> Mapping[str, control.Command]:
-        return {
-            "status": self._tell_status,
-            "press": self._press,
-            "end": self._end,
-            "tell": self._tell,
-            "say": self._say,
-            "trace": self._trace,
-            lease.COMMAND: self._check_lease,
-        }
-
     # --- what devices and operators report ------------------------------------------------------
 
     def _on_button(self, edge: ButtonEdge) -> None:
@@ -256,66 +253,10 @@ class Daemon:
                 extra=fault("device_unanswered"),
             )
 
-    def _tell_status(self, _: Mapping[str, object]) -> Mapping[str, object]:
+    def _status(self) -> Mapping[str, object]:
+        """What `kiosk status` shows."""
         standing = self._status_report.status(self._button, ready=self.ready.is_set())
         return {**self._host.status(), **standing, **self._sound.status(), **self.losses()}
-
-    async def _check_lease(self, _: Mapping[str, object]) -> Mapping[str, object]:
-        if self._line.client is None:
-            return {"ok": False, "error": "the agent is public: nobody gives leases"}
-        return await lease.asked(self._line.client)
-
-    def _press(self, _: Mapping[str, object]) -> Mapping[str, object]:
-        if self._settings.button.mode == "hold":  # one press holds it and the next lets go
-            self._held = not self._held
-            self._host.on_button(ButtonEdge(self._held, self._clock.now_s()))
-        else:
-            self._host.press()
-        return {}
-
-    async def _say(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        text = request.get("text")
-        if not isinstance(text, str) or not text.strip():
-            return {"ok": False, "error": "say needs a text"}
-        refused = await self._host.say(text)
-        return {} if refused is None else {"ok": False, "error": refused}
-
-    async def _trace(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        from kiosk.visit import replay  # what only operators need, and seldom
-
-        press_id = request.get("press_id")
-        trace = self._host.traces.of(press_id if isinstance(press_id, str) else None)
-        if trace is None:
-            return {"ok": False, "error": "no such visit among the last ones; `kiosk logs visits`"}
-        lines = []
-        for line in replay.lines(trace):
-            lines.append(line)
-            await asyncio.sleep(0)  # a long visit takes a while to play again
-        return {"lines": lines}
-
-    def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:
-        self._host.post(Event.HANG_UP)
-        return {}
-
-    def _tell(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        text = request.get("text")
-        if not isinstance(text, str) or not text.strip():
-            return {"ok": False, "error": "tell needs a text"}
-        if not self._host.tell(text):
-            return {"ok": False, "error": "no conversation is open; press first"}
-        return {}
-
-    async def _info(self, _: Mapping[str, Json]) -> Json:
-        """The tool `kiosk_info`: where the visitor stands, and what time it is there."""
-        kiosk = self._reloading.settings.kiosk
-        now = datetime.now().astimezone()
-        return {
-            "name": kiosk.name,
-            "site": kiosk.site,
-            "language": kiosk.language,
-            "local_time": now.isoformat(timespec="minutes"),
-            "weekday": f"{now:%A}",
-        }
 
     def _observe(self, moment: Moment) -> None:
         for listener in (self._events, self._counters, self._status_report, self._entries):
@@ -325,11 +266,12 @@ class Daemon:
         if moment.what in (What.DEVICE_OPENED, What.DEVICE_LOST):
             self._reported[str(moment.fields["device"])].set()
         if moment.what in (What.STATE, What.FITNESS) and self.ready.is_set():
-            systemd.notify(f"STATUS={self._status()}")
+            systemd.notify(f"STATUS={self._summary()}")
         if self._observer is not None:
             self._observer(moment)
 
-    def _status(self) -> str:
+    def _summary(self) -> str:
+        """For systemd: a line."""
         cause = self._host.shown
         return f"{self._host.state}, {self._host.visits} visits" + (f", {cause}" if cause else "")
 
@@ -337,35 +279,6 @@ class Daemon:
 def _close(thread: MicrophoneThread | SpeakerThread) -> None:
     if not thread.close():
         log.error("a sound thread did not end; its driver hangs", extra=fault("driver_hangs"))
-
-
-@contextlib.contextmanager
-def _failures(loop: asyncio.AbstractEventLoop) -> Iterator["asyncio.Future[None]"]:
-    """A future that fails with the first bug in a device thread or in a callback of the loop."""
-    failed: asyncio.Future[None] = loop.create_future()
-
-    def fail(error: BaseException) -> None:
-        if not failed.done():
-            failed.set_exception(error)
-
-    def in_thread(args: threading.ExceptHookArgs) -> None:
-        error = args.exc_value or RuntimeError(f"{args.exc_type.__name__} in a thread")
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
-            loop.call_soon_threadsafe(fail, error)
-
-    def in_callback(_: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:
-        error = context.get("exception")
-        fail(error if isinstance(error, BaseException) else RuntimeError(context.get("message")))
-
-    previous = threading.excepthook
-    threading.excepthook = in_thread
-    loop.set_exception_handler(in_callback)
-    try:
-        yield failed
-    finally:
-        threading.excepthook = previous
-        loop.set_exception_handler(None)
-        failed.cancel()
 
 
 async def _raise(failed: "asyncio.Future[None]") -> None:

@@ -12,9 +12,7 @@ from pydantic import ValidationError
 from kiosk.audio.levels import voiced_span
 from kiosk.base.clock import loop_now_s
 from kiosk.config import Settings
-from kiosk.daemon import Daemon
-from kiosk.demo.script import ScriptLine, When
-from kiosk.demo.servers import AgentEvent
+from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.hardware import ButtonHandler, Hardware
 from kiosk.devices.ports import Button, Pattern
 from kiosk.devices.virtual import (
@@ -25,6 +23,8 @@ from kiosk.devices.virtual import (
     VirtualPlayback,
 )
 from kiosk.errors import ConfigError
+from kiosk.lab.demo.script import ScriptLine, When
+from kiosk.lab.demo.servers import AgentEvent
 from kiosk.measures import Measures
 from kiosk.moments import Moment, What
 from kiosk.visit.core import NERVOUS_S

@@ -14,9 +14,9 @@ from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
     from kiosk.audio.pcm import Samples
-    from kiosk.demo.script import ScriptLine
-    from kiosk.demo.stage import DemoRecord
     from kiosk.devices.virtual import Room
+    from kiosk.lab.demo.script import ScriptLine
+    from kiosk.lab.demo.stage import DemoRecord
 
 Show = Callable[[str], None]
 
@@ -63,11 +63,11 @@ def run(args: argparse.Namespace, show: Show) -> int:
 async def _perform(args: argparse.Namespace, show: Show) -> int:
     from kiosk.agent.guide import load_guide
     from kiosk.agent.scenario import load_scenario
-    from kiosk.demo.playbill import Playbill
-    from kiosk.demo.report import chains, report, scenario_report
-    from kiosk.demo.script import MUSEUM, recorded, rehearsed
-    from kiosk.demo.servers import AgentEvent, servers
-    from kiosk.demo.stage import DemoRecord, DemoStage, Spoken, settings_for
+    from kiosk.lab.demo.playbill import Playbill
+    from kiosk.lab.demo.report import chains, report, scenario_report
+    from kiosk.lab.demo.script import MUSEUM, recorded, rehearsed
+    from kiosk.lab.demo.servers import AgentEvent, servers
+    from kiosk.lab.demo.stage import DemoRecord, DemoStage, Spoken, settings_for
     from kiosk.moments import Moment, What
 
     scenario = None if args.scenario is None else load_scenario(args.scenario)
@@ -146,7 +146,7 @@ def _recordings(paths: list[Path], rate_hz: int) -> "list[tuple[str, Samples]]":
 async def spoken(lines: "tuple[ScriptLine, ...]", rate_hz: int) -> "tuple[ScriptLine, ...]":
     """The lines with the sound of each at the room's rate."""
     from kiosk.agent.voice import AgentVoice
-    from kiosk.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+    from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 
     voice = AgentVoice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE)
     return tuple(
@@ -169,7 +169,7 @@ def _make_room(directory: Path) -> None:
 
 def _keep(directory: Path, record: "DemoRecord") -> None:
     from kiosk.audio.pcm import write_wav
-    from kiosk.demo.report import timeline
+    from kiosk.lab.demo.report import timeline
 
     room, span = record.room, (record.pressed_s, record.ended_s)
     try:

@@ -9,9 +9,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kiosk.demo.report import Chain
-from kiosk.demo.servers import AgentEvent
-from kiosk.demo.stage import Spoken
+from kiosk.lab.demo.report import Chain
+from kiosk.lab.demo.servers import AgentEvent
+from kiosk.lab.demo.stage import Spoken
 from kiosk.moments import Moment, What
 
 _WIDTH = 100

@@ -63,9 +63,9 @@ def run_simulate(args: argparse.Namespace, say: Say) -> None:
     import asyncio
 
     from kiosk.backend.cli.operations import database_errors
-    from kiosk.simulation.arrivals import Run
-    from kiosk.simulation.population import TENANT
-    from kiosk.simulation.simulate import simulate
+    from kiosk.lab.simulation.arrivals import Run
+    from kiosk.lab.simulation.population import TENANT
+    from kiosk.lab.simulation.simulate import simulate
 
     if args.tenant not in (None, TENANT):
         raise ConfigError(f"--tenant: a simulation's kiosks are of the tenant {TENANT}")

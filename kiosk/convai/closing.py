@@ -1,0 +1,94 @@
+"""Classification of the service's endings: close codes, texts, HTTP statuses in place of a
+WebSocket. Pure: a table and a lookup.
+
+The reason's text decides before the code: 1002 is said of an exhausted quota, a broken agent and a
+silent visitor alike. Meanings and texts are those of the published contract
+(`WebSocketCloseCode`, `ErrorType`) and of public reports.
+"""
+
+import re
+
+from kiosk.endings import Ending, Kind
+
+# Looked for in order, in the close reason, the error's type and its message, lower-cased. What
+# names something of the operator's comes first: names may hold any word.
+_TEXTS: tuple[tuple[str, Kind], ...] = (
+    ("not allowed to connect", Kind.AGENT_MISCONFIGURED),
+    ("misconfigured", Kind.AGENT_MISCONFIGURED),
+    ("telephony_agent_error", Kind.AGENT_MISCONFIGURED),
+    ("mcp_https_error", Kind.AGENT_MISCONFIGURED),
+    ("mcp_tool_error", Kind.AGENT_MISCONFIGURED),
+    ("override for field", Kind.OVERRIDE_REFUSED),
+    ("override_error", Kind.OVERRIDE_REFUSED),
+    ("dynamic variable", Kind.VARIABLE_MISSING),
+    ("missing_dynamic_variable", Kind.VARIABLE_MISSING),
+    ("does not exist", Kind.AGENT_MISSING),
+    ("quota", Kind.QUOTA),
+    ("daily call limit", Kind.QUOTA),
+    ("concurrent connections", Kind.BUSY),
+    ("concurrent conversations", Kind.BUSY),
+    ("concurrent_limit", Kind.BUSY),
+    ("queue wait", Kind.BUSY),
+    ("queue timed out", Kind.BUSY),
+    ("could not authorize", Kind.REFUSED),
+    ("maximum duration", Kind.MAX_DURATION),
+    ("max_duration_exceeded", Kind.MAX_DURATION),
+    ("invalid message", Kind.PROTOCOL),
+    ("invalid_message", Kind.PROTOCOL),
+    ("missing_fields", Kind.PROTOCOL),
+    ("value_error", Kind.PROTOCOL),
+    ("safety_violation", Kind.SAFETY),
+    ("transport_receive_timeout", Kind.NOT_HEARD),
+    ("websocket_disconnect", Kind.NETWORK_LOST),
+)
+
+_ADDRESS = re.compile(r"\b\w+://\S+")
+_QUOTATION = re.compile(r"(?<!\w)'[^']*[^\w'.-][^']*'(?!\w)|\"[^\"]*[^\w\".-][^\"]*\"")
+
+_CODES: dict[int, Kind] = {
+    1000: Kind.AGENT_ENDED,
+    1001: Kind.NETWORK_LOST,
+    1002: Kind.AGENT_FAILED,
+    1005: Kind.NETWORK_LOST,
+    1006: Kind.NETWORK_LOST,
+    1007: Kind.PROTOCOL,
+    1008: Kind.REFUSED,
+    1009: Kind.PROTOCOL,
+    1011: Kind.INTERNAL,
+    3000: Kind.REFUSED,
+    3008: Kind.BUSY,
+    4300: Kind.BUSY,
+}
+
+
+def classify_close(code: int | None, reason: str, error: str = "") -> Ending:
+    """The server closed with `code` (None: no close frame), maybe after an error event whose type
+    and message are `error`."""
+    said = f"{reason} {error}".lower()
+    detail = _loggable(reason or error)
+    for text, kind in _TEXTS:
+        if text in said:
+            return Ending(kind, code, detail)
+    return Ending(_CODES.get(1006 if code is None else code, Kind.INTERNAL), code, detail)
+
+
+def _loggable(text: str) -> str:
+    """A reason without what may not be logged: addresses, and quotations longer than a name."""
+    return _QUOTATION.sub("'...'", _ADDRESS.sub("(an address)", text))[:200]
+
+
+def classify_handshake(status: int, *, web_page: bool = False) -> Ending:
+    """The WebSocket was refused with an HTTP status (a proxy, a portal, a used-up signature). The
+    service has no web pages there: what answers with one is something on the way."""
+    detail = f"HTTP {status} instead of a WebSocket"
+    if web_page:
+        return Ending(Kind.UNREACHABLE, status, f"{detail}, and a web page")
+    if status in (401, 403):
+        return Ending(Kind.REFUSED, status, detail)
+    if status == 404:
+        return Ending(Kind.AGENT_MISSING, status, detail)
+    if status == 422:
+        return Ending(Kind.PROTOCOL, status, detail)
+    if status == 429:
+        return Ending(Kind.BUSY, status, detail)
+    return Ending(Kind.UNREACHABLE, status, detail)

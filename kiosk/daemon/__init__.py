@@ -1,0 +1,1 @@
+"""IN SERVICE: the daemon that systemd runs."""

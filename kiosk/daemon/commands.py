@@ -1,0 +1,112 @@
+"""Commands of the control socket, and the agent's tool that says where it is."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from kiosk.base.clock import Clock
+from kiosk.config.tables import KioskTable
+from kiosk.convai.fields import Json
+from kiosk.devices.ports import ButtonEdge
+from kiosk.doctor import lease
+from kiosk.link.backend import BackendClient
+from kiosk.ops import control
+from kiosk.visit.host import Host
+from kiosk.visit.states import Event
+
+
+class OperatorCommands:
+    """What an operator may ask of a running kiosk. `client` None: the agent is public."""
+
+    def __init__(
+        self,
+        host: Host,
+        client: BackendClient | None,
+        status: Callable[[], Mapping[str, object]],
+        clock: Clock,
+        *,
+        held_to_talk: bool,
+    ) -> None:
+        self._host = host
+        self._client = client
+        self._status = status
+        self._clock = clock
+        self._held_to_talk = held_to_talk
+        self._held = False
+
+    def table(self) -> Mapping[str, control.Command]:
+        return {
+            "status": lambda _: self._status(),
+            "press": self._press,
+            "end": self._end,
+            "tell": self._tell,
+            "say": self._say,
+            "trace": self._trace,
+            lease.COMMAND: self._check_lease,
+        }
+
+    def _press(self, _: Mapping[str, object]) -> Mapping[str, object]:
+        if self._held_to_talk:  # one press holds it and the next lets go
+            self._held = not self._held
+            self._host.on_button(ButtonEdge(self._held, self._clock.now_s()))
+        else:
+            self._host.press()
+        return {}
+
+    def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:
+        self._host.post(Event.HANG_UP)
+        return {}
+
+    def _tell(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        text = _text_of(request)
+        if text is None:
+            return _refused("tell needs a text")
+        if not self._host.tell(text):
+            return _refused("no conversation is open; press first")
+        return {}
+
+    async def _say(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        text = _text_of(request)
+        if text is None:
+            return _refused("say needs a text")
+        refused = await self._host.say(text)
+        return {} if refused is None else _refused(refused)
+
+    async def _trace(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        from kiosk.visit import replay  # what only operators need, and seldom
+
+        press_id = request.get("press_id")
+        trace = self._host.traces.of(press_id if isinstance(press_id, str) else None)
+        if trace is None:
+            return _refused("no such visit among the last ones; `kiosk logs visits`")
+        lines = []
+        for line in replay.lines(trace):
+            lines.append(line)
+            await asyncio.sleep(0)  # a long visit takes a while to play again
+        return {"lines": lines}
+
+    async def _check_lease(self, _: Mapping[str, object]) -> Mapping[str, object]:
+        if self._client is None:
+            return _refused("the agent is public: nobody gives leases")
+        return await lease.asked(self._client)
+
+
+def _text_of(request: Mapping[str, object]) -> str | None:
+    text = request.get("text")
+    return text if isinstance(text, str) and text.strip() else None
+
+
+def _refused(why: str) -> Mapping[str, object]:
+    return {"ok": False, "error": why}
+
+
+async def kiosk_info(kiosk: KioskTable) -> Json:
+    """The tool `kiosk_info`: where the visitor stands, and what time it is there."""
+    now = datetime.now().astimezone()
+    return {
+        "name": kiosk.name,
+        "site": kiosk.site,
+        "language": kiosk.language,
+        "local_time": now.isoformat(timespec="minutes"),
+        "weekday": f"{now:%A}",
+    }
