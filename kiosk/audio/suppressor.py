@@ -68,7 +68,12 @@ def _rehearsal(lead_s: float) -> Iterator[tuple[Samples, Samples]]:
 
     The suppressor begins its life by suppressing everything for half a second of echo: the first
     words of the first visitor, or it lets the first of the agent's through. It has that behind it
-    then, and adapts to the true room from there, whether its echo is louder by 10 dB or softer.
+    then, and adapts to the true room from there.
+
+    As loud as it was played: a louder echo than was rehearsed is let through at first. In 144 first
+    sentences in twelve rooms, the echo 20 dB softer than a visitor to 10 dB louder, 28 openings by
+    nobody; rehearsed 10 dB softer, 46. A visitor who speaks over that sentence is noticed as soon
+    in the median, one in ten of them 0.4 s later.
     """
     noise = np.random.default_rng(1)
     count = 2 * INTERNAL_RATE_HZ
@@ -78,7 +83,7 @@ def _rehearsal(lead_s: float) -> Iterator[tuple[Samples, Samples]]:
     room = noise.normal(0, 0.08, 2400) * 10 ** (-3 * np.arange(2400) / (0.3 * INTERNAL_RATE_HZ))
     room[0] = 1.0
     delay = ms_to_samples(1000 * lead_s + 4, INTERNAL_RATE_HZ)
-    echo = 0.3 * np.convolve(far, room)[: count - delay]
+    echo = np.convolve(far, room)[: count - delay]
     mic = to_int16(np.concatenate((np.zeros(delay), echo)) + noise.normal(0, 6, count))
     for at in range(0, count, BLOCK):
         yield mic[at : at + BLOCK], far[at : at + BLOCK]
