@@ -32,14 +32,14 @@ _RESIDUE_WINDOW_MS = 300
 # The suppressor needs a moment when the agent begins to speak: its reference may have moved by a
 # millisecond since the last turn. A visitor who begins in that very moment is noticed after it.
 ONSET_GUARD_MS = 240
-_RESIDUE_GAIN = 0.1  # to where no detector of speech hears it
-# Until it has heard so much of the loudspeaker since the start, it does not know the room, and the
-# gate hears next to nothing while something sounds. In 56 first sentences of a start, the echo as
-# loud as a visitor, nobody opened the gate 11 times; with this never. A visitor who speaks with the
-# first press is noticed after 0.3 s, where 0.13 are usual; the beginning is kept.
-_FIRST_GUARD_MS = 1000
-_FIRST_GUARD_TAIL_MS = 100
-_FIRST_GUARD_GAIN = 0.01
+_GUARD_GAIN = 0.1  # a visitor who stands near is heard still
+_RESIDUE_GAIN = 0.01  # to where no detector of speech hears it, in a quiet room turned up by 10 dB
+# Until it has heard so much of the loudspeaker since the start, it does not know the room, and what
+# is left must be closer still. In 56 first sentences of a start, the echo as loud as a visitor, the
+# gate was opened by nobody once; with the one limit 5 times. At -6 a visitor is noticed too late.
+_NEW_MS = 1000
+_NEW_TAIL_MS = 100
+_NEW_RESIDUE_DB = -9.0
 # The reference is read ahead by this much, so that an echo never comes before its cause, whatever
 # the estimates' errors. A sound must be known so long before it is heard.
 REFERENCE_LEAD_S = 0.01
@@ -135,16 +135,16 @@ class EchoCanceller:
         if not self._activity.push(far):
             # Noise suppression takes babble for speech: without need the gate hears the room.
             return Heard(near, near)
-        if self._is_new():
-            return Heard(near, _quieter(suppressed, _FIRST_GUARD_GAIN), agent_sounds=True)
-        residue = rms_dbfs(suppressed) < max(self._mic_dbfs) + _RESIDUE_DB
-        if residue or self._activity.sounding_ms <= ONSET_GUARD_MS:
+        least_db = _NEW_RESIDUE_DB if self._is_new() else _RESIDUE_DB
+        if rms_dbfs(suppressed) < max(self._mic_dbfs) + least_db:
             suppressed = _quieter(suppressed, _RESIDUE_GAIN)
+        elif self._activity.sounding_ms <= ONSET_GUARD_MS:
+            suppressed = _quieter(suppressed, _GUARD_GAIN)
         return Heard(near, suppressed, agent_sounds=True)
 
     def _is_new(self) -> bool:
         """Whether the room is not known yet, and something just sounds."""
-        if self._known_ms >= _FIRST_GUARD_MS or self._activity.silent_ms > _FIRST_GUARD_TAIL_MS:
+        if self._known_ms >= _NEW_MS or self._activity.silent_ms > _NEW_TAIL_MS:
             return False
         self._known_ms += CHUNK_MS
         return True
