@@ -12,14 +12,8 @@ import numpy as np
 from kiosk.audio.pcm import write_wav
 from kiosk.config import Settings
 from kiosk.daemon.kiosk import Daemon
-from kiosk.devices.hardware import Hardware
-from kiosk.devices.virtual import (
-    Room,
-    VirtualButton,
-    VirtualCapture,
-    VirtualIndicator,
-    VirtualPlayback,
-)
+from kiosk.devices.virtual import Room, VirtualButton, VirtualIndicator, VirtualPlayback
+from kiosk.lab.virtual_kiosk import VirtualDevices, running
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.moments import Moment, What
 from kiosk.visit.host import Host
@@ -107,56 +101,25 @@ async def virtual_kiosk(
     """Run the daemon until the block ends; `load` reads its settings again."""
     assert room.clock is running_clock()
     moments: list[Moment] = []
-    buttons: list[VirtualButton] = []
-    playbacks: list[VirtualPlayback] = []
-    indicator = VirtualIndicator()
-
-    def open_button(handler: Any, _: asyncio.AbstractEventLoop) -> VirtualButton:
-        held = its_settings.button.mode == "hold"
-        buttons.append(VirtualButton(handler, held=held))
-        return buttons[0]
-
-    def open_playback() -> VirtualPlayback:
-        playbacks.append(VirtualPlayback(room))
-        return playbacks[-1]
-
-    hardware = Hardware(
-        lambda: VirtualCapture(room),
-        open_playback,
-        open_button,
-        lambda _: indicator,
-    )
     changed = asyncio.Event()
 
     def observe(moment: Moment) -> None:
         moments.append(moment)
         changed.set()
 
-    daemon = Daemon(its_settings, hardware, observe, load, running_clock())
-    running = asyncio.create_task(daemon.run(), name="daemon")
-    try:
-        await asyncio.wait(
-            (running, ready := asyncio.create_task(daemon.ready.wait())),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        ready.cancel()
-        if running.done():
-            await running
+    devices = VirtualDevices(room, held=its_settings.button.mode == "hold")
+    daemon = Daemon(its_settings, devices.hardware(), observe, load, running_clock())
+    async with running(daemon):
         kiosk = VirtualKiosk(
             its_settings,
             room,
             daemon.host,
-            buttons[0],
-            indicator,
+            devices.button,
+            devices.indicator,
             moments,
             changed,
-            playbacks,
+            devices.playbacks,
             daemon,
         )
         await kiosk.until(lambda: daemon.host.cause is None)
         yield kiosk
-    finally:
-        running.cancel()
-        await asyncio.wait((running,))
-        if not running.cancelled():
-            await running

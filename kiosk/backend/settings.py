@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kiosk.backend.books.database import DEFAULT_TENANT, parse_url
+from kiosk.base import service
 from kiosk.errors import ConfigError
 
 PREFIX = "KIOSK_BACKEND_"
@@ -24,9 +25,7 @@ _SQLITE = "sqlite:///"
 
 
 def _default_database() -> str:
-    # systemd joins several with colons; the first is the unit's own.
-    directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return _SQLITE + str(Path(directory) / "kiosk-backend.db")
+    return _SQLITE + str((service.state_directory() or Path()) / "kiosk-backend.db")
 
 
 class BackendSettings(BaseSettings):
@@ -92,7 +91,7 @@ def load_settings(given: Mapping[str, object] | None = None) -> BackendSettings:
 
 def read_api_key(settings: BackendSettings) -> SecretStr:
     """The key from `api_key_file`, else from systemd's credentials; raises ConfigError."""
-    path = _secret_path(settings.api_key_file, KEY_CREDENTIAL)
+    path = settings.api_key_file or service.credential(KEY_CREDENTIAL)
     if path is None:
         raise ConfigError(
             f"no ElevenLabs API key: give systemd the credential {KEY_CREDENTIAL} "
@@ -107,22 +106,13 @@ def read_api_key(settings: BackendSettings) -> SecretStr:
 def read_webhook_secrets(settings: BackendSettings) -> list[SecretStr]:
     """The secrets of webhooks, one a line, from `webhook_secret_file`, else from systemd's
     credentials; none if there is no such file: then no webhook is believed. Raises ConfigError."""
-    path = _secret_path(settings.webhook_secret_file, WEBHOOK_CREDENTIAL)
+    path = settings.webhook_secret_file or service.credential(WEBHOOK_CREDENTIAL)
     if path is None:
         return []
     found = _read_secrets(path)
     if not found:
         raise ConfigError(f"{path} does not hold webhook secrets: lines of printable ASCII")
     return found
-
-
-def _secret_path(chosen: Path | None, credential: str) -> Path | None:
-    """The file that holds it: the one that is set, else systemd's, if that is there."""
-    if chosen is not None:
-        return chosen
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    path = Path(directory) / credential if directory else None
-    return path if path is not None and path.exists() else None
 
 
 def _read_secrets(path: Path) -> list[SecretStr]:

@@ -1,4 +1,5 @@
-"""Calls that may hang, in a driver or in a resolver: each in a thread that keeps no process alive.
+"""Calls that may hang, in a driver, a resolver or a disk: each in a thread that keeps no process
+alive.
 
 Python waits for the loop's own threads when a process ends, for as long as they take.
 """
@@ -8,10 +9,12 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any, Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _Found: TypeAlias = list[Any]  # as `socket.getaddrinfo` has it
 
@@ -20,7 +23,7 @@ _LOOKUPS = 8
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`; a name server that does not answer does not hold up the end."""
+    """As `asyncio.run`; neither a name server nor a disk that hangs holds up the end."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(main)
 
@@ -71,11 +74,19 @@ class _Outcome(Generic[T]):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Asks the resolver in threads that nobody waits for at the end."""
+    """Works for others, and asks the resolver, in threads that nobody waits for at the end."""
 
     def __init__(self) -> None:
         super().__init__()
         self._free = asyncio.Semaphore(_LOOKUPS)
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> "asyncio.Future[T]":
+        """A disk that hangs does not hold up the end either."""
+        if executor is not None:
+            return super().run_in_executor(executor, func, *args)
+        return self.create_task(in_time(None, lambda: func(*args)), name="work")
 
     async def getaddrinfo(
         self,

@@ -8,7 +8,6 @@ from kiosk.config.loading import (
     compat_api_key,
     device_token,
     load_settings,
-    runtime_dir,
     state_dir,
 )
 from kiosk.config.tables import Settings, VisitTable
@@ -20,6 +19,5 @@ __all__ = [
     "compat_api_key",
     "device_token",
     "load_settings",
-    "runtime_dir",
     "state_dir",
 ]

@@ -14,6 +14,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
+from kiosk.base import service
 from kiosk.config.tables import ENVIRONMENT_PREFIX, Settings
 from kiosk.errors import ConfigError, DeviceTokenError
 
@@ -72,12 +73,7 @@ def compat_api_key(settings: Settings) -> str | None:
 
 def device_token(settings: Settings) -> str:
     """The device token, from the named file or the systemd credential; raises ConfigError."""
-    path = settings.credentials.device_token_file
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if path is None and directory:
-        path = Path(directory) / DEVICE_TOKEN_CREDENTIAL
-        if not path.exists():  # a service starts without a credential that nobody stored
-            path = None
+    path = settings.credentials.device_token_file or service.credential(DEVICE_TOKEN_CREDENTIAL)
     if path is None:
         raise DeviceTokenError(_NO_TOKEN)
     try:
@@ -97,18 +93,7 @@ def state_dir(settings: Settings) -> Path | None:
         if not named.is_dir():
             raise ConfigError(f"credentials.state_dir: {named} is no directory")
         return named
-    return _of_the_service("STATE_DIRECTORY")
-
-
-def runtime_dir() -> Path | None:
-    """Where what is forgotten when the machine starts anew is kept; None outside of a service."""
-    return _of_the_service("RUNTIME_DIRECTORY")
-
-
-def _of_the_service(variable: str) -> Path | None:
-    """The first that systemd made; it names several with colons between."""
-    first = os.environ.get(variable, "").split(":")[0]
-    return Path(first) if first else None
+    return service.state_directory()
 
 
 def _read(path: Path) -> str:

@@ -1,1 +1,4 @@
-"""IN SERVICE: the daemon that systemd runs."""
+"""IN SERVICE: the daemon that systemd runs.
+
+`kiosk` wires the rooms together; nothing here knows how a visit goes or what a frame means.
+"""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from kiosk.base.backoff import backoff_s
 from kiosk.base.clock import loop_now_s
 from kiosk.base.files import OneAtATime
 from kiosk.causes import fault
@@ -139,7 +140,7 @@ class Account:
                     told = log.warning if failures == 1 else log.debug
                     told("a visit is untold: %s", error, extra=fault(error.cause))
                     await self._keep()
-                    limit_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures - 1, 10))
+                    limit_s = backoff_s(failures, _FIRST_RETRY_S, _LAST_RETRY_S)
                     await asyncio.sleep(max(0.2, self._jitter() * limit_s))
             self._ready.clear()
             await self._keep()

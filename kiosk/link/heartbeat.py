@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kiosk import __version__
+from kiosk.base.backoff import backoff_s
 from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.contract import Heartbeat, Instructions, LeasePolicy
@@ -69,7 +70,7 @@ class Heartbeats:
         await asyncio.sleep(self._jitter() * _FIRST_WITHIN_S)
         failures = 0
         while True:
-            wait_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures, 10))
+            wait_s = backoff_s(failures + 1, _FIRST_RETRY_S, _LAST_RETRY_S)
             try:
                 instructions = await self._beat(vitals())
             except CredentialError as error:

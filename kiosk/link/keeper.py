@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from kiosk.base.backoff import backoff_s
 from kiosk.base.clock import loop_now_s
 from kiosk.base.files import OneAtATime
 from kiosk.base.ids import NewId, random_id
@@ -223,7 +224,7 @@ class CredentialKeeper:
 
     def _retry_s(self) -> float:
         """How long until the backend is asked again after it gave nothing."""
-        limit_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 10))
+        limit_s = backoff_s(self._failures, _FIRST_RETRY_S, _LAST_RETRY_S)
         if self._trouble is not None and not self._trouble.retryable:
             limit_s = _REFUSED_RETRY_S
         # Full jitter, with a floor that keeps a refusing server from being hammered.

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from kiosk.base import service
 from kiosk.causes import fault
-from kiosk.config import Settings, compat_api_key, device_token, runtime_dir, state_dir
+from kiosk.config import Settings, compat_api_key, device_token, state_dir
 from kiosk.link.account import Account
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import Credentials, PublicAgent
@@ -48,7 +49,7 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> BackendLink:
     await stack.enter_async_context(client)
     account = Account(client, file=ReportFile(directory / _REPORT_FILE) if directory else None)
     stack.push_async_callback(account.close)
-    in_memory = runtime_dir()
+    in_memory = service.runtime_directory()
     # Of another backend, enrolled anew, or of another language, it has other leases.
     leases = LeaseFile(in_memory / _LEASE_FILE, url, token, language) if in_memory else None
     keeper = CredentialKeeper(

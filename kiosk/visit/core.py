@@ -47,6 +47,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from kiosk import moments
+from kiosk.base.backoff import backoff_s
 from kiosk.devices.ports import ButtonEdge
 from kiosk.endings import Ending, Farewell, Kind
 from kiosk.visit import effects as do
@@ -62,7 +63,8 @@ from kiosk.visit.visit import Hold, Kept, Leaving, Timer, Visit
 NERVOUS_S = 1.0
 # What the agent still says, and then what the kiosk says, is waited for so long.
 FAREWELL_LIMIT_S = 60.0
-FIRST_BACKOFF_S = 1.0
+FIRST_RETRY_S = 1.0
+LAST_RETRY_S = 4.0
 HOLD_S = 10.0
 
 _LOST_CARDS: dict[CardUse, Kind] = {
@@ -282,7 +284,7 @@ class VisitCore:
             self._step(Event.ENDED, ending)
             return
         # Full jitter, so that a room full of kiosks does not come back at once.
-        delay_s = chance * FIRST_BACKOFF_S * 2**visit.reconnects
+        delay_s = chance * backoff_s(visit.reconnects + 1, FIRST_RETRY_S, LAST_RETRY_S)
         visit.reconnects += 1
         visit.due[Timer.REOPEN] = self._now_s + delay_s
         self._notify(

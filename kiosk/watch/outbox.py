@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pydantic import BaseModel
 
+from kiosk.base.backoff import backoff_s
 from kiosk.causes import fault
 from kiosk.watch.alerts import Notice
 from kiosk.watch.channels import Channel, DeliveryError
@@ -81,7 +82,7 @@ class AlertOutbox:
                 failures += 1
                 told = log.warning if failures == 1 else log.debug
                 told("an alert is not delivered: %s", error, extra=fault(error.cause))
-                limit_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures - 1, 10))
+                limit_s = backoff_s(failures, _FIRST_RETRY_S, _LAST_RETRY_S)
                 await asyncio.sleep(limit_s * (0.5 + 0.5 * self._jitter()))
                 continue
             failures = 0

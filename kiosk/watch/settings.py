@@ -31,12 +31,12 @@
 Without a [[rule]] those of RULES hold. At least one of [email] and [webhook] must be there.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from kiosk.base import service
 from kiosk.config.loading import load_table
 from kiosk.config.tables import Table
 from kiosk.errors import ConfigError
@@ -136,17 +136,15 @@ def state_file(settings: WatchSettings) -> Path:
     """Where the watcher keeps what it must not forget; raises ConfigError."""
     if settings.watch.state_file is not None:
         return settings.watch.state_file
-    directory = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if not directory:
+    directory = service.state_directory()
+    if directory is None:
         raise ConfigError("watch.state_file: set it, or give the service StateDirectory=")
-    return Path(directory) / "state.json"
+    return directory / "state.json"
 
 
 def secret(file: Path | None, credential: str, setting: str) -> str:
     """One line, from the named file or the systemd credential; raises ConfigError."""
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if file is None and directory:
-        file = Path(directory) / credential
+    file = file or service.credential(credential)
     if file is None:
         raise ConfigError(
             f"{setting}: set it, or give the service LoadCredentialEncrypted={credential}:"

@@ -20,7 +20,8 @@ from kiosk.backend.books.operators import Role
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.tokens import DeviceToken, OperatorToken
-from kiosk.lab.simulation.process import ServerProcess, serving
+from kiosk.lab.child_server import ChildServer
+from kiosk.lab.simulation.process import serving
 from tests.integration.test_ledger import served
 from tests.unit.link.test_websocket import free_port
 
@@ -49,8 +50,8 @@ class SlowProvider(FakeProvider):
 class Replicas:
     """Two servers, what they have in common, and kiosks that may ask both."""
 
-    here: ServerProcess
-    there: ServerProcess
+    here: ChildServer
+    there: ChildServer
     store: Store
     place: Place
     provider: SlowProvider
@@ -58,7 +59,7 @@ class Replicas:
     client: httpx2.AsyncClient
 
     async def ask(
-        self, server: ServerProcess, path: str, kiosk: int = 0, **sent: object
+        self, server: ChildServer, path: str, kiosk: int = 0, **sent: object
     ) -> httpx2.Response | None:
         """The answer; None if there was none, because the server has died."""
         key, body = sent.get("key"), sent.get("body")
@@ -68,13 +69,13 @@ class Replicas:
             return await self.client.post(server.url + path, json=body, headers=headers)
         return None
 
-    async def lease(self, server: ServerProcess, key: str, kiosk: int = 0) -> str:
+    async def lease(self, server: ChildServer, key: str, kiosk: int = 0) -> str:
         answer = await self.ask(server, "/v1/visits", kiosk, key=key)
         assert answer is not None
         assert answer.status_code == 200, answer.text
         return str(answer.json()["visit_id"])
 
-    async def press(self, server: ServerProcess, visit_id: str, kiosk: int) -> int | None:
+    async def press(self, server: ChildServer, visit_id: str, kiosk: int) -> int | None:
         """The status of the answer to a start; the press is the same every time."""
         body = {"press_id": f"press-{kiosk}"}
         answer = await self.ask(server, f"/v1/visits/{visit_id}/start", kiosk, body=body)
@@ -106,7 +107,7 @@ async def replicas(postgres: Cluster, tmp_path: Path) -> AsyncIterator[Replicas]
         yield Replicas(here, there, store, place, provider, tokens, client)
 
 
-async def shoot(server: ServerProcess) -> None:
+async def shoot(server: ChildServer) -> None:
     """kill -9."""
     server.process.kill()
     await server.process.wait()

@@ -13,18 +13,12 @@ from kiosk.audio.levels import voiced_span
 from kiosk.base.clock import loop_now_s
 from kiosk.config import Settings
 from kiosk.daemon.kiosk import Daemon
-from kiosk.devices.hardware import ButtonHandler, Hardware
-from kiosk.devices.ports import Button, Pattern
-from kiosk.devices.virtual import (
-    Room,
-    VirtualButton,
-    VirtualCapture,
-    VirtualIndicator,
-    VirtualPlayback,
-)
+from kiosk.devices.ports import Pattern
+from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
 from kiosk.lab.demo.script import ScriptLine, When
 from kiosk.lab.demo.servers import AgentEvent
+from kiosk.lab.virtual_kiosk import VirtualDevices, running
 from kiosk.measures import Measures
 from kiosk.moments import Moment, What
 from kiosk.visit.core import NERVOUS_S
@@ -77,8 +71,7 @@ class DemoStage:
         self._record = record
         self._show = show
         self._changed = asyncio.Event()
-        self._button: VirtualButton | None = None
-        self._indicator = VirtualIndicator()
+        self._devices = VirtualDevices(record.room)
 
     def on_agent(self, event: AgentEvent) -> None:
         self._record.agent.append(event)
@@ -129,53 +122,29 @@ class DemoStage:
 
     def press(self) -> float:
         """Press the button; when that was."""
-        assert self._button is not None
-        return self._button.press()
+        return self._devices.button.press()
 
     def _take_note(self, daemon: Daemon) -> None:
         self._record.measures = daemon.host.measures
         self._record.ended_s = loop_now_s()
-        self._record.lamps = self._indicator.shown
+        self._record.lamps = self._devices.indicator.shown
 
     @contextlib.asynccontextmanager
     async def _kiosk(self, settings: Settings) -> AsyncIterator[Daemon]:
         clock = self._record.room.clock
-        daemon = Daemon(settings, self._hardware(), self._on_moment, clock=clock)
-        running = asyncio.create_task(daemon.run(), name="daemon")
-        ready = asyncio.create_task(self._fit(daemon), name="ready")
-        try:
-            await asyncio.wait(
-                (running, ready), timeout=_READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            if running.done():
-                await running
-            if not ready.done():
+        daemon = Daemon(settings, self._devices.hardware(), self._on_moment, clock=clock)
+        async with running(daemon):
+            try:
+                async with asyncio.timeout(_READY_TIMEOUT_S):
+                    await self._fit(daemon)
+            except TimeoutError:
                 self._record.errors.append("the kiosk did not become ready")
             yield daemon
-        finally:
-            for task in (ready, running):
-                task.cancel()
-            await asyncio.wait((ready, running))
 
     async def _fit(self, daemon: Daemon) -> None:
-        await daemon.ready.wait()
         while daemon.host.cause is not None:
             self._changed.clear()
             await self._changed.wait()
-
-    def _hardware(self) -> Hardware:
-        room = self._record.room
-
-        def button(handler: ButtonHandler, _: asyncio.AbstractEventLoop) -> Button:
-            self._button = VirtualButton(handler)
-            return self._button
-
-        return Hardware(
-            lambda: VirtualCapture(room),
-            lambda: VirtualPlayback(room),
-            button,
-            lambda _: self._indicator,
-        )
 
     def _on_moment(self, moment: Moment) -> None:
         self._record.moments.append(moment)

@@ -14,9 +14,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from kiosk.backend.books.store import open_store
+from kiosk.lab.child_server import ChildServer, Cost
 from kiosk.lab.simulation.arrivals import Run, plan
 from kiosk.lab.simulation.population import let_in
-from kiosk.lab.simulation.process import Cost, ServerProcess, serving
+from kiosk.lab.simulation.process import serving
 from kiosk.lab.simulation.provider import AGENT_ID, provider
 from kiosk.lab.simulation.report import SimulationReport, percentile, routes
 from kiosk.lab.simulation.traffic import PRESS, Traffic
@@ -50,7 +51,7 @@ async def simulate(
 @asynccontextmanager
 async def _at(
     url: str | None, database: sa.URL, directory: Path, python: Sequence[str]
-) -> AsyncIterator[ServerProcess | str]:
+) -> AsyncIterator[ChildServer | str]:
     if url is not None:
         yield url
         return
@@ -67,7 +68,7 @@ async def _at(
 class _Watch:
     """What the server costs, second by second; nothing of somebody else's."""
 
-    server: ServerProcess | None
+    server: ChildServer | None
     seen: list[tuple[float, Cost]] = field(default_factory=list)
 
     async def look(self) -> None:
