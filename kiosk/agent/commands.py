@@ -97,7 +97,7 @@ def _agent(
     args: argparse.Namespace, say: Callable[[str], None], examiner: "ClientExaminer | None"
 ) -> "LocalAgent":
     from kiosk.agent.guide import load_guide
-    from kiosk.agent.hearing import Recogniser
+    from kiosk.agent.recogniser import Recogniser
     from kiosk.agent.scenario import load_scenario
     from kiosk.agent.server import LocalAgent
 
@@ -113,8 +113,8 @@ def _agent(
 
 
 def _settings(args: argparse.Namespace) -> "AgentSettings":
+    from kiosk.agent.behaviour import AgentBehaviour
     from kiosk.agent.dialect import DIALECTS
-    from kiosk.agent.manner import Manner
     from kiosk.agent.server import DEFAULT_API_KEY, AgentSettings
     from kiosk.audio.pcm import FORMATS
 
@@ -132,7 +132,7 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
         public=not args.private,
         signature_life_s=args.signature_life,
         connect_delay_s=args.connect_delay_ms / 1000,
-        manner=Manner(input_format, args.output_format),
+        manner=AgentBehaviour(input_format, args.output_format),
         dialect=DIALECTS[args.dialect],
         allowed_overrides=_overrides(args.allow_override),
     )

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 
 from kiosk.agent.admission import ALL
-from kiosk.agent.manner import Manner
+from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.audio.pcm import FORMATS
 from kiosk.convai import agent_settings as at
 from kiosk.convai.agent_settings import merged, patch_of, value_at
@@ -56,7 +56,7 @@ class Document:
         agent_id: str,
         greeting: str,
         language: str,
-        manner: Manner,
+        manner: AgentBehaviour,
         *,
         public: bool,
         allowed_overrides: frozenset[str],
@@ -105,7 +105,7 @@ class Document:
         on = {n for n in OVERRIDE_NAMES if value_at(self._settings, f"{path}.{n}") is True}
         return frozenset(on) | self._always
 
-    def manner(self, manner: Manner) -> Manner:
+    def manner(self, manner: AgentBehaviour) -> AgentBehaviour:
         """The agent's manner with what was changed since it started."""
         fields = {
             "input_format": at.INPUT_FORMAT,

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
+from kiosk.agent.client_wire import Witness
 from kiosk.agent.faults import FaultPlayer
-from kiosk.agent.link import Witness
 from kiosk.agent.scenario import Step
 
 

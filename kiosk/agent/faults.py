@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from kiosk.agent import scenario as script
-from kiosk.agent.frames import ODD_FRAMES
-from kiosk.agent.link import Link, Shape
+from kiosk.agent.client_wire import Link, Shape
+from kiosk.agent.odd_frames import ODD_FRAMES
 from kiosk.audio.pcm import Samples
 from kiosk.base.ids import NewId
 from kiosk.convai.server_messages import ErrorReport, QueueStatus

@@ -4,8 +4,8 @@ import asyncio
 from typing import Protocol
 
 from kiosk.agent.admission import Wishes
-from kiosk.agent.link import Link
-from kiosk.agent.manner import Manner
+from kiosk.agent.behaviour import AgentBehaviour
+from kiosk.agent.client_wire import Link
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.server_messages import ErrorReport
 
@@ -26,7 +26,7 @@ class Speaking(Protocol):
 class Limits:
     """The clocks of one conversation."""
 
-    def __init__(self, manner: Manner, wishes: Wishes) -> None:
+    def __init__(self, manner: AgentBehaviour, wishes: Wishes) -> None:
         self._no_input_s = manner.no_input_s
         self._max_duration_s = wishes.max_duration_s or manner.max_duration_s
         self._last_message = wishes.last_message

@@ -8,7 +8,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from kiosk.agent import scenario as script
-from kiosk.agent.link import VANISHED_FOR_S, wait_while_open
+from kiosk.agent.client_wire import VANISHED_FOR_S, wait_while_open
 from kiosk.agent.rest import json_response
 
 _HANDSHAKE_S = 10.0

@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from kiosk.agent.frames import ODD_FRAMES
+from kiosk.agent.odd_frames import ODD_FRAMES
 from kiosk.audio.pcm import FORMATS
 from kiosk.endings import Kind
 from kiosk.errors import ConfigError
@@ -257,7 +257,7 @@ Step: TypeAlias = (
 
 
 class AgentChanges(_Table):
-    """How the agent differs from its usual manner; see `kiosk.agent.manner.Manner`."""
+    """How the agent differs from its usual manner; see `kiosk.agent.behaviour.AgentBehaviour`."""
 
     greeting: str | None = None
     input_format: FormatName | None = None

@@ -17,14 +17,14 @@ from websockets.typing import Subprotocol
 
 from kiosk.agent.admission import ALL, INVALID_MESSAGE, NotAdmittedError, admit
 from kiosk.agent.archive import Archive
+from kiosk.agent.behaviour import AgentBehaviour
+from kiosk.agent.client_wire import Link
 from kiosk.agent.dialect import DIALECTS, Dialect
 from kiosk.agent.document import Document
 from kiosk.agent.examiner import ClientExaminer, ExaminedConnection
 from kiosk.agent.faults import FaultPlayer, Faults
 from kiosk.agent.guide import Guide
-from kiosk.agent.hearing import Recogniser
-from kiosk.agent.link import Link
-from kiosk.agent.manner import Manner
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.requests import RestConnection
 from kiosk.agent.rest import Rest, new_conversation_id, refusal_of_body
 from kiosk.agent.rest_faults import answer_badly, handshake_timeout_s
@@ -64,7 +64,7 @@ class AgentSettings:
     signature_life_s: float = 900.0
     # Waits this long before the metadata, as a far server does.
     connect_delay_s: float = 0.0
-    manner: Manner = field(default_factory=Manner)
+    manner: AgentBehaviour = field(default_factory=AgentBehaviour)
     dialect: Dialect = DIALECTS["nested"]
     allowed_overrides: frozenset[str] = frozenset()
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from kiosk.agent.admission import Wishes
-from kiosk.agent.ears import Ears, TurnEnded, TurnStarted
+from kiosk.agent.behaviour import AgentBehaviour
+from kiosk.agent.client_wire import Link
 from kiosk.agent.faults import FaultPlayer
 from kiosk.agent.guide import END_CALL, Entry, Guide
-from kiosk.agent.hearing import Recognised, Recogniser
 from kiosk.agent.limits import Limits
-from kiosk.agent.link import Link
-from kiosk.agent.manner import Manner
+from kiosk.agent.recogniser import Recognised, Recogniser
+from kiosk.agent.turn_detector import TurnDetector, TurnEnded, TurnStarted
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import FORMATS, PcmFormat, Samples, silence
 from kiosk.base.clock import loop_now_s
@@ -64,7 +64,7 @@ class Talk:
     def __init__(
         self,
         conversation_id: str,
-        manner: Manner,
+        manner: AgentBehaviour,
         wishes: Wishes,
         guide: Guide,
         recogniser: Recogniser,
@@ -86,7 +86,7 @@ class Talk:
         self._faults = faults
         self._timeline = timeline
         self._output: PcmFormat = FORMATS[manner.output_format]
-        self._ears = Ears(FORMATS[manner.input_format], manner.end_of_turn_ms)
+        self._ears = TurnDetector(FORMATS[manner.input_format], manner.end_of_turn_ms)
         self._limits = Limits(manner, wishes)
         self._event_id = 0
         self._ping_id = 0

@@ -23,8 +23,8 @@ from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, SpeakerEvent,
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.doctor import spoken
+from kiosk.link.connecting import connect_backend
 from kiosk.link.heartbeat import Vitals
-from kiosk.link.opened import opened_line
 from kiosk.listeners.backend_events import BackendEvents
 from kiosk.listeners.counters import Counters
 from kiosk.listeners.journal_entries import JournalEntries
@@ -118,7 +118,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             self._failed = stack.enter_context(failures(loop))
             voice = await self._prepared_voice()
-            self._line = await opened_line(self._settings, stack)
+            self._line = await connect_backend(self._settings, stack)
             credentials = self._line.credentials
             self._sound = Sound(
                 self._settings, self._hardware, self._on_microphone, self._on_speaker, self._clock

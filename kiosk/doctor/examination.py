@@ -9,8 +9,8 @@ from kiosk.base.patience import in_time
 from kiosk.config import Settings
 from kiosk.doctor import (
     cards,
+    gpio,
     lease,
-    lines,
     machine,
     network,
     permissions,
@@ -54,7 +54,7 @@ GROUPS = (
     Group(("lease",), lease.look, 11.0),
 )
 # After all others: GPIO's library changes the process's directory, and paths may be relative.
-LAST = (Group(("button", "lamps"), lines.look, 3.5),)
+LAST = (Group(("button", "lamps"), gpio.look, 3.5),)
 
 
 async def examine(admit: Callable[[], Subject]) -> tuple[Subject, list[Finding]]:

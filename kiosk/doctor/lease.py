@@ -12,7 +12,7 @@ from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import Subject
 from kiosk.errors import ConfigError, CredentialError
 from kiosk.link.backend import BackendClient
-from kiosk.link.opened import TOKEN_FILE
+from kiosk.link.connecting import TOKEN_FILE
 from kiosk.ops.control import request_within
 
 _CHECK = "lease"

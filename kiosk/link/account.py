@@ -41,7 +41,7 @@ class DeniedError(Exception):
         self.reason = reason
 
 
-class Bookkeeper(Protocol):
+class VisitReports(Protocol):
     """Who keeps the account: the backend."""
 
     async def start(self, visit_id: str, start: StartVisit) -> None:
@@ -83,7 +83,7 @@ class Account:
 
     def __init__(
         self,
-        bookkeeper: Bookkeeper,
+        bookkeeper: VisitReports,
         jitter: Callable[[], float] = random.random,
         file: ReportFile | None = None,
         wall_s: Callable[[], float] = time.time,

@@ -40,7 +40,7 @@ from kiosk.contract import (
 )
 from kiosk.errors import ConfigError, CredentialError, ProxyError
 from kiosk.link.account import UNAUTHORIZED, DeniedError
-from kiosk.link.bearer import Bearer
+from kiosk.link.device_token import CurrentToken
 from kiosk.link.token_file import DeviceTokens
 from kiosk.proxies import proxied
 
@@ -77,7 +77,7 @@ class BackendClient:
         request = LeaseRequest(language=language if self.keeps_account else None)
         self._request = request.model_dump(exclude_defaults=True)
         # What replaces the token is for our backend only.
-        self._bearer = Bearer(
+        self._token = CurrentToken(
             DeviceTokens(device_token, state_file if self.keeps_account else None)
         )
         self._client: httpx2.AsyncClient | None = None
@@ -160,7 +160,7 @@ class BackendClient:
 
     async def rotate(self) -> bool:
         """Have the device token replaced; False: the old one stays. Raises CredentialError."""
-        if not self._bearer.can_rotate:
+        if not self._token.can_rotate:
             return False
         response = await self._post(self._base + ROTATE_PATH, {}, uuid.uuid4().hex, {})
         if response.status_code != 200:
@@ -169,7 +169,7 @@ class BackendClient:
             new = NewToken.model_validate_json(response.content)
         except ValidationError:
             raise CredentialError("the backend's new device token cannot be read") from None
-        return await self._bearer.adopt(new.device_token)
+        return await self._token.adopt(new.device_token)
 
     async def _tell(self, path: str, body: dict[str, object], request_id: str) -> None:
         assert self.keeps_account
@@ -221,16 +221,16 @@ class BackendClient:
         headers: dict[str, str],
     ) -> "httpx2.Response":
         """Show each token that may be good, until the backend knows one."""
-        token = await self._bearer.token()
+        token = await self._token.token()
         while True:
             shown = {"Authorization": f"Bearer {token}", **headers}
             response = await client.request(method, url, json=body, headers=shown)
             if not self._is_unknown(response):
                 # In trouble it may not have looked at the token, and a portal never does.
                 if response.is_success or read_problem(response.content) is not None:
-                    await self._bearer.accepted(token)
+                    await self._token.accepted(token)
                 return response
-            following = await self._bearer.rejected(token)
+            following = await self._token.rejected(token)
             if following is None:
                 return response
             token = following

@@ -1,5 +1,5 @@
-"""Credentials: what opens a conversation, and who gives it: `kiosk.link.keeper` from a backend, or
-nobody where the agent is public."""
+"""Credentials: what opens a conversation, and who gives it: `kiosk.link.lease_keeper` from a
+backend, or nobody where the agent is public."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -33,7 +33,7 @@ class Vitals:
     counters: Mapping[str, float] = field(default_factory=dict)
 
 
-class Headquarters(Protocol):
+class HeartbeatSink(Protocol):
     """Who is told: the backend."""
 
     async def beat(self, heartbeat: Heartbeat) -> Instructions | None:
@@ -50,7 +50,7 @@ class Heartbeats:
 
     def __init__(
         self,
-        headquarters: Headquarters,
+        headquarters: HeartbeatSink,
         follow: Callable[[LeasePolicy | None], None],
         jitter: Callable[[], float] = random.random,
         new_id: NewId = random_id,

@@ -14,7 +14,7 @@ from kiosk.errors import KioskError
 from kiosk.proxies import proxy_mistake
 
 if TYPE_CHECKING:
-    from kiosk.link.heard import HeardConnection
+    from kiosk.link.last_heard import ConnectionWithLastHeard
 
 # A dead peer is noticed within their sum.
 PING_INTERVAL_S = 2.5
@@ -60,7 +60,7 @@ class ConnectError(KioskError):
 class Socket:
     """An open WebSocket that carries text frames."""
 
-    def __init__(self, connection: "HeardConnection") -> None:
+    def __init__(self, connection: "ConnectionWithLastHeard") -> None:
         self._connection = connection
         self._dead = False
         self._watching = asyncio.create_task(self._watch(), name="pings")
@@ -161,12 +161,12 @@ async def _open(url: str) -> Socket:
         WebSocketException,
     )
 
-    from kiosk.link.heard import HeardConnection
+    from kiosk.link.last_heard import ConnectionWithLastHeard
 
     try:
         connection = await websocket_connect(
             url,
-            create_connection=HeardConnection,
+            create_connection=ConnectionWithLastHeard,
             max_size=MAX_FRAME_BYTES,
             ping_interval=None,  # `Socket` does it
             close_timeout=CLOSE_TIMEOUT_S,
@@ -189,7 +189,7 @@ async def _open(url: str) -> Socket:
         raise ConnectError(what) from None
     except WebSocketException as error:
         raise ConnectError(f"{type(error).__name__}: {_reason(error)}") from error
-    assert isinstance(connection, HeardConnection)
+    assert isinstance(connection, ConnectionWithLastHeard)
     return Socket(connection)
 
 

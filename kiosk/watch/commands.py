@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     """Watch, or what else was asked for; raises KioskError."""
     # Imported here: `kiosk status` on a Pi need not wait for it.
     from kiosk.ops import journal
-    from kiosk.watch import trial, watcher
+    from kiosk.watch import trial_alert, watcher
     from kiosk.watch.channels import channels
     from kiosk.watch.settings import load_watch_settings, state_file
     from kiosk.watch.state import StateFile
@@ -38,5 +38,5 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> int:
         return 0
     ways = channels(settings)
     if args.test_alert:
-        return trial.run(ways, say)
+        return trial_alert.run(ways, say)
     return watcher.run(settings, StateFile(state_file(settings)), ways)

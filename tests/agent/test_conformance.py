@@ -15,9 +15,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.guide import Guide
-from kiosk.agent.hearing import Recogniser
-from kiosk.agent.manner import Manner
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import FORMATS, Samples, samples_from_bytes, samples_to_bytes, silence
@@ -34,7 +34,7 @@ from kiosk.lab.conformance.record import ConnectionRecord, new_record
 from kiosk.lab.conformance.report import ConformanceReport
 from kiosk.lab.conformance.rules import RULES
 from kiosk.lab.conformance.verdicts import Judgement, RuleVerdict
-from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.visit.states import State
 from tests.virtual_kiosk import settings, virtual_kiosk
 
@@ -505,7 +505,7 @@ class Examining:
 async def examining(guide: Guide, recogniser: Recogniser) -> AsyncIterator[Examining]:
     over, reports = asyncio.Event(), asyncio.Queue[ConformanceReport]()
     agent = LocalAgent(
-        AgentSettings(port=0, manner=Manner(input_format="pcm_24000")),
+        AgentSettings(port=0, manner=AgentBehaviour(input_format="pcm_24000")),
         guide,
         recogniser,
         lambda _: None,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.dialect import DIALECTS, Dialect, EndOfStream
 from kiosk.agent.guide import Guide
-from kiosk.agent.manner import Manner
 from kiosk.agent.server import DEFAULT_API_KEY
 from kiosk.convai.client_messages import ClientMessage, ContextualUpdate, UserActivity
 from kiosk.convai.frames import Malformed, Unknown, serialize
@@ -282,7 +282,7 @@ def test_the_flat_dialect_is_not_lax_about_anything_else(frame: str | bytes) -> 
 async def test_a_flat_conversation_begins_without_the_initiation(
     guide: Guide, start_agent: StartAgent
 ) -> None:
-    manner = Manner(greeting="Welcome.", burst=100)
+    manner = AgentBehaviour(greeting="Welcome.", burst=100)
     async with start_agent(manner=manner, dialect=FLAT) as (url, _), opened(url) as wire:
         assert await wire.receive() == {
             "type": "conversation_initiation_metadata",
@@ -304,7 +304,7 @@ async def test_an_initiation_hurts_no_flat_conversation(start_agent: StartAgent)
 
 
 async def test_flat_pings_are_numbered_and_measured(start_agent: StartAgent) -> None:
-    manner = Manner(greeting="", ping_s=0.1)
+    manner = AgentBehaviour(greeting="", ping_s=0.1)
     async with start_agent(manner=manner, dialect=FLAT) as (url, _), opened(url) as wire:
         assert await wire.until("ping") == {"type": "ping", "event_id": 1, "ping_ms": None}
         await wire.send({"type": "pong", "event_id": 1})
@@ -314,7 +314,7 @@ async def test_flat_pings_are_numbered_and_measured(start_agent: StartAgent) -> 
 
 
 async def test_a_space_counts_as_input(start_agent: StartAgent) -> None:
-    manner = Manner(greeting="", no_input_s=0.6)
+    manner = AgentBehaviour(greeting="", no_input_s=0.6)
     async with start_agent(manner=manner, dialect=FLAT) as (url, _), opened(url) as wire:
         for _ in range(8):
             await wire.send(" ")

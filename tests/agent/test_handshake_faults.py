@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from kiosk.agent.guide import Guide
-from kiosk.agent.hearing import Recogniser
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.rest_faults import handshake_timeout_s
 from kiosk.agent.scenario import Scenario
 from kiosk.agent.server import AgentSettings, LocalAgent

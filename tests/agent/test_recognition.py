@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from kiosk.agent.guide import Guide, load_guide
-from kiosk.agent.hearing import Recognised, Recogniser
+from kiosk.agent.recogniser import Recognised, Recogniser
 from kiosk.audio.pcm import Samples, read_wav, to_int16
 from kiosk.audio.resample import resample
 from kiosk.audio.synthesis import espeak_command

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from kiosk.agent.archive import _KEPT, Archive
-from kiosk.agent.manner import Manner
+from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.requests import MAX_BODY_BYTES
 from kiosk.agent.server import DEFAULT_AGENT_ID, DEFAULT_API_KEY
 from kiosk.agent.signatures import CONVERSATION_PATH
@@ -162,7 +162,7 @@ async def test_a_request_that_breaks_off_leaves_the_agent_as_it_was(
 async def test_the_settings_are_those_the_agent_runs_with(start_agent: StartAgent) -> None:
     async with start_agent(
         public=False,
-        manner=Manner("pcm_8000", "ulaw_8000", greeting="Welcome."),
+        manner=AgentBehaviour("pcm_8000", "ulaw_8000", greeting="Welcome."),
         allowed_overrides=frozenset({"tts.speed"}),
     ) as (url, _):
         settings = (await ask(url, "GET", AGENT)).json()
@@ -265,7 +265,7 @@ async def test_what_is_allowed_is_allowed_from_the_next_conversation_on(
 ) -> None:
     hello = {"first_message": "Ahoy."}
     refusal = "Override for field 'first_message' is not allowed by config."
-    async with start_agent(manner=Manner(greeting="Hello.")) as (url, _):
+    async with start_agent(manner=AgentBehaviour(greeting="Hello.")) as (url, _):
         assert await greeting_with(url, agent=hello) == refusal
         await change(url, f"{SWITCHES}.agent.first_message", True)
         assert await greeting_with(url, agent=hello) == "Ahoy."
@@ -336,7 +336,7 @@ async def test_a_conversation_is_told_while_it_lasts_and_afterwards(
     start_agent: StartAgent,
 ) -> None:
     before_s = int(time.time())
-    async with start_agent(manner=Manner(greeting="Hello.", burst=100)) as (url, _):
+    async with start_agent(manner=AgentBehaviour(greeting="Hello.", burst=100)) as (url, _):
         async with opened(url) as wire:
             await wire.send(QUIET)
             metadata = payload(await wire.until("conversation_initiation_metadata"))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.agent.frames import ODD_FRAMES
-from kiosk.agent.manner import Manner
+from kiosk.agent.behaviour import AgentBehaviour
+from kiosk.agent.odd_frames import ODD_FRAMES
 from kiosk.agent.scenario import Scenario, load_scenario, scenario_names
 from kiosk.audio.pcm import FORMATS
 from kiosk.cli import main
@@ -204,7 +204,7 @@ def test_what_is_no_toml_is_named_with_its_line(path: Path) -> None:
 
 def test_everything_that_can_be_changed_of_the_agent_is_part_of_its_manner() -> None:
     changes = set(Scenario.model_fields["agent"].annotation.model_fields)  # type: ignore[union-attr]
-    assert changes <= set(Manner.__dataclass_fields__)
+    assert changes <= set(AgentBehaviour.__dataclass_fields__)
 
 
 # --- the command line ---------------------------------------------------------------------------

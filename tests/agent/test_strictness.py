@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.guide import Guide
-from kiosk.agent.manner import Manner
 from kiosk.agent.server import DEFAULT_API_KEY
 from kiosk.agent.signatures import CONVERSATION_PATH
 from tests.agent.wire import (
@@ -39,8 +39,8 @@ TIME_UP = {
 }
 METADATA = "conversation_initiation_metadata"
 # Said at once and sent at once.
-QUICK = Manner(greeting="Welcome.", burst=100)
-SILENT = Manner(greeting="", burst=100)
+QUICK = AgentBehaviour(greeting="Welcome.", burst=100)
+SILENT = AgentBehaviour(greeting="", burst=100)
 EXIT = "where is the exit"
 TICKET = "what does a ticket cost"
 TEXT_ONLY = initiation(conversation={"text_only": True})
@@ -179,7 +179,7 @@ async def test_after_an_empty_first_message_the_agent_waits(
 async def test_an_allowed_duration_takes_the_place_of_the_agents_own(
     start_agent: StartAgent,
 ) -> None:
-    manner = Manner(greeting="", max_duration_s=0.2)
+    manner = AgentBehaviour(greeting="", max_duration_s=0.2)
     allowed = frozenset({"conversation.max_duration_seconds"})
     async with (
         start_agent(manner=manner, allowed_overrides=allowed) as (url, _),
@@ -244,7 +244,10 @@ async def test_a_variable_that_is_missing_is_named(
     greeting: str, missing: str, start_agent: StartAgent
 ) -> None:
     reason = f"Missing required dynamic variables in first message: {missing}"
-    async with start_agent(manner=Manner(greeting=greeting)) as (url, _), opened(url) as wire:
+    async with (
+        start_agent(manner=AgentBehaviour(greeting=greeting)) as (url, _),
+        opened(url) as wire,
+    ):
         await wire.send({**initiation(), "dynamic_variables": {"other": "x"}})
         error, close = await refusal(wire)
     assert error == {"code": 1008, "message": reason, "error_type": "missing_dynamic_variable"}
@@ -255,7 +258,10 @@ async def test_more_missing_variables_than_a_close_frame_can_name_are_cut(
     start_agent: StartAgent,
 ) -> None:
     greeting = " ".join(f"{{{{größe_des_gastes_{number}}}}}" for number in range(9))
-    async with start_agent(manner=Manner(greeting=greeting)) as (url, _), opened(url) as wire:
+    async with (
+        start_agent(manner=AgentBehaviour(greeting=greeting)) as (url, _),
+        opened(url) as wire,
+    ):
         await wire.send(initiation())
         error, (code, reason) = await refusal(wire)
     assert code == 1008
@@ -266,7 +272,7 @@ async def test_more_missing_variables_than_a_close_frame_can_name_are_cut(
 
 
 async def test_variables_are_filled_into_whichever_first_message(start_agent: StartAgent) -> None:
-    manner = Manner(greeting="Welcome, {{ name }}, to hall {{hall}}.", burst=100)
+    manner = AgentBehaviour(greeting="Welcome, {{ name }}, to hall {{hall}}.", burst=100)
     given: Frame = {**initiation(), "dynamic_variables": {"name": "Ada", "hall": 3}}
     async with start_agent(manner=manner, allowed_overrides=frozenset({"all"})) as (url, _):
         async with opened(url) as wire:
@@ -279,7 +285,7 @@ async def test_variables_are_filled_into_whichever_first_message(start_agent: St
 
 
 async def test_the_systems_own_variables_are_known(start_agent: StartAgent) -> None:
-    manner = Manner(greeting="{{system__agent_id}} {{system__conversation_id}}", burst=100)
+    manner = AgentBehaviour(greeting="{{system__agent_id}} {{system__conversation_id}}", burst=100)
     async with start_agent(manner=manner) as (url, _), opened(url) as wire:
         await wire.send(TEXT_ONLY)
         conversation_id = payload(await wire.until(METADATA))["conversation_id"]
@@ -404,7 +410,7 @@ async def test_the_subprotocol_is_convai_or_none(
 
 
 async def test_pongs_are_no_input(start_agent: StartAgent) -> None:
-    manner = Manner(greeting="", ping_s=0.1, no_input_s=0.5)
+    manner = AgentBehaviour(greeting="", ping_s=0.1, no_input_s=0.5)
     async with start_agent(manner=manner) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         pongs = 0
@@ -421,7 +427,7 @@ async def test_pongs_are_no_input(start_agent: StartAgent) -> None:
     "frame", [{"type": "user_activity"}, user_audio(bytes(640))], ids=["activity", "silence"]
 )
 async def test_activity_and_silence_are_input(frame: Frame, start_agent: StartAgent) -> None:
-    manner = Manner(greeting="", no_input_s=0.6)
+    manner = AgentBehaviour(greeting="", no_input_s=0.6)
     async with start_agent(manner=manner) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         for _ in range(8):
@@ -433,7 +439,7 @@ async def test_activity_and_silence_are_input(frame: Frame, start_agent: StartAg
 
 
 async def test_the_maximum_duration_ends_it_with_1000(start_agent: StartAgent) -> None:
-    manner = Manner(greeting="", max_duration_s=0.3)
+    manner = AgentBehaviour(greeting="", max_duration_s=0.3)
     async with start_agent(manner=manner) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         assert await wire.closed() == (1000, "")
@@ -442,7 +448,7 @@ async def test_the_maximum_duration_ends_it_with_1000(start_agent: StartAgent) -
 
 
 async def test_the_last_message_is_spoken_when_the_time_is_up(start_agent: StartAgent) -> None:
-    manner = Manner(greeting="", max_duration_s=0.3, burst=100)
+    manner = AgentBehaviour(greeting="", max_duration_s=0.3, burst=100)
     allowed = frozenset({"agent.max_conversation_duration_message"})
     async with (
         start_agent(manner=manner, allowed_overrides=allowed) as (url, _),
@@ -458,7 +464,7 @@ async def test_the_last_message_is_spoken_when_the_time_is_up(start_agent: Start
 async def test_the_last_message_is_not_mixed_with_what_was_being_said(
     start_agent: StartAgent,
 ) -> None:
-    manner = Manner(max_duration_s=1)
+    manner = AgentBehaviour(max_duration_s=1)
     allowed = frozenset({"all"})
     async with (
         start_agent(manner=manner, allowed_overrides=allowed) as (url, _),
@@ -475,7 +481,7 @@ async def test_the_last_message_is_not_mixed_with_what_was_being_said(
 
 
 async def test_the_metadata_is_first_and_comes_once(start_agent: StartAgent) -> None:
-    manner = Manner("ulaw_8000", "pcm_24000", greeting="Welcome.", burst=100)
+    manner = AgentBehaviour("ulaw_8000", "pcm_24000", greeting="Welcome.", burst=100)
     async with start_agent(manner=manner) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         first = await wire.receive()
@@ -518,7 +524,10 @@ async def test_ids_rise_from_1_and_the_last_chunk_of_each_turn_is_final(
 
 
 async def test_a_pings_time_is_null_until_a_pong_was_measured(start_agent: StartAgent) -> None:
-    async with start_agent(manner=Manner(greeting="", ping_s=0.4)) as (url, _), opened(url) as wire:
+    async with (
+        start_agent(manner=AgentBehaviour(greeting="", ping_s=0.4)) as (url, _),
+        opened(url) as wire,
+    ):
         await wire.send(initiation())
         await wire.until("ping")
         second = await wire.until("ping")

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 from kiosk.agent.signatures import CONVERSATION_PATH
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import samples_to_bytes
-from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 
 Frame = dict[str, Any]
 

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from kiosk.agent.guide import load_guide
-from kiosk.agent.hearing import Recogniser
+from kiosk.agent.recogniser import Recogniser
 from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.ducking import Ducking
 from kiosk.audio.echo import ONSET_GUARD_MS, REFERENCE_LEAD_S, EchoCanceller

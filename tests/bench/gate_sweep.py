@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kiosk.agent.guide import load_guide
-from kiosk.agent.hearing import Recogniser
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.capture import CHUNK_SAMPLES
 from kiosk.audio.gain import Gain, GainSettings

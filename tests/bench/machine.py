@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kiosk.agent.guide import load_guide
-from kiosk.agent.hearing import Recogniser
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.agent.voice import AgentVoice
-from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from tests.bench.card_visit import ENDLESS, cards, feeding
 from tests.bench.figures import AT_MOST, Figure
 from tests.bench.kiosk_process import kiosk_process

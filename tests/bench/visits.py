@@ -15,10 +15,10 @@ from kiosk.agent.guide import load_guide
 from kiosk.convai.server_messages import Ping
 from kiosk.devices.virtual import Room
 from kiosk.lab.demo.commands import spoken
+from kiosk.lab.demo.lines import GOODBYE, ScriptLine, When
 from kiosk.lab.demo.report import report
-from kiosk.lab.demo.script import GOODBYE, ScriptLine, When
+from kiosk.lab.demo.runner import DemoRecord, DemoRunner, settings_for
 from kiosk.lab.demo.servers import servers
-from kiosk.lab.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.moments import What
 from kiosk.ops.control import request
 from kiosk.visit.core import NERVOUS_S
@@ -76,7 +76,7 @@ async def _shares_ms() -> list[float]:
         Room.RATE_HZ,
     )
     record = DemoRecord(Room(record=True))
-    stage = DemoStage(record, lambda _: None)
+    stage = DemoRunner(record, lambda _: None)
     with tempfile.TemporaryDirectory(prefix="kiosk-bench-") as name:
         directory = Path(name)
         guide = directory / "guide.toml"

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kiosk.link.keeper import STALE_S
+from kiosk.link.lease_keeper import STALE_S
 from kiosk.ops.messages import entries as known_entries
 from tests.boot.fleet import (
     API_KEY,

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.guide import Guide
-from kiosk.agent.hearing import Recogniser
-from kiosk.agent.manner import Manner
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.lab.conformance.examination import Examiner
 from kiosk.lab.conformance.probes import EXAMINED_TOOL
@@ -65,7 +65,7 @@ class Examined:
 async def examined(guide: Guide, recogniser: Recogniser) -> AsyncIterator[Examined]:
     over, reports = asyncio.Event(), asyncio.Queue[ConformanceReport]()
     agent = LocalAgent(
-        AgentSettings(port=0, manner=Manner(input_format="pcm_24000")),
+        AgentSettings(port=0, manner=AgentBehaviour(input_format="pcm_24000")),
         guide,
         recogniser,
         lambda _: None,

@@ -22,7 +22,7 @@ from kiosk.agent.server import DEFAULT_AGENT_ID
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import Samples
-from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from tests.integration.conftest import AgentEvents, StartAgent
 
 with warnings.catch_warnings():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.agent.guide import Guide, load_guide
-from kiosk.agent.hearing import Recogniser
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.server import AgentSettings, LocalAgent
 from tests import rig as rigs
 from tests.lockstep import is_in_lockstep

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.agent.guide import Guide, load_guide
-from kiosk.agent.hearing import Recogniser
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import Samples, read_wav

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.dialect import DIALECTS
 from kiosk.agent.guide import Guide
-from kiosk.agent.manner import Manner
 from kiosk.agent.voice import AgentVoice
 from kiosk.base.clock import loop_now_s
 from kiosk.devices.virtual import Room
 from kiosk.endings import Kind
-from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.moments import What
 from kiosk.visit.core import NERVOUS_S
@@ -46,7 +46,7 @@ def start_kiosk(short_dir: Path, start_agent: StartAgent) -> StartKiosk:
         compat: dict[str, Any], **of_the_agent: object
     ) -> AsyncIterator[tuple[VirtualKiosk, Tap]]:
         async with (
-            start_agent(manner=Manner(greeting=GREETING), **of_the_agent) as (url, _),
+            start_agent(manner=AgentBehaviour(greeting=GREETING), **of_the_agent) as (url, _),
             tapped(url) as tap,
         ):
             its_settings = settings(short_dir, tap.url, convai={"compat": compat})

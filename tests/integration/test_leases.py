@@ -15,7 +15,7 @@ from kiosk.backend.characters.character import read_character
 from kiosk.backend.tokens import DeviceToken
 from kiosk.contract import Grant
 from kiosk.convai.client_messages import Initiation
-from kiosk.link import account, heartbeat, keeper
+from kiosk.link import account, heartbeat, lease_keeper
 from kiosk.link.backend import BackendClient
 from kiosk.moments import What
 from kiosk.visit.states import Event, State
@@ -284,7 +284,7 @@ async def turned_away(kiosk: VirtualKiosk, server: ScriptedServer, number: int) 
 @pytest.fixture
 def stale_s(monkeypatch: pytest.MonkeyPatch) -> float:
     """Half a minute would only be waited for; a lease for another attempt is younger than this."""
-    monkeypatch.setattr(keeper, "STALE_S", 3.0)
+    monkeypatch.setattr(lease_keeper, "STALE_S", 3.0)
     return 3.1
 
 

@@ -38,7 +38,7 @@ from kiosk.convai.server_tools import AgentToolResponse, ToolCall
 from kiosk.devices.ports import Source
 from kiosk.devices.virtual import Room
 from kiosk.endings import Ending, Kind
-from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.moments import What
 from kiosk.visit.states import State
 from kiosk.visit.uplink import BACKLOG_MS

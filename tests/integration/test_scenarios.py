@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from kiosk.agent.guide import Guide
-from kiosk.agent.hearing import Recogniser
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.scenario import load_scenario, scenario_names
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.cli import main
@@ -23,10 +23,10 @@ from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
 from kiosk.lab.demo.commands import spoken
+from kiosk.lab.demo.lines import rehearsed
 from kiosk.lab.demo.report import scenario_report
-from kiosk.lab.demo.script import rehearsed
+from kiosk.lab.demo.runner import DemoRecord, DemoRunner, settings_for
 from kiosk.lab.demo.servers import servers
-from kiosk.lab.demo.stage import DemoRecord, DemoStage, settings_for
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import State
@@ -85,7 +85,7 @@ class Play:
         self.scenario = load_scenario(name)
         self._directory = directory
         self._record = DemoRecord(Room(record=True, clock=running_clock()))
-        self.stage = DemoStage(self._record, lambda _: None)
+        self.stage = DemoRunner(self._record, lambda _: None)
 
     async def on_the_wire(self, guide: Guide, recogniser: Recogniser) -> dict[str, Any]:
         """With an agent that behaves afterwards, so that the next press can be tried."""

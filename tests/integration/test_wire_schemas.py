@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from kiosk.agent.guide import Guide
-from kiosk.agent.hearing import Recogniser
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.scenario import Scenario, load_scenario
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.devices.virtual import Room
 from kiosk.lab.demo.commands import spoken
-from kiosk.lab.demo.script import GOODBYE, ScriptLine, When, rehearsed
-from kiosk.lab.demo.stage import DemoRecord, DemoStage, settings_for
+from kiosk.lab.demo.lines import GOODBYE, ScriptLine, When, rehearsed
+from kiosk.lab.demo.runner import DemoRecord, DemoRunner, settings_for
 from tests.schemas import check_client, check_server
 from tests.virtual_kiosk import tones_for_sentences
 from tests.wire_tap import Passed, tapped
@@ -75,7 +75,7 @@ async def _visit(
             "credentials": {"mode": "public"},
             "visit": {**quickly, **kiosk.get("visit", {})},
         }
-        await DemoStage(record, lambda _: None).rehearse(
+        await DemoRunner(record, lambda _: None).rehearse(
             settings_for(directory, {}, changes),
             await spoken(lines, record.room.rate_hz),
             hang_up=scenario is not None and scenario.visitor.then == "hang_up",

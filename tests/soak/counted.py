@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.guide import Guide, load_guide
-from kiosk.agent.hearing import Recognised, Recogniser
-from kiosk.agent.manner import Manner
+from kiosk.agent.recogniser import Recognised, Recogniser
 from kiosk.agent.scenario import load_scenario
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.agent.voice import AgentVoice as AgentVoice
@@ -15,8 +15,8 @@ from kiosk.base.clock import loop_now_s
 from kiosk.config import Settings
 from kiosk.devices.ports import Opened
 from kiosk.link.account import Account
-from kiosk.link.keeper import CredentialKeeper
 from kiosk.link.lease_file import LeaseFile
+from kiosk.link.lease_keeper import LeaseKeeper
 from kiosk.link.report_file import ReportFile
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
@@ -71,7 +71,7 @@ class CountedWorld(World):
         )
         guide = load_guide()
         self._recogniser = _Recogniser(guide)
-        manner = Manner(output_format="ulaw_8000", no_input_s=1000.0)
+        manner = AgentBehaviour(output_format="ulaw_8000", no_input_s=1000.0)
         self._agent = LocalAgent(
             AgentSettings(port=0, manner=manner), guide, self._recogniser, lambda _: None,
             voice=_AgentVoice("en-gb"), new_id=self._new_id,
@@ -88,7 +88,7 @@ class CountedWorld(World):
         self._lamps = Lamps()
         reports = ReportFile(self._directory / "reports.json")
         self._account = Account(self._office, self._rng.random, reports, self._wall_s)
-        self._keeper = CredentialKeeper(
+        self._keeper = LeaseKeeper(
             self._office.fetch,
             "warm",
             self._rng.random,

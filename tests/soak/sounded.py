@@ -8,9 +8,9 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
+from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.guide import Guide, load_guide
-from kiosk.agent.hearing import Recogniser
-from kiosk.agent.manner import Manner
+from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.scenario import load_scenario
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.audio.pcm import INTERNAL_RATE_HZ
@@ -57,7 +57,7 @@ class SoundedWorld(World):
         self._move_in()
         random.seed(self._rng.getrandbits(64))  # by which the daemon waits before it reconnects
         self._agent = LocalAgent(
-            AgentSettings(port=0, manner=Manner(no_input_s=1000.0)),
+            AgentSettings(port=0, manner=AgentBehaviour(no_input_s=1000.0)),
             *_recognition(),
             lambda _: None,
         )

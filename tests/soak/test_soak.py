@@ -13,7 +13,7 @@ import pytest
 from kiosk.contract import EndVisit
 from kiosk.endings import Ending, Kind
 from kiosk.link.account import Account, _Report
-from kiosk.link.keeper import CredentialKeeper
+from kiosk.link.lease_keeper import LeaseKeeper
 from kiosk.visit import core as core_module
 from kiosk.visit.core import VisitCore
 from kiosk.visit.effects import StopCapture
@@ -164,8 +164,8 @@ def _leases_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async def silent(*_: Any) -> None:
         pass
 
-    monkeypatch.setattr(CredentialKeeper, "spend", silent)
-    monkeypatch.setattr(CredentialKeeper, "account_for", lambda *_: None)
+    monkeypatch.setattr(LeaseKeeper, "spend", silent)
+    monkeypatch.setattr(LeaseKeeper, "account_for", lambda *_: None)
 
 
 def _ages_go_by_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,7 +305,7 @@ def test_a_planted_violation_is_caught(rule: str, module: str, source: str) -> N
         ("kiosk.visit.host", "from kiosk import __version__"),
         ("kiosk.visit.host", "from kiosk.visit.states import State"),
         (
-            "kiosk.lab.demo.stage",
+            "kiosk.lab.demo.runner",
             "from kiosk.agent import server\nfrom kiosk.daemon.kiosk import Daemon",
         ),
         ("kiosk.devices.alsa", "def f():\n    import alsaaudio"),

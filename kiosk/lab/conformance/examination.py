@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection
 
 from kiosk.agent.faults import Faults, FaultStage
-from kiosk.agent.frames import ODD_FRAMES
+from kiosk.agent.odd_frames import ODD_FRAMES
 from kiosk.agent.scenario import Moment, Step
 from kiosk.audio.pcm import silence
 from kiosk.base.clock import loop_now_s

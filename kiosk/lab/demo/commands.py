@@ -15,8 +15,8 @@ from kiosk.errors import UnavailableError
 if TYPE_CHECKING:
     from kiosk.audio.pcm import Samples
     from kiosk.devices.virtual import Room
-    from kiosk.lab.demo.script import ScriptLine
-    from kiosk.lab.demo.stage import DemoRecord
+    from kiosk.lab.demo.lines import ScriptLine
+    from kiosk.lab.demo.runner import DemoRecord
 
 Show = Callable[[str], None]
 
@@ -63,15 +63,15 @@ def run(args: argparse.Namespace, show: Show) -> int:
 async def _perform(args: argparse.Namespace, show: Show) -> int:
     from kiosk.agent.guide import load_guide
     from kiosk.agent.scenario import load_scenario
-    from kiosk.lab.demo.playbill import Playbill
+    from kiosk.lab.demo.lines import MUSEUM, recorded, rehearsed
+    from kiosk.lab.demo.printer import DemoPrinter
     from kiosk.lab.demo.report import chains, report, scenario_report
-    from kiosk.lab.demo.script import MUSEUM, recorded, rehearsed
+    from kiosk.lab.demo.runner import DemoRecord, DemoRunner, Spoken, settings_for
     from kiosk.lab.demo.servers import AgentEvent, servers
-    from kiosk.lab.demo.stage import DemoRecord, DemoStage, Spoken, settings_for
     from kiosk.moments import Moment, What
 
     scenario = None if args.scenario is None else load_scenario(args.scenario)
-    playbill = Playbill(show, colour=sys.stdout.isatty())
+    playbill = DemoPrinter(show, colour=sys.stdout.isatty())
     room = hall()
     lines = MUSEUM if scenario is None else rehearsed(scenario.visitor)
     if args.voice:
@@ -85,7 +85,7 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
             for chain in chains(record)[playbill.chains :]:
                 playbill.chain(chain)
 
-    stage = DemoStage(record, happened)
+    stage = DemoRunner(record, happened)
     with tempfile.TemporaryDirectory(prefix="kiosk-demo-") as name:
         directory = Path(name)
         if scenario is not None:  # a mistake of the script's is told before anything starts
@@ -146,7 +146,7 @@ def _recordings(paths: list[Path], rate_hz: int) -> "list[tuple[str, Samples]]":
 async def spoken(lines: "tuple[ScriptLine, ...]", rate_hz: int) -> "tuple[ScriptLine, ...]":
     """The lines with the sound of each at the room's rate."""
     from kiosk.agent.voice import AgentVoice
-    from kiosk.lab.demo.script import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+    from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 
     voice = AgentVoice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE)
     return tuple(

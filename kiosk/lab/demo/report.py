@@ -8,9 +8,9 @@ import numpy as np
 from kiosk.agent.guide import Guide
 from kiosk.agent.scenario import Scenario
 from kiosk.audio.levels import rms_dbfs
-from kiosk.lab.demo.script import When
+from kiosk.lab.demo.lines import When
+from kiosk.lab.demo.runner import DemoRecord, Spoken
 from kiosk.lab.demo.servers import AgentEvent
-from kiosk.lab.demo.stage import DemoRecord, Spoken
 from kiosk.moments import Moment, What
 
 # A lamp and a chime within this time of the press feel immediate.

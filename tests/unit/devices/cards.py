@@ -170,7 +170,7 @@ class Slot(Generic[E]):
         return self.cards.pop(0)
 
 
-class Ears(Generic[E]):
+class TurnDetector(Generic[E]):
     """Everything a thread reported, and when it came."""
 
     def __init__(self) -> None:

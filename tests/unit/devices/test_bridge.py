@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from kiosk.devices.bridge import CHECK_INTERVAL_S, DeviceThread, Outbox
 from kiosk.errors import DeviceError
-from tests.unit.devices.cards import CaptureCard, Ears, Slot
+from tests.unit.devices.cards import CaptureCard, Slot, TurnDetector
 
 
 async def test_what_threads_put_arrives_in_order_and_in_the_loop() -> None:
@@ -93,7 +93,7 @@ class Resting(DeviceThread[CaptureCard]):
 
 
 async def test_a_card_that_goes_while_it_rests_is_noticed_and_the_next_one_is_opened() -> None:
-    ears = Ears[str]()
+    ears = TurnDetector[str]()
     first, second = CaptureCard(), CaptureCard()
     outbox = Outbox(asyncio.get_running_loop(), ears.hear, 100)
     thread = Resting(Slot(first, second), outbox)

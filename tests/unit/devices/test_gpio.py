@@ -17,7 +17,7 @@ from kiosk.devices.debounce import STANDS_S
 from kiosk.devices.gpio import GpioButton, GpioIndicator, is_active, try_lamp
 from kiosk.devices.ports import ButtonEdge, Pattern
 from kiosk.errors import DeviceError
-from tests.unit.devices.cards import Ears, stand_still
+from tests.unit.devices.cards import TurnDetector, stand_still
 
 DEBOUNCE_S = 0.04
 BUTTON, LAMP, RECORDING = 17, 27, 22
@@ -32,7 +32,7 @@ class Pressed:
     """A button with its finger."""
 
     def __init__(self, pins: Any, *, pull_up: bool = True) -> None:
-        self.ears = Ears[ButtonEdge]()
+        self.ears = TurnDetector[ButtonEdge]()
         self._pull_up = pull_up
         self.button = GpioButton(
             BUTTON,

@@ -21,7 +21,7 @@ from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Overloaded, Running
 from kiosk.devices.virtual import Room, VirtualCapture
 from tests.slowness import patient_s
-from tests.unit.devices.cards import CaptureCard, Ears, Slot, stand_still
+from tests.unit.devices.cards import CaptureCard, Slot, TurnDetector, stand_still
 from tests.unit.sounds import noise, tone
 
 
@@ -30,7 +30,7 @@ class Stage:
     """A microphone thread, what it reported, and the gates it asked for."""
 
     microphone: MicrophoneThread
-    ears: Ears[MicrophoneEvent]
+    ears: TurnDetector[MicrophoneEvent]
     gates: list[Gate] = field(default_factory=list)
 
     @property
@@ -70,7 +70,7 @@ class Plain:
 @asynccontextmanager
 async def listening_on(*cards: CapturePcm) -> AsyncIterator[Stage]:
     """The thread over these cards, one after the other; it must end promptly."""
-    ears, plain = Ears[MicrophoneEvent](), Plain()
+    ears, plain = TurnDetector[MicrophoneEvent](), Plain()
     loop = asyncio.get_running_loop()
     thread = MicrophoneThread(Slot(*cards).open, plain, ears.hear, loop)
     thread.open()
@@ -169,7 +169,7 @@ async def test_a_card_lost_while_running_is_opened_again_and_goes_on() -> None:
 
 async def test_a_card_that_cannot_be_opened_is_tried_again() -> None:
     slot = Slot[CaptureCard]()
-    ears = Ears[MicrophoneEvent]()
+    ears = TurnDetector[MicrophoneEvent]()
     loop = asyncio.get_running_loop()
     thread = MicrophoneThread(slot.open, Plain(), ears.hear, loop)
     thread.open()
@@ -311,7 +311,7 @@ class Recording(CaptureCard):
 
 async def overloads(visits: int, *spent_s: float) -> tuple[list[Overloaded], list[int]]:
     """What is said of the load in visits of four seconds, and which canceller had each chunk."""
-    clock, ears = Clock(), Ears[MicrophoneEvent]()
+    clock, ears = Clock(), TurnDetector[MicrophoneEvent]()
     cancellers = [Work(clock, each_s, mark) for mark, each_s in enumerate(spent_s, start=1)]
     thread = MicrophoneThread(
         Slot(Recording(200)).open,

@@ -25,7 +25,7 @@ from kiosk.devices.ports import (
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.devices.virtual import Room, VirtualPlayback
 from tests.slowness import patient_s
-from tests.unit.devices.cards import Ears, PlaybackCard, Slot
+from tests.unit.devices.cards import PlaybackCard, Slot, TurnDetector
 from tests.unit.sounds import noise, tone
 
 
@@ -34,7 +34,7 @@ class Stage:
     """A speaker thread and what it reported."""
 
     speaker: SpeakerThread
-    ears: Ears[SpeakerEvent]
+    ears: TurnDetector[SpeakerEvent]
 
     async def drained(self, clips: int) -> Drained:
         await self.ears.until(lambda: clips in [event.clips for event in self.ears.of(Drained)])
@@ -49,7 +49,7 @@ async def playing_on(
     *cards: PlaybackPcm, played: PlayedSound | None = None, wake_lead_ms: int = 0
 ) -> AsyncIterator[Stage]:
     """The thread over these cards, one after the other; it must end promptly."""
-    ears, loop = Ears[SpeakerEvent](), asyncio.get_running_loop()
+    ears, loop = TurnDetector[SpeakerEvent](), asyncio.get_running_loop()
     thread = SpeakerThread(
         Slot(*cards).open, ears.hear, loop, played=played, wake_lead_ms=wake_lead_ms
     )

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from kiosk.contract import Grant, LeasePolicy
 from kiosk.errors import CredentialError
 from kiosk.link.credentials import Availability, Opening, PublicAgent
-from kiosk.link.keeper import CredentialKeeper, renewal_lead_s
 from kiosk.link.lease_file import LeaseFile
+from kiosk.link.lease_keeper import LeaseKeeper, renewal_lead_s
 from tests.virtual_time import run_in_virtual_time, virtual_time
 
 LIFE_S = 900.0
@@ -57,7 +57,7 @@ class Backend:
 class Kept:
     """A keeper at work, and what it told of its standing."""
 
-    keeper: CredentialKeeper
+    keeper: LeaseKeeper
     standings: list[Availability] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -66,7 +66,7 @@ class Kept:
 async def keeping(
     backend: Backend, jitter: float = 0.0, policy: LeasePolicy = "warm", leases: int = 1
 ) -> AsyncIterator[Kept]:
-    keeper = CredentialKeeper(backend.fetch, policy, lambda: jitter, leases=leases)
+    keeper = LeaseKeeper(backend.fetch, policy, lambda: jitter, leases=leases)
     kept = Kept(keeper)
     task = asyncio.create_task(kept.keeper.run(kept.standings.append))
     await asyncio.sleep(0.001 + backend.delay_s)
@@ -199,7 +199,7 @@ async def test_a_single_use_credential_is_given_once_and_another_is_fetched() ->
 @virtual_time
 async def test_many_takers_at_once_make_one_request_at_a_time() -> None:
     backend = Backend(delay_s=1)
-    keeper = CredentialKeeper(backend.fetch, "warm")
+    keeper = LeaseKeeper(backend.fetch, "warm")
     taken = await asyncio.gather(*(keeper.take(str(n)) for n in range(5)))
     assert backend.most_in_flight == 1
     assert len(backend.asked) == len({opening.url for opening in taken}) == 1
@@ -217,7 +217,7 @@ async def test_many_takers_of_single_use_credentials_get_one_each() -> None:
 @virtual_time
 async def test_a_taker_who_gives_up_blocks_nobody() -> None:
     backend = Backend(delay_s=10)
-    keeper = CredentialKeeper(backend.fetch, "warm")
+    keeper = LeaseKeeper(backend.fetch, "warm")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(keeper.take("one"), 1)
     assert (await keeper.take("two")).request_id == "two"
@@ -229,7 +229,7 @@ async def test_a_conversation_token_opens_no_websocket() -> None:
         return Grant(600, conversation_token="secret-token", conversation_id="conv_1")
 
     with pytest.raises(CredentialError, match="WebRTC") as caught:
-        await CredentialKeeper(fetch, "warm").take("press")
+        await LeaseKeeper(fetch, "warm").take("press")
     assert not caught.value.retryable
     assert "secret-token" not in str(caught.value)
 
@@ -237,7 +237,7 @@ async def test_a_conversation_token_opens_no_websocket() -> None:
 @virtual_time
 async def test_on_press_fetches_at_each_press_and_not_before() -> None:
     backend = Backend()
-    keeper, standings = CredentialKeeper(backend.fetch, "on_press"), list[Availability]()
+    keeper, standings = LeaseKeeper(backend.fetch, "on_press"), list[Availability]()
     task = asyncio.create_task(keeper.run(standings.append))
     await asyncio.sleep(3600)
     assert standings == [Availability(ready=True)]
@@ -310,7 +310,7 @@ async def test_retries_back_off_to_a_minute() -> None:
 def test_retries_are_jittered_in_full_and_never_hammer(seed: int) -> None:
     async def outage() -> list[float]:
         backend = Backend(trouble=CredentialError("down"))
-        keeper = CredentialKeeper(backend.fetch, "warm", random.Random(seed).random)
+        keeper = LeaseKeeper(backend.fetch, "warm", random.Random(seed).random)
         task = asyncio.create_task(keeper.run(lambda _: None))
         await asyncio.sleep(3600)
         task.cancel()
@@ -392,7 +392,7 @@ async def test_ids_come_from_the_source_that_was_given() -> None:
     agent = PublicAgent("wss://api.elevenlabs.io/", "agent_1", new_id=ids.__next__)
     assert agent.next_press_id() == "id0"
     backend = Backend()
-    keeper = CredentialKeeper(backend.fetch, "warm", new_id=ids.__next__)
+    keeper = LeaseKeeper(backend.fetch, "warm", new_id=ids.__next__)
     assert keeper.next_press_id() == "id1"
     running = asyncio.create_task(keeper.run(lambda _: None))
     await asyncio.sleep(1)
@@ -404,7 +404,7 @@ async def test_ids_come_from_the_source_that_was_given() -> None:
 @virtual_time
 async def test_what_the_agent_refused_is_not_used_again() -> None:
     backend = Backend()
-    keeper = CredentialKeeper(backend.fetch, "warm")
+    keeper = LeaseKeeper(backend.fetch, "warm")
     first = await keeper.take("one")
     keeper.refused(first)
     second = await keeper.take("two")
@@ -543,7 +543,7 @@ async def test_the_backend_may_want_another_policy() -> None:
 @asynccontextmanager
 async def started(backend: Backend, file: Path, url: str = "http://b") -> AsyncIterator[Kept]:
     """A keeper as the service's, which keeps what it has in `file`."""
-    keeper = CredentialKeeper(backend.fetch, "warm", lambda: 0.0, file=LeaseFile(file, url))
+    keeper = LeaseKeeper(backend.fetch, "warm", lambda: 0.0, file=LeaseFile(file, url))
     kept = Kept(keeper)
 
     def told(standing: Availability) -> None:

@@ -15,7 +15,7 @@ from tests.virtual_time import virtual_time
 
 
 @dataclass
-class Headquarters:
+class HeartbeatSink:
     """Takes heartbeats; may be away, or not know them."""
 
     answer: Instructions | None = field(default_factory=Instructions)
@@ -56,7 +56,7 @@ class Beating:
 
 
 @asynccontextmanager
-async def beating(there: Headquarters, jitter: float = 0.5) -> AsyncIterator[Beating]:
+async def beating(there: HeartbeatSink, jitter: float = 0.5) -> AsyncIterator[Beating]:
     here = Beating()
     hearts = Heartbeats(there, here.policies.append, lambda: jitter)
 
@@ -75,7 +75,7 @@ async def beating(there: Headquarters, jitter: float = 0.5) -> AsyncIterator[Bea
 
 @virtual_time
 async def test_a_kiosk_tells_how_it_is_soon_and_then_as_it_is_told() -> None:
-    async with beating(there := Headquarters(Instructions(next_s=30))):
+    async with beating(there := HeartbeatSink(Instructions(next_s=30))):
         began_s = asyncio.get_running_loop().time()
         await asyncio.sleep(100)
     assert there.heard[0][0] - began_s <= 3
@@ -94,7 +94,7 @@ async def test_a_kiosk_tells_how_it_is_soon_and_then_as_it_is_told() -> None:
 def test_a_fleet_spreads(jitter: float, gap_s: float) -> None:
     @virtual_time
     async def test() -> None:
-        async with beating(there := Headquarters(), jitter):
+        async with beating(there := HeartbeatSink(), jitter):
             await asyncio.sleep(300)
         assert set(there.gaps) == {gap_s}
 
@@ -105,7 +105,7 @@ def test_a_fleet_spreads(jitter: float, gap_s: float) -> None:
 async def test_a_backend_that_is_away_is_told_ever_more_seldom(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    there = Headquarters(trouble=CredentialError("away"), delay_s=1)
+    there = HeartbeatSink(trouble=CredentialError("away"), delay_s=1)
     async with beating(there) as here:
         await asyncio.sleep(3000)
         assert there.gaps[:8] == [6.0, 11.0, 21.0, 41.0, 81.0, 161.0, 301.0, 301.0]
@@ -119,7 +119,7 @@ async def test_a_backend_that_is_away_is_told_ever_more_seldom(
 @virtual_time
 async def test_instructions_are_followed() -> None:
     wanted = Instructions(next_s=10, policy="on_press", paused=True, rotate=True)
-    async with beating(there := Headquarters(wanted)) as here:
+    async with beating(there := HeartbeatSink(wanted)) as here:
         await asyncio.sleep(5)
         assert (here.policies, here.paused, there.rotated) == (["on_press"], [True], 1)
         there.answer = Instructions()
@@ -130,7 +130,7 @@ async def test_instructions_are_followed() -> None:
 @virtual_time
 async def test_nobody_who_takes_no_heartbeats_is_troubled(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    async with beating(there := Headquarters(answer=None)) as here:
+    async with beating(there := HeartbeatSink(answer=None)) as here:
         await asyncio.sleep(3600)
         assert here.policies == []
     assert there.gaps[:7] == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0], "ever more seldom"
@@ -139,7 +139,7 @@ async def test_nobody_who_takes_no_heartbeats_is_troubled(caplog: pytest.LogCapt
 
 @virtual_time
 async def test_a_backend_that_takes_no_heartbeats_yet_is_asked_again() -> None:
-    async with beating(there := Headquarters(answer=None)) as here:
+    async with beating(there := HeartbeatSink(answer=None)) as here:
         await asyncio.sleep(6)
         there.answer = Instructions(paused=True)
         await asyncio.sleep(30)
@@ -148,7 +148,7 @@ async def test_a_backend_that_takes_no_heartbeats_yet_is_asked_again() -> None:
 
 @virtual_time
 async def test_a_route_that_is_gone_for_a_while_is_tried_again() -> None:
-    async with beating(there := Headquarters()) as here:
+    async with beating(there := HeartbeatSink()) as here:
         await asyncio.sleep(5)
         there.answer = None
         await asyncio.sleep(120)
@@ -159,7 +159,7 @@ async def test_a_route_that_is_gone_for_a_while_is_tried_again() -> None:
 
 @virtual_time
 async def test_a_token_that_cannot_be_replaced_is_no_missed_heartbeat() -> None:
-    class Rotten(Headquarters):
+    class Rotten(HeartbeatSink):
         async def rotate(self) -> bool:
             await super().rotate()
             raise CredentialError("the disk of the backend is full")

@@ -5,7 +5,7 @@ from kiosk.base.files import OneAtATime
 from kiosk.link.token_file import DeviceTokens
 
 
-class Bearer:
+class CurrentToken:
     """Which token to show, and what came of it."""
 
     def __init__(self, tokens: DeviceTokens) -> None:

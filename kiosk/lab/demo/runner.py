@@ -16,7 +16,7 @@ from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.ports import Pattern
 from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
-from kiosk.lab.demo.script import ScriptLine, When
+from kiosk.lab.demo.lines import ScriptLine, When
 from kiosk.lab.demo.servers import AgentEvent
 from kiosk.lab.virtual_kiosk import VirtualDevices, running
 from kiosk.measures import Measures
@@ -62,7 +62,7 @@ class DemoRecord:
     fit_again: bool = False  # after the visit another one could be held
 
 
-class DemoStage:
+class DemoRunner:
     """One performance. `show` is told every moment as it happens."""
 
     def __init__(

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kiosk.lab.demo.report import Chain
+from kiosk.lab.demo.runner import Spoken
 from kiosk.lab.demo.servers import AgentEvent
-from kiosk.lab.demo.stage import Spoken
 from kiosk.moments import Moment, What
 
 _WIDTH = 100
@@ -43,7 +43,7 @@ _AGENT: dict[str, str] = {
 }
 
 
-class Playbill:
+class DemoPrinter:
     """Writes lines with the time since the press."""
 
     def __init__(self, show: Callable[[str], None], *, colour: bool = False) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class AgentBehaviour:
     """Everything about a conversation that is not what is said."""
 
     input_format: str = "pcm_16000"

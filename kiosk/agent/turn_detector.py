@@ -32,7 +32,7 @@ class TurnEnded:
     last_voiced_received_s: float
 
 
-class Ears:
+class TurnDetector:
     """One conversation's hearing, up to but not including recognition."""
 
     def __init__(self, format_: PcmFormat, end_of_turn_ms: int) -> None:

@@ -7,7 +7,7 @@ from websockets.asyncio.client import ClientConnection
 from kiosk.base.clock import loop_now_s
 
 
-class HeardConnection(ClientConnection):
+class ConnectionWithLastHeard(ClientConnection):
     """`heard_s`: when the last byte came, on the loop's clock."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

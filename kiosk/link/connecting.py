@@ -12,8 +12,8 @@ from kiosk.link.account import Account
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import Credentials, PublicAgent
 from kiosk.link.heartbeat import Heartbeats
-from kiosk.link.keeper import CredentialKeeper
 from kiosk.link.lease_file import LeaseFile
+from kiosk.link.lease_keeper import LeaseKeeper
 from kiosk.link.report_file import ReportFile
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class BackendLink:
     client: BackendClient | None = None
 
 
-async def opened_line(settings: Settings, stack: AsyncExitStack) -> BackendLink:
+async def connect_backend(settings: Settings, stack: AsyncExitStack) -> BackendLink:
     """Raises ConfigError; `stack` closes what is opened."""
     credentials = settings.credentials
     if credentials.mode == "public":
@@ -52,7 +52,7 @@ async def opened_line(settings: Settings, stack: AsyncExitStack) -> BackendLink:
     in_memory = service.runtime_directory()
     # Of another backend, enrolled anew, or of another language, it has other leases.
     leases = LeaseFile(in_memory / _LEASE_FILE, url, token, language) if in_memory else None
-    keeper = CredentialKeeper(
+    keeper = LeaseKeeper(
         client.fetch,
         credentials.policy,
         account=account,

@@ -42,7 +42,7 @@ def renewal_lead_s(life_s: float) -> float:
     return min(max(120.0, 0.15 * life_s), 0.5 * life_s)
 
 
-class CredentialKeeper:
+class LeaseKeeper:
     """Keeps signed URLs at hand (`warm`), while the site is open (`open_hours`), or fetches one at
     each press (`on_press`). `leases`: how many, where each opens one conversation only. `file`:
     what is in hand outlives the daemon there."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from gpiozero.pins.mock import MockPin
 
-from kiosk.doctor import lines
+from kiosk.doctor import gpio
 from kiosk.doctor.findings import Finding, Result
 from kiosk.doctor.subject import Subject
 from tests.unit.doctor.subjects import barred, is_good_form, subject
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("pins")
 
 
 def look(of: Subject) -> tuple[Finding, Finding]:
-    button, lamps = lines.look(of)
+    button, lamps = gpio.look(of)
     assert is_good_form(button)
     assert is_good_form(lamps)
     return button, lamps
