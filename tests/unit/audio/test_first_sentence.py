@@ -2,13 +2,13 @@
 hall, the echo as loud as a visitor."""
 
 import pytest
-from kiosk.demo.commands import hall
 
 from kiosk.audio.echo import REFERENCE_LEAD_S, EchoCanceller
 from kiosk.audio.gate import Edge
 from kiosk.audio.linear_echo import BLOCK
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples, silence
 from kiosk.audio.resample import resample
+from kiosk.lab.demo.commands import hall
 from tests.bench.gate_sweep import new_gate
 from tests.bench.rooms import agent_speech
 
