@@ -563,6 +563,7 @@ async def test_a_client_that_follows_the_guides_is_talked_with_and_fails(
     assert "secret" not in str(report.as_json())
 
 
+@pytest.mark.wide  # 8 s of real time
 async def test_a_client_that_never_introduces_itself_is_examined_all_the_same(
     examining: Examining,
 ) -> None:
@@ -611,6 +612,7 @@ async def test_a_client_that_dies_is_examined_on_when_it_comes_back(examining: E
     assert report.judgements["clean_close"] == (FAIL, "no close frame")
 
 
+@pytest.mark.wide  # 8 s of real time
 async def test_each_client_has_a_report_of_its_own_and_all_of_the_probes(
     examining: Examining,
 ) -> None:

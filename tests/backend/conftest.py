@@ -190,12 +190,16 @@ def postgres() -> Iterator[Cluster]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, database: Path) -> Place:
+def place(request: pytest.FixtureRequest, database: Path) -> Iterator[Place]:
     """One database of each kind: whatever asks for this holds for both."""
     if request.param == "sqlite":
         url = parse_url(f"sqlite:///{database}")
-        return Place(url, url)
-    return copy(request.getfixturevalue("postgres"))
+        yield Place(url, url)
+        return
+    server: Cluster = request.getfixturevalue("postgres")
+    made = copy(server)
+    yield made
+    server.psql("postgres", f"drop database {made.url.database} with (force)")
 
 
 def copy(postgres: Cluster) -> Place:

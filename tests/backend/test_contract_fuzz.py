@@ -151,6 +151,7 @@ def fuzz(operation: AnyOperation, ask: Ask, token: str | None) -> int:
     return asked
 
 
+@pytest.mark.wide  # six times six seconds of processor
 @pytest.mark.parametrize("whose", ["nobody's", "device's", "operator's"])
 def test_every_answer_is_in_the_contract(asking: Asking, whose: str) -> None:
     device = asking.backend.token.reveal()

@@ -274,6 +274,7 @@ class LedgerModel(RuleBasedStateMachine):
         return asyncio.run(run())
 
 
+@pytest.mark.wide  # a quarter of a minute of processor
 @pytest.mark.timeout(120)
 def test_the_model_holds_on_sqlite(migrated: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="kiosk-ledger-") as directory:
@@ -286,6 +287,7 @@ def test_the_model_holds_on_sqlite(migrated: bytes) -> None:
         _run(fresh, examples=15)
 
 
+@pytest.mark.wide  # a quarter of a minute of processor
 @pytest.mark.timeout(120)
 def test_the_model_holds_on_postgresql(postgres: Cluster) -> None:
     _run(lambda: copy(postgres).url, examples=8)

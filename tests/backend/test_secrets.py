@@ -258,6 +258,7 @@ def opened(backend_with: BackendFactory) -> Iterator[tuple[asyncio.Runner, Backe
         runner.run(stack.aclose())
 
 
+@pytest.mark.wide  # a quarter of a minute of processor
 def test_no_secret_is_anywhere(opened: tuple[asyncio.Runner, Backend], log: Log) -> None:
     VISITS.clear()
     runner, backend = opened

@@ -176,6 +176,7 @@ async def test_other_replicas_are_heard_again(
             assert await heard == Change("default", "visit", "v1")
 
 
+@pytest.mark.wide  # 12 s of real time
 @pytest.mark.parametrize("new_too", [False, True])
 async def test_a_stop_ends_whatever_the_database_swallows(
     postgres: Cluster, wire: Wire, fake: FakeProvider, tmp_path: Path, new_too: bool

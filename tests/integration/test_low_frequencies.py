@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import to_int16
@@ -45,6 +46,7 @@ def _made(directory: Path) -> Path:
     return directory
 
 
+@pytest.mark.wide  # 9 s of processor
 @in_lockstep
 async def test_a_visit_with_low_frequencies_is_as_one_without(
     short_dir: Path, start_agent: StartAgent

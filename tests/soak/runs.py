@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,7 @@ def soak(
 ) -> Result:
     """Hold so many visits in virtual time; failures are shrunk as they come."""
     result, began_s = Result(), time.perf_counter()
+    others = set(threading.enumerate())
     with tempfile.TemporaryDirectory(prefix="kiosk-soak-", dir="/tmp") as directory:
         what = run_in_lockstep(material(Path(directory)))
         warm: dict[str, int] = {}
@@ -90,8 +91,8 @@ def soak(
             if first_only and result.failures:
                 break
             if not warm and result.visits >= min(WARM_VISITS, visits // 2):
-                warm = resources()
-        result.growth = {name: now - warm.get(name, now) for name, now in resources().items()}
+                warm = resources(others)
+        result.growth = {name: now - warm.get(name, now) for name, now in resources(others).items()}
         result.growth["tasks"] = max(result.tasks)
     result.seconds = time.perf_counter() - began_s
     return result
@@ -181,9 +182,10 @@ def _fewer(visits: list[Visit]) -> Iterator[list[Visit]]:
             size //= 2
 
 
-def resources() -> dict[str, int]:
+def resources(others: Collection[threading.Thread] = ()) -> dict[str, int]:
+    """What is held. `others`: threads that are none of the soak's, and go on."""
     for thread in threading.enumerate():
-        if thread is not threading.main_thread():
+        if thread not in others and thread is not threading.current_thread():
             thread.join(1.0)  # it may be about to end
     return {
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
