@@ -48,7 +48,7 @@ _ENROL = "enrol the kiosk again"
 _CARD = "plug it in again"
 _NETWORK = "check the network, then the provider's status page"
 
-_UNFIT: dict[str, Meaning] = {
+UNFIT: dict[str, Meaning] = {
     "no_speaker": Meaning(WARNING, "see the entry of the device", "no_speaker"),
     "no_microphone": Meaning(WARNING, "see the entry of the device", "no_microphone"),
     "out_of_order": Meaning(WARNING, _ENROL, "out_of_order"),
@@ -338,4 +338,4 @@ _BESIDE: dict[str, Meaning] = {
     ),
 }
 
-CAUSES: dict[str, Meaning] = {**_UNFIT, **_ENDINGS, **_LOGGED, **_BESIDE}
+CAUSES: dict[str, Meaning] = {**UNFIT, **_ENDINGS, **_LOGGED, **_BESIDE}

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from kiosk.causes import CAUSES, WARNING
 from kiosk.ops.messages import catalog
+from kiosk.visit.speech import load_sentences
 from kiosk.visit.states import TOGGLE
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +27,25 @@ def test_the_readmes_table_of_states_is_the_codes() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"|---|---|---|---|\n{state_table()}\n<!-- end of the table -->" in readme, (
         "paste this into README.md:\n" + state_table()
+    )
+
+
+def cause_table() -> str:
+    """The README's table of apologies, from the table of causes and the English sentences."""
+    sentences, rows = load_sentences("en"), dict[tuple[str, str], list[str]]()
+    for cause, meaning in CAUSES.items():
+        if meaning.sentence is not None and meaning.severity <= WARNING:
+            rows.setdefault((sentences[meaning.sentence], meaning.remedy), []).append(cause)
+    return "\n".join(
+        f"| {sentence} | {' '.join(f'`{cause}`' for cause in causes)} | {remedy} |"
+        for (sentence, remedy), causes in sorted(rows.items())
+    )
+
+
+def test_the_readmes_table_of_apologies_is_the_codes() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"|---|---|---|\n{cause_table()}\n<!-- end of the causes -->" in readme, (
+        "paste this into README.md:\n" + cause_table()
     )
 
 

@@ -7,7 +7,7 @@ to do. The ids are random and never change. What goes wrong beside the visits is
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kiosk.causes import CAUSES, NOTHING, NOTICE, Meaning
+from kiosk.causes import CAUSES, NOTHING, NOTICE, UNFIT, Meaning
 from kiosk.endings import RULES, Kind
 
 
@@ -46,8 +46,6 @@ def _remedies() -> str:
 def _remedies_of(causes: tuple[str, ...]) -> str:
     return " ".join(f"{cause}: {CAUSES[cause].remedy}." for cause in causes)
 
-
-_UNFIT = ("no_speaker", "no_microphone", "out_of_order", "cannot_reach")
 
 MESSAGES: dict[str, JournalMessage] = {
     "starting": JournalMessage(
@@ -218,8 +216,8 @@ MESSAGES: dict[str, JournalMessage] = {
         "Whether a visit can be held changed",
         "KIOSK_FITNESS `fit` means it can; otherwise a press is answered with an apology that "
         "names the cause. `paused` is what the backend said last: a press asks it again.",
-        _remedies_of(_UNFIT),
-        _UNFIT,
+        _remedies_of(tuple(UNFIT)),
+        tuple(UNFIT),
         lasts=True,
     ),
     "state": JournalMessage(
