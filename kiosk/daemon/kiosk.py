@@ -6,12 +6,14 @@ Nothing here knows how a visit goes or what a frame means.
 import asyncio
 import contextlib
 import logging
+import random
 import signal
 import sys
 from collections.abc import Callable, Mapping
 
 from kiosk.base import patience
 from kiosk.base.clock import REAL, Clock
+from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.config import Settings
 from kiosk.daemon.commands import OperatorCommands, kiosk_info
@@ -84,8 +86,12 @@ class Daemon:
         observer: Observer | None = None,
         load: Callable[[], Settings] | None = None,
         clock: Clock = REAL,
+        chance: Callable[[], float] = random.random,
+        new_id: NewId = random_id,
     ) -> None:
         self._clock = clock
+        self._chance = chance
+        self._new_id = new_id
         self.ready = asyncio.Event()
         self._settings = settings
         self._hardware = hardware
@@ -118,7 +124,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             self._failed = stack.enter_context(failures(loop))
             voice = await self._prepared_voice()
-            self._line = await connect_backend(self._settings, stack)
+            self._line = await connect_backend(self._settings, stack, self._chance, self._new_id)
             credentials = self._line.credentials
             self._sound = Sound(
                 self._settings, self._hardware, self._on_microphone, self._on_speaker, self._clock
@@ -139,6 +145,7 @@ class Daemon:
                 ),
                 self._observe,
                 lambda: spoken.report(self._reloading.settings),
+                chance=self._chance,
                 take_events=self._events.take,
             )
             self._button = self._hardware.open_button(self._on_button, loop)

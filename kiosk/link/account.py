@@ -78,18 +78,18 @@ class _Report:
 
 
 class Account:
-    """Tells the bookkeeper. `run` is its task. `wall_s` is what lasts from one life of the kiosk's
-    to the next, and jumps."""
+    """Reports visits to the backend. `run` is its task. `wall_s` is what lasts from one life of the
+    kiosk's to the next, and jumps."""
 
     def __init__(
         self,
-        bookkeeper: VisitReports,
+        reports: VisitReports,
         jitter: Callable[[], float] = random.random,
         file: ReportFile | None = None,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         self.dropped_reports = 0
-        self._bookkeeper = bookkeeper
+        self._visit_reports = reports
         self._jitter = jitter
         self._file = file
         self._wall_s = wall_s
@@ -106,7 +106,7 @@ class Account:
     async def start(self, visit_id: str, press_id: str) -> None:
         """Spend the lease on this press; raises DeniedError. No answer is no refusal."""
         try:
-            await self._bookkeeper.start(visit_id, StartVisit(press_id=press_id))
+            await self._visit_reports.start(visit_id, StartVisit(press_id=press_id))
         except CredentialError as error:
             log.warning(
                 "the visit goes on without the backend's word: %s", error, extra=fault(error.cause)
@@ -115,7 +115,7 @@ class Account:
     async def live(self, visit_id: str, live: LiveVisit) -> None:
         """The conversation is open. Nothing depends on it: the visit's end is told again."""
         try:
-            await self._bookkeeper.live(visit_id, live)
+            await self._visit_reports.live(visit_id, live)
         except (CredentialError, DeniedError) as error:
             log.debug("the backend does not know that visit %s is open: %s", visit_id, error)
 
@@ -167,7 +167,7 @@ class Account:
         done = False
         try:
             end = report.end.model_copy(update={"ago_s": report.ago_s(self._wall_s())})
-            await self._bookkeeper.end(report.visit_id, end)
+            await self._visit_reports.end(report.visit_id, end)
             done = True
         except DeniedError as denied:
             if denied.reason == UNAUTHORIZED:  # of the kiosk, and it may be enrolled again

@@ -1,11 +1,13 @@
 """The kiosk's side of its backend, made of the settings."""
 
 import logging
+import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from kiosk.base import service
+from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.config import Settings, compat_api_key, device_token, state_dir
 from kiosk.link.account import Account
@@ -38,16 +40,22 @@ class BackendLink:
     client: BackendClient | None = None
 
 
-async def connect_backend(settings: Settings, stack: AsyncExitStack) -> BackendLink:
+async def connect_backend(
+    settings: Settings,
+    stack: AsyncExitStack,
+    jitter: Callable[[], float] = random.random,
+    new_id: NewId = random_id,
+) -> BackendLink:
     """Raises ConfigError; `stack` closes what is opened."""
     credentials = settings.credentials
     if credentials.mode == "public":
-        return BackendLink(_public_agent(settings))
+        return BackendLink(_public_agent(settings, new_id))
     directory = state_dir(settings)
     url, token, language = credentials.backend_url, device_token(settings), settings.kiosk.language
     client = BackendClient(url, token, directory / TOKEN_FILE if directory else None, language)
     await stack.enter_async_context(client)
-    account = Account(client, file=ReportFile(directory / _REPORT_FILE) if directory else None)
+    reports = ReportFile(directory / _REPORT_FILE) if directory else None
+    account = Account(client, jitter, file=reports)
     stack.push_async_callback(account.close)
     in_memory = service.runtime_directory()
     # Of another backend, enrolled anew, or of another language, it has other leases.
@@ -58,6 +66,8 @@ async def connect_backend(settings: Settings, stack: AsyncExitStack) -> BackendL
         account=account,
         leases=credentials.leases,
         file=leases,
+        jitter=jitter,
+        new_id=new_id,
     )
     if not client.keeps_account:
         log.info("the backend is not ours: it is told nothing of visits and takes no heartbeats")
@@ -70,10 +80,10 @@ async def connect_backend(settings: Settings, stack: AsyncExitStack) -> BackendL
             "dropped_reports": account.dropped_reports,
         }
 
-    return BackendLink(keeper, Heartbeats(client, keeper.follow), counters, client)
+    return BackendLink(keeper, Heartbeats(client, keeper.follow, jitter, new_id), counters, client)
 
 
-def _public_agent(settings: Settings) -> PublicAgent:
+def _public_agent(settings: Settings, new_id: NewId) -> PublicAgent:
     api_key = compat_api_key(settings)
     if api_key is not None:
         log.warning(
@@ -82,4 +92,4 @@ def _public_agent(settings: Settings) -> PublicAgent:
             "development only: remove the line before visitors come",
             extra=fault("api_key_in_address"),
         )
-    return PublicAgent(settings.agent.url, settings.agent.id, api_key)
+    return PublicAgent(settings.agent.url, settings.agent.id, api_key, new_id)

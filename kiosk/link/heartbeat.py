@@ -50,12 +50,12 @@ class Heartbeats:
 
     def __init__(
         self,
-        headquarters: HeartbeatSink,
+        sink: HeartbeatSink,
         follow: Callable[[LeasePolicy | None], None],
         jitter: Callable[[], float] = random.random,
         new_id: NewId = random_id,
     ) -> None:
-        self._headquarters = headquarters
+        self._sink = sink
         self._follow = follow
         self._jitter = jitter
         self._boot_id = new_id()
@@ -98,7 +98,7 @@ class Heartbeats:
 
     async def _rotate(self) -> None:
         try:
-            if await self._headquarters.rotate():
+            if await self._sink.rotate():
                 log.info("the device token is replaced")
         except CredentialError as error:
             log.warning(
@@ -115,7 +115,7 @@ class Heartbeats:
             version=__version__,
             counters=dict(vitals.counters),
         )
-        instructions = await self._headquarters.beat(heartbeat)
+        instructions = await self._sink.beat(heartbeat)
         if instructions is not None:
             self._answered = True
         elif self._answered:

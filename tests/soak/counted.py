@@ -131,8 +131,5 @@ class CountedWorld(World):
     async def _report(self) -> str:
         return ""
 
-    def _new_id(self) -> str:
-        return f"{self._rng.getrandbits(128):032x}"
-
     def _wall_s(self) -> float:
         return _LONG_AGO_S + loop_now_s() + self._wall_ahead_s

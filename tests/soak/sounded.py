@@ -55,11 +55,11 @@ class SoundedWorld(World):
     @contextlib.asynccontextmanager
     async def _site(self) -> AsyncIterator[None]:
         self._move_in()
-        random.seed(self._rng.getrandbits(64))  # by which the daemon waits before it reconnects
         self._agent = LocalAgent(
             AgentSettings(port=0, manner=AgentBehaviour(no_input_s=1000.0)),
             *_recognition(),
             lambda _: None,
+            new_id=self._new_id,
         )
         async with self._agent.listening() as url:
             self._settings = self._made(url.replace("http", "ws"))
@@ -83,7 +83,12 @@ class SoundedWorld(World):
             self._its_microphone.open, self._its_speaker.open, self._open_button, lambda _: lamps
         )
         daemon = self._daemon = Daemon(
-            self._settings, hardware, self._observe, clock=running_clock()
+            self._settings,
+            hardware,
+            self._observe,
+            clock=running_clock(),
+            chance=self._rng.random,
+            new_id=self._new_id,
         )
         running = asyncio.create_task(daemon.run(), name="daemon")
         ready = asyncio.create_task(daemon.ready.wait(), name="ready")
@@ -119,8 +124,6 @@ class SoundedWorld(World):
         super()._observe(moment)
 
     def _traced(self, moment: Moment) -> str:
-        """Without what is the machine's: its chance makes the ids, and what the kiosk says of its
-        state takes as long as there is something to say."""
-        if moment.what is What.SENTENCE_HEARD:
-            return ""
-        return f"{moment.what} {moment.at_s:.9f}\n"
+        """Without what is the machine's: what the kiosk says of its state takes as long as there is
+        something to say."""
+        return "" if moment.what is What.SENTENCE_HEARD else super()._traced(moment)

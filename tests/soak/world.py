@@ -160,6 +160,9 @@ class World(abc.ABC):
         """What was done is heard of by everybody."""
         await turns()
 
+    def _new_id(self) -> str:
+        return f"{self._rng.getrandbits(128):032x}"
+
     def _in_hand(self) -> int:
         """Leases that are neither spent nor told of."""
         return 0
