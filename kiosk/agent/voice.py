@@ -3,15 +3,13 @@
 It may not play anything, nor decide what is said. The WAV is read as espeak-ng streams it.
 """
 
-import asyncio
-import subprocess
 from collections import OrderedDict
-from collections.abc import Sequence
 
+from kiosk.audio.levels import trim_silence
 from kiosk.audio.pcm import Samples, WavError, read_wav, silence
 from kiosk.audio.resample import resample
-from kiosk.audio.synthesis import DEBIAN_PACKAGE, PROGRAM, espeak_command, trim_silence
-from kiosk.errors import ConfigError, UnavailableError
+from kiosk.base.espeak import PROGRAM, Espeak
+from kiosk.errors import UnavailableError
 
 # espeak-ng renders a minute of speech in about 0.15 s on a desktop core.
 _LONGEST_RENDER_S = 10.0
@@ -28,9 +26,7 @@ class AgentVoice:
     def __init__(
         self, voice: str, words_per_minute: int = 165, *, longest_s: float = _LONGEST_RENDER_S
     ) -> None:
-        self._voice = voice
-        self._command = espeak_command(voice, words_per_minute)
-        self._longest_s = longest_s
+        self._espeak = Espeak(voice, words_per_minute, longest_s)
         self._rendered: OrderedDict[tuple[str, int], Samples] = OrderedDict()
 
     async def render(self, text: str, rate_hz: int) -> Samples:
@@ -44,7 +40,7 @@ class AgentVoice:
         if asked in self._rendered:
             self._rendered.move_to_end(asked)
             return self._rendered[asked]
-        samples = self._samples(await self._speak(text), rate_hz)
+        samples = self._samples(await self._espeak.speak(text), rate_hz)
         self._rendered[asked] = samples
         if len(self._rendered) > _REMEMBERED:
             self._rendered.popitem(last=False)
@@ -61,63 +57,3 @@ class AgentVoice:
         samples = resample(trim_silence(spoken, spoken_hz), spoken_hz, rate_hz).copy()
         samples.flags.writeable = False
         return samples
-
-    async def _speak(self, text: str) -> bytes:
-        """Run espeak-ng once and return its WAV; it never outlives the call."""
-        child = _Child(self._command)
-        try:
-            # In a thread from its start to its end: asyncio's own child processes can hang for ever
-            # when they are given up, and answers are given up whenever a visitor speaks.
-            status, wav, complaint = await asyncio.to_thread(
-                child.run, text.encode(), self._longest_s
-            )
-        except FileNotFoundError as error:
-            raise UnavailableError(
-                f"{PROGRAM} is not installed: sudo apt install {DEBIAN_PACKAGE}"
-            ) from error
-        except OSError as error:
-            raise UnavailableError(f"cannot start {PROGRAM}: {error.strerror}") from error
-        except subprocess.TimeoutExpired as error:
-            raise UnavailableError(
-                f"{PROGRAM} did not finish {len(text)} characters in {self._longest_s:g} s"
-            ) from error
-        finally:
-            child.give_up()
-        if status != 0:
-            raise self._failure(complaint.decode(errors="replace").strip(), status)
-        return wav
-
-    def _failure(self, complaint: str, status: int | None) -> ConfigError | UnavailableError:
-        if "voice" in complaint.lower():
-            return ConfigError(f"{PROGRAM} cannot use the voice {self._voice!r}: {complaint}")
-        return UnavailableError(f"{PROGRAM} failed with status {status}: {complaint}")
-
-
-class _Child:
-    """One run of a program. Another thread may give it up before, while or after it runs."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-        self._given_up = False
-
-    def run(self, text: bytes, longest_s: float) -> tuple[int, bytes, bytes]:
-        """Its status, output and complaints."""
-        pipe = subprocess.PIPE
-        with subprocess.Popen(  # noqa: S603  our own command; the text goes in by its input
-            self._command, stdin=pipe, stdout=pipe, stderr=pipe
-        ) as process:
-            self._process = process
-            if self._given_up:  # while it was being started
-                process.kill()
-            try:
-                output, complaint = process.communicate(text, longest_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        return process.returncode, output, complaint
-
-    def give_up(self) -> None:
-        self._given_up = True
-        if self._process is not None:
-            self._process.kill()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kiosk.audio.pcm import CHUNK_MS, Samples
+from kiosk.audio.pcm import CHUNK_MS, Samples, ms_to_samples
 
 SILENCE_DBFS = -96.0
 FULL_SCALE = 32768.0
@@ -22,6 +22,9 @@ _SMOOTHED_CHUNKS = 15
 _SPEECH_CHUNKS = 100  # 2 s of speech make a level ...
 _FEWEST_SPEECH_CHUNKS = 10  # ... and 0.2 s a first one
 _SPEECH_RANGE_DB = 15.0  # what is quieter than the loud parts by more is a pause
+
+_EDGE_MS = 50  # of silence left on each side: a plosive's closure is shorter
+_AUDIBLE = 33  # -60 dBFS; espeak-ng's own silence is exact zeros
 
 _FULL_SCALE_RUN = 3  # a loud sound may touch full scale once; a clipped one stays there
 _PEAK_SECONDS = 10
@@ -179,3 +182,12 @@ class Meter:
                 self._clipped,
             )
             self._peaks.append(0)
+
+
+def trim_silence(samples: Samples, rate_hz: int) -> Samples:
+    """The recording with at most 50 ms of silence before and after; empty if nothing is heard."""
+    audible = np.flatnonzero(np.abs(samples.astype(np.int32)) >= _AUDIBLE)
+    if not len(audible):
+        return samples[:0]
+    edge = ms_to_samples(_EDGE_MS, rate_hz)
+    return samples[max(0, audible[0] - edge) : audible[-1] + 1 + edge]

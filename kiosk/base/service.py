@@ -22,6 +22,11 @@ def runtime_directory() -> Path | None:
     return _first_of("RUNTIME_DIRECTORY")
 
 
+def cache_directory() -> Path | None:
+    """Where what can be made again is kept; None outside of a service."""
+    return _first_of("CACHE_DIRECTORY")
+
+
 def _first_of(variable: str) -> Path | None:
     """The unit's own; systemd names several with colons between."""
     first = os.environ.get(variable, "").partition(":")[0]

@@ -1,12 +1,12 @@
 """The kiosk's own voice: what a visitor hears when nothing else works."""
 
-import subprocess
 from collections.abc import Iterator
 
 from kiosk.audio.pcm import WavError, read_wav
-from kiosk.audio.synthesis import DEBIAN_PACKAGE, PROGRAM, espeak_command
+from kiosk.base.espeak import DEBIAN_PACKAGE, PROGRAM, Espeak
 from kiosk.doctor.findings import Finding, failed, passed, warned
 from kiosk.doctor.subject import Subject
+from kiosk.errors import ConfigError, UnavailableError
 from kiosk.visit.speech import load_sentences
 
 _CHECK = "voice"
@@ -32,16 +32,10 @@ def look(subject: Subject) -> Iterator[Finding]:
 
 def _silent(voice: str, words_per_minute: int) -> str | None:
     """Why espeak-ng says nothing, None: it speaks."""
-    command = espeak_command(voice, words_per_minute)
     try:
-        done = subprocess.run(  # noqa: S603  our own command
-            command, input=b"yes", capture_output=True, timeout=_RENDER_S, check=False
-        )
-        samples, _ = read_wav(done.stdout)
-    except FileNotFoundError:
-        return f"{PROGRAM} is not installed"
-    except (OSError, subprocess.TimeoutExpired):
-        return f"{PROGRAM} does not answer"
+        samples, _ = read_wav(Espeak(voice, words_per_minute, _RENDER_S).speak_now("yes"))
+    except (ConfigError, UnavailableError) as error:
+        return str(error)
     except WavError:
-        return f"{PROGRAM} has no voice {voice!r}"
+        return f"{PROGRAM} gives no sound"
     return None if len(samples) else f"{PROGRAM} is silent"

@@ -5,23 +5,23 @@ synthetic voice; otherwise espeak-ng renders each sentence once and the result i
 apology needs neither network nor a second of computing.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import logging
 import os
-import subprocess
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from kiosk.audio.earcons import RATE_HZ, Earcon, earcon_samples
+from kiosk.audio.levels import trim_silence
 from kiosk.audio.pcm import Samples, WavError, read_wav
-from kiosk.audio.synthesis import espeak_command, trim_silence
+from kiosk.base import service
+from kiosk.base.espeak import Espeak
 from kiosk.causes import fault
 from kiosk.devices.ports import Clip, Source
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ def _language(language: str) -> dict[str, object]:
 
 def default_cache_dir() -> Path:
     """Where rendered sentences are kept: the service's cache directory, or the user's."""
-    if directory := os.environ.get("CACHE_DIRECTORY"):
-        return Path(directory)
+    if directory := service.cache_directory():
+        return directory
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "kiosk"
 
@@ -75,7 +75,7 @@ class Voice:
         cache_dir: Path | None,
     ) -> None:
         self._sentences = load_sentences(language)
-        self._command = espeak_command(voice, words_per_minute)
+        self._espeak = Espeak(voice, words_per_minute, _RENDER_TIMEOUT_S)
         self._messages_dir = messages_dir
         self._cache_dir = cache_dir
         self._clips: dict[str, Clip] = {}
@@ -93,7 +93,7 @@ class Voice:
 
     async def spoken(self, text: str) -> Clip | None:
         """Any text, rendered when asked for; None if it could not be."""
-        rendered = await _synthesise(self._command, text)
+        rendered = await _synthesise(self._espeak, text)
         return None if rendered is None else _trimmed_clip(rendered)
 
     def _replacement(self, key: str) -> bytes | None:
@@ -110,14 +110,14 @@ class Voice:
         return data
 
     async def _rendered(self, key: str, text: str) -> bytes | None:
-        digest = hashlib.sha256("\0".join((*self._command, text)).encode()).hexdigest()[:16]
+        digest = hashlib.sha256("\0".join((*self._espeak.command, text)).encode()).hexdigest()[:16]
         cached = None if self._cache_dir is None else self._cache_dir / f"{key}-{digest}.wav"
         if cached is not None:
             with contextlib.suppress(OSError, WavError):
                 data = cached.read_bytes()
                 read_wav(data)
                 return data
-        rendered = await _synthesise(self._command, text)
+        rendered = await _synthesise(self._espeak, text)
         if rendered is None:
             log.warning(
                 "the sentence %r stays silent; install espeak-ng or give a WAV file",
@@ -139,33 +139,13 @@ def earcon_clip(earcon: Earcon) -> Clip:
     return Clip(earcon_samples(earcon), RATE_HZ, Source.EARCON)
 
 
-async def _synthesise(command: list[str], text: str) -> bytes | None:
+async def _synthesise(espeak: Espeak, text: str) -> bytes | None:
     """What espeak-ng makes of a text, as WAV; None if it is absent or fails."""
-    try:
-        process = _start(command)
-    except OSError:
-        return None
-    # Read in a thread: asyncio's own child processes can hang for ever when they are given up.
-    reading = asyncio.to_thread(process.communicate, text.encode(), _RENDER_TIMEOUT_S)
-    try:
-        data, _ = await reading
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return None
-    finally:
-        process.kill()
-    with contextlib.suppress(WavError):
+    with contextlib.suppress(UnavailableError, ConfigError, WavError):
+        data = await espeak.speak(text)
         read_wav(data)
         return data
     return None
-
-
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    pipe = subprocess.PIPE
-    return subprocess.Popen(  # noqa: S603  our own command; the text goes in by its input
-        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
-    )
 
 
 def _clip(samples: Samples, rate_hz: int) -> Clip:

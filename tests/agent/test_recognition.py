@@ -14,7 +14,7 @@ from kiosk.agent.guide import Guide, load_guide
 from kiosk.agent.recogniser import Recognised, Recogniser
 from kiosk.audio.pcm import Samples, read_wav, to_int16
 from kiosk.audio.resample import resample
-from kiosk.audio.synthesis import espeak_command
+from kiosk.base.espeak import espeak_command
 from kiosk.errors import ConfigError
 
 RATE_HZ = 16_000

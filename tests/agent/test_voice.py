@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from kiosk.agent.voice import AgentVoice
-from kiosk.audio.synthesis import espeak_command, trim_silence
+from kiosk.audio.levels import trim_silence
+from kiosk.base.espeak import espeak_command
 from kiosk.errors import ConfigError, UnavailableError
 
 

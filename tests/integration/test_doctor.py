@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kiosk.audio.synthesis import PROGRAM
 from kiosk.backend.books.rules import Scope
+from kiosk.base.espeak import PROGRAM
 from kiosk.doctor.examination import examine
 from kiosk.doctor.findings import Finding, Result
 from kiosk.doctor.subject import in_use

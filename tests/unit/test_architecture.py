@@ -12,7 +12,8 @@ ROOT = Path(kiosk.__file__).parent
 
 # Lower lines first. A room imports lower lines only; rooms on one line do not import each other.
 LINES: tuple[tuple[str, ...], ...] = (
-    ("base", "errors", "causes"),
+    ("errors", "causes"),
+    ("base",),
     ("contract", "proxies", "endings"),
     ("convai", "audio"),
     ("agent", "config"),
