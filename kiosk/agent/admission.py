@@ -2,13 +2,14 @@
 Pure."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from kiosk.convai.client_messages import Initiation
 from kiosk.convai.fields import Json, flag, table, text, whole_number
+from kiosk.convai.nested import set_paths
 from kiosk.convai.overrides import OVERRIDE_NAMES, ConversationOverrides
 
 INVALID_MESSAGE = "Invalid message received"
@@ -53,7 +54,7 @@ def admit(
         if any(mistake["type"] not in _NOT_OURS for mistake in error.errors()):
             raise NotAdmittedError(1008, INVALID_MESSAGE, "value_error") from None
     agent, conversation = table(overrides, "agent"), table(overrides, "conversation")
-    for path in _leaves(overrides):
+    for path in set_paths(overrides):
         free = ALL in allowed or path in allowed or path == "conversation.text_only"
         if path in OVERRIDE_NAMES and not free:
             field = path.rsplit(".", 1)[-1]
@@ -80,11 +81,3 @@ def _filled(template: str, variables: Mapping[str, Json]) -> str:
         reason = f"Missing required dynamic variables in first message: {{{names}}}"
         raise NotAdmittedError(1008, reason, "missing_dynamic_variable")
     return _VARIABLE.sub(lambda match: str(variables[match[1]]), template)
-
-
-def _leaves(overrides: Mapping[str, Json], prefix: str = "") -> Iterator[str]:
-    for name, value in overrides.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        elif value is not None:
-            yield f"{prefix}{name}"

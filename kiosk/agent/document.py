@@ -12,15 +12,13 @@ from kiosk.agent.admission import ALL
 from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.audio.pcm import FORMATS
 from kiosk.convai import agent_settings as at
-from kiosk.convai.agent_settings import merged, patch_of, value_at
 from kiosk.convai.fields import Json, JsonObject
-from kiosk.convai.overrides import OVERRIDE_NAMES
+from kiosk.convai.nested import merged, patch_of, value_at
+from kiosk.convai.overrides import OVERRIDE_NAMES, WITHOUT_SWITCH
 from kiosk.convai.server_tools import END_CALL
 
 # Needs no permission: a client without sound could not talk at all.
 TEXT_ONLY = "conversation.text_only"
-# The service has a switch for every override but this.
-_WITHOUT_SWITCH = frozenset({"conversation.client_events"})
 _CHANGEABLE = ("name", "conversation_config", "platform_settings")
 # What is sent to clients.
 _CLIENT_EVENTS = (
@@ -62,10 +60,10 @@ class Document:
         allowed_overrides: frozenset[str],
     ) -> None:
         allowed = OVERRIDE_NAMES if ALL in allowed_overrides else allowed_overrides
-        self._always = (allowed & _WITHOUT_SWITCH) | {TEXT_ONLY}
+        self._always = (allowed & WITHOUT_SWITCH) | {TEXT_ONLY}
         greeting = greeting if manner.greeting is None else manner.greeting
         settings = _new_agent(agent_id, language)
-        for name in OVERRIDE_NAMES - _WITHOUT_SWITCH:
+        for name in OVERRIDE_NAMES - WITHOUT_SWITCH:
             on = name in allowed or name in self._always
             settings = merged(settings, patch_of(f"{at.OVERRIDES}.{name}", on))
         given: dict[str, Json] = {
@@ -141,7 +139,7 @@ def _verify(settings: JsonObject) -> None:
         if not isinstance(value_at(settings, path), str):
             raise ChangeError(path, "Input should be a valid string")
     switches = [at.ENABLE_AUTH]
-    switches += [f"{at.OVERRIDES}.{name}" for name in sorted(OVERRIDE_NAMES - _WITHOUT_SWITCH)]
+    switches += [f"{at.OVERRIDES}.{name}" for name in sorted(OVERRIDE_NAMES - WITHOUT_SWITCH)]
     for path in switches:
         if not isinstance(value_at(settings, path), bool):
             raise ChangeError(path, "Input should be a valid boolean")

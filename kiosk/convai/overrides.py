@@ -154,3 +154,6 @@ def _names(part: type[Part], prefix: str = "") -> Iterator[str]:
 
 # Every override there is, as "tts.speed".
 OVERRIDE_NAMES = frozenset(_names(ConversationOverrides))
+
+# The service has a switch for every override but these.
+WITHOUT_SWITCH = frozenset({"conversation.client_events"})

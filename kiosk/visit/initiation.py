@@ -14,6 +14,7 @@ from pydantic import JsonValue, ValidationError
 
 from kiosk.causes import fault
 from kiosk.convai.client_messages import Initiation
+from kiosk.convai.nested import merged
 from kiosk.convai.overrides import ConversationOverrides
 from kiosk.link.credentials import Opening
 
@@ -41,7 +42,7 @@ def initiation_of(configured: Initiation, opening: Opening) -> Initiation:
         return configured
     return replace(
         configured,
-        overrides=_merged(configured.overrides, overrides),
+        overrides=merged(configured.overrides, overrides),
         dynamic_variables={**configured.dynamic_variables, **variables},
     )
 
@@ -101,13 +102,3 @@ def _is_variable(value: JsonValue) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, str | int)
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for name, value in over.items():
-        before = merged.get(name)
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            value = _merged(before, value)
-        merged[name] = value
-    return merged

@@ -15,7 +15,7 @@ from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.requests import MAX_BODY_BYTES
 from kiosk.agent.server import DEFAULT_AGENT_ID, DEFAULT_API_KEY
 from kiosk.agent.signatures import CONVERSATION_PATH
-from kiosk.convai.agent_settings import merged, patch_of
+from kiosk.convai.nested import merged, patch_of
 from tests.integration.conftest import StartAgent
 
 from .wire import initiation, opened, payload, user_message, words

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from kiosk.backend.provider.agent_check import USEFUL_EVENTS, VITAL_EVENTS, check
 from kiosk.backend.provider.findings import AgentFinding, Needs, difference, merged
-from kiosk.convai import agent_settings
-from kiosk.convai.agent_settings import leaves, patch_of, value_at
+from kiosk.convai import agent_settings, nested
 from kiosk.convai.conversation import AUDIO_FORMATS
+from kiosk.convai.nested import leaves, patch_of, value_at
 from kiosk.convai.overrides import OVERRIDE_NAMES
 
 NEEDS = Needs(
@@ -167,7 +167,7 @@ def test_each_mismatch_is_found_alone_and_its_patch_mends_it(
     assert difference(agent, finding.patch) == [
         f"{changed}: {json.dumps(value_at(agent, changed))} -> {json.dumps(new)}"
     ]
-    mended = agent_settings.merged(agent, finding.patch)
+    mended = nested.merged(agent, finding.patch)
     assert found(mended) == []
     assert difference(mended, finding.patch) == []
     assert agent == before
@@ -218,7 +218,7 @@ def test_of_an_empty_agent_everything_that_can_be_is_mended_by_one_patch() -> No
     assert [finding.severity for finding in findings] == sorted(
         finding.severity for finding in findings
     )
-    mended = agent_settings.merged({}, merged(findings))
+    mended = nested.merged({}, merged(findings))
     assert found(mended) == [("language-de", "warn"), ("end-call", "warn")]
     assert merged(check(mended, NEEDS)) == {}
 
@@ -249,7 +249,7 @@ def test_whatever_stands_there_is_judged(path: str, value: Any) -> None:
     for depth in range(len(path.split("."))):
         agent = good()
         name = path.rsplit(".", depth)[0]
-        check(agent_settings.merged(agent, patch_of(name, value)), NEEDS)
+        check(nested.merged(agent, patch_of(name, value)), NEEDS)
         if "." in name:
             parent, _, last = name.rpartition(".")
             value_at(agent, parent)[last] = value  # type: ignore[call-overload,index]

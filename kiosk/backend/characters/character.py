@@ -12,7 +12,6 @@ them, for the kiosk that speaks none of them.
 import math
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
@@ -29,6 +28,7 @@ from pydantic import (
 
 from kiosk.backend.characters.templates import filled, gaps, variables
 from kiosk.convai.fields import Json
+from kiosk.convai.nested import set_paths
 from kiosk.convai.overrides import NO_SUCH_CONTROLS, ConversationOverrides, Share, Speed
 from kiosk.errors import ConfigError
 
@@ -169,7 +169,7 @@ class Character:
 
     def override_names(self) -> frozenset[str]:
         """The overrides it sends, as "tts.speed": the same on every occasion."""
-        return frozenset(_leaves(self.overrides(_ANY_OCCASION)))
+        return frozenset(set_paths(self.overrides(_ANY_OCCASION)))
 
     def variable_names(self) -> frozenset[str]:
         """The dynamic variables it sends."""
@@ -222,14 +222,6 @@ def _part_of_day(hour: int) -> str:
     if 5 <= hour < 12:
         return "morning"
     return "afternoon" if 12 <= hour < 18 else "evening"
-
-
-def _leaves(overrides: dict[str, Json], prefix: str = "") -> Iterator[str]:
-    for name, value in overrides.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
 
 
 def _explain(error: ValidationError, text: str, name: str) -> str:

@@ -11,9 +11,10 @@ from typing import TypeAlias
 from kiosk.backend.characters.templates import variables
 from kiosk.backend.provider.findings import AgentFinding, Needs
 from kiosk.convai import agent_settings as at
-from kiosk.convai.agent_settings import patch_of, value_at
 from kiosk.convai.conversation import AUDIO_FORMATS, DEFAULT_AUDIO_FORMAT
 from kiosk.convai.fields import JsonObject
+from kiosk.convai.nested import patch_of, value_at
+from kiosk.convai.overrides import WITHOUT_SWITCH
 from kiosk.convai.server_tools import END_CALL
 
 # Without these there is no conversation by voice that a visitor can take part in.
@@ -32,8 +33,6 @@ USEFUL_EVENTS = (
 
 # ElevenLabs fills these in itself.
 _NOT_SENT = ("system__", "secret__")
-# Overrides that a client can send, and that no switch allows.
-_WITHOUT_SWITCH = frozenset({"conversation.client_events"})
 _TEXTS = (at.FIRST_MESSAGE, at.PROMPT, at.LAST_MESSAGE, at.SOFT_TIMEOUT_MESSAGE)
 # The service cuts without a word; the kiosk says goodbye, and needs this much longer.
 _FAREWELL_S = 30
@@ -70,7 +69,7 @@ def _door(agent: JsonObject, _needs: Needs) -> Iterator[AgentFinding]:
 def _overrides(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
     for name in sorted(needs.overrides):
         path = f"{at.OVERRIDES}.{name}"
-        if name in _WITHOUT_SWITCH:
+        if name in WITHOUT_SWITCH:
             yield AgentFinding(
                 f"override-{_slug(name)}",
                 "fail",

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from kiosk.convai import agent_settings
-from kiosk.convai.agent_settings import leaves, value_at
+from kiosk.convai import nested
 from kiosk.convai.fields import Json, JsonObject
+from kiosk.convai.nested import leaves, value_at
 
 Severity: TypeAlias = Literal["fail", "warn"]
 
@@ -53,7 +53,7 @@ def merged(findings: Iterable[AgentFinding]) -> dict[str, Json]:
     """The one patch that does all that can be done without a human; empty if nothing can."""
     patch: dict[str, Json] = {}
     for finding in findings:
-        patch = agent_settings.merged(patch, finding.patch or {})
+        patch = nested.merged(patch, finding.patch or {})
     return patch
 
 

@@ -13,6 +13,7 @@ from kiosk.audio.pcm import FORMATS, PcmFormat
 from kiosk.convai.client_messages import Initiation, UserAudio
 from kiosk.convai.fields import Json, flag, table, text
 from kiosk.convai.frames import Malformed, Unknown, json_object
+from kiosk.convai.nested import set_paths
 from kiosk.convai.overrides import OVERRIDE_NAMES
 from kiosk.lab.conformance.figures import Noted, Pongs, ToneFinder, ToolCalls, UplinkFigures
 
@@ -196,7 +197,7 @@ class ConnectionRecord:
             return
         self.source, self.version = read.source or "", read.version or ""
         overrides = table(body, "conversation_config_override")
-        for path in _leaves(overrides):
+        for path in set_paths(overrides):
             self.overrides += 1
             if path not in OVERRIDE_NAMES and path not in _TWO_PLACES:
                 self.misplaced.add(path)
@@ -218,11 +219,3 @@ def _wrong_fields(type_name: str, body: Mapping[str, Json]) -> Iterator[str]:
                 yield f"{type_name} (no {name})"
         elif not isinstance(body[name], wanted):
             yield f"{type_name} ({name})"
-
-
-def _leaves(overrides: Mapping[str, Json], prefix: str = "") -> Iterator[str]:
-    for name, value in overrides.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        elif value is not None and value != {}:
-            yield f"{prefix}{name}"
