@@ -25,7 +25,7 @@ _ENROLL = "`kiosk backend enroll NAME --code` gives a code for one"
 _NO_TOKEN = (
     f"no device token: on the backend {_ENROLL}; here `kiosk enroll | sudo systemd-creds encrypt "
     f"--name={DEVICE_TOKEN_CREDENTIAL} - /etc/credstore.encrypted/kiosk.device-token` stores it "
-    "for the service; a kiosk that is no service reads credentials.device_token_file"
+    "for the service; a kiosk that is not a service reads credentials.device_token_file"
 )
 
 # What is a table or a list inside a table.
@@ -91,7 +91,7 @@ def state_dir(settings: Settings) -> Path | None:
     named = settings.credentials.state_dir
     if named is not None:
         if not named.is_dir():
-            raise ConfigError(f"credentials.state_dir: {named} is no directory")
+            raise ConfigError(f"credentials.state_dir: {named} is not a directory")
         return named
     return service.state_directory()
 

@@ -24,7 +24,7 @@ def exchanged(backend_url: str, code: str) -> str:
         body = Enroll(code=code)
     except ValidationError:
         raise ConfigError(
-            "that is no enrolment code; `kiosk backend enroll NAME --code` says one"
+            "that is not an enrolment code; `kiosk backend enroll NAME --code` says one"
         ) from None
     url = backend_url.rstrip("/") + ENROLL_PATH
     try:

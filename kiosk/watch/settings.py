@@ -12,7 +12,7 @@
     cause = "microphone_lost"              # KIOSK_CAUSE, and/or
     message = "device_lost"                # KIOSK_EVENT, and/or
     priority = 3                           # so grave or graver (syslog: 3 error, 4 warning)
-    count = 1                              # so many entries ...
+    count = 1                              # this many entries ...
     within_minutes = 10                    # ... in this time; and
     after_minutes = 0                      # what lasts has lasted for so long
 

@@ -294,7 +294,7 @@ def test_a_port_that_is_none_is_a_mistake_in_the_command_line(
     with pytest.raises(SystemExit) as caught:
         main(["agent", "--port", port])
     assert caught.value.code == 2
-    assert f"--port: {port!r} is no port: 0 to 65535" in capsys.readouterr().err
+    assert f"--port: {port!r} is not a port: 0 to 65535" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["", " \n"])

@@ -463,5 +463,5 @@ def test_state_is_kept_where_the_file_or_the_service_says(
     config.write_text(f"[credentials]\nstate_dir = '{tmp_path}'\n")
     assert state_dir(load_settings(config)) == tmp_path
     config.write_text(f"[credentials]\nstate_dir = '{tmp_path}/gone'\n")
-    with pytest.raises(ConfigError, match=r"credentials\.state_dir: .*gone is no directory"):
+    with pytest.raises(ConfigError, match=r"credentials\.state_dir: .*gone is not a directory"):
         state_dir(load_settings(config))

@@ -74,7 +74,7 @@ def enroll(at: At, name: str, site: str, token_file: Path | None) -> DeviceToken
 
 
 def enroll_many(at: At, kiosks: Iterable[tuple[str, str]], directory: Path) -> list[str]:
-    """Let several in, (name, site) each, with a file NAME.token in the directory for each; the
+    """Enrol several, (name, site) each, with a file NAME.token in the directory for each; the
     names. One that is enrolled already is left as it is, so that a list may be given again.
     Raises KioskError."""
     added = []
@@ -161,7 +161,7 @@ def purge(at: At, days: int | None, conversation_id: str | None) -> int:
 
 
 def revoke(at: At, name: str) -> None:
-    """Shut a kiosk out, at once. Raises KioskError if there is none of this name."""
+    """Revoke a kiosk, at once. Raises KioskError if there is none of this name."""
 
     async def shut_out(store: Store) -> bool:
         return await store.registry.revoke(at.tenant, name, datetime.now(UTC))

@@ -200,7 +200,7 @@ async def invite(
 
 @routes.post("/v1/kiosks/{name}/revoke", status_code=204)
 async def revoke(name: Annotated[str, Path(pattern=NAME)], who: Admin, services: Here) -> None:
-    """Shut a kiosk out, at once."""
+    """Revoke a kiosk, at once."""
     if not await services.store.registry.revoke(who.tenant, name, datetime.now(UTC)):
         raise MissingError("kiosk-unknown")
     await _record(services, who, "revoked", name)
