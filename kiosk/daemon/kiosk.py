@@ -124,8 +124,8 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             self._failed = stack.enter_context(failures(loop))
             voice = await self._prepared_voice()
-            self._line = await connect_backend(self._settings, stack, self._chance, self._new_id)
-            credentials = self._line.credentials
+            self._backend = await connect_backend(self._settings, stack, self._chance, self._new_id)
+            credentials = self._backend.credentials
             self._sound = Sound(
                 self._settings, self._hardware, self._on_microphone, self._on_speaker, self._clock
             )
@@ -152,7 +152,7 @@ class Daemon:
             stack.callback(self._button.close)
             commands = OperatorCommands(
                 self._host,
-                self._line.client,
+                self._backend.client,
                 self._status,
                 self._clock,
                 held_to_talk=self._settings.button.mode == "hold",
@@ -168,7 +168,7 @@ class Daemon:
                 tasks.create_task(self._host.run(), name="host")
                 tasks.create_task(credentials.run(self._host.on_leases), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
-                if (heartbeats := self._line.heartbeats) is not None:
+                if (heartbeats := self._backend.heartbeats) is not None:
                     beating = heartbeats.run(self._vitals, self._host.on_pause)
                     tasks.create_task(beating, name="heartbeats")
                 tasks.create_task(self._tell_alive(), name="signs of life")
@@ -208,7 +208,7 @@ class Daemon:
         """How this kiosk is, for its backend."""
         counters = {
             **self._counters.counters(),
-            **self._line.counters(),
+            **self._backend.counters(),
             **self.losses(),
             "uptime_s": self._status_report.uptime_s,
         }

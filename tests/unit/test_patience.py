@@ -52,6 +52,30 @@ def test_a_call_that_comes_back_after_the_loops_end_disturbs_nobody() -> None:
     time.sleep(0.15)
 
 
+HANGING = """
+import asyncio, contextlib, threading
+from kiosk.base import patience
+
+async def work():
+    assert await asyncio.to_thread(lambda: 7) == 7
+    with contextlib.suppress(ZeroDivisionError):
+        await asyncio.to_thread(lambda: 1 / 0)
+        print("an error is lost")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await asyncio.to_thread(threading.Event().wait)
+    print("over")
+
+patience.run(work())
+"""
+
+
+def test_work_on_a_disk_that_hangs_holds_up_no_end() -> None:
+    command = [sys.executable, "-c", HANGING]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
+
+
 # --- names --------------------------------------------------------------------------------------
 
 SILENT = """
