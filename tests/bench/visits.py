@@ -7,6 +7,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -116,15 +117,9 @@ async def _presses_ms() -> tuple[list[float], list[float], list[float]]:
             socket = its.control.socket
             for number in range(_PRESSES):
                 pressed_s = kiosk.button.press()
-                await kiosk.state(State.LISTENING)
+                await kiosk.until(partial(_is_listening, kiosk, pressed_s))
                 light.append((_light_s(kiosk, pressed_s) - pressed_s) * 1000)
-                listening_s = next(
-                    moment.at_s
-                    for moment in kiosk.moments
-                    if moment.what is What.STATE
-                    and moment.fields["state"] == "listening"
-                    and moment.at_s > pressed_s
-                )
+                listening_s = _listening_s(kiosk, pressed_s)
                 listening.append((listening_s - pressed_s) * 1000)
                 # Sooner, the press would be taken for a nervous second one.
                 await asyncio.sleep(NERVOUS_S + 0.1 + 0.0037 * (number % 7))
@@ -136,6 +131,19 @@ async def _presses_ms() -> tuple[list[float], list[float], list[float]]:
 
 def _light_s(kiosk: VirtualKiosk, pressed_s: float) -> float:
     return next((at_s for at_s, _ in kiosk.indicator.shown if at_s >= pressed_s), float("inf"))
+
+
+def _is_listening(kiosk: VirtualKiosk, pressed_s: float) -> bool:
+    return _listening_s(kiosk, pressed_s) < float("inf")
+
+
+def _listening_s(kiosk: VirtualKiosk, pressed_s: float) -> float:
+    listening = (
+        moment.at_s
+        for moment in kiosk.moments
+        if moment.what is What.STATE and moment.fields["state"] == "listening"
+    )
+    return next((at_s for at_s in listening if at_s > pressed_s), float("inf"))
 
 
 def _chime_s(kiosk: VirtualKiosk, pressed_s: float) -> float:
