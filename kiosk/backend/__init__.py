@@ -1,5 +1,5 @@
 """THE BACKEND, extra `[backend]`: holds the ElevenLabs API key so that no kiosk has to.
 
 It knows kiosks by their device tokens and mints one signed URL per visit. Of ours it imports
-`convai`, `contract` and `errors`, nothing else; the daemon never imports it.
+`convai`, `contract` and the ground, nothing else; the daemon never imports it.
 """
