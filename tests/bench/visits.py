@@ -117,6 +117,8 @@ async def _presses_ms() -> tuple[list[float], list[float], list[float]]:
             socket = its.control.socket
             for number in range(_PRESSES):
                 pressed_s = kiosk.button.press()
+                # To look through all moments takes longer than the lamp: not before it is lit.
+                await kiosk.state(State.LISTENING)
                 await kiosk.until(partial(_is_listening, kiosk, pressed_s))
                 light.append((_light_s(kiosk, pressed_s) - pressed_s) * 1000)
                 listening_s = _listening_s(kiosk, pressed_s)
