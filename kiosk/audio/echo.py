@@ -119,7 +119,7 @@ class EchoCanceller:
         self._suppressor = Suppressor(REFERENCE_LEAD_S)
         self._linear = LinearCanceller()
         self._mic_dbfs: deque[float] = deque(maxlen=_RESIDUE_WINDOW_MS // CHUNK_MS)
-        self._known_ms = 0  # of the loudspeaker, since the start
+        self._known_ms = 0  # of the loudspeaker, since the start, up to _NEW_MS
         self.begin()
 
     def begin(self) -> None:
@@ -135,19 +135,14 @@ class EchoCanceller:
         if not self._activity.push(far):
             # Noise suppression takes babble for speech: without need the gate hears the room.
             return Heard(near, near)
-        least_db = _NEW_RESIDUE_DB if self._is_new() else _RESIDUE_DB
+        new = self._known_ms < _NEW_MS and self._activity.silent_ms <= _NEW_TAIL_MS
+        self._known_ms += CHUNK_MS if new else 0
+        least_db = _NEW_RESIDUE_DB if new else _RESIDUE_DB
         if rms_dbfs(suppressed) < max(self._mic_dbfs) + least_db:
             suppressed = _quieter(suppressed, _RESIDUE_GAIN)
         elif self._activity.sounding_ms <= ONSET_GUARD_MS:
             suppressed = _quieter(suppressed, _GUARD_GAIN)
         return Heard(near, suppressed, agent_sounds=True)
-
-    def _is_new(self) -> bool:
-        """Whether the room is not known yet, and something just sounds."""
-        if self._known_ms >= _NEW_MS or self._activity.silent_ms > _NEW_TAIL_MS:
-            return False
-        self._known_ms += CHUNK_MS
-        return True
 
 
 def _quieter(samples: Samples, gain: float) -> Samples:
