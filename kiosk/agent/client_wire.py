@@ -6,6 +6,7 @@ What goes through is shown to a witness, who may grade it. Nothing here knows wh
 import asyncio
 import contextlib
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,19 +49,22 @@ class Shape:
 
 
 class Link:
-    """One connection. `strict`: what is not a message closes it, as the real service does."""
+    """One connection. `strict`: what is not a message closes it, as the real service does.
+    `sends`: whether the agent's settings have this kind of event sent."""
 
     def __init__(
         self,
         connection: ServerConnection,
         dialect: Dialect,
         *,
+        sends: Callable[[str], bool] = lambda _: True,
         strict: bool = True,
         witness: Witness | None = None,
     ) -> None:
         self.shape = Shape()
         self.dialect = dialect
         self._connection = connection
+        self._sends = sends
         self._strict = strict
         self._witness = witness
         self._random = random.Random(1)  # a fault script plays the same way every time
@@ -96,6 +100,8 @@ class Link:
 
     async def send(self, message: ServerMessage) -> None:
         """Does nothing once the connection is over: the reader sees the same close."""
+        if not self._sends(str(message.body()["type"])):
+            return
         frame = self.dialect.write(message)
         async with self._order:
             if self.shape.jitter_ms:

@@ -43,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dialect", choices=("nested", "flat"), default="nested", help="flat: as guides spell it"
     )
+    parser.add_argument(
+        "--manner",
+        choices=("captured", "guide"),
+        help="order, ids and pieces of what is sent: as a recording of the live service has them "
+        "(the default), or as guides describe them (with --dialect flat)",
+    )
     parser.add_argument("--scenario", metavar="NAME|FILE", help="misbehave as a fault script says")
     parser.add_argument("--list-scenarios", action="store_true", help="what ships, and stop")
     parser.add_argument(
@@ -113,7 +119,7 @@ def _agent(
 
 
 def _settings(args: argparse.Namespace) -> "AgentSettings":
-    from kiosk.agent.behaviour import AgentBehaviour
+    from kiosk.agent.behaviour import AgentBehaviour, Manner
     from kiosk.agent.dialect import DIALECTS
     from kiosk.agent.server import DEFAULT_API_KEY, AgentSettings
     from kiosk.audio.pcm import FORMATS
@@ -121,6 +127,7 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
     # Not what clients send that do not look at what is announced.
     usual = "pcm_24000" if args.conformance else "pcm_16000"
     input_format = args.input_format or usual
+    manner = args.manner or ("guide" if args.dialect == "flat" else "captured")
     for name in (input_format, args.output_format):
         if name not in FORMATS:
             raise ConfigError(f"unknown audio format {name!r}; known: {', '.join(FORMATS)}")
@@ -132,7 +139,7 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
         public=not args.private,
         signature_life_s=args.signature_life,
         connect_delay_s=args.connect_delay_ms / 1000,
-        manner=AgentBehaviour(input_format, args.output_format),
+        behaviour=AgentBehaviour(input_format, args.output_format, manner=Manner(manner)),
         dialect=DIALECTS[args.dialect],
         allowed_overrides=_overrides(args.allow_override),
     )

@@ -20,7 +20,8 @@ from kiosk.convai.server_tools import END_CALL
 # Needs no permission: a client without sound could not talk at all.
 TEXT_ONLY = "conversation.text_only"
 _CHANGEABLE = ("name", "conversation_config", "platform_settings")
-# What is sent to clients.
+# What is sent to clients, unless the settings are changed: what the recorded agent of the live
+# service sent, and what its recording was filtered of.
 _CLIENT_EVENTS = (
     "conversation_initiation_metadata",
     "ping",
@@ -29,9 +30,16 @@ _CLIENT_EVENTS = (
     "user_transcript",
     "agent_response",
     "agent_response_correction",
+    "agent_response_complete",
+    "agent_chat_response_part",
+    "agent_tool_request",
     "agent_tool_response",
+    "agent_tool_response_full_payload",
     "client_tool_call",
+    "context_usage",
 )
+# Nobody can choose not to get these.
+_ALWAYS_SENT = frozenset({"conversation_initiation_metadata", "queue_status", "error"})
 
 
 # Far more than the contract has, and few enough for all that walks through them.
@@ -54,14 +62,14 @@ class Document:
         agent_id: str,
         greeting: str,
         language: str,
-        manner: AgentBehaviour,
+        behaviour: AgentBehaviour,
         *,
         public: bool,
         allowed_overrides: frozenset[str],
     ) -> None:
         allowed = OVERRIDE_NAMES if ALL in allowed_overrides else allowed_overrides
         self._always = (allowed & WITHOUT_SWITCH) | {TEXT_ONLY}
-        greeting = greeting if manner.greeting is None else manner.greeting
+        greeting = greeting if behaviour.greeting is None else behaviour.greeting
         settings = _new_agent(agent_id, language)
         for name in OVERRIDE_NAMES - WITHOUT_SWITCH:
             on = name in allowed or name in self._always
@@ -69,9 +77,9 @@ class Document:
         given: dict[str, Json] = {
             at.ENABLE_AUTH: not public,
             at.FIRST_MESSAGE: greeting,
-            at.INPUT_FORMAT: manner.input_format,
-            at.OUTPUT_FORMAT: manner.output_format,
-            at.MAX_DURATION_S: round(manner.max_duration_s),
+            at.INPUT_FORMAT: behaviour.input_format,
+            at.OUTPUT_FORMAT: behaviour.output_format,
+            at.MAX_DURATION_S: round(behaviour.max_duration_s),
         }
         for path, value in given.items():
             settings = merged(settings, patch_of(path, value))
@@ -103,8 +111,13 @@ class Document:
         on = {n for n in OVERRIDE_NAMES if value_at(self._settings, f"{path}.{n}") is True}
         return frozenset(on) | self._always
 
-    def manner(self, manner: AgentBehaviour) -> AgentBehaviour:
-        """The agent's manner with what was changed since it started."""
+    def sends(self, event: str) -> bool:
+        """Whether clients get this kind of event. Where the settings list none, all are sent."""
+        chosen = value_at(self._settings, at.CLIENT_EVENTS)
+        return not isinstance(chosen, list) or event in _ALWAYS_SENT or event in chosen
+
+    def behaviour(self, behaviour: AgentBehaviour) -> AgentBehaviour:
+        """The agent's behaviour with what was changed since it started."""
         fields = {
             "input_format": at.INPUT_FORMAT,
             "output_format": at.OUTPUT_FORMAT,
@@ -117,7 +130,7 @@ class Document:
             for name, path in fields.items()
             if value_at(self._settings, path) != value_at(self._first, path)
         }
-        return replace(manner, **changed)  # type: ignore[arg-type]  # _verify has seen to it
+        return replace(behaviour, **changed)  # type: ignore[arg-type]  # _verify has seen to it
 
 
 def _is_deep(value: Json, levels: int) -> bool:

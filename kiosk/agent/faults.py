@@ -17,7 +17,7 @@ from kiosk.agent.odd_frames import ODD_FRAMES
 from kiosk.audio.pcm import Samples
 from kiosk.base.ids import NewId
 from kiosk.convai.server_messages import ErrorReport, QueueStatus
-from kiosk.convai.server_tools import SKIP_TURN, AgentToolResponse, ToolCall
+from kiosk.convai.server_tools import SKIP_TURN, AgentToolRequest, AgentToolResponse
 
 
 class FaultStage(Protocol):
@@ -33,9 +33,20 @@ class FaultStage(Protocol):
     @property
     def event_id(self) -> int: ...
 
+    @property
+    def spoken_id(self) -> int: ...
+
+    def take_event_id(self) -> int: ...
+
+    def begin_turn(self, text: str) -> None: ...
+
+    def fall_silent(self) -> None: ...
+
     async def speak(self, text: str) -> None: ...
 
     async def play(self, samples: Samples) -> None: ...
+
+    async def call_tool(self, name: str, *, expects_response: bool) -> None: ...
 
     async def end_call(self) -> None: ...
 
@@ -152,12 +163,33 @@ async def _silence(_: script.Silence, __: FaultStage) -> None:
 
 async def _skip_turn(_: script.SkipTurn, stage: FaultStage) -> None:
     call_id = f"tool_{stage.new_id()[:8]}"
-    await stage.link.send(AgentToolResponse(SKIP_TURN, call_id, event_id=stage.event_id))
+    await stage.link.send(
+        AgentToolResponse(SKIP_TURN, call_id, event_id=stage.event_id, status="success")
+    )
 
 
 async def _call_tool(step: script.CallTool, stage: FaultStage) -> None:
-    call_id = f"tool_{stage.new_id()[:8]}"
-    await stage.link.send(ToolCall(step.tool, call_id, {}, step.expects_response, stage.event_id))
+    await stage.call_tool(step.tool, expects_response=step.expects_response)
+
+
+async def _use_tool(step: script.UseTool, stage: FaultStage) -> None:
+    call_id, event_id = f"tool_{stage.new_id()[:8]}", stage.event_id
+    if step.announced:
+        timeout_s = round(step.timeout_s)
+        await stage.link.send(AgentToolRequest(step.tool, call_id, "webhook", event_id, timeout_s))
+    await stage.link.pause(step.takes_s)
+    await stage.link.send(
+        AgentToolResponse(
+            step.tool,
+            call_id,
+            "webhook",
+            is_error=step.status == "error",
+            is_called=step.status != "skipped",
+            event_id=event_id,
+            is_blocked=step.status == "blocked",
+            status=step.status,
+        )
+    )
 
 
 async def _end_call(_: script.EndCall, stage: FaultStage) -> None:
@@ -179,6 +211,7 @@ _ACTIONS: dict[type[script.Step], Callable[[Any, FaultStage], Awaitable[None]]] 
     script.Silence: _silence,
     script.SkipTurn: _skip_turn,
     script.CallTool: _call_tool,
+    script.UseTool: _use_tool,
     script.EndCall: _end_call,
 }
 

@@ -26,9 +26,9 @@ class Speaking(Protocol):
 class Limits:
     """The clocks of one conversation."""
 
-    def __init__(self, manner: AgentBehaviour, wishes: Wishes) -> None:
-        self._no_input_s = manner.no_input_s
-        self._max_duration_s = wishes.max_duration_s or manner.max_duration_s
+    def __init__(self, behaviour: AgentBehaviour, wishes: Wishes) -> None:
+        self._no_input_s = behaviour.no_input_s
+        self._max_duration_s = wishes.max_duration_s or behaviour.max_duration_s
         self._last_message = wishes.last_message
         self._input_s = loop_now_s()
 

@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from kiosk.agent.behaviour import Manner
 from kiosk.agent.odd_frames import ODD_FRAMES
 from kiosk.audio.pcm import FORMATS
 from kiosk.endings import Kind
@@ -228,6 +229,17 @@ class CallTool(_TalkStep):
     expects_response: bool = True
 
 
+class UseTool(_TalkStep):
+    """Use a tool of the server's side, and say so: nothing else happens until it has run."""
+
+    do: Literal["use_tool"]
+    tool: str
+    takes_s: Seconds
+    timeout_s: Seconds = 20.0
+    status: Literal["success", "error", "blocked", "skipped"] = "success"
+    announced: bool = True
+
+
 class EndCall(_TalkStep):
     """The agent hangs up, by its tool."""
 
@@ -252,17 +264,20 @@ Step: TypeAlias = (
     | Silence
     | SkipTurn
     | CallTool
+    | UseTool
     | EndCall
 )
 
 
 class AgentChanges(_Table):
-    """How the agent differs from its usual manner; see `kiosk.agent.behaviour.AgentBehaviour`."""
+    """How the agent differs from its usual self; see `kiosk.agent.behaviour.AgentBehaviour`."""
 
     greeting: str | None = None
     input_format: FormatName | None = None
     output_format: FormatName | None = None
     announced_output_format: str | None = None
+    manner: Manner | None = None
+    interrupt_after_ms: int | None = Field(default=None, ge=0, le=5000)
     ping_s: float | None = Field(default=None, gt=0)
     no_input_s: float | None = Field(default=None, gt=0)
     max_duration_s: float | None = Field(default=None, gt=0)

@@ -5,6 +5,7 @@ It refuses what the real service refuses, with its close codes and texts.
 
 import asyncio
 import contextlib
+import random
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -31,6 +32,7 @@ from kiosk.agent.rest_faults import answer_badly, handshake_timeout_s
 from kiosk.agent.scenario import Scenario, Step
 from kiosk.agent.signatures import Claim, Signer, UrlSignatureError
 from kiosk.agent.talk import Talk, TimelineSink
+from kiosk.agent.turn_schedule import Chance
 from kiosk.agent.voice import AgentVoice
 from kiosk.base.clock import loop_now_s
 from kiosk.base.ids import NewId, random_id
@@ -64,7 +66,7 @@ class AgentSettings:
     signature_life_s: float = 900.0
     # Waits this long before the metadata, as a far server does.
     connect_delay_s: float = 0.0
-    manner: AgentBehaviour = field(default_factory=AgentBehaviour)
+    behaviour: AgentBehaviour = field(default_factory=AgentBehaviour)
     dialect: Dialect = DIALECTS["nested"]
     allowed_overrides: frozenset[str] = frozenset()
 
@@ -86,8 +88,10 @@ class LocalAgent:
         examiner: ClientExaminer | None = None,
         voice: AgentVoice | None = None,
         new_id: NewId = random_id,
+        chance: Chance = random.random,
     ) -> None:
         self._new_id = new_id
+        self._chance = chance
         self.scenario = scenario
         self._examiner = examiner
         self._settings = settings
@@ -100,7 +104,7 @@ class LocalAgent:
             settings.agent_id,
             guide.greeting,
             guide.language,
-            settings.manner,
+            settings.behaviour,
             public=settings.public,
             allowed_overrides=settings.allowed_overrides,
         )
@@ -208,7 +212,13 @@ class LocalAgent:
         self, connection: ServerConnection, claim: Claim, examined: ExaminedConnection | None
     ) -> None:
         witness = None if examined is None else examined.witness
-        link = Link(connection, self._settings.dialect, strict=witness is None, witness=witness)
+        link = Link(
+            connection,
+            self._settings.dialect,
+            sends=self._document.sends,
+            strict=witness is None,
+            witness=witness,
+        )
         conversation_id = claim.conversation_id or new_conversation_id(self._new_id)
         initiation = await self._initiation(link)
         if initiation is None:
@@ -256,14 +266,14 @@ class LocalAgent:
     ) -> Talk | None:
         """What follows an initiation; None if the client is refused."""
         scenario, settings = self.scenario, self._settings
-        manner = self._document.manner(settings.manner)
+        behaviour = self._document.behaviour(settings.behaviour)
         if scenario is not None:
-            manner = replace(manner, **scenario.agent.model_dump(exclude_none=True))
+            behaviour = replace(behaviour, **scenario.agent.model_dump(exclude_none=True))
         system = {
             "system__agent_id": settings.agent_id,
             "system__conversation_id": conversation_id,
         }
-        greeting = self._guide.greeting if manner.greeting is None else manner.greeting
+        greeting = self._guide.greeting if behaviour.greeting is None else behaviour.greeting
         try:
             allowed = self._document.allowed_overrides if examined is None else {ALL}
             wishes = admit(initiation, greeting, allowed, system)
@@ -271,13 +281,14 @@ class LocalAgent:
             if examined is not None:
                 examined.refused(str(refusal))
             # The service accepts first and looks then: connected does not mean accepted.
-            await link.send(Metadata(conversation_id, manner.output_format, manner.input_format))
+            formats = behaviour.output_format, behaviour.input_format
+            await link.send(Metadata(conversation_id, *formats))
             await link.send(ErrorReport(refusal.code, str(refusal), refusal.error_type))
             await link.close(refusal.code, str(refusal))
             return None
         return Talk(
             conversation_id,
-            manner,
+            behaviour,
             wishes,
             self._guide,
             self._recogniser,
@@ -286,6 +297,7 @@ class LocalAgent:
             self._faults(examined),
             self._note,
             self._new_id,
+            self._chance,
         )
 
     def _faults(self, examined: ExaminedConnection | None) -> FaultPlayer:
@@ -295,9 +307,10 @@ class LocalAgent:
         return Faults(steps, number) if examined is None else examined.faults(steps, number)
 
     def _begin_examination(self, examiner: ClientExaminer, request: Request) -> ExaminedConnection:
-        manner = self._document.manner(self._settings.manner)
+        behaviour = self._document.behaviour(self._settings.behaviour)
         user_agent = " ".join(request.headers.get_all("User-Agent"))
-        return examiner.begin(request.path, user_agent, manner.input_format, manner.output_format)
+        formats = behaviour.input_format, behaviour.output_format
+        return examiner.begin(request.path, user_agent, *formats)
 
     def _tell(self, event: str, conversation_id: str, **fields: object) -> None:
         entry = {"at_s": loop_now_s(), "event": event, "conversation_id": conversation_id}

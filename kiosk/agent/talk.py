@@ -1,17 +1,31 @@
-"""One conversation with a client, as the server: greets, listens, answers, is interrupted."""
+"""One conversation with a client, as the server: greets, listens, answers, is interrupted.
+
+What is sent of a turn, in which order and when, is in `turn_schedule`.
+"""
 
 import asyncio
+import contextlib
+import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from kiosk.agent.admission import Wishes
-from kiosk.agent.behaviour import AgentBehaviour
+from kiosk.agent.behaviour import AgentBehaviour, Manner
 from kiosk.agent.client_wire import Link
 from kiosk.agent.faults import FaultPlayer
 from kiosk.agent.guide import END_CALL, Entry, Guide
 from kiosk.agent.limits import Limits
 from kiosk.agent.recogniser import Recognised, Recogniser
-from kiosk.agent.turn_detector import TurnDetector, TurnEnded, TurnStarted
+from kiosk.agent.turn_detector import TurnDetector, TurnEnded, TurnHeld, TurnStarted
+from kiosk.agent.turn_schedule import (
+    AgentSpeech,
+    Chance,
+    EventIds,
+    Timed,
+    TurnOccasion,
+    pieces,
+    schedule,
+)
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import FORMATS, PcmFormat, Samples, silence
 from kiosk.base.clock import loop_now_s
@@ -29,16 +43,26 @@ from kiosk.convai.client_messages import (
 from kiosk.convai.server_messages import (
     AgentAudio,
     AgentResponse,
+    AgentResponseComplete,
     AgentResponseCorrection,
+    AgentResponsePart,
     Interruption,
     Metadata,
     Ping,
     UserTranscript,
 )
-from kiosk.convai.server_tools import AgentToolResponse
+from kiosk.convai.server_parsing import ServerMessage
+from kiosk.convai.server_tools import AgentToolResponse, ToolCall
 
 # After a farewell the client hangs up; a client that does not is hung up on.
 _HANG_UP_GRACE_S = 3.0
+# Seen live, after the client's result and after the call: the service's own account of a client
+# tool, and the empty text of the generation that only called it.
+_FULL_PAYLOAD_S = (0.041, 0.048)
+_EMPTY_TEXT_S = (0.033, 0.076)
+_CUT_TEXT_S = 0.5e-3
+# How much sound of a cut turn comes late in the guide's manner.
+_LATE_S = 0.2
 
 TimelineSink = Callable[[dict[str, object]], None]
 
@@ -47,11 +71,13 @@ TimelineSink = Callable[[dict[str, object]], None]
 class _Turn:
     """One turn of the agent's that is being spoken."""
 
-    event_id: int
-    text: str
-    samples: Samples
+    speech: AgentSpeech
     started_s: float
-    total_s: float
+    text_sent: bool = False
+
+    @property
+    def total_s(self) -> float:
+        return self.speech.length_s
 
     def spoken_part(self, now_s: float) -> float:
         """How much of it a listener has heard, from 0 to 1."""
@@ -64,7 +90,7 @@ class Talk:
     def __init__(
         self,
         conversation_id: str,
-        manner: AgentBehaviour,
+        behaviour: AgentBehaviour,
         wishes: Wishes,
         guide: Guide,
         recogniser: Recogniser,
@@ -73,27 +99,34 @@ class Talk:
         faults: FaultPlayer,
         timeline: TimelineSink,
         new_id: NewId = random_id,
+        chance: Chance = random.random,
     ) -> None:
         self.link = link
         self.new_id = new_id
         self.on_hold = False  # in a queue nobody listens
         self._conversation_id = conversation_id
-        self._manner = manner
+        self._behaviour = behaviour
         self._wishes = wishes
         self._guide = guide
         self._recogniser = recogniser
         self._voice = voice
         self._faults = faults
         self._timeline = timeline
-        self._output: PcmFormat = FORMATS[manner.output_format]
-        self._ears = TurnDetector(FORMATS[manner.input_format], manner.end_of_turn_ms)
-        self._limits = Limits(manner, wishes)
-        self._event_id = 0
+        self._chance = chance
+        self._output: PcmFormat = FORMATS[behaviour.output_format]
+        self._ears = TurnDetector(
+            FORMATS[behaviour.input_format], behaviour.end_of_turn_ms, behaviour.interrupt_after_ms
+        )
+        self._limits = Limits(behaviour, wishes)
+        self._ids = EventIds(behaviour.manner, chance, loop_now_s())
+        self._exchange_id: int | None = None  # of a transcript that is not answered yet
+        self._spoken_id = 0
         self._ping_id = 0
         self._pings: dict[int, float] = {}
         self._ping_ms: int | None = None
         self._turn: _Turn | None = None
         self._answering: asyncio.Task[None] | None = None
+        self._open_calls: dict[str, tuple[ToolCall, asyncio.Event]] = {}
         self._not_understood = 0
 
     @property
@@ -102,77 +135,83 @@ class Talk:
 
     @property
     def event_id(self) -> int:
-        """That of the newest turn."""
-        return self._event_id
+        """The newest: of an exchange, or of an interruption."""
+        return self._ids.newest
+
+    @property
+    def spoken_id(self) -> int:
+        """That of the newest turn of the agent's."""
+        return self._spoken_id
+
+    def take_event_id(self) -> int:
+        """A number for what is not an exchange."""
+        return self._ids.take(loop_now_s())
 
     async def run(self) -> None:
         """Talk until the connection is over."""
-        manner = self._manner
+        behaviour = self._behaviour
         await self._faults.at("initiation", self)
-        announced = manner.announced_output_format or manner.output_format
-        await self.link.send(Metadata(self._conversation_id, announced, manner.input_format))
-        async with asyncio.TaskGroup() as tasks:
-            beside = [
-                tasks.create_task(self._ping(), name="ping"),
-                tasks.create_task(self._limits.watch(self), name="limits"),
-            ]
+        announced = behaviour.announced_output_format or behaviour.output_format
+        await self.link.send(Metadata(self._conversation_id, announced, behaviour.input_format))
+        async with asyncio.TaskGroup() as self._tasks:
+            self._beside: set[asyncio.Task[None]] = set()
+            self._start(self._ping(), "ping")
+            self._start(self._limits.watch(self), "limits")
             try:
                 if await self._faults.at("connected", self):
-                    self._answer_with(tasks, self.speak(self._wishes.first_message))
+                    self._answer_with(self.speak(self._wishes.first_message, TurnOccasion.GREETING))
                 while (message := await self.link.receive()) is not None:
-                    await self._on_message(message, tasks)
+                    await self._on_message(message)
             finally:
                 self._faults.stop()
-                for task in beside:
+                for task in self._beside:
                     task.cancel()
-                if self._answering is not None:
-                    self._answering.cancel()
 
-    async def _on_message(self, message: ClientMessage, tasks: asyncio.TaskGroup) -> None:
+    def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Do something beside the reader, as long as the conversation lasts."""
+        task = self._tasks.create_task(work, name=name)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
+
+    async def _on_message(self, message: ClientMessage) -> None:
         now_s = loop_now_s()
         if not isinstance(message, Pong):
             self._limits.input_came()
         match message:
             case UserAudio(audio):
                 if not self._wishes.text_only and not self.on_hold:
-                    await self._hear(audio, now_s, tasks)
+                    await self._hear(audio, now_s)
             case UserMessage(text) | MultimodalMessage(str(text)):
                 self._tell("read", text=text)
                 await self._interrupt()
-                self._answer_with(tasks, self._read_and_answer(text))
+                self._answer_with(self._answer(self._guide.entry_for(text), ""))
             case Pong(event_id) if isinstance(event_id, int) and event_id in self._pings:
                 self._ping_ms = round((now_s - self._pings.pop(event_id)) * 1000)
             case ContextualUpdate(text):
                 self._tell("context", text=text)
-            case ToolResult(_, result, is_error):
+            case ToolResult(call_id, result, is_error):
                 self._tell("tool_result", result=result, is_error=is_error)
+                self._tool_answered(call_id, result, is_error=is_error)
             case Feedback(event_id, score):
                 self._tell("feedback", event_id=event_id, score=score)
             case _:
                 pass  # nothing this agent acts on
 
-    async def _hear(self, audio: bytes, now_s: float, tasks: asyncio.TaskGroup) -> None:
+    # --- the visitor's turn ---------------------------------------------------------------------
+
+    async def _hear(self, audio: bytes, now_s: float) -> None:
         for event in self._ears.push(audio, now_s):
-            if isinstance(event, TurnStarted):
-                self._tell("visitor_started")
-                await self._interrupt()
-            else:
-                self._answer_with(tasks, self._hear_and_answer(event))
+            match event:
+                case TurnStarted():
+                    self._tell("visitor_started")
+                case TurnHeld():
+                    await self._interrupt()
+                case TurnEnded():
+                    self._tell("visitor_ended", last_voiced_received_s=event.last_voiced_received_s)
+                    self._start(self._recognise(event), "recognition")
 
-    def _answer_with(self, tasks: asyncio.TaskGroup, speaking: Coroutine[None, None, None]) -> None:
-        """Begin an answer; one that was still being prepared is forgotten."""
-        if self._answering is not None:
-            self._answering.cancel()
-        self._answering = tasks.create_task(speaking, name="answer")
-
-    async def _read_and_answer(self, text: str) -> None:
-        if await self._faults.at("turn", self):
-            await self._answer(self._guide.entry_for(text), "")
-
-    async def _hear_and_answer(self, ended: TurnEnded) -> None:
-        self._tell("visitor_ended", last_voiced_received_s=ended.last_voiced_received_s)
-        if not await self._faults.at("turn", self):
-            return
+    async def _recognise(self, ended: TurnEnded) -> None:
         heard: Recognised = await asyncio.to_thread(self._recogniser.recognise, ended.samples)
         self._tell(
             "heard",
@@ -181,14 +220,30 @@ class Talk:
             last_voiced_received_s=ended.last_voiced_received_s,
         )
         entry = None if heard.text is None else self._guide.entry_for(heard.text)
-        await self._answer(entry, heard.text or "", ended.last_voiced_received_s)
+        if entry is None and not ended.held and self._is_busy:
+            self._tell("ignored")  # a cough, or a word that asks for nothing
+            return
+        await self._interrupt()
+        self._answer_with(self._answer(entry, heard.text or "", ended.last_voiced_received_s))
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether an answer is being made, sent or heard."""
+        if self._answering is not None and not self._answering.done():
+            return True
+        return self._turn is not None and self._turn.spoken_part(loop_now_s()) < 1.0
+
+    # --- the agent's turn -----------------------------------------------------------------------
+
+    def _answer_with(self, speaking: Coroutine[None, None, None]) -> None:
+        """Begin an answer; one that was still being prepared is forgotten."""
+        if self._answering is not None:
+            self._answering.cancel()
+        self._answering = self._start(speaking, "answer")
 
     async def _answer(
         self, entry: Entry | None, heard: str, last_voiced_received_s: float | None = None
     ) -> None:
-        if heard:
-            self._event_id += 1  # the visitor's turns count too
-            await self.link.send(UserTranscript(heard, self._event_id))
         if entry is None:
             again = self._guide.ask_again
             text = again[self._not_understood % len(again)]
@@ -196,30 +251,82 @@ class Talk:
         else:
             self._not_understood = 0
             text = entry.say
-        await self.speak(text, last_voiced_received_s)
+        await self._rendered(text)  # the transcript and the first sound are one burst
+        if heard:
+            self._exchange_id = self._ids.take(loop_now_s())
+            await self.link.send(UserTranscript(heard, self._exchange_id))
+        if not await self._faults.at("turn", self):
+            return
+        called = await self._tools_answered()
+        occasion = TurnOccasion.AFTER_TOOL if called else TurnOccasion.PREPARED
+        await self.speak(text, occasion, last_voiced_received_s)
         if entry is not None and entry.tool == END_CALL:
             await self.end_call()
 
-    async def speak(self, text: str, last_voiced_received_s: float | None = None) -> None:
+    async def _rendered(self, text: str) -> Samples:
+        if self._wishes.text_only:
+            return silence(0)
+        return await self._voice.render(text, self._output.rate_hz)
+
+    async def speak(
+        self,
+        text: str,
+        occasion: TurnOccasion = TurnOccasion.PREPARED,
+        last_voiced_received_s: float | None = None,
+    ) -> None:
         """Say something as a turn of its own; nothing, if there is nothing to say."""
         if not text:  # an empty first message: the visitor begins
             return
-        silent = self._wishes.text_only
-        samples = silence(0) if silent else await self._voice.render(text, self._output.rate_hz)
-        self._event_id += 1
-        total_s = len(samples) / self._output.rate_hz
-        self._turn = _Turn(self._event_id, text, samples, loop_now_s(), total_s)
+        samples = await self._rendered(text)
+        response_id = f"resp_{self.new_id()[:16]}"
+        speech = AgentSpeech(text, samples, self._output, self._turn_id(), response_id)
+        messages = schedule(speech, occasion, self._behaviour, self._chance)
+        first_s = next((at_s for at_s, each in messages if isinstance(each, AgentAudio)), 0.0)
+        began_s = loop_now_s()
+        self._turn = turn = _Turn(speech, began_s + first_s)
+        self._spoken_id = speech.event_id
         self._tell(
             "agent_started",
-            event_id=self._event_id,
+            event_id=speech.event_id,
             text=text,
-            duration_s=round(total_s, 3),
+            duration_s=round(speech.length_s, 3),
             last_voiced_received_s=last_voiced_received_s,
         )
-        response_id = f"resp_{self.new_id()[:16]}"
-        await self.link.send(AgentResponse(text, self._event_id, response_id))
-        await self._send_audio(samples, self._event_id)
-        self._tell("agent_sent", event_id=self._event_id)
+        if await self._send(turn, began_s, messages):
+            self._tell("agent_sent", event_id=speech.event_id)
+
+    def _turn_id(self) -> int:
+        """In the captured manner that of the exchange; in the guide's each turn has its own."""
+        exchange_id, self._exchange_id = self._exchange_id, None
+        if exchange_id is not None and self._behaviour.manner is Manner.CAPTURED:
+            return exchange_id
+        return self._ids.take(loop_now_s())
+
+    async def _send(self, turn: _Turn, began_s: float, messages: list[Timed]) -> bool:
+        """Send a turn as it is scheduled; False if a script leaves it at its first sound."""
+        sounded = False
+        for at_s, message in messages:
+            if isinstance(message, AgentResponseComplete):
+                self._start(self._complete(turn, began_s + at_s, message), "complete")
+                continue
+            await asyncio.sleep(max(0.0, began_s + at_s - loop_now_s()))
+            turn.text_sent = turn.text_sent or isinstance(message, AgentResponse)
+            await self.link.send(message)
+            if isinstance(message, AgentAudio) and not sounded:
+                sounded = True
+                if not await self._faults.at("speaking", self):
+                    return False
+        return True
+
+    async def _complete(self, turn: _Turn, at_s: float, message: AgentResponseComplete) -> None:
+        """Report a turn that was spoken to its end; one that was cut is not."""
+        await asyncio.sleep(max(0.0, at_s - loop_now_s()))
+        if self._turn is turn:
+            await self.link.send(message)
+
+    def begin_turn(self, text: str) -> None:
+        """Say something in place of what is being said or prepared."""
+        self._answer_with(self.speak(text))
 
     def fall_silent(self) -> None:
         """What is being said or prepared is left at that: nothing follows what is sent now."""
@@ -233,20 +340,11 @@ class Talk:
 
     async def play(self, samples: Samples) -> None:
         """Send sound that nobody says."""
-        self._event_id += 1
-        await self._send_audio(samples, self._event_id)
-
-    async def _send_audio(self, samples: Samples, event_id: int) -> None:
-        """The whole turn in pieces, faster than real time, the last one marked final."""
-        manner = self._manner
-        size = self._output.rate_hz * manner.piece_ms // 1000
-        for start in range(0, len(samples), size):
-            piece = samples[start : start + size]
-            final = start + size >= len(samples)
-            await self.link.send(AgentAudio(self._output.encode(piece), event_id, final))
-            if start == 0 and not await self._faults.at("speaking", self):
-                return
-            await asyncio.sleep(manner.piece_ms / 1000 / manner.burst)
+        speech = AgentSpeech("", samples, self._output, self._ids.take(loop_now_s()), "")
+        began_s = loop_now_s()
+        for at_s, piece in pieces(speech, TurnOccasion.PREPARED, self._behaviour, self._chance):
+            await asyncio.sleep(max(0.0, began_s + at_s - loop_now_s()))
+            await self.link.send(AgentAudio(self._output.encode(piece), speech.event_id))
 
     async def _interrupt(self) -> None:
         """The visitor speaks: what was being said or prepared is void."""
@@ -257,23 +355,83 @@ class Talk:
         now_s = loop_now_s()
         if turn is None or turn.spoken_part(now_s) >= 1.0:
             return
-        self._tell("interrupted", event_id=turn.event_id)
-        await self.link.send(Interruption(turn.event_id))
-        part = turn.spoken_part(now_s)
-        if self.link.dialect.numbers_turns:
-            # The real service sends some audio of the cut turn late; a client must drop it.
-            at = round(len(turn.samples) * part)
-            late = turn.samples[at : at + self._output.rate_hz * self._manner.piece_ms // 1000]
-            await self.link.send(AgentAudio(self._output.encode(late), turn.event_id))
-        words = turn.text.split()
-        kept = " ".join(words[: round(len(words) * part)])
-        await self.link.send(AgentResponseCorrection(turn.text, f"{kept}...", turn.event_id))
+        self._tell("interrupted", event_id=turn.speech.event_id)
+        if self._behaviour.manner is Manner.CAPTURED:
+            await self._interrupted_as_captured(turn, now_s)
+        else:
+            await self._interrupted_by_guide(turn, turn.spoken_part(now_s))
         await self._faults.at("interruption", self)
+
+    async def _interrupted_as_captured(self, turn: _Turn, now_s: float) -> None:
+        """A number of its own, the cut turn's text, and nothing more of that turn."""
+        await self.link.send(Interruption(self._ids.take(now_s)))
+        if not turn.text_sent:
+            await asyncio.sleep(_CUT_TEXT_S)
+            speech = turn.speech
+            await self.link.send(AgentResponse(speech.text, speech.event_id, speech.response_id))
+
+    async def _interrupted_by_guide(self, turn: _Turn, part: float) -> None:
+        """The number of the cut turn, some sound of it late, and what was said of it."""
+        speech = turn.speech
+        await self.link.send(Interruption(speech.event_id))
+        if self.link.dialect.numbers_turns:
+            at = round(len(speech.samples) * part)
+            late = speech.samples[at : at + round(self._output.rate_hz * _LATE_S)]
+            await self.link.send(AgentAudio(self._output.encode(late), speech.event_id))
+        words = speech.text.split()
+        kept = " ".join(words[: round(len(words) * part)])
+        await self.link.send(AgentResponseCorrection(speech.text, f"{kept}...", speech.event_id))
+
+    # --- tools ----------------------------------------------------------------------------------
+
+    async def call_tool(self, name: str, *, expects_response: bool) -> None:
+        """Call a tool of the client's; the answer that is being made waits for its result."""
+        call = ToolCall(name, f"tool_{self.new_id()[:8]}", {}, expects_response, self.event_id)
+        if expects_response:
+            self._open_calls[call.tool_call_id] = (call, asyncio.Event())
+        await self.link.send(call)
+        if self._behaviour.manner is Manner.CAPTURED:
+            start, stop = (AgentResponsePart("", kind, call.event_id) for kind in ("start", "stop"))
+            self._start(self._later(_EMPTY_TEXT_S, start, stop), "empty text")
+
+    def _tool_answered(self, call_id: str, result: str, *, is_error: bool) -> None:
+        call, answered = self._open_calls.get(call_id, (None, None))
+        if call is None or answered is None or answered.is_set():
+            return
+        answered.set()
+        if self._behaviour.manner is Manner.CAPTURED:
+            full = AgentToolResponse(
+                call.tool_name,
+                call.tool_call_id,
+                "client",
+                is_error=is_error,
+                event_id=call.event_id,
+                full_result=result,
+                status="error" if is_error else "success",
+            )
+            self._start(self._later(_FULL_PAYLOAD_S, full), "full payload")
+
+    async def _tools_answered(self) -> bool:
+        """Wait for the results of the tools that were called; False if none was."""
+        waited = bool(self._open_calls)
+        for _, answered in list(self._open_calls.values()):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._behaviour.tool_timeout_s):
+                    await answered.wait()
+        self._open_calls.clear()
+        return waited
+
+    async def _later(self, within_s: tuple[float, float], *messages: ServerMessage) -> None:
+        low_s, high_s = within_s
+        await asyncio.sleep(low_s + (high_s - low_s) * self._chance())
+        for message in messages:
+            await self.link.send(message)
 
     async def end_call(self) -> None:
         """Hang up, once what is being said was heard."""
+        call_id = f"tool_{self.event_id}"
         await self.link.send(
-            AgentToolResponse(END_CALL, f"tool_{self._event_id}", event_id=self._event_id)
+            AgentToolResponse(END_CALL, call_id, event_id=self.event_id, status="success")
         )
         await self._heard_out()
         await asyncio.sleep(_HANG_UP_GRACE_S)
@@ -290,7 +448,7 @@ class Talk:
             self._ping_id += 1
             self._pings = {self._ping_id: loop_now_s()}
             await self.link.send(Ping(self._ping_id, self._ping_ms))
-            await asyncio.sleep(self._manner.ping_s)
+            await asyncio.sleep(self._behaviour.ping_s)
 
     def _tell(self, event: str, **fields: object) -> None:
         self._timeline(

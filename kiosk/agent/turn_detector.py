@@ -16,6 +16,7 @@ from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, PcmFormat, Rechunker, Sa
 from kiosk.audio.resample import Resampler
 
 _PREROLL_MS = 300
+_ONSET_MS = GateSettings().onset_ms  # of voice when a turn is known to have begun
 _LONGEST_TURN_MS = 30_000
 
 
@@ -25,33 +26,51 @@ class TurnStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnHeld:
+    """The visitor has spoken for so long that it is meant for the agent."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """What was said, 16 kHz mono, and when its last voiced sample arrived (monotonic)."""
+    """What was said, 16 kHz mono, and when its last voiced sample arrived (monotonic). `held`: it
+    was long enough for TurnHeld."""
 
     samples: Samples
     last_voiced_received_s: float
+    held: bool
 
 
 class TurnDetector:
-    """One conversation's hearing, up to but not including recognition."""
+    """One conversation's hearing, up to but not including recognition.
 
-    def __init__(self, format_: PcmFormat, end_of_turn_ms: int) -> None:
+    A turn ends after `end_of_turn_ms` without a voice, and is held after `held_ms` with one.
+    """
+
+    def __init__(self, format_: PcmFormat, end_of_turn_ms: int, held_ms: int) -> None:
         self._format = format_
         self._resampler = Resampler(format_.rate_hz, INTERNAL_RATE_HZ)
         self._rechunker = Rechunker(CHUNK_SAMPLES)
-        self._gate = Gate(GateSettings(hangover_ms=end_of_turn_ms), webrtc_detector())
+        self._detector = webrtc_detector()
+        self._gate = Gate(GateSettings(hangover_ms=end_of_turn_ms), self._is_voiced)
+        self._held_ms = held_ms
+        self._voiced_ms = 0
+        self._held = False
         self._before: deque[tuple[Samples, float]] = deque(maxlen=_PREROLL_MS // CHUNK_MS)
         self._turn: list[tuple[Samples, float]] = []
 
-    def push(self, audio: bytes, received_s: float) -> list[TurnStarted | TurnEnded]:
+    def push(self, audio: bytes, received_s: float) -> list[TurnStarted | TurnHeld | TurnEnded]:
         """The next piece of the visitor's stream, in the format of the wire."""
-        events: list[TurnStarted | TurnEnded] = []
+        events: list[TurnStarted | TurnHeld | TurnEnded] = []
         converted = self._resampler.push(self._format.decode(audio))
         for chunk in self._rechunker.push(converted):
             verdict = self._gate.push(chunk)
             if verdict.edge is Edge.SPEECH_STARTED:
                 self._turn = list(self._before)
+                self._voiced_ms, self._held = _ONSET_MS, False
                 events.append(TurnStarted())
+            if verdict.speech and not self._held and self._voiced_ms >= self._held_ms:
+                self._held = True
+                events.append(TurnHeld())
             if verdict.speech or verdict.edge is not None:
                 self._turn.append((chunk, received_s))
             too_long = len(self._turn) * CHUNK_MS >= _LONGEST_TURN_MS
@@ -64,6 +83,11 @@ class TurnDetector:
         samples = np.concatenate([chunk for chunk, _ in self._turn])
         _, end = voiced_span(samples, INTERNAL_RATE_HZ)
         last = max(0, end - 1) // CHUNK_SAMPLES
-        ended = TurnEnded(samples, self._turn[last][1])
+        ended = TurnEnded(samples, self._turn[last][1], self._held)
         self._turn = []
         return ended
+
+    def _is_voiced(self, chunk: Samples) -> bool:
+        voiced = self._detector(chunk)
+        self._voiced_ms += CHUNK_MS if voiced else 0
+        return voiced

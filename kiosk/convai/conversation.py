@@ -21,6 +21,7 @@ from kiosk.convai.server_messages import (
     AgentResponseMetadata,
     AgentResponsePart,
     ClientError,
+    ContextUsage,
     ErrorReport,
     GuardrailTriggered,
     Interruption,
@@ -188,6 +189,7 @@ class ClientConversation:
                 | AgentResponsePart()
                 | AgentResponseComplete()
                 | AgentResponseMetadata()
+                | ContextUsage()
                 | AgentToolRequest()
                 | McpConnectionStatus()
                 | VadScore()

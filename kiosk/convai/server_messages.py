@@ -117,7 +117,11 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class AgentAudio:
-    """Agent speech in the negotiated output format, in bursts ahead of real time."""
+    """Agent speech in the negotiated output format, in bursts ahead of real time.
+
+    `is_final` is the published contract's mark of a turn's last chunk; seen live: written out, and
+    false on every chunk.
+    """
 
     audio: bytes
     event_id: int | None = None
@@ -137,14 +141,15 @@ class AgentAudio:
             "audio_event",
             audio_base_64=base64.b64encode(self.audio).decode("ascii"),
             event_id=self.event_id,
-            is_final=self.is_final or None,
+            is_final=self.is_final,
             alignment=alignment,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class AgentResponse:
-    """The whole text of the agent's turn, sent with its first audio."""
+    """The whole text of the agent's turn. Seen live: with the last chunk but one, after the last,
+    or right after the interruption that cut the turn; guides send it with the first."""
 
     text: str
     event_id: int | None = None
@@ -212,13 +217,35 @@ class AgentResponsePart:
 
 @dataclass(frozen=True, slots=True)
 class AgentResponseComplete:
-    """The response is generated whole; its sound may still be on the way."""
+    """The turn was spoken to its end. Seen live: the sound's length after its first chunk, once a
+    turn, and never of a turn that was cut. Opt-in."""
 
     event_id: int | None = None
 
     def body(self) -> dict[str, Json]:
         return event(
             "agent_response_complete", "agent_response_complete_event", event_id=self.event_id
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContextUsage:
+    """How much of the model's context is used. Seen live: once a generated turn, after its last
+    chunk. Opt-in."""
+
+    event_id: int | None = None
+    model: str = "local"
+    tokens: int = 0
+    limit: int = 0
+
+    def body(self) -> dict[str, Json]:
+        return event(
+            "context_usage",
+            "context_usage_event",
+            event_id=self.event_id,
+            model=self.model,
+            context_tokens=self.tokens,
+            context_limit_tokens=self.limit,
         )
 
 
@@ -257,7 +284,8 @@ class UserTranscript:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """The visitor spoke over the agent: everything up to `event_id` is void."""
+    """The visitor spoke over the agent: everything up to `event_id` is void. Seen live: a number of
+    its own, above that of the cut turn and below that of the next exchange."""
 
     event_id: int | None = None
 

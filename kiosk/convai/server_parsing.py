@@ -20,6 +20,7 @@ from kiosk.convai.server_messages import (
     AgentResponsePart,
     Alignment,
     ClientError,
+    ContextUsage,
     ErrorReport,
     GuardrailTriggered,
     Interruption,
@@ -45,6 +46,7 @@ ServerMessage: TypeAlias = (
     | AgentResponsePart
     | AgentResponseComplete
     | AgentResponseMetadata
+    | ContextUsage
     | UserTranscript
     | Interruption
     | VadScore
@@ -54,7 +56,6 @@ ServerMessage: TypeAlias = (
 IGNORED_TYPES = frozenset(
     {
         "asr_initiation_metadata",
-        "context_usage",
         "rich_content",
         "agent_typing",
         "external_agent_connected",
@@ -198,6 +199,16 @@ def _response_metadata(body: JsonObject) -> AgentResponseMetadata:
     )
 
 
+def _context_usage(body: JsonObject) -> ContextUsage:
+    event = fields.table(body, "context_usage_event") or body
+    return ContextUsage(
+        event_id=fields.whole_number(event, "event_id"),
+        model=fields.text(event, "model") or "",
+        tokens=fields.whole_number(event, "context_tokens") or 0,
+        limit=fields.whole_number(event, "context_limit_tokens") or 0,
+    )
+
+
 def _transcript(body: JsonObject) -> UserTranscript | None:
     return _any_transcript(body, "user_transcription_event", tentative=False)
 
@@ -240,6 +251,7 @@ _READERS: dict[str, Callable[[JsonObject], ServerMessage | None]] = {
     "agent_reasoning_response_part": _reasoning_part,
     "agent_response_complete": _complete,
     "agent_response_metadata": _response_metadata,
+    "context_usage": _context_usage,
     "user_transcript": _transcript,
     "tentative_user_transcript": _tentative_transcript,
     "interruption": _interruption,

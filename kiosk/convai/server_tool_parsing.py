@@ -44,6 +44,9 @@ def _request(body: JsonObject) -> AgentToolRequest | None:
         tool_type=fields.text(event, "tool_type") or "system",
         event_id=fields.whole_number(event, "event_id"),
         response_timeout_s=fields.whole_number(event, "response_timeout_secs"),
+        expects_response=fields.flag(event, "expects_response", default=True),
+        disable_interruptions=fields.flag(event, "disable_interruptions", default=False),
+        execution_mode=fields.text(event, "execution_mode") or "immediate",
     )
 
 

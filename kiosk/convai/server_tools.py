@@ -36,13 +36,17 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class AgentToolRequest:
-    """A tool on the server's side starts. `tool_type`: client, webhook, mcp or system."""
+    """A tool on the server's side starts. `tool_type`: client, webhook, mcp, system or one of the
+    service's newer kinds. `response_timeout_s`: how long the agent waits for its result."""
 
     tool_name: str
     tool_call_id: str = ""
     tool_type: str = "system"
     event_id: int | None = None
     response_timeout_s: int | None = None
+    expects_response: bool = True
+    disable_interruptions: bool = False
+    execution_mode: str = "immediate"
 
     def body(self) -> dict[str, Json]:
         return event(
@@ -52,7 +56,10 @@ class AgentToolRequest:
             tool_call_id=self.tool_call_id,
             tool_type=self.tool_type,
             event_id=self.event_id,
+            expects_response=self.expects_response,
+            disable_interruptions=self.disable_interruptions,
             response_timeout_secs=self.response_timeout_s,
+            execution_mode=self.execution_mode,
         )
 
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.dialect import DIALECTS, Dialect, EndOfStream
 from kiosk.agent.guide import Guide
 from kiosk.agent.server import DEFAULT_API_KEY
@@ -27,6 +26,7 @@ from kiosk.convai.server_messages import (
     AgentResponsePart,
     Alignment,
     ClientError,
+    ContextUsage,
     ErrorReport,
     GuardrailTriggered,
     Interruption,
@@ -45,7 +45,7 @@ from kiosk.convai.server_tools import (
     McpToolCall,
     ToolCall,
 )
-from tests.agent.wire import initiation, opened, said, user_message
+from tests.agent.wire import by_guide, initiation, opened, said, user_message
 from tests.integration.conftest import StartAgent
 from tests.unit.convai.strategies import CLIENT_MESSAGES, SERVER_MESSAGES
 
@@ -149,7 +149,19 @@ FLAT_FORMS: list[tuple[ServerMessage, dict[str, object]]] = [
             "tool_name": "weather",
             "tool_call_id": "tool_1",
             "tool_type": "webhook",
+            "expects_response": True,
+            "disable_interruptions": False,
             "response_timeout_secs": 20,
+            "execution_mode": "immediate",
+        },
+    ),
+    (
+        ContextUsage(7, "local", 5, 100),
+        {
+            "type": "context_usage",
+            "model": "local",
+            "context_tokens": 5,
+            "context_limit_tokens": 100,
         },
     ),
     (
@@ -282,8 +294,8 @@ def test_the_flat_dialect_is_not_lax_about_anything_else(frame: str | bytes) -> 
 async def test_a_flat_conversation_begins_without_the_initiation(
     guide: Guide, start_agent: StartAgent
 ) -> None:
-    manner = AgentBehaviour(greeting="Welcome.", burst=100)
-    async with start_agent(manner=manner, dialect=FLAT) as (url, _), opened(url) as wire:
+    behaviour = by_guide(greeting="Welcome.", burst=100)
+    async with start_agent(behaviour=behaviour, dialect=FLAT) as (url, _), opened(url) as wire:
         assert await wire.receive() == {
             "type": "conversation_initiation_metadata",
             "agent_output_audio_format": "pcm_16000",
@@ -304,8 +316,8 @@ async def test_an_initiation_hurts_no_flat_conversation(start_agent: StartAgent)
 
 
 async def test_flat_pings_are_numbered_and_measured(start_agent: StartAgent) -> None:
-    manner = AgentBehaviour(greeting="", ping_s=0.1)
-    async with start_agent(manner=manner, dialect=FLAT) as (url, _), opened(url) as wire:
+    behaviour = by_guide(greeting="", ping_s=0.1)
+    async with start_agent(behaviour=behaviour, dialect=FLAT) as (url, _), opened(url) as wire:
         assert await wire.until("ping") == {"type": "ping", "event_id": 1, "ping_ms": None}
         await wire.send({"type": "pong", "event_id": 1})
         second = await wire.until("ping")
@@ -314,8 +326,8 @@ async def test_flat_pings_are_numbered_and_measured(start_agent: StartAgent) -> 
 
 
 async def test_a_space_counts_as_input(start_agent: StartAgent) -> None:
-    manner = AgentBehaviour(greeting="", no_input_s=0.6)
-    async with start_agent(manner=manner, dialect=FLAT) as (url, _), opened(url) as wire:
+    behaviour = by_guide(greeting="", no_input_s=0.6)
+    async with start_agent(behaviour=behaviour, dialect=FLAT) as (url, _), opened(url) as wire:
         for _ in range(8):
             await wire.send(" ")
             await asyncio.sleep(0.1)
@@ -341,7 +353,7 @@ async def test_a_flat_interruption_names_nothing_and_no_late_sound_follows(
     start_agent: StartAgent,
 ) -> None:
     over_it = await said(EXIT)
-    async with start_agent(dialect=FLAT) as (url, _), opened(url) as wire:
+    async with start_agent(behaviour=by_guide(), dialect=FLAT) as (url, _), opened(url) as wire:
         await wire.until("audio")
         await wire.until("audio")
         await wire.send(over_it)

@@ -11,14 +11,13 @@ import httpx2
 import pytest
 
 from kiosk.agent.archive import _KEPT, Archive
-from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.requests import MAX_BODY_BYTES
 from kiosk.agent.server import DEFAULT_AGENT_ID, DEFAULT_API_KEY
 from kiosk.agent.signatures import CONVERSATION_PATH
 from kiosk.convai.nested import merged, patch_of
 from tests.integration.conftest import StartAgent
 
-from .wire import initiation, opened, payload, user_message, words
+from .wire import by_guide, initiation, opened, payload, user_message, words
 
 with warnings.catch_warnings():
     # The client's module names a type that websockets keeps in a deprecated part of itself.
@@ -162,7 +161,7 @@ async def test_a_request_that_breaks_off_leaves_the_agent_as_it_was(
 async def test_the_settings_are_those_the_agent_runs_with(start_agent: StartAgent) -> None:
     async with start_agent(
         public=False,
-        manner=AgentBehaviour("pcm_8000", "ulaw_8000", greeting="Welcome."),
+        behaviour=by_guide("pcm_8000", "ulaw_8000", greeting="Welcome."),
         allowed_overrides=frozenset({"tts.speed"}),
     ) as (url, _):
         settings = (await ask(url, "GET", AGENT)).json()
@@ -265,7 +264,7 @@ async def test_what_is_allowed_is_allowed_from_the_next_conversation_on(
 ) -> None:
     hello = {"first_message": "Ahoy."}
     refusal = "Override for field 'first_message' is not allowed by config."
-    async with start_agent(manner=AgentBehaviour(greeting="Hello.")) as (url, _):
+    async with start_agent(behaviour=by_guide(greeting="Hello.")) as (url, _):
         assert await greeting_with(url, agent=hello) == refusal
         await change(url, f"{SWITCHES}.agent.first_message", True)
         assert await greeting_with(url, agent=hello) == "Ahoy."
@@ -282,6 +281,15 @@ async def test_all_overrides_can_be_allowed_and_one_taken_back(start_agent: Star
         await change(url, f"{SWITCHES}.tts.speed", False)
         assert "'speed'" in await greeting_with(url, tts={"speed": 1.0})
         assert await greeting_with(url, agent={"first_message": "Ahoy."}) == "Ahoy."
+
+
+async def test_only_the_events_that_the_settings_name_are_sent(start_agent: StartAgent) -> None:
+    async with start_agent() as (url, _):
+        await change(url, "conversation_config.conversation.client_events", ["audio", "ping"])
+        async with opened(url) as wire:
+            await wire.send(initiation())
+            await wire.while_it_lasts(5)
+    assert set(wire.types) == {"conversation_initiation_metadata", "audio"}
 
 
 async def test_who_may_come_in_changes_with_the_switch(start_agent: StartAgent) -> None:
@@ -336,7 +344,7 @@ async def test_a_conversation_is_told_while_it_lasts_and_afterwards(
     start_agent: StartAgent,
 ) -> None:
     before_s = int(time.time())
-    async with start_agent(manner=AgentBehaviour(greeting="Hello.", burst=100)) as (url, _):
+    async with start_agent(behaviour=by_guide(greeting="Hello.", burst=100)) as (url, _):
         async with opened(url) as wire:
             await wire.send(QUIET)
             metadata = payload(await wire.until("conversation_initiation_metadata"))

@@ -7,13 +7,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.guide import Guide
 from kiosk.agent.server import DEFAULT_API_KEY
 from kiosk.agent.signatures import CONVERSATION_PATH
 from tests.agent.wire import (
     Frame,
     Wire,
+    by_guide,
     initiation,
     opened,
     payload,
@@ -39,8 +39,8 @@ TIME_UP = {
 }
 METADATA = "conversation_initiation_metadata"
 # Said at once and sent at once.
-QUICK = AgentBehaviour(greeting="Welcome.", burst=100)
-SILENT = AgentBehaviour(greeting="", burst=100)
+QUICK = by_guide(greeting="Welcome.", burst=100)
+SILENT = by_guide(greeting="", burst=100)
 EXIT = "where is the exit"
 TICKET = "what does a ticket cost"
 TEXT_ONLY = initiation(conversation={"text_only": True})
@@ -103,7 +103,7 @@ async def test_a_first_frame_that_is_not_the_initiation_ends_it_before_it_began(
 
 @pytest.mark.parametrize("name", NO_MESSAGES)
 async def test_what_is_no_message_ends_the_conversation(name: str, start_agent: StartAgent) -> None:
-    async with start_agent(manner=QUICK) as (url, _), opened(url) as wire:
+    async with start_agent(behaviour=QUICK) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         await wire.turn()
         await wire.send(NO_MESSAGES[name])
@@ -119,7 +119,7 @@ async def test_every_message_of_the_contract_is_taken(start_agent: StartAgent) -
         {"type": "mcp_tool_approval_result", "tool_call_id": "t", "is_approved": True},
         {"type": "multimodal_message", "text": user_message(EXIT)},
     ]
-    async with start_agent(manner=SILENT) as (url, _), opened(url) as wire:
+    async with start_agent(behaviour=SILENT) as (url, _), opened(url) as wire:
         await wire.send(initiation(), *messages, user_message(TICKET))
         await wire.turn()
         assert wire.socket.close_code is None
@@ -151,7 +151,7 @@ async def test_an_override_that_is_not_allowed_is_refused_after_the_metadata(
 
 async def test_overrides_are_allowed_one_by_one(start_agent: StartAgent) -> None:
     allowed = frozenset({"agent.first_message"})
-    async with start_agent(manner=QUICK, allowed_overrides=allowed) as (url, _):
+    async with start_agent(behaviour=QUICK, allowed_overrides=allowed) as (url, _):
         async with opened(url) as wire:
             await wire.send(initiation(agent={"first_message": "Hi."}))
             assert words((await wire.turn())[0]) == "Hi."
@@ -166,7 +166,7 @@ async def test_after_an_empty_first_message_the_agent_waits(
 ) -> None:
     allowed = frozenset({"all"})
     async with (
-        start_agent(manner=QUICK, allowed_overrides=allowed) as (url, _),
+        start_agent(behaviour=QUICK, allowed_overrides=allowed) as (url, _),
         opened(url) as wire,
     ):
         await wire.send(initiation(agent={"first_message": ""}))
@@ -179,10 +179,10 @@ async def test_after_an_empty_first_message_the_agent_waits(
 async def test_an_allowed_duration_takes_the_place_of_the_agents_own(
     start_agent: StartAgent,
 ) -> None:
-    manner = AgentBehaviour(greeting="", max_duration_s=0.2)
+    behaviour = by_guide(greeting="", max_duration_s=0.2)
     allowed = frozenset({"conversation.max_duration_seconds"})
     async with (
-        start_agent(manner=manner, allowed_overrides=allowed) as (url, _),
+        start_agent(behaviour=behaviour, allowed_overrides=allowed) as (url, _),
         opened(url) as wire,
     ):
         await wire.send(initiation(conversation={"max_duration_seconds": 60}))
@@ -213,7 +213,7 @@ async def test_an_override_out_of_its_range_is_an_invalid_message(
 
 async def test_fields_that_no_contract_has_change_nothing(start_agent: StartAgent) -> None:
     unknown = initiation(tts={"style": 0.3, "use_speaker_boost": True}, mood={"cheerful": True})
-    async with start_agent(manner=QUICK) as (url, _), opened(url) as wire:
+    async with start_agent(behaviour=QUICK) as (url, _), opened(url) as wire:
         await wire.send({**unknown, "next_year": 1})
         assert words((await wire.turn())[0]) == "Welcome."
 
@@ -222,7 +222,7 @@ async def test_fields_that_no_contract_has_change_nothing(start_agent: StartAgen
 async def test_a_conversation_in_text_has_no_sound_either_way(
     frame: Frame, guide: Guide, start_agent: StartAgent
 ) -> None:
-    async with start_agent(manner=QUICK) as (url, events), opened(url) as wire:
+    async with start_agent(behaviour=QUICK) as (url, events), opened(url) as wire:
         await wire.send(frame)
         assert words(await wire.until("agent_response")) == "Welcome."
         await wire.send(await said(TICKET), user_message(EXIT))
@@ -245,7 +245,7 @@ async def test_a_variable_that_is_missing_is_named(
 ) -> None:
     reason = f"Missing required dynamic variables in first message: {missing}"
     async with (
-        start_agent(manner=AgentBehaviour(greeting=greeting)) as (url, _),
+        start_agent(behaviour=by_guide(greeting=greeting)) as (url, _),
         opened(url) as wire,
     ):
         await wire.send({**initiation(), "dynamic_variables": {"other": "x"}})
@@ -259,7 +259,7 @@ async def test_more_missing_variables_than_a_close_frame_can_name_are_cut(
 ) -> None:
     greeting = " ".join(f"{{{{größe_des_gastes_{number}}}}}" for number in range(9))
     async with (
-        start_agent(manner=AgentBehaviour(greeting=greeting)) as (url, _),
+        start_agent(behaviour=by_guide(greeting=greeting)) as (url, _),
         opened(url) as wire,
     ):
         await wire.send(initiation())
@@ -272,9 +272,9 @@ async def test_more_missing_variables_than_a_close_frame_can_name_are_cut(
 
 
 async def test_variables_are_filled_into_whichever_first_message(start_agent: StartAgent) -> None:
-    manner = AgentBehaviour(greeting="Welcome, {{ name }}, to hall {{hall}}.", burst=100)
+    behaviour = by_guide(greeting="Welcome, {{ name }}, to hall {{hall}}.", burst=100)
     given: Frame = {**initiation(), "dynamic_variables": {"name": "Ada", "hall": 3}}
-    async with start_agent(manner=manner, allowed_overrides=frozenset({"all"})) as (url, _):
+    async with start_agent(behaviour=behaviour, allowed_overrides=frozenset({"all"})) as (url, _):
         async with opened(url) as wire:
             await wire.send(given)
             assert words((await wire.turn())[0]) == "Welcome, Ada, to hall 3."
@@ -285,8 +285,8 @@ async def test_variables_are_filled_into_whichever_first_message(start_agent: St
 
 
 async def test_the_systems_own_variables_are_known(start_agent: StartAgent) -> None:
-    manner = AgentBehaviour(greeting="{{system__agent_id}} {{system__conversation_id}}", burst=100)
-    async with start_agent(manner=manner) as (url, _), opened(url) as wire:
+    behaviour = by_guide(greeting="{{system__agent_id}} {{system__conversation_id}}", burst=100)
+    async with start_agent(behaviour=behaviour) as (url, _), opened(url) as wire:
         await wire.send(TEXT_ONLY)
         conversation_id = payload(await wire.until(METADATA))["conversation_id"]
         greeting = words(await wire.until("agent_response"))
@@ -358,7 +358,7 @@ async def test_a_signed_url_opens_again_unless_it_was_made_for_one_conversation(
 async def test_an_expired_signature_opens_nothing_and_cuts_nothing_that_is_open(
     guide: Guide, start_agent: StartAgent
 ) -> None:
-    async with start_agent(public=False, signature_life_s=0.6, manner=SILENT) as (url, _):
+    async with start_agent(public=False, signature_life_s=0.6, behaviour=SILENT) as (url, _):
         signed = await signed_url(url)
         async with opened(signed) as wire:
             await wire.send(TEXT_ONLY)
@@ -410,8 +410,8 @@ async def test_the_subprotocol_is_convai_or_none(
 
 
 async def test_pongs_are_no_input(start_agent: StartAgent) -> None:
-    manner = AgentBehaviour(greeting="", ping_s=0.1, no_input_s=0.5)
-    async with start_agent(manner=manner) as (url, _), opened(url) as wire:
+    behaviour = by_guide(greeting="", ping_s=0.1, no_input_s=0.5)
+    async with start_agent(behaviour=behaviour) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         pongs = 0
         while (frame := await wire.receive())["type"] != "error":
@@ -427,8 +427,8 @@ async def test_pongs_are_no_input(start_agent: StartAgent) -> None:
     "frame", [{"type": "user_activity"}, user_audio(bytes(640))], ids=["activity", "silence"]
 )
 async def test_activity_and_silence_are_input(frame: Frame, start_agent: StartAgent) -> None:
-    manner = AgentBehaviour(greeting="", no_input_s=0.6)
-    async with start_agent(manner=manner) as (url, _), opened(url) as wire:
+    behaviour = by_guide(greeting="", no_input_s=0.6)
+    async with start_agent(behaviour=behaviour) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         for _ in range(8):
             await wire.send(frame)
@@ -439,8 +439,8 @@ async def test_activity_and_silence_are_input(frame: Frame, start_agent: StartAg
 
 
 async def test_the_maximum_duration_ends_it_with_1000(start_agent: StartAgent) -> None:
-    manner = AgentBehaviour(greeting="", max_duration_s=0.3)
-    async with start_agent(manner=manner) as (url, _), opened(url) as wire:
+    behaviour = by_guide(greeting="", max_duration_s=0.3)
+    async with start_agent(behaviour=behaviour) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         assert await wire.closed() == (1000, "")
     assert wire.types == [METADATA, "error"]
@@ -448,10 +448,10 @@ async def test_the_maximum_duration_ends_it_with_1000(start_agent: StartAgent) -
 
 
 async def test_the_last_message_is_spoken_when_the_time_is_up(start_agent: StartAgent) -> None:
-    manner = AgentBehaviour(greeting="", max_duration_s=0.3, burst=100)
+    behaviour = by_guide(greeting="", max_duration_s=0.3, burst=100)
     allowed = frozenset({"agent.max_conversation_duration_message"})
     async with (
-        start_agent(manner=manner, allowed_overrides=allowed) as (url, _),
+        start_agent(behaviour=behaviour, allowed_overrides=allowed) as (url, _),
         opened(url) as wire,
     ):
         await wire.send(initiation(agent={"max_conversation_duration_message": "Time is up."}))
@@ -464,10 +464,10 @@ async def test_the_last_message_is_spoken_when_the_time_is_up(start_agent: Start
 async def test_the_last_message_is_not_mixed_with_what_was_being_said(
     start_agent: StartAgent,
 ) -> None:
-    manner = AgentBehaviour(max_duration_s=1)
+    behaviour = by_guide(max_duration_s=1)
     allowed = frozenset({"all"})
     async with (
-        start_agent(manner=manner, allowed_overrides=allowed) as (url, _),
+        start_agent(behaviour=behaviour, allowed_overrides=allowed) as (url, _),
         opened(url) as wire,
     ):
         await wire.send(initiation(agent={"max_conversation_duration_message": "Time is up."}))
@@ -481,8 +481,8 @@ async def test_the_last_message_is_not_mixed_with_what_was_being_said(
 
 
 async def test_the_metadata_is_first_and_comes_once(start_agent: StartAgent) -> None:
-    manner = AgentBehaviour("ulaw_8000", "pcm_24000", greeting="Welcome.", burst=100)
-    async with start_agent(manner=manner) as (url, _), opened(url) as wire:
+    behaviour = by_guide("ulaw_8000", "pcm_24000", greeting="Welcome.", burst=100)
+    async with start_agent(behaviour=behaviour) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         first = await wire.receive()
         await wire.turn()
@@ -501,7 +501,7 @@ async def test_the_metadata_is_first_and_comes_once(start_agent: StartAgent) -> 
 async def test_ids_rise_from_1_and_the_last_chunk_of_each_turn_is_final(
     guide: Guide, start_agent: StartAgent
 ) -> None:
-    async with start_agent(manner=SILENT) as (url, _), opened(url) as wire:
+    async with start_agent(behaviour=SILENT) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         await wire.until(METADATA)
         turns = []
@@ -525,7 +525,7 @@ async def test_ids_rise_from_1_and_the_last_chunk_of_each_turn_is_final(
 
 async def test_a_pings_time_is_null_until_a_pong_was_measured(start_agent: StartAgent) -> None:
     async with (
-        start_agent(manner=AgentBehaviour(greeting="", ping_s=0.4)) as (url, _),
+        start_agent(behaviour=by_guide(greeting="", ping_s=0.4)) as (url, _),
         opened(url) as wire,
     ):
         await wire.send(initiation())
@@ -546,7 +546,7 @@ async def test_an_interruption_is_told_then_late_sound_then_the_correction_then_
     spoken: bool, guide: Guide, start_agent: StartAgent
 ) -> None:
     over_it = await said(TICKET) if spoken else user_message(TICKET)
-    async with start_agent() as (url, _), opened(url) as wire:
+    async with start_agent(behaviour=by_guide()) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         await wire.until("audio")
         await wire.until("audio")
@@ -559,7 +559,7 @@ async def test_an_interruption_is_told_then_late_sound_then_the_correction_then_
     assert payload(interruption) == {"event_id": 1}
     assert late["type"] == "audio"
     assert payload(late)["event_id"] == 1
-    assert "is_final" not in payload(late)
+    assert payload(late)["is_final"] is False
     assert correction["type"] == "agent_response_correction"
     corrected = payload(correction)
     assert corrected["event_id"] == 1
@@ -569,8 +569,8 @@ async def test_an_interruption_is_told_then_late_sound_then_the_correction_then_
     assert guide.greeting.startswith(kept)
     assert {payload(frame)["event_id"] > 1 for frame in above} == {True}
     assert words(answer[0]) == answer_to(guide, TICKET)
-    assert all(
-        "is_final" not in payload(frame)
+    assert not any(
+        payload(frame)["is_final"]
         for frame in wire.of_type("audio")
         if payload(frame)["event_id"] == 1
     )
@@ -579,7 +579,7 @@ async def test_an_interruption_is_told_then_late_sound_then_the_correction_then_
 async def test_text_and_sound_of_a_turn_carry_one_id_and_the_text_comes_first(
     start_agent: StartAgent,
 ) -> None:
-    async with start_agent(manner=QUICK) as (url, _), opened(url) as wire:
+    async with start_agent(behaviour=QUICK) as (url, _), opened(url) as wire:
         await wire.send(initiation())
         turn = [frame for frame in await wire.turn() if frame["type"] != "ping"]
     assert [frame["type"] for frame in turn] == ["agent_response", *["audio"] * (len(turn) - 1)]

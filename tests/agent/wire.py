@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from kiosk.agent.behaviour import AgentBehaviour, Manner
 from kiosk.agent.signatures import CONVERSATION_PATH
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import samples_to_bytes
 from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 
 Frame = dict[str, Any]
+# Text first, and the last chunk final: so a test knows where a turn ends.
+by_guide = partial(AgentBehaviour, manner=Manner.GUIDE)
 
 
 def initiation(**overrides: object) -> Frame:
@@ -75,7 +79,7 @@ class Wire:
         return frame
 
     async def turn(self) -> list[Frame]:
-        """The next turn of the agent's, from its text to its last sound."""
+        """The next turn of an agent that keeps to the guide, from its text to its last sound."""
         frames = [await self.until("agent_response")]
         while not (frames[-1]["type"] == "audio" and payload(frames[-1]).get("is_final")):
             frames.append(await self.receive())

@@ -65,7 +65,7 @@ class Examined:
 async def examined(guide: Guide, recogniser: Recogniser) -> AsyncIterator[Examined]:
     over, reports = asyncio.Event(), asyncio.Queue[ConformanceReport]()
     agent = LocalAgent(
-        AgentSettings(port=0, manner=AgentBehaviour(input_format="pcm_24000")),
+        AgentSettings(port=0, behaviour=AgentBehaviour(input_format="pcm_24000")),
         guide,
         recogniser,
         lambda _: None,

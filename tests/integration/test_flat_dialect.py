@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kiosk.agent.behaviour import AgentBehaviour
+from kiosk.agent.behaviour import AgentBehaviour, Manner
 from kiosk.agent.dialect import DIALECTS
 from kiosk.agent.guide import Guide
 from kiosk.agent.voice import AgentVoice
@@ -32,6 +32,7 @@ WHALE = "tell me about the blue whale"
 CLOSING = "when does the museum close"
 EXIT = "where is the exit"
 GREETING = "Welcome."
+BY_GUIDE = AgentBehaviour(greeting=GREETING, manner=Manner.GUIDE)
 KEY = "key-of-the-test"
 
 StartKiosk = Callable[..., AbstractAsyncContextManager[tuple[VirtualKiosk, Tap]]]
@@ -46,7 +47,9 @@ def start_kiosk(short_dir: Path, start_agent: StartAgent) -> StartKiosk:
         compat: dict[str, Any], **of_the_agent: object
     ) -> AsyncIterator[tuple[VirtualKiosk, Tap]]:
         async with (
-            start_agent(manner=AgentBehaviour(greeting=GREETING), **of_the_agent) as (url, _),
+            start_agent(
+                behaviour=AgentBehaviour(greeting=GREETING, manner=Manner.GUIDE), **of_the_agent
+            ) as (url, _),
             tapped(url) as tap,
         ):
             its_settings = settings(short_dir, tap.url, convai={"compat": compat})

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from kiosk.agent.behaviour import AgentBehaviour, Manner
 from kiosk.agent.guide import Guide
 from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.scenario import Scenario, load_scenario
@@ -30,7 +31,7 @@ from tests.wire_tap import Passed, tapped
 
 pytestmark = pytest.mark.timeout(120)
 
-CONVERSATION = "a conversation"
+CONVERSATION, BY_GUIDE = "a conversation", "a conversation by the guide"
 LINES = (
     ScriptLine("question", When.AT_PRESS, "tell me about the blue whale"),
     replace(GOODBYE, when=When.OVER_ANSWER),
@@ -39,6 +40,16 @@ LINES = (
 # What passes in a visit besides what passes in every one.
 BESIDES: dict[str, dict[str, set[str]]] = {
     CONVERSATION: {
+        "server": {
+            "user_transcript",
+            "interruption",
+            "agent_chat_response_part",
+            "agent_response_complete",
+            "context_usage",
+            "agent_tool_response",
+        }
+    },
+    BY_GUIDE: {
         "server": {
             "user_transcript",
             "interruption",
@@ -62,12 +73,17 @@ async def _visit(
     name: str, directory: Path, guide: Guide, recogniser: Recogniser
 ) -> tuple[list[Passed], list[str]]:
     """What passed, connection by connection, and what did not happen that should have."""
-    scenario: Scenario | None = None if name == CONVERSATION else load_scenario(name)
+    scripted = name not in (CONVERSATION, BY_GUIDE)
+    scenario: Scenario | None = load_scenario(name) if scripted else None
+    manner = Manner.GUIDE if name == BY_GUIDE else Manner.CAPTURED
     kiosk: dict[str, dict[str, Any]] = {} if scenario is None else scenario.kiosk
     lines = LINES if scenario is None else rehearsed(scenario.visitor)
     quickly = {"disclosure": False, "messages_dir": tones_for_sentences(directory)}
     record = DemoRecord(Room())
-    agent = LocalAgent(AgentSettings(port=0), guide, recogniser, lambda _: None, scenario)
+    behaviour = AgentBehaviour(manner=manner)
+    agent = LocalAgent(
+        AgentSettings(port=0, behaviour=behaviour), guide, recogniser, lambda _: None, scenario
+    )
     async with agent.listening() as url, tapped(url) as tap:
         changes = {
             **kiosk,

@@ -71,10 +71,11 @@ class CountedWorld(World):
         )
         guide = load_guide()
         self._recogniser = _Recogniser(guide)
-        manner = AgentBehaviour(output_format="ulaw_8000", no_input_s=1000.0)
+        behaviour = AgentBehaviour(output_format="ulaw_8000", no_input_s=1000.0)
         self._agent = LocalAgent(
-            AgentSettings(port=0, manner=manner), guide, self._recogniser, lambda _: None,
+            AgentSettings(port=0, behaviour=behaviour), guide, self._recogniser, lambda _: None,
             voice=_AgentVoice("en-gb"), new_id=self._new_id,
+            chance=self._rng.random,
         )  # fmt: skip
 
     @contextlib.asynccontextmanager

@@ -56,10 +56,11 @@ class SoundedWorld(World):
     async def _site(self) -> AsyncIterator[None]:
         self._move_in()
         self._agent = LocalAgent(
-            AgentSettings(port=0, manner=AgentBehaviour(no_input_s=1000.0)),
+            AgentSettings(port=0, behaviour=AgentBehaviour(no_input_s=1000.0)),
             *_recognition(),
             lambda _: None,
             new_id=self._new_id,
+            chance=self._rng.random,
         )
         async with self._agent.listening() as url:
             self._settings = self._made(url.replace("http", "ws"))

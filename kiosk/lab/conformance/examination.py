@@ -35,7 +35,7 @@ _PING_EVERY_S = 0.2
 _PAUSE_S = 0.1
 # How long a client may take to answer the tool calls before the next probe begins.
 _TOOLS_S = 0.5
-_CUT_AFTER_S = 0.3
+_CUT_AFTER_S = 1.0
 _CUT_SENTENCE = "This sentence is cut short on purpose, and nothing of it should be heard any more."
 
 
@@ -79,7 +79,7 @@ class Examination:
             if probe.name == INTERRUPTION and self._record.text_only:
                 continue
             if probe.name == INTERRUPTION:
-                await stage.speak(_CUT_SENTENCE)
+                stage.begin_turn(_CUT_SENTENCE)
                 await asyncio.sleep(_CUT_AFTER_S)
             if not await self._survives(probe, stage):
                 return  # what follows would be laid to its charge
@@ -116,12 +116,17 @@ class Examination:
             (NOBODYS_TOOL, True),
         ):
             call_id = f"tool_{stage.new_id()[:8]}"
-            await stage.link.send(ToolCall(name, call_id, {}, expects_response, stage.event_id))
+            call = ToolCall(name, call_id, {}, expects_response, stage.event_id)
+            await stage.link.send(call)
+            if name == self._tool and expects_response:
+                await stage.link.send(call)  # the very same, once more: it is answered once
 
     async def _interrupt(self, stage: FaultStage) -> None:
-        """Cut what is being said, and let a tone come late that belongs to it."""
-        cut = stage.event_id
-        await stage.link.send(Interruption(cut))
+        """Cut what is being said, and let a tone come late that belongs to it. As seen live, the
+        interruption has a number of its own, above the cut turn's."""
+        stage.fall_silent()
+        cut = stage.spoken_id
+        await stage.link.send(Interruption(stage.take_event_id()))
         late = self._record.output_format.encode(tone(stage.output_rate_hz))
         await stage.link.send(AgentAudio(late, cut))
         self._record.tone.listen(loop_now_s())
@@ -131,11 +136,14 @@ class Examination:
         match name:
             case "second_metadata":  # the very same: another one would change the formats
                 return self._record.metadata_frame or ""
-            case "half_sample" | "bad_base64":
+            case "half_sample" | "split_samples" | "bad_base64":
                 # Odd in one way only: the id is that of a turn that nobody cut.
                 await stage.play(silence(stage.output_rate_hz // 50))
                 if name == "half_sample":
                     return serialize(AgentAudio(bytes(641), stage.event_id))
+                if name == "split_samples":  # the second half of one is in the next chunk
+                    await stage.link.send(AgentAudio(bytes(641), stage.event_id))
+                    return serialize(AgentAudio(bytes(639), stage.event_id))
                 event = {"audio_base_64": "%%%", "event_id": stage.event_id}
                 return json.dumps({"type": "audio", "audio_event": event})
         return ODD_FRAMES[name].frame()

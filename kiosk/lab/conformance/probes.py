@@ -35,6 +35,7 @@ PROBES = (
     Probe("interruption_without_id", "interruption semantics"),
     Probe("wrong_types", _EVENT),
     Probe("half_sample", "audio: encoding"),
+    Probe("split_samples", "audio: encoding"),
     Probe("no_payload", _EVENT),
     Probe("bad_base64", "audio: encoding"),
     Probe("no_type", _FRAMES),

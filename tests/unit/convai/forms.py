@@ -9,6 +9,7 @@ from kiosk.convai.server_messages import (
     AgentResponsePart,
     Alignment,
     ClientError,
+    ContextUsage,
     ErrorReport,
     GuardrailTriggered,
     Interruption,
@@ -172,6 +173,19 @@ BOTH_FORMS: list[tuple[dict[str, object], ServerMessage]] = [
         {"type": "agent_response_metadata", "metadata": {"tokens": 9}},
         AgentResponseMetadata({"tokens": 9}),
     ),
+    (
+        {
+            "type": "context_usage",
+            "context_usage_event": {
+                "event_id": 7,
+                "model": "llm-1",
+                "context_tokens": 512,
+                "context_limit_tokens": 8192,
+            },
+        },
+        ContextUsage(7, "llm-1", 512, 8192),
+    ),
+    ({"type": "context_usage", "context_tokens": 512}, ContextUsage(None, "", 512, 0)),
     ({"type": "queue_status", "queue_status_event": {"status": "waiting"}}, QueueStatus("waiting")),
     ({"type": "queue_status", "status": "admitted"}, QueueStatus("admitted")),
     (

@@ -258,6 +258,13 @@ SERVER_SHAPES = (
         ("agent_response_metadata_event",),
     ),
     Shape(
+        server.ContextUsage,
+        "context_usage",
+        (),
+        {**_ID, "model": words, "context_tokens": whole, "context_limit_tokens": whole},
+        ("context_usage_event",),
+    ),
+    Shape(
         server.UserTranscript,
         "user_transcript",
         (_text("user_transcript", "user_transcription"),),
@@ -398,7 +405,6 @@ CLIENT_SHAPES = (
 # Chat and internal events, for which a voice client has no use.
 IGNORED = (
     "asr_initiation_metadata",
-    "context_usage",
     "rich_content",
     "agent_typing",
     "external_agent_connected",

@@ -36,6 +36,7 @@ def tool_response(type_name: str = "agent_tool_response", **fields: object) -> d
         "is_error": False,
         "is_called": True,
         "event_id": 7,
+        "status": "success",
     }
     return event(type_name, type_name, **{**usual, **fields})
 
@@ -351,7 +352,7 @@ SERVER: list[dict[str, object]] = [
         execution_mode="immediate",
     ),
     tool_response(),
-    tool_response(is_blocked=False, status="success"),
+    tool_response(is_blocked=True, status="blocked"),
     tool_response("agent_tool_response_full_payload", full_tool_result="", truncated=False),
     mcp("loading"),
     mcp("awaiting_approval", approval_timeout_secs=300),
@@ -514,6 +515,7 @@ NOT_SERVER: list[tuple[str, dict[str, object]]] = [
         ),
     ),
     ("$.agent_tool_response.status", tool_response(status="ok")),
+    ("$.agent_tool_response.status", tool_response(status=None)),
     ("$.agent_tool_response.is_called", tool_response(is_called=None)),
     ("full_tool_result", tool_response(full_tool_result="")),
     ("full_tool_result", tool_response("agent_tool_response_full_payload")),

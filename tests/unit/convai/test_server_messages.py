@@ -77,7 +77,6 @@ def test_only_the_full_variant_says_whether_it_was_cut() -> None:
     "type_name",
     [
         "asr_initiation_metadata",
-        "context_usage",
         "rich_content",
         "agent_typing",
         "external_agent_connected",

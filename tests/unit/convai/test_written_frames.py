@@ -37,6 +37,7 @@ from kiosk.convai.server_messages import (
     AgentResponsePart,
     Alignment,
     ClientError,
+    ContextUsage,
     ErrorReport,
     GuardrailTriggered,
     Interruption,
@@ -237,6 +238,7 @@ _response = {
     "is_error": st.booleans(),
     "is_called": st.booleans(),
     "event_id": ids,
+    "status": one_of("server", "tool_response", "properties", "status"),
 }
 SERVER: dict[type[ServerMessage], st.SearchStrategy[ServerMessage]] = {
     **SERVER_MESSAGES,
@@ -270,6 +272,7 @@ SERVER: dict[type[ServerMessage], st.SearchStrategy[ServerMessage]] = {
     | st.builds(AgentResponsePart, text, kinds, ids, reasoning=st.just(True)),
     AgentResponseComplete: st.builds(AgentResponseComplete, ids),
     AgentResponseMetadata: st.builds(AgentResponseMetadata, tables, ids),
+    ContextUsage: st.builds(ContextUsage, ids, name, ids, ids),
     UserTranscript: st.builds(UserTranscript, text, ids, st.booleans()),
     Interruption: st.builds(Interruption, turns),
     VadScore: st.builds(VadScore, share),
