@@ -51,6 +51,7 @@ class Bare:
     speaker: LoopSpeaker = field(default_factory=LoopSpeaker)
     moments: list[Moment] = field(default_factory=list)
     posted: list[Event] = field(default_factory=list)
+    works: list[float] = field(default_factory=list)
     measures: Measures = field(default_factory=Measures)
 
     def __post_init__(self) -> None:
@@ -74,6 +75,7 @@ class Bare:
             tuple,
             self.post,
             lambda _: None,
+            self.works.append,
         )
         self.conversation = Conversation(parts, PLAN, "press", tasks)
         self._running = tasks.create_task(self.conversation.run(), name="conversation")

@@ -1,7 +1,8 @@
 """Earcons: soft, distinct, short sounds, made from numbers. Pure: no I/O, no clock.
 
 Each is a few notes of a damped sine with one overtone, like a small bell. A rising pair says "go
-on", a falling one "over", a low repeated note "not now"; none is longer than 0.45 s.
+on", a falling one "over", a low repeated note "not now", a short repeated one "still here"; none is
+longer than 0.45 s.
 """
 
 from enum import StrEnum
@@ -18,6 +19,7 @@ _PEAK = 0.18 * 32767  # about -18 dBFS: heard in a lobby, startles nobody
 class Earcon(StrEnum):
     PRESSED = "pressed"
     READY = "ready"
+    TICK = "tick"
     HANG_UP = "hang_up"
     SORRY = "sorry"
 
@@ -26,6 +28,7 @@ class Earcon(StrEnum):
 _NOTES: dict[Earcon, tuple[tuple[float, float, float], ...]] = {
     Earcon.PRESSED: ((0.0, 523.25, 0.16),),
     Earcon.READY: ((0.0, 659.26, 0.14), (0.09, 783.99, 0.22)),
+    Earcon.TICK: ((0.0, 392.0, 0.07), (0.12, 392.0, 0.07)),
     Earcon.HANG_UP: ((0.0, 659.26, 0.14), (0.10, 440.0, 0.28)),
     Earcon.SORRY: ((0.0, 220.0, 0.16), (0.18, 207.65, 0.26)),
 }

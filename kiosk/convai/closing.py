@@ -1,5 +1,5 @@
 """Classification of the service's endings: close codes, texts, HTTP statuses in place of a
-WebSocket. Pure: a table and a lookup.
+WebSocket. Pure: tables and a lookup.
 
 The reason's text decides before the code: 1002 is said of an exhausted quota, a broken agent and a
 silent visitor alike. Meanings and texts are those of the published contract
@@ -40,8 +40,40 @@ _TEXTS: tuple[tuple[str, Kind], ...] = (
     ("safety_violation", Kind.SAFETY),
     ("transport_receive_timeout", Kind.NOT_HEARD),
     ("websocket_disconnect", Kind.NETWORK_LOST),
+    ("client_disconnected", Kind.NETWORK_LOST),
 )
 
+# What no entry above knows: reasons are worded anew without notice, and what they have in common is
+# what they are about. In this order: a quota of concurrent calls is a matter of waiting.
+_MANY = "(?:call|connection|conversation|request|session|stream|user)"
+_ABOUT: tuple[tuple[re.Pattern[str], Kind], ...] = (
+    (
+        re.compile(
+            rf"(?:concurren|simultaneous)\w*[ _-](?:\w+[ _-])?(?:{_MANY}|limit)"
+            rf"|too[ _]many[ _](?:\w+[ _])?{_MANY}|(?:limit|max\w*)\b.{{0,40}}concurren"
+            r"|(?:at|over) capacity|overloaded|rate[ _-]?limit"
+            r"|all (?:\w+ )?(?:agents|lines) are busy"
+        ),
+        Kind.BUSY,
+    ),
+    (
+        re.compile(
+            r"entitlement|credits?\b|billing|payment|subscription|insufficient (?:funds|balance)"
+            r"|(?:exceed|reach|hit)\w*\b.{0,40}\b(?:limit|plan|allowance|usage)"
+            r"|(?:limit|allowance|usage)\b.{0,40}\b(?:exceed|reach|exhaust)\w*"
+        ),
+        Kind.QUOTA,
+    ),
+    (re.compile(r"agent_?\s?configuration"), Kind.AGENT_MISCONFIGURED),
+    (re.compile(r"invalid_client_request"), Kind.PROTOCOL),
+    (
+        re.compile(
+            r"permission|forbidden|unauthori[sz]ed|not authori[sz]ed|access (?:is )?denied"
+            r"|(?:invalid|expired|wrong|missing) (?:api key|token|signature|credential)"
+        ),
+        Kind.REFUSED,
+    ),
+)
 _ADDRESS = re.compile(r"\b\w+://\S+")
 _QUOTATION = re.compile(r"(?<!\w)'[^']*[^\w'.-][^']*'(?!\w)|\"[^\"]*[^\w\".-][^\"]*\"")
 
@@ -60,6 +92,9 @@ _CODES: dict[int, Kind] = {
     4300: Kind.BUSY,
 }
 
+# Frames that were wrong or too large: the words are about those.
+_OF_THE_WIRE = (1007, 1009)
+
 
 def classify_close(code: int | None, reason: str, error: str = "") -> Ending:
     """The server closed with `code` (None: no close frame), maybe after an error event whose type
@@ -68,6 +103,9 @@ def classify_close(code: int | None, reason: str, error: str = "") -> Ending:
     detail = _loggable(reason or error)
     for text, kind in _TEXTS:
         if text in said:
+            return Ending(kind, code, detail)
+    for about, kind in _ABOUT:
+        if code not in _OF_THE_WIRE and about.search(said):
             return Ending(kind, code, detail)
     return Ending(_CODES.get(1006 if code is None else code, Kind.INTERNAL), code, detail)
 

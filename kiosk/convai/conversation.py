@@ -2,6 +2,7 @@
 
 No I/O, no clock. The shell that owns the socket feeds `receive` and sends what `Answer` holds, at
 once and before anything else. The core negotiates formats, answers pings, and drops stale audio.
+What comes before the metadata, which says what it is, waits for it (seen live: nothing does).
 """
 
 from collections import deque
@@ -31,7 +32,7 @@ from kiosk.convai.server_messages import (
     UserTranscript,
     VadScore,
 )
-from kiosk.convai.server_parsing import parse_server
+from kiosk.convai.server_parsing import ServerMessage, parse_server
 from kiosk.convai.server_tools import (
     END_CALL,
     SKIP_TURN,
@@ -57,6 +58,10 @@ DEFAULT_AUDIO_FORMAT = "pcm_16000"
 
 # How many calls of tools may be open at once: that far back an answer is remembered.
 CALLS_REMEMBERED = 64
+# How much may wait for the metadata: half a minute of sound in the richest format.
+_EARLY_MESSAGES, _EARLY_BYTES = 500, 3_000_000
+# How long a tool may take that does not say it (published contract: 20 s, by default).
+TOOL_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,26 @@ class Connected:
     conversation_id: str | None
     input_format: str
     output_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormatsChanged:
+    """From now on audio flows in these formats."""
+
+    input_format: str
+    output_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool runs, which may take so long: an answer waits for it."""
+
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """A tool of an MCP server has run, or could not; of others an AgentToolResponse says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +130,9 @@ class Admitted:
 CoreEvent: TypeAlias = (
     Answer
     | Connected
+    | FormatsChanged
+    | ToolStarted
+    | ToolEnded
     | Refused
     | AgentHangsUp
     | TurnSkipped
@@ -112,6 +140,7 @@ CoreEvent: TypeAlias = (
     | Admitted
     | AgentAudio
     | AgentResponse
+    | AgentResponseComplete
     | AgentResponseCorrection
     | AgentToolResponse
     | GuardrailTriggered
@@ -135,6 +164,9 @@ class ClientConversation:
         self.unknown_frames = 0
         self._approved_mcp_tools = frozenset(approved_mcp_tools)
         self._connected = False
+        self._formats = (DEFAULT_AUDIO_FORMAT, DEFAULT_AUDIO_FORMAT)
+        self._early: list[tuple[ServerMessage, float]] = []
+        self._early_bytes = 0
         self._queued = False
         self._barrier = Barrier()
         self._error = ""
@@ -146,6 +178,14 @@ class ClientConversation:
         """What one frame, received at `at_s` (monotonic), means, in order; stale, unknown and
         repeated things mean nothing."""
         message = parse_server(frame)
+        if not self._connected and isinstance(message, _WAITS_FOR_METADATA):
+            self._keep_early(message, len(frame), at_s)
+            return []
+        return self._on_message(message, at_s)
+
+    def _on_message(
+        self, message: ServerMessage | Ignored | Unknown | Malformed, at_s: float
+    ) -> list[CoreEvent]:
         match message:
             case Metadata():
                 return self._on_metadata(message)
@@ -155,6 +195,9 @@ class ClientConversation:
                 return self._on_audio(message, at_s)
             case Interruption():
                 return self._on_interruption(message, at_s)
+            case AgentToolRequest():
+                for_s = TOOL_S if message.response_timeout_s is None else message.response_timeout_s
+                return [ToolStarted(for_s)]
             case AgentToolResponse():
                 return [_tool_ran(message)]
             case McpToolCall():
@@ -182,15 +225,13 @@ class ClientConversation:
                 self._forget_error()
                 is_new = not call_id or self._tool_calls.is_new(call_id, name)
                 return [message] if is_new else []
-            case AgentResponseCorrection() | GuardrailTriggered():
+            case AgentResponseCorrection() | AgentResponseComplete() | GuardrailTriggered():
                 return [message]
             case (
                 Ignored()
                 | AgentResponsePart()
-                | AgentResponseComplete()
                 | AgentResponseMetadata()
                 | ContextUsage()
-                | AgentToolRequest()
                 | McpConnectionStatus()
                 | VadScore()
             ):
@@ -215,21 +256,34 @@ class ClientConversation:
         """It went on: what was reported did not end it."""
         self._error, self._error_code = "", None
 
+    def _keep_early(self, message: ServerMessage, size: int, at_s: float) -> None:
+        self._early_bytes += size
+        if len(self._early) < _EARLY_MESSAGES and self._early_bytes <= _EARLY_BYTES:
+            self._early.append((message, at_s))
+
     def _on_metadata(self, metadata: Metadata) -> list[CoreEvent]:
+        usual = self._formats
+        formats = (metadata.user_input_format or usual[0], metadata.agent_output_format or usual[1])
+        for name in formats:
+            if name not in AUDIO_FORMATS and not self._connected:
+                detail = f"the server speaks the audio format {name[:32]!r}, which is unknown here"
+                return [Refused(Ending(Kind.PROTOCOL, None, detail))]
         if self._connected:
             # It restarts nothing, but from here on ids may begin anew.
             self._barrier, self._error_at_id = Barrier(), 0
-            return []
-        input_name = metadata.user_input_format or DEFAULT_AUDIO_FORMAT
-        output_name = metadata.agent_output_format or DEFAULT_AUDIO_FORMAT
-        for name in (input_name, output_name):
-            if name not in AUDIO_FORMATS:
-                detail = f"the server speaks the audio format {name[:32]!r}, which is unknown here"
-                return [Refused(Ending(Kind.PROTOCOL, None, detail))]
-        self._connected = True
+            if formats == usual or not set(formats) <= set(AUDIO_FORMATS):
+                return []
+            self._formats = formats
+            return [FormatsChanged(*formats)]
+        self._connected, self._formats = True, formats
         self.conversation_id = metadata.conversation_id
-        connected = Connected(metadata.conversation_id, input_name, output_name)
-        return [connected, Queued()] if self._queued else [connected]
+        events: list[CoreEvent] = [Connected(metadata.conversation_id, *formats)]
+        if self._queued:
+            events.append(Queued())
+        early, self._early = self._early, []
+        for message, at_s in early:
+            events += self._on_message(message, at_s)
+        return events
 
     def _on_audio(self, audio: AgentAudio, at_s: float) -> list[CoreEvent]:
         if not self._barrier.passes(audio, at_s):
@@ -254,10 +308,27 @@ class ClientConversation:
         return []
 
     def _on_mcp_call(self, call: McpToolCall) -> list[CoreEvent]:
+        if call.state in ("success", "failure"):
+            return [ToolEnded()]
+        if call.state == "loading":
+            return [ToolStarted(TOOL_S)]
         if call.state != "awaiting_approval" or not self._mcp_calls.is_new(call.tool_call_id):
             return []
         approved = call.tool_name in self._approved_mcp_tools
-        return [Answer(serialize(McpToolApprovalResult(call.tool_call_id, approved)))]
+        answer = Answer(serialize(McpToolApprovalResult(call.tool_call_id, approved)))
+        return [answer, ToolStarted(TOOL_S)] if approved else [answer]
+
+
+# What has a meaning only once it is known what is spoken here.
+_WAITS_FOR_METADATA = (
+    AgentAudio,
+    AgentResponse,
+    AgentResponseComplete,
+    AgentResponseCorrection,
+    AgentToolResponse,
+    Interruption,
+    UserTranscript,
+)
 
 
 class _Calls:

@@ -23,17 +23,21 @@ from kiosk.convai.conversation import (
     ClientConversation,
     Connected,
     CoreEvent,
+    FormatsChanged,
     Queued,
     Refused,
+    ToolEnded,
+    ToolStarted,
     TurnSkipped,
 )
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
+    AgentResponseComplete,
     Interruption,
     UserTranscript,
 )
-from kiosk.convai.server_tools import ToolCall
+from kiosk.convai.server_tools import AgentToolResponse, ToolCall
 from kiosk.endings import Ending, Kind, classify_denial
 from kiosk.errors import CredentialError
 from kiosk.link.account import DeniedError
@@ -66,7 +70,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every conversation of a kiosk is made of. `take_events`: those of the visit since they
-    were taken last. `limit(seconds)` caps the visit's remaining time."""
+    were taken last. `limit(seconds)` caps the visit's remaining time. `agent_works(seconds)`: a
+    tool runs that may take so long; 0: it has run."""
 
     credentials: Credentials
     tools: Tools
@@ -76,6 +81,7 @@ class Parts:
     take_events: Callable[[], tuple[VisitEvent, ...]]
     post: Callable[[Event, Ending | None], None]
     limit: Callable[[float], None]
+    agent_works: Callable[[float], None]
 
 
 class Conversation:
@@ -90,6 +96,7 @@ class Conversation:
         self._socket: Socket | None = None
         self._connecting: asyncio.Timeout | None = None
         self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
+        self._sending: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
         self._ending: Ending | None = None
         self._task: asyncio.Task[object] | None = None
@@ -279,8 +286,16 @@ class Conversation:
                 downlink.next_turn()
             case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
                 self._start(self._run_tool(event, socket), "tool")
+            case AgentResponseComplete(event_id):
+                downlink.complete(event_id)
+            case ToolStarted(for_s):
+                self._parts.agent_works(for_s)
+            case ToolEnded() | AgentToolResponse() | TurnSkipped():
+                self._parts.agent_works(0.0)
             case Connected():
                 self._start_audio(event, socket)
+            case FormatsChanged():
+                self._change_formats(event, socket)
             case Queued():
                 uplink.hold(on=True)
             case Admitted():
@@ -299,21 +314,28 @@ class Conversation:
         for task in self._beside:
             task.cancel()
 
-    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+    def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         """Do something until the conversation is over."""
         task = self._tasks.create_task(work, name=name)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+        return task
 
     def _start_audio(self, connected: Connected, socket: Socket) -> None:
         self._connected.set()
         self._parts.downlink.begin(FORMATS[connected.output_format])
         self._parts.uplink.connect()
-        self._start(self._send_audio(socket, connected.input_format), "uplink")
+        self._sending = self._start(self._send_audio(socket, connected.input_format), "uplink")
         compat = self._plan.compat
         if compat.keep_alive is not None:
             keep_alive = self._keep_alive(socket, compat.keep_alive, compat.keep_alive_s)
             self._start(keep_alive, "keep-alive")
+
+    def _change_formats(self, changed: FormatsChanged, socket: Socket) -> None:
+        self._parts.downlink.begin(FORMATS[changed.output_format])
+        if self._sending is not None:
+            self._sending.cancel()
+        self._sending = self._start(self._send_audio(socket, changed.input_format), "uplink")
 
     async def _send_audio(self, socket: Socket, format_name: str) -> None:
         # Whoever writes to a closed socket leaves it to the reader to say what the close means.

@@ -33,7 +33,7 @@ objects, the state and the plan are all that the core remembers, and all that a 
 
 *Closing.* A visit closes in two steps. If its ending lets the agent finish, HearOut is asked for
 and `HeardOut` waited for. Then the kiosk says its own last word while the conversation closes, and
-both are waited for. Each step has FAREWELL_LIMIT_S at most, so that no visit lasts for ever. A
+both are waited for. Each step has its limit, so that no visit lasts for ever. A
 press meanwhile is remembered: when the kiosk is idle the core asks to be woken at once, and begins
 the next visit.
 
@@ -61,8 +61,10 @@ from kiosk.visit.visit import Hold, Kept, Leaving, Timer, Visit
 
 # A press this soon after the one that did something is a nervous second press.
 NERVOUS_S = 1.0
-# What the agent still says, and then what the kiosk says, is waited for so long.
+# What the kiosk still says, and the conversation's closing, are waited for so long.
 FAREWELL_LIMIT_S = 60.0
+# An agent that never stops: what it was heard out for, at the most.
+HEAR_OUT_LIMIT_S = 300.0
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 4.0
 HOLD_S = 10.0
@@ -102,7 +104,6 @@ class VisitCore:
         self._actions: dict[Action, Callable[[Ending | None], None]] = {
             Action.START_CAPTURE: lambda _: self._do(do.StartCapture()),
             Action.OPEN: self._open,
-            Action.REOPEN: lambda _: self._do(do.SilenceAgent()),
             Action.SAY_CAUSE: self._say_cause,
             Action.SAY_QUEUED: lambda _: self._say("queued"),
             Action.CUT_TURN: lambda _: self._do(do.CutTurn()),
@@ -149,6 +150,9 @@ class VisitCore:
             case inputs.LimitedTo(max_s):
                 if self.visit is not None:
                     self.visit.limit(max_s, self._now_s)
+            case inputs.AgentWorks(for_s):
+                if self.visit is not None and self.visit.ending is None:
+                    self.visit.agent_works(for_s, self.state, self._now_s)
             case inputs.CardOpened(use, detail):
                 self._card(use, detail, opened=True)
             case inputs.CardLost(use, detail):
@@ -330,7 +334,7 @@ class VisitCore:
         self._do(do.StopCapture())
         if ending.rule.farewell is Farewell.FINISH:
             visit.leaving = Leaving.HEARING_OUT
-            visit.due[Timer.FAREWELL] = self._now_s + FAREWELL_LIMIT_S
+            visit.due[Timer.FAREWELL] = self._now_s + HEAR_OUT_LIMIT_S
             self._do(do.HearOut())
         else:
             self._last_word(visit, ending)

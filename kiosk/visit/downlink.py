@@ -1,12 +1,11 @@
 """Wire -> speaker: the agent's turns, from the first sample heard to the last.
 
 A turn *began* when its first sample is heard. It is *drained* when the last one was heard and the
-server said it was the last, or sent nothing more for 600 ms. What was cut never gets here: the
-conversation's barrier drops it.
+server said that the turn was spoken, or sent nothing more for 600 ms. What was cut never gets here:
+the conversation's barrier drops it.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 
 from kiosk import moments
@@ -19,8 +18,9 @@ from kiosk.moments import Observer
 from kiosk.visit.states import Event
 
 SETTLE_S = 0.6
-# An agent that hangs up before it says goodbye has this long to begin.
-LAST_WORDS_S = 1.0
+# A server that does not close after the agent's farewell has said it all by then: gaps in a turn
+# are shorter (seen live: 0.8 s), and so is the time an agent needs to begin its last sentence.
+FAREWELL_QUIET_S = 3.0
 
 
 class Downlink:
@@ -38,22 +38,23 @@ class Downlink:
         self._measures = measures
         self._observe = observe
         self._drained = asyncio.Event()
+        self._drained.set()
         self._settling: asyncio.TimerHandle | None = None
         self._heard_clips = 0  # the speaker's count when it last fell silent
+        self._given = 0  # the speaker's count at our last clip
+        self._sounding = False
+        self._way_was_free = True
+        self._first: Clip | None = None  # of what is to be heard; the report of any other is late
+        self._last_audio_s = 0.0
+        self._heard_s = 0.0  # when the last sample was heard
         self.begin(PCM_16000)
 
     def begin(self, format_: PcmFormat) -> None:
-        """A new conversation, whose audio comes in this format."""
+        """A new conversation, whose audio comes in this format. What came of the one before it is
+        still heard."""
         self._decoder = Decoder(format_)
-        self._sounding = False
-        self._way_was_free = True
         self._turn_id: int | None = None
         self._final = True
-        self._given = 0  # the speaker's count at our last clip
-        self._first: Clip | None = None  # of what is to be heard; the report of any other is late
-        self._last_audio_s = 0.0
-        self._forget_settling()
-        self._drained.set()
 
     def audio(self, message: AgentAudio, received_at_s: float) -> None:
         """Queue what the agent says."""
@@ -90,15 +91,31 @@ class Downlink:
         """Silence: what the agent said so far is void."""
         self._silence()
 
+    def complete(self, event_id: int | None) -> None:
+        """The server says that this turn was spoken to its end: no sound of it follows."""
+        if event_id == self._turn_id:
+            self._final = True
+            if self._settling is not None:
+                self._forget_settling()
+                self._settled(loop_now_s())
+
     async def heard_out(self, over: Callable[[], Coroutine[None, None, None]]) -> None:
         """Wait for the agent's last word, even where it follows the agent's hanging up.
 
-        `over` ends when the conversation is over, and nothing more can come.
+        `over` ends when the conversation is over, and nothing more can come. Where it does not end,
+        seconds without sound do.
         """
-        if self._drained.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORDS_S):
-                    await over()
+        since_s = loop_now_s()
+        ended = asyncio.ensure_future(over())
+        try:
+            while not ended.done():
+                await self.drained()
+                quiet_s = loop_now_s() - max(since_s, self._heard_s, self._last_audio_s)
+                if quiet_s >= FAREWELL_QUIET_S:
+                    break
+                await asyncio.wait({ended}, timeout=FAREWELL_QUIET_S - quiet_s)
+        finally:
+            ended.cancel()
         await self.drained()
 
     async def drained(self) -> None:
@@ -139,6 +156,7 @@ class Downlink:
 
     def _settled(self, at_s: float) -> None:
         self._settling = None
+        self._heard_s = at_s
         self._drained.set()
         if self._sounding:
             self._sounding = False

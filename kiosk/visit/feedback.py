@@ -31,6 +31,7 @@ EARCONS: dict[tuple[Event, State], Earcon] = {
     (Event.PRESS_UNFIT, State.IDLE): Earcon.SORRY,
     (Event.CONNECTED, State.LISTENING): Earcon.READY,
     (Event.ADMITTED, State.LISTENING): Earcon.READY,
+    (Event.LOST, State.OPENING): Earcon.TICK,
     (Event.PRESS, State.CLOSING): Earcon.HANG_UP,
 }
 # Left out while the kiosk is saying something: a chime after the sentence would come too late.

@@ -99,6 +99,7 @@ class Host:
         self._parts = Parts(
             credentials, tools, self._uplink, self._downlink, observe, self._events, self.post,
             lambda max_s: self._put(inputs.LimitedTo(max_s)),
+            lambda for_s: self._put(inputs.AgentWorks(for_s)),
         )  # fmt: skip
         self._inbox: asyncio.Queue[inputs.Input] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None

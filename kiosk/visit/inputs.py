@@ -67,6 +67,13 @@ class LimitedTo:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentWorks:
+    """The agent uses a tool, which may take `for_s` seconds from now; 0: it has run."""
+
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class CardOpened:
     """A card can be used (again). `detail` describes it."""
 
@@ -122,6 +129,7 @@ Input: TypeAlias = (
     | ConversationOver
     | HeardOut
     | LimitedTo
+    | AgentWorks
     | CardOpened
     | CardLost
     | LeaseAvailability

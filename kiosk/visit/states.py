@@ -52,7 +52,6 @@ class Action(StrEnum):
 
     START_CAPTURE = "start_capture"
     OPEN = "open"
-    REOPEN = "reopen"
     SAY_CAUSE = "say_cause"
     SAY_QUEUED = "say_queued"
     CUT_TURN = "cut_turn"
@@ -71,7 +70,7 @@ _LIVE_ENDINGS: dict[Event, Cell] = {
     Event.ENDED: _CLOSE,
     Event.HANG_UP: _CLOSE,
     Event.TIME_UP: _CLOSE,
-    Event.LOST: (State.OPENING, (Action.REOPEN,)),
+    Event.LOST: (State.OPENING, ()),  # what the agent has said already is still heard
 }
 _TALKING: dict[Event, Cell] = {
     **_LIVE_ENDINGS,

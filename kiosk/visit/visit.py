@@ -20,6 +20,8 @@ ONE_MOMENT_S = 4.0
 SPOKE_S = 1.5
 
 _NEVER = float("inf")
+# Who waits for these may be waiting for the agent.
+_AGENTS_TURN = (Deadline.IDLE, Deadline.ANSWER)
 
 
 class Timer(StrEnum):
@@ -47,6 +49,8 @@ class Visit:
     plan: Plan
     due: dict[Timer | Deadline, float] = field(default_factory=dict)
     ends_at_s: float = _NEVER
+    working_until_s: float = -_NEVER  # the agent, on a tool
+    agent_sounds: bool = False
     conversing: bool = False  # a conversation was asked for and is not over
     reconnects: int = 0
     talk_allowed: bool = True
@@ -83,6 +87,10 @@ class Visit:
         """Start and stop the clocks of an event that led from one state to another or the same."""
         if event in (Event.SPEECH_STARTED, Event.AGENT_STARTED):
             self.asked = False
+        if event is Event.AGENT_STARTED:
+            self.agent_sounds = True
+        elif event in (Event.DRAINED, Event.INTERRUPTED, Event.ADMITTED, Event.PRESS):
+            self.agent_sounds = False
         if event is Event.SPEECH_STARTED:
             self.speaking = True
         elif event in (Event.SPEECH_ENDED, Event.RELEASE):
@@ -95,6 +103,15 @@ class Visit:
             self.due.pop(Deadline.IDLE, None)
         elif event is Event.SPEECH_ENDED and state is State.LISTENING:
             self._start(Deadline.IDLE, now_s)
+
+    def agent_works(self, for_s: float, state: State, now_s: float) -> None:
+        """A tool of the agent's runs, which may take so long; 0: it has run. What waits for the
+        agent waits so much longer."""
+        self.working_until_s = max(self.working_until_s, now_s + for_s) if for_s else now_s
+        self.due.pop(Timer.ONE_MOMENT, None)
+        deadline = DEADLINES.get(state)
+        if deadline in _AGENTS_TURN and deadline in self.due:
+            self._start(deadline, now_s)
 
     def turn_follows(self, event: Event, before: State) -> Event | None:
         """The event that comes of one that was acted on in the state `before`, if any does."""
@@ -113,6 +130,8 @@ class Visit:
                 self.skip_came_first = before is State.LISTENING
             case Event.DRAINED:
                 self.unanswered_turn = False  # the agent heard it and went on: it was no turn
+            case Event.CONNECTED if self.agent_sounds:
+                return Event.AGENT_STARTED  # what a lost conversation had said already
             case Event.CONNECTED | Event.INTERRUPTED if self.unanswered_turn:
                 self.unanswered_turn = False
                 return Event.SPEECH_ENDED  # now an answer is waited for
@@ -127,6 +146,10 @@ class Visit:
             Deadline.IDLE: self.plan.idle_s,
             Deadline.ANSWER: self.plan.answer_s,
         }
+        if deadline in _AGENTS_TURN and now_s < self.working_until_s:
+            self.due[deadline] = self.working_until_s + limits[deadline]
+            self.due[Timer.ONE_MOMENT] = now_s + ONE_MOMENT_S
+            return
         self.due[deadline] = now_s + limits[deadline]
         if deadline is Deadline.CONNECT:
             self.due[Timer.ONE_MOMENT] = now_s + ONE_MOMENT_S

@@ -31,6 +31,26 @@ CLOSES: list[tuple[int | None, str, Kind]] = [
     (4300, "", Kind.BUSY),
     (1002, "Agent has exceeded its daily call limit of 100", Kind.QUOTA),
     (4999, "", Kind.INTERNAL),
+    # Worded as nobody has listed it: known by what the words have in common.
+    (1008, "Too many concurrent requests for this workspace", Kind.BUSY),
+    (1008, "You have reached the concurrency limit of your plan", Kind.BUSY),
+    (1002, "too_many_concurrent_requests", Kind.BUSY),
+    (1008, "Maximum number of concurrent calls", Kind.BUSY),
+    (1011, "Rate limited: rate limit of the model", Kind.BUSY),
+    (1002, "The model is overloaded", Kind.BUSY),
+    (1008, "entitlement_exceeded", Kind.QUOTA),
+    (1008, "Not enough credits left", Kind.QUOTA),
+    (1002, "You have exceeded the usage limit of your subscription", Kind.QUOTA),
+    (1011, "Your monthly allowance is exhausted", Kind.QUOTA),
+    (1002, "permission_error", Kind.REFUSED),
+    (1011, "Missing permissions: convai_write", Kind.REFUSED),
+    (1002, "Access denied", Kind.REFUSED),
+    (1011, "Invalid API key", Kind.REFUSED),
+    (1008, "agent_configuration_error", Kind.AGENT_MISCONFIGURED),
+    (1002, "invalid_client_request", Kind.PROTOCOL),
+    (1002, "client_disconnected", Kind.NETWORK_LOST),
+    (1011, "Too many redirects", Kind.INTERNAL),
+    (1002, "The permitted tools could not run", Kind.AGENT_FAILED),
 ]  # fmt: skip
 
 # Every error type of the published contract, by the code it comes with.

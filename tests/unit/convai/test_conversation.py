@@ -13,8 +13,11 @@ from kiosk.convai.conversation import (
     Answer,
     ClientConversation,
     Connected,
+    FormatsChanged,
     Queued,
     Refused,
+    ToolEnded,
+    ToolStarted,
     TurnSkipped,
 )
 from kiosk.convai.frames import Malformed, serialize
@@ -47,8 +50,15 @@ from kiosk.endings import Kind
 
 
 @pytest.fixture
-def core() -> ClientConversation:
+def fresh() -> ClientConversation:
     return ClientConversation()
+
+
+@pytest.fixture
+def core(fresh: ClientConversation) -> ClientConversation:
+    """One that is connected."""
+    feed(fresh, Metadata("conv_1"))
+    return fresh
 
 
 def feed(core: ClientConversation, *messages: ServerMessage, at_s: float = 0.0) -> list[object]:
@@ -72,8 +82,8 @@ def test_each_direction_has_the_format_the_server_names(up: str, down: str) -> N
     assert core.conversation_id == "conv_1"
 
 
-def test_an_unnamed_format_is_16_khz(core: ClientConversation) -> None:
-    assert feed(core, Metadata(None)) == [Connected(None, "pcm_16000", "pcm_16000")]
+def test_an_unnamed_format_is_16_khz(fresh: ClientConversation) -> None:
+    assert feed(fresh, Metadata(None)) == [Connected(None, "pcm_16000", "pcm_16000")]
 
 
 @pytest.mark.parametrize("name", ["mp3_44100", "pcm_96000", "opus_48000_" + "x" * 500])
@@ -87,17 +97,57 @@ def test_an_unknown_format_ends_the_conversation(name: str, direction: str) -> N
     assert len(refused.ending.detail) < 120
 
 
-def test_a_second_metadata_is_ignored(core: ClientConversation) -> None:
-    feed(core, Metadata("conv_1", "pcm_16000", "pcm_16000"))
+def test_a_second_metadata_changes_nothing_but_the_formats(core: ClientConversation) -> None:
     assert feed(core, Metadata("conv_2", "pcm_8000", "mp3_44100")) == []
+    assert feed(core, Metadata("conv_2", "pcm_16000", "pcm_16000"), Metadata("conv_2")) == []
+    changed = feed(core, Metadata("conv_2", "pcm_24000", "pcm_8000"))
+    assert changed == [FormatsChanged("pcm_8000", "pcm_24000")]
+    assert feed(core, Metadata("conv_2", "pcm_24000", "pcm_8000")) == []
     assert core.conversation_id == "conv_1"
+
+
+def test_what_comes_before_the_metadata_waits_for_it_in_its_order(
+    fresh: ClientConversation,
+) -> None:
+    early: list[ServerMessage] = [
+        AgentAudio(b"\0\0", 1),
+        AgentAudio(b"\0\1", 1),
+        AgentResponse("Hello", 1),
+    ]
+    assert feed(fresh, *early) == []
+    came = feed(fresh, Metadata("conv_1", "pcm_24000", "pcm_16000"))
+    assert came == [Connected("conv_1", "pcm_16000", "pcm_24000"), *early]
+    assert feed(fresh, AgentAudio(b"\0\2", 1)) == [AgentAudio(b"\0\2", 1)]
+
+
+def test_what_waits_for_the_metadata_is_bounded(fresh: ClientConversation) -> None:
+    second = AgentAudio(bytes(96_000), 1)
+    for _ in range(100):
+        assert feed(fresh, second) == []
+    assert 20 <= len(feed(fresh, Metadata("conv_1"))) - 1 <= 31
+
+
+# --- tools that the service uses ----------------------------------------------------------------
+
+
+def test_a_tool_that_is_announced_says_how_long_it_may_take(core: ClientConversation) -> None:
+    assert feed(core, AgentToolRequest("search", "t1", "webhook", 3, 30)) == [ToolStarted(30)]
+    assert feed(core, AgentToolRequest("search", "t1")) == [ToolStarted(20)]
+    ran = AgentToolResponse("search", "t1", status="success")
+    assert feed(core, ran) == [ran]
+
+
+def test_a_tool_of_an_mcp_server_runs_until_it_has_a_result(core: ClientConversation) -> None:
+    states = ["loading", "success", "loading", "failure"]
+    came = feed(core, *(McpToolCall("search", "m1", state) for state in states))
+    assert came == [ToolStarted(20), ToolEnded(), ToolStarted(20), ToolEnded()]
 
 
 @pytest.mark.parametrize("event_id", [1, "one"])
 def test_a_ping_is_answered_at_once_even_before_the_metadata(
-    core: ClientConversation, event_id: int | str
+    fresh: ClientConversation, event_id: int | str
 ) -> None:
-    [answer] = feed(core, Ping(event_id, 30))
+    [answer] = feed(fresh, Ping(event_id, 30))
     assert isinstance(answer, Answer)
     assert json.loads(answer.frame) == {"type": "pong", "event_id": event_id}
 
@@ -107,6 +157,7 @@ def test_what_is_said_and_what_a_guardrail_stops_is_passed_on(core: ClientConver
         UserTranscript("Hello", 1),
         UserTranscript("Hel", 1, tentative=True),
         AgentResponse("Hi there", 2),
+        AgentResponseComplete(2),
         AgentResponseCorrection("Hi there", "Hi", 2),
         GuardrailTriggered("harm"),
     ]
@@ -119,9 +170,7 @@ def test_what_is_said_and_what_a_guardrail_stops_is_passed_on(core: ClientConver
         VadScore(0.9),
         AgentResponsePart("H", "delta", 1),
         AgentResponsePart("Hm", "delta", 1, reasoning=True),
-        AgentResponseComplete(1),
         AgentResponseMetadata({"tokens": 9}, 1),
-        AgentToolRequest("weather", "c1", "webhook"),
         McpConnectionStatus(),
     ],
     ids=lambda message: type(message).__name__,
@@ -176,15 +225,15 @@ def test_the_music_of_the_queue_is_audio_like_any_other(core: ClientConversation
 
 
 def test_a_queue_told_of_before_the_metadata_is_waited_in_after_it(
-    core: ClientConversation,
+    fresh: ClientConversation,
 ) -> None:
-    assert feed(core, QueueStatus("waiting")) == []
-    assert [type(event) for event in feed(core, ACCEPTED)] == [Connected, Queued]
+    assert feed(fresh, QueueStatus("waiting")) == []
+    assert [type(event) for event in feed(fresh, ACCEPTED)] == [Connected, Queued]
 
 
-def test_who_was_admitted_before_the_metadata_never_waited(core: ClientConversation) -> None:
-    feed(core, QueueStatus("waiting"), QueueStatus("admitted"))
-    assert [type(event) for event in feed(core, ACCEPTED)] == [Connected]
+def test_who_was_admitted_before_the_metadata_never_waited(fresh: ClientConversation) -> None:
+    feed(fresh, QueueStatus("waiting"), QueueStatus("admitted"))
+    assert [type(event) for event in feed(fresh, ACCEPTED)] == [Connected]
 
 
 # --- stale audio --------------------------------------------------------------------------------
@@ -382,6 +431,7 @@ def test_no_audio_up_to_the_highest_interruption_is_ever_heard(frames: Frames) -
 @given(frames_of_a_turn)
 def test_audio_is_heard_exactly_when_above_every_cut(frames: Frames) -> None:
     core, barrier, highest = ClientConversation(), -1, 0
+    feed(core, ACCEPTED)
     for interrupts, event_id in frames:
         if interrupts:
             late = event_id is not None and (
@@ -470,8 +520,9 @@ def asks(tool: str, call_id: str, state: str = "awaiting_approval") -> McpToolCa
 
 def approvals(core: ClientConversation, *calls: McpToolCall) -> list[tuple[str, bool]]:
     """The answers, each the id of its call and whether it may run."""
+    answers = [event for event in feed(core, *calls) if not isinstance(event, ToolStarted)]
     bodies = []
-    for event in feed(core, *calls):
+    for event in answers:
         assert isinstance(event, Answer)
         bodies.append(json.loads(event.frame))
     assert {body["type"] for body in bodies} <= {"mcp_tool_approval_result"}
@@ -489,7 +540,8 @@ def test_a_tool_of_an_mcp_server_is_refused_unless_it_is_approved_by_name() -> N
 
 def test_only_a_call_that_waits_for_approval_is_answered(core: ClientConversation) -> None:
     states = ("loading", "success", "failure", "new_state")
-    assert feed(core, *(asks("search", "c1", state) for state in states)) == []
+    came = feed(core, *(asks("search", "c1", state) for state in states))
+    assert not any(isinstance(event, Answer) for event in came)
 
 
 def test_a_call_is_approved_or_refused_once_whatever_is_repeated(core: ClientConversation) -> None:

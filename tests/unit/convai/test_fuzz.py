@@ -12,8 +12,13 @@ import pytest
 
 from kiosk.convai.client_messages import ClientMessage
 from kiosk.convai.client_parsing import parse_client
-from kiosk.convai.conversation import CALLS_REMEMBERED, Answer, ClientConversation
-from kiosk.convai.frames import Ignored, Malformed, Unknown
+from kiosk.convai.conversation import (
+    CALLS_REMEMBERED,
+    Answer,
+    ClientConversation,
+    ToolStarted,
+)
+from kiosk.convai.frames import Ignored, Malformed, Unknown, serialize
 from kiosk.convai.server_messages import (
     AgentResponse,
     AgentResponseComplete,
@@ -25,6 +30,7 @@ from kiosk.convai.server_messages import (
     ErrorReport,
     GuardrailTriggered,
     Interruption,
+    Metadata,
     Ping,
     UserTranscript,
     VadScore,
@@ -41,16 +47,15 @@ from tests.unit.convai.mutator import Made, frames
 # Of some classes it is certain, whatever came before, what the core makes of them.
 PASSED_ON = (
     AgentResponse,
+    AgentResponseComplete,
     AgentResponseCorrection,
     GuardrailTriggered,
     Malformed,
     UserTranscript,
 )
 MEANING_NOTHING = (
-    AgentResponseComplete,
     AgentResponseMetadata,
     AgentResponsePart,
-    AgentToolRequest,
     ClientError,
     ContextUsage,
     ErrorReport,
@@ -91,6 +96,8 @@ def check(made: Made, number: int, core: ClientConversation, calls: Calls) -> No
             calls.append((message.tool_call_id, message.tool_name))
     elif isinstance(message, AgentToolResponse):
         assert len(heard) == 1, where
+    elif isinstance(message, AgentToolRequest):
+        assert [type(event) for event in heard] == [ToolStarted], where
 
 
 @contextmanager
@@ -108,6 +115,7 @@ def memory_stays_flat() -> Iterator[None]:
 
 def each_frame_is_what_it_was_made(seed: int, count: int) -> None:
     core = ClientConversation(approved_mcp_tools=["x"])
+    core.receive(serialize(Metadata("conv_1")), 0.0)
     seen: Counter[tuple[bool, type[object]]] = Counter()
     calls: Calls = deque(maxlen=CALLS_REMEMBERED)
     numbered = enumerate(frames(seed, count))

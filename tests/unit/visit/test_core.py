@@ -15,7 +15,7 @@ from kiosk.endings import RULES, Ending, Farewell, Kind
 from kiosk.moments import Moment, What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
-from kiosk.visit.core import FAREWELL_LIMIT_S, HOLD_S, NERVOUS_S, VisitCore
+from kiosk.visit.core import FAREWELL_LIMIT_S, HEAR_OUT_LIMIT_S, HOLD_S, NERVOUS_S, VisitCore
 from kiosk.visit.feedback import DEADLINES, EARCONS
 from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
@@ -984,7 +984,8 @@ def test_each_step_of_a_farewell_has_its_whole_time(kind: Kind) -> None:
     kiosk = in_state(State.SPEAKING)
     core = kiosk.core
     core.handle(inputs.Happened(Event.ENDED, Ending(kind)), 1000.0)
-    assert core.wake_at_s == 1000.0 + FAREWELL_LIMIT_S
+    first_s = HEAR_OUT_LIMIT_S if kind is Kind.AGENT_ENDED else FAREWELL_LIMIT_S
+    assert core.wake_at_s == 1000.0 + first_s
     if kind is Kind.AGENT_ENDED:
         core.handle(inputs.HeardOut(), 1005.0)
         assert core.wake_at_s == 1005.0 + FAREWELL_LIMIT_S
@@ -1000,3 +1001,78 @@ def test_a_report_of_having_heard_out_that_nobody_waits_for_changes_nothing() ->
 
 def test_a_conversation_that_ends_when_there_is_no_visit_changes_nothing() -> None:
     assert Kiosk().conversation_ends(Kind.NETWORK_LOST) == []
+
+
+# --- what the agent has said, and works on ------------------------------------------------------
+
+
+def test_a_lost_connection_ticks_and_leaves_what_the_agent_has_said_to_be_heard() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.conversation_ends(Kind.NETWORK_LOST)
+    assert kiosk.of(do.Chime) == [do.Chime(Earcon.TICK)]
+    assert kiosk.of(do.SilenceAgent) == []
+    kiosk.wait(1.0)
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.SPEAKING
+    kiosk.bring(DRAINED)
+    assert kiosk.state() is State.LISTENING
+
+
+@pytest.mark.parametrize("over", [DRAINED, INTERRUPTED])
+def test_after_a_lost_connection_only_an_agent_that_still_sounds_is_heard(
+    over: inputs.Input,
+) -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.conversation_ends(Kind.NETWORK_LOST)
+    kiosk.bring(over)
+    kiosk.wait(1.0)
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.LISTENING
+
+
+@pytest.mark.parametrize(
+    ("state", "limit_s"), [(State.THINKING, LIMITS.answer_s), (State.LISTENING, LIMITS.idle_s)]
+)
+def test_a_tool_of_the_agents_moves_the_clocks_by_the_time_it_may_take(
+    state: State, limit_s: float
+) -> None:
+    kiosk = in_state(state)
+    kiosk.bring(inputs.AgentWorks(30.0))
+    kiosk.wait(30.0 + limit_s - 0.1)
+    assert kiosk.state() is state
+    kiosk.done.clear()
+    kiosk.wait(0.2)
+    assert kiosk.state() is not state or kiosk.of(do.Announce) == [do.Announce("still_there")]
+
+
+def test_while_a_tool_runs_the_visitor_hears_that_it_goes_on() -> None:
+    kiosk = in_state(State.THINKING)
+    kiosk.bring(inputs.AgentWorks(30.0))
+    kiosk.wait(ONE_MOMENT_S - 0.1)
+    assert kiosk.of(do.Announce) == []
+    kiosk.wait(20)
+    assert kiosk.of(do.Announce) == [do.Announce("one_moment")]
+
+
+def test_when_a_tool_has_run_the_clocks_begin_anew() -> None:
+    kiosk = in_state(State.THINKING)
+    kiosk.bring(inputs.AgentWorks(300.0))
+    kiosk.wait(3.0)
+    kiosk.bring(inputs.AgentWorks(0.0))
+    kiosk.wait(LIMITS.answer_s - 0.1)
+    assert kiosk.state() is State.THINKING
+    assert kiosk.of(do.Announce) == []
+    kiosk.wait(0.2)
+    assert kiosk.state() is not State.THINKING
+
+
+def test_an_agent_that_speaks_while_its_tool_runs_is_waited_for_afterwards() -> None:
+    kiosk = in_state(State.THINKING)
+    kiosk.bring(inputs.AgentWorks(60.0), AGENT_STARTED)
+    kiosk.wait(2.0)
+    kiosk.bring(DRAINED)
+    kiosk.done.clear()
+    kiosk.wait(58.0 + LIMITS.idle_s - 0.1)
+    assert kiosk.of(do.Announce) == [do.Announce("one_moment")]
+    kiosk.wait(0.2)
+    assert kiosk.of(do.Announce)[-1] == do.Announce("still_there")

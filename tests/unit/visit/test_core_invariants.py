@@ -11,7 +11,7 @@ from kiosk.endings import RULES, Ending, Kind
 from kiosk.moments import What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
-from kiosk.visit.core import FAREWELL_LIMIT_S, NERVOUS_S, VisitCore
+from kiosk.visit.core import FAREWELL_LIMIT_S, HEAR_OUT_LIMIT_S, NERVOUS_S, VisitCore
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import HOLD, TOGGLE, TOGGLE_CUTTING, Event, State
@@ -25,7 +25,7 @@ _PLANS = [
     for disclosure in (True, False)
 ]  # fmt: skip
 # A visit's own limit, the agent's last words, the kiosk's.
-LONGEST_S = 90.0 + 2 * FAREWELL_LIMIT_S
+LONGEST_S = 90.0 + HEAR_OUT_LIMIT_S + FAREWELL_LIMIT_S
 _LIVE = frozenset(set(State) - {State.IDLE, State.CLOSING})
 _POSTED = (
     Event.CONNECTED, Event.QUEUED, Event.ADMITTED, Event.AGENT_STARTED, Event.TURN_SKIPPED,
@@ -101,6 +101,7 @@ class World:
             inputs.LeaseAvailability(rng.random() < 0.8, rng.random() < 0.1),
             inputs.Pause(rng.random() < 0.2, rng.random() < 0.1),
             inputs.LimitedTo(rng.uniform(1, 100)),
+            inputs.AgentWorks(rng.choice((0.0, 20.0))),
             inputs.Happened(Event.ENDED, Ending(rng.choice(list(Kind)))),
         ))  # fmt: skip
 

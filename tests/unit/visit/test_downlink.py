@@ -13,7 +13,7 @@ from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Source
 from kiosk.measures import Measures
 from kiosk.moments import Moment, What
-from kiosk.visit.downlink import SETTLE_S, Downlink
+from kiosk.visit.downlink import FAREWELL_QUIET_S, SETTLE_S, Downlink
 from kiosk.visit.states import Event
 from tests.unit.fakes import LoopSpeaker
 from tests.virtual_time import virtual_time
@@ -285,3 +285,93 @@ async def test_latency_is_measured_only_where_the_way_was_free() -> None:
     side.agent(1, is_final=True)
     await asyncio.sleep(2)
     assert side.measures.wire_to_speaker.percentile(50) is not None
+
+
+# --- the agent's last word ----------------------------------------------------------------------
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("late_s", [0.5, 1.5, 2.8])
+@virtual_time
+async def test_a_farewell_that_begins_late_is_heard_to_its_end(late_s: float) -> None:
+    side = Side()
+    hearing = asyncio.create_task(side.downlink.heard_out(never))
+    await asyncio.sleep(late_s)
+    side.agent(1.5)
+    await hearing
+    assert side.heard_s == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("gap_s", [0.5, 0.8, 1.5, 2.5])
+@virtual_time
+async def test_a_gap_in_a_farewell_does_not_end_it(gap_s: float) -> None:
+    side = Side()
+    hearing = asyncio.create_task(side.downlink.heard_out(never))
+    for _ in range(3):
+        side.agent(0.3)
+        await asyncio.sleep(0.3 + gap_s)
+    await hearing
+    assert side.heard_s == pytest.approx(0.9)
+
+
+@virtual_time
+async def test_a_farewell_ends_when_the_server_has_closed_and_all_is_heard() -> None:
+    side = Side()
+    closed = asyncio.Event()
+
+    async def over() -> None:
+        await closed.wait()
+
+    hearing = asyncio.create_task(side.downlink.heard_out(over))
+    side.agent(2.0)
+    closed.set()
+    began_s = loop_now_s()
+    await hearing
+    assert side.heard_s == pytest.approx(2.0)
+    assert loop_now_s() - began_s == pytest.approx(2.0, abs=SETTLE_S + 0.1)
+
+
+@virtual_time
+async def test_a_server_that_does_not_close_is_left_after_seconds_without_sound() -> None:
+    side = Side()
+    side.agent(1.0)
+    began_s = loop_now_s()
+    await side.downlink.heard_out(never)
+    assert loop_now_s() - began_s == pytest.approx(1.0 + FAREWELL_QUIET_S, abs=0.1)
+
+
+@virtual_time
+async def test_a_turn_that_was_spoken_needs_no_settling() -> None:
+    side = Side()
+    side.agent(1.0)
+    await asyncio.sleep(0.9)
+    side.agent(0.2)
+    await asyncio.sleep(0.35)
+    assert side.posted == [Event.AGENT_STARTED]
+    side.downlink.complete(None)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
+
+
+@virtual_time
+async def test_the_word_that_another_turn_was_spoken_ends_nothing() -> None:
+    side = Side()
+    side.agent(1.0)
+    side.downlink.complete(7)
+    await asyncio.sleep(0.9)
+    side.agent(0.2)
+    await asyncio.sleep(0.35)
+    assert side.posted == [Event.AGENT_STARTED]
+
+
+@virtual_time
+async def test_a_new_conversation_leaves_what_the_last_one_said_to_be_heard() -> None:
+    side = Side()
+    side.agent(2.0)
+    await asyncio.sleep(0.5)
+    side.downlink.begin(PCM_16000)
+    await asyncio.sleep(2.0)
+    assert side.heard_s == pytest.approx(2.0)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
