@@ -17,11 +17,13 @@ from kiosk.endings import Ending, Kind
 from kiosk.link.credentials import PublicAgent
 from kiosk.measures import Measures
 from kiosk.moments import Moment, What
+from kiosk.visit import inputs
 from kiosk.visit.conversation import Conversation, Parts
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.plan import Compat, Plan
 from kiosk.visit.states import TOGGLE, Event
 from kiosk.visit.tools import Tool, Tools
+from kiosk.visit.turn_memory import TurnMemory
 from kiosk.visit.uplink import Uplink
 from tests.unit.fakes import LoopSpeaker
 
@@ -36,6 +38,7 @@ PLAN = Plan(
     queue_s=120,
     reconnects=3,
     duck_s=0.8,
+    hangover_s=0.6,
     preroll_ms=300,
     disclosure=False,
     held_button=False,
@@ -51,12 +54,15 @@ class Bare:
     speaker: LoopSpeaker = field(default_factory=LoopSpeaker)
     moments: list[Moment] = field(default_factory=list)
     posted: list[Event] = field(default_factory=list)
-    works: list[float] = field(default_factory=list)
+    told: list[inputs.Input] = field(default_factory=list)
     measures: Measures = field(default_factory=Measures)
 
     def __post_init__(self) -> None:
-        self.uplink = Uplink(PLAN.preroll_ms, self.measures.mic_to_wire)
-        self.downlink = Downlink(self.speaker, self.post, self.measures, self.moments.append)
+        self.memory = TurnMemory()
+        self.uplink = Uplink(PLAN.preroll_ms, self.measures.mic_to_wire, self.memory)
+        self.downlink = Downlink(
+            self.speaker, self.post, self.measures, self.moments.append, self.memory
+        )
         self.speaker.tell(self.downlink.on_speaker)
         self._connected = asyncio.Event()
 
@@ -74,8 +80,8 @@ class Bare:
             self.moments.append,
             tuple,
             self.post,
-            lambda _: None,
-            self.works.append,
+            self.told.append,
+            self.memory,
         )
         self.conversation = Conversation(parts, PLAN, "press", tasks)
         self._running = tasks.create_task(self.conversation.run(), name="conversation")

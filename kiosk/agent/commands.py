@@ -115,7 +115,9 @@ def _agent(
         if args.json and examiner is None:
             say(json.dumps(event))
 
-    return LocalAgent(settings, guide, Recogniser(guide.jsgf()), timeline, scenario, examiner)
+    return LocalAgent(
+        settings, guide, Recogniser(guide.jsgf(), guide.ignore), timeline, scenario, examiner
+    )
 
 
 def _settings(args: argparse.Namespace) -> "AgentSettings":

@@ -39,7 +39,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Guide:
-    """Everything the local agent knows. `voice` is an espeak-ng voice name."""
+    """Everything the local agent knows. `voice` is an espeak-ng voice name. `ignore`: words that
+    ask for nothing, and interrupt nobody."""
 
     language: str
     voice: str
@@ -47,6 +48,7 @@ class Guide:
     greeting: str
     ask_again: tuple[str, ...]
     entries: tuple[Entry, ...]
+    ignore: tuple[str, ...] = ()
 
     def jsgf(self) -> str:
         """The grammar of every question, for the recogniser."""
@@ -161,7 +163,9 @@ def parse_guide(table: dict[str, Any], source: str) -> Guide:
         greeting=top.text("greeting"),
         ask_again=top.texts("ask_again"),
         entries=tuple(entries),
+        ignore=tuple(top.texts("ignore")) if "ignore" in table else (),
     )
+    _refuse_unreadable(top, guide.ignore)
     top.refuse_unknown(*Guide.__dataclass_fields__.keys() - {"entries"}, "entry")
     return guide
 
@@ -186,6 +190,14 @@ def _entry(source: str, number: int, raw: object) -> Entry:
         table.fail("tool", f"{tool!r} is not known; known: {', '.join(_TOOLS)}")
     table.refuse_unknown("key", "ask", "say", "tool")
     return Entry(table.text("key"), ask, table.text("say"), tool, frozenset(sentences))
+
+
+def _refuse_unreadable(top: "_Table", ignored: tuple[str, ...]) -> None:
+    for words in ignored:
+        try:
+            expand_phrase(words)
+        except PhraseError as error:
+            top.fail("ignore", f"in {words!r}: {error}")
 
 
 def _refuse_duplicates(source: str, entries: list[Entry]) -> None:

@@ -10,7 +10,7 @@ as a free sequence of phones, and the sentence counts only if it explains the so
 import os
 import queue
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +37,17 @@ _FloatSamples = npt.NDArray[np.float64]
 # Nine in ten of the guide's cost less than 4.5, nine in ten of the ordinary ones more than 7.5.
 # Recorded people cost less than synthetic voices: -0.9 to 0.9 for the eight that the tests use.
 _WORST_WORD = 0.5
+# By so much a word of fewer phones that asks for nothing must explain the sound better than any
+# sentence: "hello" is taken for "oh" at 0.4 and "oh" for "hello" at -2.9, where they are confused.
+_VOWEL_COST, _FEW_PHONES = 1.5, 3
 _COST_LIMIT = 5.25
 # Free phones pass in 11.5 frames of 10 ms at the slowest in the guide's shortest sentences; in a
-# steady hiss, which any sentence explains as well as they do, in 27 at the fastest.
-_SLOWEST_PHONE_FRAMES = 18.0
+# cough or a bang, which a short word explains as well as they do, in 14 at the fastest, and in a
+# steady hiss in 27.
+_SLOWEST_PHONE_FRAMES = 13.0
+# Of a sentence's phones the free phones hear so many at the fewest; of those of "thanks" in a bang
+# that is taken for it three or four of five.
+_PHONES_HEARD = 1.0
 
 _SHORTEST_MS = 200
 _LONGEST_MS = 15_000  # no question of a small grammar is so long
@@ -62,11 +69,13 @@ _SCORE_UNIT = 1024.0
 class Recognised:
     """What one utterance was; `text` None means not sure enough: ask again.
 
-    `confidence` is from 0 to 1, at 0.5 the sentence is just believed. Not a probability.
+    `ignored`: it is one of the words that ask for nothing. `confidence` is from 0 to 1, at 0.5 the
+    sentence is just believed. Not a probability.
     """
 
     text: str | None
     confidence: float
+    ignored: bool = False
 
 
 _NOTHING = Recognised(None, 0.0)
@@ -90,19 +99,20 @@ class _Path:
 class Recogniser:
     """Recognises one grammar. About 60 MB in use; it loads in a quarter of a second.
 
-    `jsgf` is a JSGF grammar with one public rule, of lower-case English words. Raises ConfigError
-    for a grammar that cannot be used or a word outside the dictionary, UnavailableError without
+    `jsgf` is a JSGF grammar with one public rule, of lower-case English words; `ignored` are words
+    that ask for nothing, known so that they are taken for nothing else. Raises ConfigError for a
+    grammar that cannot be used or a word outside the dictionary, UnavailableError without
     pocketsphinx. An instance may be shared between threads: they take turns.
     """
 
-    def __init__(self, jsgf: str) -> None:
+    def __init__(self, jsgf: str, ignored: Collection[str] = ()) -> None:
         decoder = _load_decoder()
-        _refuse_unknown_words(jsgf, decoder)
         decoder.add_word(_END, "SIL", True)
-        try:
-            decoder.add_jsgf_string("sentences", _with_end_mark(jsgf))
-        except (RuntimeError, ValueError) as error:
-            raise ConfigError(f"the grammar is not valid JSGF: {error}") from error
+        self._searches = ["sentences"]
+        _add_grammar(decoder, "sentences", jsgf)
+        if ignored:
+            self._searches.append("ignored")
+            _add_grammar(decoder, "ignored", _grammar_of(ignored))
         decoder.add_allphone_file("phones", None)
         # Whoever recognises takes the decoder out: the next thread waits until it is back.
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -119,16 +129,24 @@ class Recogniser:
             return _NOTHING
         decoder = self._idle.get()
         try:
-            sentence = _search(decoder, "sentences", prepared)
-            if sentence is None or not sentence.text.endswith(_END):
-                return _NOTHING
+            found = {name: _search(decoder, name, prepared) for name in self._searches}
             phones = _search(decoder, "phones", prepared)
+            lengths = {name: _phones_of(path, decoder) for name, path in found.items()}
         finally:
             self._idle.put(decoder)
-        cost = np.inf if phones is None else _cost(sentence, phones)
-        confidence = float(1 / (1 + np.exp(min(cost - _COST_LIMIT, 100.0))))
-        text = sentence.text.removesuffix(_END).strip()
-        return Recognised(text if cost <= _COST_LIMIT else None, confidence)
+        best, text = np.inf, None
+        for name, sentence in found.items():
+            if sentence is None or phones is None or not sentence.text.endswith(_END):
+                continue
+            cost = _cost(sentence, phones, lengths[name])
+            # A vowel alone is a part of many sentences, and must be far more likely than one.
+            is_vowel = name == "ignored" and lengths[name] < _FEW_PHONES
+            if cost < best - (_VOWEL_COST if is_vowel else 0.0):
+                best, text, is_ignored = cost, sentence.text, name == "ignored"
+        confidence = float(1 / (1 + np.exp(min(best - _COST_LIMIT, 100.0))))
+        if text is None or best > _COST_LIMIT:
+            return Recognised(None, confidence)
+        return Recognised(text.removesuffix(_END).strip(), confidence, is_ignored)
 
 
 def _search(decoder: Any, name: str, samples: Samples) -> _Path | None:
@@ -156,13 +174,19 @@ def _nats(likelihood: float) -> float:
     return float(np.log(max(likelihood, 1e-300))) * _SCORE_UNIT
 
 
-def _cost(sentence: _Path, phones: _Path) -> float:
+def _phones_of(sentence: _Path | None, decoder: Any) -> int:
+    """How many phones the sentence has in the dictionary."""
+    words = () if sentence is None else filter(_is_word, sentence.segments)
+    return sum(len((decoder.lookup_word(word.name) or "").split()) for word in words)
+
+
+def _cost(sentence: _Path, phones: _Path, length: int) -> float:
     """How much better free phones explain the sound than the sentence; see _COST_LIMIT."""
     gain = _frame_scores(phones) - _frame_scores(sentence)
     words = [gain[part.first : part.last + 1] for part in sentence.segments if _is_word(part)]
     frames = sum(len(word) for word in words)
     passed = sum(part.name not in _NOT_PHONES for part in phones.segments)
-    if not frames or frames > passed * _SLOWEST_PHONE_FRAMES:
+    if not frames or frames > passed * _SLOWEST_PHONE_FRAMES or passed < length * _PHONES_HEARD:
         return np.inf
     worst = max(float(word.mean()) for word in words if len(word))
     return (phones.score - sentence.score) / frames + _WORST_WORD * worst
@@ -203,6 +227,18 @@ def _prepare(samples: Samples) -> Samples | None:
     # Seeded, so that the same recording is heard the same way.
     dither = np.random.default_rng(0).standard_normal(len(padded)) * _DITHER
     return to_int16(padded + dither)
+
+
+def _add_grammar(decoder: Any, name: str, jsgf: str) -> None:
+    _refuse_unknown_words(jsgf, decoder)
+    try:
+        decoder.add_jsgf_string(name, _with_end_mark(jsgf))
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"the grammar is not valid JSGF: {error}") from error
+
+
+def _grammar_of(words: Collection[str]) -> str:
+    return f"#JSGF V1.0;\ngrammar words;\npublic <word> = {' | '.join(words)};\n"
 
 
 def _with_end_mark(jsgf: str) -> str:

@@ -27,7 +27,7 @@ from kiosk.agent.turn_schedule import (
     schedule,
 )
 from kiosk.agent.voice import AgentVoice
-from kiosk.audio.pcm import FORMATS, PcmFormat, Samples, silence
+from kiosk.audio.pcm import FORMATS, INTERNAL_RATE_HZ, PcmFormat, Samples, silence
 from kiosk.base.clock import loop_now_s
 from kiosk.base.ids import NewId, random_id
 from kiosk.convai.client_messages import (
@@ -63,6 +63,14 @@ _EMPTY_TEXT_S = (0.033, 0.076)
 _CUT_TEXT_S = 0.5e-3
 # How much sound of a cut turn comes late in the guide's manner.
 _LATE_S = 0.2
+# A sound in which no sentence is recognised, and which is no longer, has no words: nothing follows.
+_NO_WORDS_S = 2.5
+# A single word over a turn must be as sure: a throat can say "hello".
+_SURE = 0.75
+# What asks for the rest of a turn that was cut.
+_GO_ON = "go on"
+# What says that a turn that was cut was heard as far as it was sent.
+_WAS_HEARD = "heard to its end"
 
 TimelineSink = Callable[[dict[str, object]], None]
 
@@ -74,6 +82,12 @@ class _Turn:
     speech: AgentSpeech
     started_s: float
     text_sent: bool = False
+    sent_s: float = 0.0  # of its sound
+
+    def left_after(self, spoken_s: float) -> str:
+        """The words that are not among the first seconds."""
+        words = self.speech.text.split()
+        return " ".join(words[round(len(words) * min(1.0, spoken_s / max(self.total_s, 1e-9))) :])
 
     @property
     def total_s(self) -> float:
@@ -126,6 +140,8 @@ class Talk:
         self._ping_ms: int | None = None
         self._turn: _Turn | None = None
         self._answering: asyncio.Task[None] | None = None
+        self._cut_text = ""  # what an interruption left unsaid
+        self._unsent_text = ""  # what of it was not even sent
         self._open_calls: dict[str, tuple[ToolCall, asyncio.Event]] = {}
         self._not_understood = 0
 
@@ -184,12 +200,19 @@ class Talk:
                     await self._hear(audio, now_s)
             case UserMessage(text) | MultimodalMessage(str(text)):
                 self._tell("read", text=text)
+                cut = self._cut_text
                 await self._interrupt()
-                self._answer_with(self._answer(self._guide.entry_for(text), ""))
+                entry = self._guide.entry_for(text)
+                if entry is None and cut and _GO_ON in text.lower():
+                    self._answer_with(self.speak(cut))
+                else:
+                    self._answer_with(self._answer(entry, ""))
             case Pong(event_id) if isinstance(event_id, int) and event_id in self._pings:
                 self._ping_ms = round((now_s - self._pings.pop(event_id)) * 1000)
             case ContextualUpdate(text):
                 self._tell("context", text=text)
+                if _WAS_HEARD in text:
+                    self._cut_text = self._unsent_text
             case ToolResult(call_id, result, is_error):
                 self._tell("tool_result", result=result, is_error=is_error)
                 self._tool_answered(call_id, result, is_error=is_error)
@@ -220,7 +243,12 @@ class Talk:
             last_voiced_received_s=ended.last_voiced_received_s,
         )
         entry = None if heard.text is None else self._guide.entry_for(heard.text)
-        if entry is None and not ended.held and self._is_busy:
+        over_turn = self._is_busy or self._cut_text
+        unsure = heard.confidence < _SURE and len((heard.text or "").split()) == 1
+        if heard.ignored or (over_turn and unsure):
+            self._tell("ignored")
+            return
+        if entry is None and over_turn and len(ended.samples) < _NO_WORDS_S * INTERNAL_RATE_HZ:
             self._tell("ignored")  # a cough, or a word that asks for nothing
             return
         await self._interrupt()
@@ -284,6 +312,7 @@ class Talk:
         first_s = next((at_s for at_s, each in messages if isinstance(each, AgentAudio)), 0.0)
         began_s = loop_now_s()
         self._turn = turn = _Turn(speech, began_s + first_s)
+        self._cut_text = ""
         self._spoken_id = speech.event_id
         self._tell(
             "agent_started",
@@ -312,6 +341,8 @@ class Talk:
             await asyncio.sleep(max(0.0, began_s + at_s - loop_now_s()))
             turn.text_sent = turn.text_sent or isinstance(message, AgentResponse)
             await self.link.send(message)
+            if isinstance(message, AgentAudio):
+                turn.sent_s += len(self._output.decode(message.audio)) / self._output.rate_hz
             if isinstance(message, AgentAudio) and not sounded:
                 sounded = True
                 if not await self._faults.at("speaking", self):
@@ -356,6 +387,8 @@ class Talk:
         if turn is None or turn.spoken_part(now_s) >= 1.0:
             return
         self._tell("interrupted", event_id=turn.speech.event_id)
+        self._cut_text = turn.left_after(now_s - turn.started_s)
+        self._unsent_text = turn.left_after(turn.sent_s)
         if self._behaviour.manner is Manner.CAPTURED:
             await self._interrupted_as_captured(turn, now_s)
         else:

@@ -16,7 +16,6 @@ from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, PcmFormat, Rechunker, Sa
 from kiosk.audio.resample import Resampler
 
 _PREROLL_MS = 300
-_ONSET_MS = GateSettings().onset_ms  # of voice when a turn is known to have begun
 _LONGEST_TURN_MS = 30_000
 
 
@@ -50,10 +49,8 @@ class TurnDetector:
         self._format = format_
         self._resampler = Resampler(format_.rate_hz, INTERNAL_RATE_HZ)
         self._rechunker = Rechunker(CHUNK_SAMPLES)
-        self._detector = webrtc_detector()
-        self._gate = Gate(GateSettings(hangover_ms=end_of_turn_ms), self._is_voiced)
-        self._held_ms = held_ms
-        self._voiced_ms = 0
+        settings = GateSettings(hangover_ms=end_of_turn_ms, held_ms=held_ms)
+        self._gate = Gate(settings, webrtc_detector())
         self._held = False
         self._before: deque[tuple[Samples, float]] = deque(maxlen=_PREROLL_MS // CHUNK_MS)
         self._turn: list[tuple[Samples, float]] = []
@@ -66,9 +63,9 @@ class TurnDetector:
             verdict = self._gate.push(chunk)
             if verdict.edge is Edge.SPEECH_STARTED:
                 self._turn = list(self._before)
-                self._voiced_ms, self._held = _ONSET_MS, False
+                self._held = False
                 events.append(TurnStarted())
-            if verdict.speech and not self._held and self._voiced_ms >= self._held_ms:
+            if verdict.held and not self._held:
                 self._held = True
                 events.append(TurnHeld())
             if verdict.speech or verdict.edge is not None:
@@ -86,8 +83,3 @@ class TurnDetector:
         ended = TurnEnded(samples, self._turn[last][1], self._held)
         self._turn = []
         return ended
-
-    def _is_voiced(self, chunk: Samples) -> bool:
-        voiced = self._detector(chunk)
-        self._voiced_ms += CHUNK_MS if voiced else 0
-        return voiced

@@ -24,11 +24,13 @@ class Edge(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """About one chunk. `passes`: its own sound goes out; otherwise silence may stand for it."""
+    """About one chunk. `passes`: its own sound goes out; otherwise silence may stand for it.
+    `held`: the speech it belongs to has held so much voice that it is no cough."""
 
     speech: bool
     passes: bool
     edge: Edge | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class GateSettings:
     onset_ms: int = 60
     onset_window_ms: int = 100
     hangover_ms: int = 600
+    # Of voice in one stretch of speech: coughs and single words have less.
+    held_ms: int = 500
     # A server that ends turns by listening needs to hear the room fall quiet: with a tail of
     # 0.3 s of zeros some turns never ended, with 1.5 s of real sound they did.
     room_tone_ms: int = 1500
@@ -85,6 +89,7 @@ class Gate:
         self._recent: deque[bool] = deque(maxlen=self._settings.onset_window_ms // CHUNK_MS)
         self._speech = False
         self._speech_ms = 0
+        self._voiced_ms = 0  # of the speech under way
         self._quiet_ms = 0
         self._doubted = False
         self._first_quiet_ms = 0
@@ -99,15 +104,19 @@ class Gate:
         edge = None
         if not self._speech and sum(self._recent) * CHUNK_MS >= self._settings.onset_ms:
             self._speech, edge = True, Edge.SPEECH_STARTED
+            self._voiced_ms = sum(self._recent) * CHUNK_MS
         elif self._speech and self._is_over():
             self._speech, edge = False, Edge.SPEECH_ENDED
             self._recent.clear()
+        elif self._speech and voiced:
+            self._voiced_ms += CHUNK_MS
         passes = (
             self._speech
             or not self._settings.zero_non_speech
             or self._quiet_ms <= self._settings.hangover_ms + self._settings.room_tone_ms
         )
-        return Verdict(self._speech, passes, edge)
+        held = self._speech and self._voiced_ms >= self._settings.held_ms
+        return Verdict(self._speech, passes, edge, held)
 
     def _voiced(self, chunk: Samples, *, learn: bool) -> bool:
         heard = chunk if self._leveller is None else self._leveller.push(chunk, learn=learn)

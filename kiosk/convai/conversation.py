@@ -155,10 +155,14 @@ class ClientConversation:
     """One conversation from the first frame to the close. Not reusable.
 
     `approved_mcp_tools`: the tools of MCP servers that may run when the server asks; any other is
-    refused.
+    refused. `without_greeting`: what the agent says before it has heard the visitor is dropped.
     """
 
-    def __init__(self, approved_mcp_tools: Collection[str] = ()) -> None:
+    def __init__(
+        self, approved_mcp_tools: Collection[str] = (), *, without_greeting: bool = False
+    ) -> None:
+        self._without_greeting = without_greeting
+        self._greeting_id: int | None = None
         self.conversation_id: str | None = None
         self.malformed_frames = 0
         self.unknown_frames = 0
@@ -215,6 +219,7 @@ class ClientConversation:
                 self.unknown_frames += 1
                 return []
             case UserTranscript(event_id=event_id, tentative=False):
+                self._without_greeting = False
                 self._barrier.next_turn(event_id)
                 self._forget_error()
                 return [message]
@@ -286,11 +291,20 @@ class ClientConversation:
         return events
 
     def _on_audio(self, audio: AgentAudio, at_s: float) -> list[CoreEvent]:
-        if not self._barrier.passes(audio, at_s):
+        if not self._barrier.passes(audio, at_s) or self._is_of_greeting(audio):
             return []
         if audio.event_id is not None and audio.event_id > self._error_at_id:
             self._forget_error()
         return [audio]
+
+    def _is_of_greeting(self, audio: AgentAudio) -> bool:
+        if not self._without_greeting:
+            return False
+        if self._greeting_id is None:
+            self._greeting_id = audio.event_id
+        # A later number is another turn's, though no transcript has come: they may be switched off.
+        self._without_greeting = audio.event_id == self._greeting_id
+        return self._without_greeting
 
     def _on_interruption(self, interruption: Interruption, at_s: float) -> list[CoreEvent]:
         stale_id = self._barrier.interrupted(interruption.event_id, at_s)

@@ -8,13 +8,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kiosk import moments
 from kiosk.audio.pcm import FORMATS
 from kiosk.base.clock import loop_now_s
 from kiosk.contract import MAX_LIFE_S, EndVisit, VisitEvent, conversation_id
-from kiosk.convai.client_messages import ContextualUpdate
+from kiosk.convai.captions import caption
+from kiosk.convai.client_messages import ContextualUpdate, UserActivity, UserMessage
 from kiosk.convai.closing import classify_handshake
 from kiosk.convai.conversation import (
     Admitted,
@@ -33,6 +34,7 @@ from kiosk.convai.conversation import (
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
+    AgentResponse,
     AgentResponseComplete,
     Interruption,
     UserTranscript,
@@ -52,26 +54,42 @@ from kiosk.link.websocket import (
     connect,
 )
 from kiosk.moments import Observer
+from kiosk.visit import inputs
 from kiosk.visit.downlink import Downlink
-from kiosk.visit.initiation import initiation_of
+from kiosk.visit.initiation import initiation_of, without_first_message
 from kiosk.visit.moments import moment_of
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event
 from kiosk.visit.tools import Tools
+from kiosk.visit.turn_memory import AnswerRest, TurnMemory
 from kiosk.visit.uplink import Uplink
 
 CONNECT_TIMEOUT_S = 10.0
 METADATA_TIMEOUT_S = 10.0
 _BESIDE_LIMIT = 32
+# The server's own patience with a silent visitor is 7 s (published default).
+_ACTIVITY_S = 2.0
+_HEARD = (
+    "Your last answer was interrupted by a noise and not by the visitor. What you had sent of it "
+    "was heard to its end. Do not mention the noise."
+)
+_GO_ON = "Please go on with your last answer where it broke off."
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Learnt:
+    """What conversations have learnt of the agent. `greets_always`: it does not permit the override
+    of its first message."""
+
+    greets_always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every conversation of a kiosk is made of. `take_events`: those of the visit since they
-    were taken last. `limit(seconds)` caps the visit's remaining time. `agent_works(seconds)`: a
-    tool runs that may take so long; 0: it has run."""
+    were taken last. `post`: for the visit's table; `put`: for the core."""
 
     credentials: Credentials
     tools: Tools
@@ -80,19 +98,35 @@ class Parts:
     observe: Observer
     take_events: Callable[[], tuple[VisitEvent, ...]]
     post: Callable[[Event, Ending | None], None]
-    limit: Callable[[float], None]
-    agent_works: Callable[[float], None]
+    put: Callable[[inputs.Input], None]
+    memory: TurnMemory
+    learnt: Learnt = field(default_factory=Learnt)
 
 
 class Conversation:
-    """One connection. `run` it once, in a task; `close` ends it from outside."""
+    """One connection. `run` it once, in a task; `close` ends it from outside.
 
-    def __init__(self, parts: Parts, plan: Plan, press_id: str, tasks: asyncio.TaskGroup) -> None:
+    `follows`: it goes on where another one of the visit was lost. Then the agent does not greet
+    again, by an override of its first message where it permits that, else because its greeting is
+    not played; it gets a recap of what was said, and the visitor's last turn as sound if nobody has
+    answered it.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        plan: Plan,
+        press_id: str,
+        tasks: asyncio.TaskGroup,
+        *,
+        follows: bool = False,
+    ) -> None:
+        self._follows = follows
         self._parts = parts
         self._plan = plan
         self._press_id = press_id
         self._tasks = tasks
-        self._core = ClientConversation(plan.approved_mcp_tools)
+        self._core = self._new_core()
         self._socket: Socket | None = None
         self._connecting: asyncio.Timeout | None = None
         self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
@@ -125,18 +159,32 @@ class Conversation:
                 return opening
             self._parts.observe(moments.ConversationLeased(loop_now_s()))
             ending = await self._use(opening)
-            if ending.kind is not Kind.REFUSED or not opening.kept or self._connected.is_set():
+            if ending.kind is Kind.OVERRIDE_REFUSED and self._silences_greeting:
+                log.info("the agent permits no other first message; its greeting is not played")
+                self._parts.learnt.greets_always = True
+            elif ending.kind is Kind.REFUSED and opening.kept and not self._connected.is_set():
+                # Perhaps it opened nothing any more, as after a change of the API key: what one
+                # that is fetched now comes to is the truth.
+                log.info("a lease fetched ahead was refused (%s); fetching another", ending.detail)
+            else:
                 return ending
-            # Perhaps it opened nothing any more, as after a change of the API key: what one that is
-            # fetched now comes to is the truth.
-            log.info("a lease fetched ahead was refused (%s); fetching another", ending.detail)
-            self._socket, self._core = None, ClientConversation(self._plan.approved_mcp_tools)
+            self._socket, self._core = None, self._new_core()
+            self._connected.clear()
             fresh = await self._take()
             if isinstance(fresh, Ending):
                 return fresh
             return await self._use(fresh)
         finally:
             self._finished.set()
+
+    @property
+    def _silences_greeting(self) -> bool:
+        """Whether the agent is asked not to greet."""
+        return self._follows and not self._parts.learnt.greets_always
+
+    def _new_core(self) -> ClientConversation:
+        mute = self._follows and self._parts.learnt.greets_always
+        return ClientConversation(self._plan.approved_mcp_tools, without_greeting=mute)
 
     async def _take(self) -> Opening | Ending:
         try:
@@ -150,7 +198,7 @@ class Conversation:
     async def _use(self, opening: Opening) -> Ending:
         began_s = loop_now_s()
         if opening.max_s is not None:
-            self._parts.limit(opening.max_s)
+            self._parts.put(inputs.LimitedTo(opening.max_s))
         # In parallel: whether the visit may go on is known before anybody has said much.
         self._start(self._tell_backend(opening), "backend")
         ending = None
@@ -193,6 +241,29 @@ class Conversation:
         """The visitor's button: the agent is silent, and the rest of what it says is dropped."""
         self._core.cut(loop_now_s())
         self._parts.downlink.stop()
+
+    def go_on(self) -> None:
+        """Let the answer go on that was cut by a noise."""
+        if self._socket is not None and self._connected.is_set() and not self._finished.is_set():
+            self._start(self._goes_on(self._socket, self._parts.downlink.go_on()), "going on")
+
+    async def _goes_on(self, socket: Socket, rest: AnswerRest) -> None:
+        """Keep the agent silent while the rest of its turn is heard, and let it know."""
+        downlink = self._parts.downlink
+        if rest.samples is not None:
+            heard = asyncio.create_task(downlink.drained(), name="the rest is heard")
+            try:
+                while not heard.done():
+                    await self._send(socket, serialize(UserActivity()))
+                    await asyncio.wait({heard}, timeout=_ACTIVITY_S)
+            finally:
+                heard.cancel()
+            if not downlink.goes_on:
+                return  # somebody had something to say
+            self._parts.put(inputs.GoneOn())
+            await self._send(socket, serialize(ContextualUpdate(_HEARD)))
+        if not rest.whole:
+            await self._send(socket, serialize(UserMessage(_GO_ON)))
 
     def tell(self, text: str) -> bool:
         """Let the agent know something without a turn; False while nobody listens."""
@@ -238,7 +309,10 @@ class Conversation:
     async def _hold(self, socket: Socket, opening: Opening) -> Ending:
         metadata_due = asyncio.timeout(METADATA_TIMEOUT_S)
         try:
-            await socket.send(serialize(initiation_of(self._plan.initiation, opening)))
+            initiation = initiation_of(self._plan.initiation, opening)
+            if self._silences_greeting:
+                initiation = without_first_message(initiation)
+            await socket.send(serialize(initiation))
             async with metadata_due:
                 while self._ending is None:
                     frame = await socket.receive()
@@ -248,6 +322,9 @@ class Conversation:
                     for event in self._core.receive(frame, received_at_s):
                         if isinstance(event, Connected):
                             metadata_due.reschedule(None)
+                            if self._follows:
+                                recap = ContextualUpdate(self._parts.memory.recap())
+                                await socket.send(serialize(recap))
                         await self._on_event(event, socket, received_at_s)
         except SocketClosedError as closed:
             return self._ending or self._classify(closed.close)
@@ -279,19 +356,28 @@ class Conversation:
             case Answer(frame):
                 await socket.send(frame)
             case AgentAudio():
-                downlink.audio(event, received_at_s)
+                if downlink.audio(event, received_at_s):
+                    self._parts.put(inputs.TurnTaken())
             case Interruption():
                 downlink.interrupt()
-            case UserTranscript(tentative=False):
-                downlink.next_turn()
+            case UserTranscript(text, tentative=tentative):
+                if text.strip():
+                    self._parts.put(inputs.TurnTaken())
+                if not tentative:
+                    downlink.next_turn()
+                    self._parts.memory.visitor_said(text)
+            case AgentResponse(text):
+                self._parts.memory.agent_said(caption(text))
             case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
+                self._parts.put(inputs.TurnTaken())
                 self._start(self._run_tool(event, socket), "tool")
             case AgentResponseComplete(event_id):
                 downlink.complete(event_id)
             case ToolStarted(for_s):
-                self._parts.agent_works(for_s)
+                self._parts.put(inputs.TurnTaken())
+                self._parts.put(inputs.AgentWorks(for_s))
             case ToolEnded() | AgentToolResponse() | TurnSkipped():
-                self._parts.agent_works(0.0)
+                self._parts.put(inputs.AgentWorks(0.0))
             case Connected():
                 self._start_audio(event, socket)
             case FormatsChanged():
@@ -324,7 +410,7 @@ class Conversation:
     def _start_audio(self, connected: Connected, socket: Socket) -> None:
         self._connected.set()
         self._parts.downlink.begin(FORMATS[connected.output_format])
-        self._parts.uplink.connect()
+        self._parts.uplink.connect(self._parts.memory.unanswered if self._follows else ())
         self._sending = self._start(self._send_audio(socket, connected.input_format), "uplink")
         compat = self._plan.compat
         if compat.keep_alive is not None:

@@ -22,6 +22,9 @@ Around it stand four rules that are no cells of a table, because they depend on 
               between PRESS and PRESS_UNFIT, and which lamp is lit.
   deadlines   each state's own limit, the visit's, the idle question, the warning, the wait before
               a reconnection, ducking, the farewell. All of them stand in `Visit.due`.
+  coughs      an interruption after which nobody says anything was a noise: when the gate has
+              heard no voice for a while, and the agent has shown no sign of having heard a turn,
+              the rest of its answer is played out of memory.
   turns       a turn of the visitor's that ended while the agent could not answer yet is waited for
               when it can; an agent that skips a turn may say so before the gate closes.
   staff       who holds the button for HOLD_S from IDLE on without speaking is no visitor.
@@ -141,6 +144,14 @@ class VisitCore:
                 self._press(self._now_s)
             case inputs.Speech(began, at_s):
                 self._speech(began=began, at_s=at_s)
+            case inputs.SpeechHeld():
+                self._speech_held()
+            case inputs.TurnTaken():
+                if self.visit is not None:
+                    self.visit.meant()
+            case inputs.GoneOn():
+                if self.visit is not None:
+                    self.visit.goes_on = False
             case inputs.Happened(event, ending):
                 self._step(event, ending)
             case inputs.ConversationOver(ending, chance):
@@ -319,6 +330,12 @@ class VisitCore:
             visit.due[Timer.UNDUCK] = self._now_s + visit.plan.duck_s
         self._step(Event.SPEECH_STARTED if began else Event.SPEECH_ENDED)
 
+    def _speech_held(self) -> None:
+        """While the rest of a turn is heard nobody but the kiosk can notice an interruption."""
+        if self.visit is not None and self.visit.goes_on and self.state is State.SPEAKING:
+            self._do(do.SilenceAgent())
+            self._step(Event.INTERRUPTED)
+
     def _unduck(self, visit: Visit) -> None:
         if visit.due.pop(Timer.UNDUCK, None) is not None:
             self._do(do.Duck(on=False))
@@ -406,6 +423,9 @@ class VisitCore:
                 self._converse(visit)
             case Timer.UNDUCK:
                 self._do(do.Duck(on=False))
+            case Timer.GO_ON:
+                if visit.may_go_on(self.state):
+                    self._do(do.GoOn())
             case Timer.FAREWELL:
                 self._farewell_too_long(visit)
             case Deadline.CONNECT:

@@ -16,11 +16,13 @@ from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
 from kiosk.measures import Measures
 from kiosk.moments import Observer
 from kiosk.visit.states import Event
+from kiosk.visit.turn_memory import AnswerRest, TurnMemory
 
 SETTLE_S = 0.6
 # A server that does not close after the agent's farewell has said it all by then: gaps in a turn
 # are shorter (seen live: 0.8 s), and so is the time an agent needs to begin its last sentence.
 FAREWELL_QUIET_S = 3.0
+LONGEST_GAP_S = 0.8
 
 
 class Downlink:
@@ -32,11 +34,16 @@ class Downlink:
         post: Callable[[Event], None],
         measures: Measures,
         observe: Observer,
+        memory: TurnMemory,
     ) -> None:
         self._speaker = speaker
         self._post = post
         self._measures = measures
         self._observe = observe
+        self._memory = memory
+        self._turn: list[Clip] = []  # the clips of the newest turn
+        self._begun: tuple[Clip, float] | None = None  # the newest that is heard, and since when
+        self._goes_on = False  # what is played is the rest of a turn that a noise had cut
         self._drained = asyncio.Event()
         self._drained.set()
         self._settling: asyncio.TimerHandle | None = None
@@ -55,21 +62,37 @@ class Downlink:
         self._decoder = Decoder(format_)
         self._turn_id: int | None = None
         self._final = True
+        self._is_greeting = self._is_first = True
 
-    def audio(self, message: AgentAudio, received_at_s: float) -> None:
-        """Queue what the agent says."""
+    def audio(self, message: AgentAudio, received_at_s: float) -> bool:
+        """Queue what the agent says; whether a turn begins with it."""
         new_turn = self._final if message.event_id is None else message.event_id != self._turn_id
-        self._turn_id, self._final = message.event_id, message.is_final
         if new_turn:
             self._decoder.restart()
+            self._turn_begins()
+        self._turn_id, self._final = message.event_id, message.is_final
         samples = self._decoder.push(message.audio)
         if not len(samples):
-            return
+            return new_turn
         if new_turn or self._drained.is_set():
             self._observe(moments.AgentAudioReceived(received_at_s))
         self._last_audio_s = received_at_s
+        self._memory.agent_spoke(samples)
+        self._play(Clip(samples, self._decoder.format.rate_hz, Source.AGENT, received_at_s))
+        return new_turn
+
+    def _turn_begins(self) -> None:
+        if self._goes_on:
+            self._silence()  # the agent has something new to say
+        self._turn.clear()
+        self._memory.agent_began(self._decoder.format.rate_hz)
+        if not (self._is_first and self._is_greeting):
+            self._memory.answered()
+        self._is_first = False
+
+    def _play(self, clip: Clip) -> None:
         self._forget_settling()
-        clip = Clip(samples, self._decoder.format.rate_hz, Source.AGENT, received_at_s)
+        self._turn.append(clip)
         self._given = self._speaker.play(clip)
         if self._drained.is_set():
             self._drained.clear()
@@ -77,9 +100,25 @@ class Downlink:
             self._way_was_free = self._heard_clips == self._given - 1
 
     def next_turn(self) -> None:
-        """A transcript came: sound without an id is another turn's from here on."""
+        """A transcript came: what follows answers it, and sound without an id is another turn's."""
+        self._is_greeting = False
         if self._turn_id is None:
             self._decoder.restart()
+
+    def go_on(self) -> AnswerRest:
+        """Play the rest of the turn that was cut, from the beginning of its sentence on."""
+        rest = self._memory.rest_of_answer()
+        if rest.samples is not None:
+            self._turn.clear()
+            self._goes_on = self._final = True
+            self._play(Clip(rest.samples, rest.rate_hz, Source.AGENT, loop_now_s()))
+            self._way_was_free = False  # it did not come over the wire
+        return rest
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the rest of a turn is played, or was to its end, and nothing came since."""
+        return self._goes_on
 
     def interrupt(self) -> None:
         """The visitor spoke over the agent: silence, and what waits is void."""
@@ -135,6 +174,8 @@ class Downlink:
 
     def _on_began(self, began: Began) -> None:
         clip = began.clip
+        if clip.source is Source.AGENT:
+            self._begun = (clip, began.heard_at_s)
         if clip is not self._first:
             return
         self._first, self._sounding = None, True
@@ -164,12 +205,28 @@ class Downlink:
             self._post(Event.DRAINED)
 
     def _silence(self) -> None:
+        # A turn whose chunks have stopped coming is whole: gaps are shorter (seen live).
+        quiet_s = loop_now_s() - self._last_audio_s
+        whole = self._drained.is_set() or self._final or quiet_s > LONGEST_GAP_S
+        self._memory.agent_was_cut(self._heard_samples(), whole=whole)
+        self._goes_on = False
         self._speaker.flush(Source.AGENT)
         self._first = None
         self._sounding = False
         self._final = True
         self._forget_settling()
         self._drained.set()
+
+    def _heard_samples(self) -> int:
+        """How much of the newest turn was heard until now."""
+        if self._drained.is_set():
+            return sum(len(each.samples) for each in self._turn)
+        if self._begun is None or self._begun[0] not in self._turn:
+            return 0
+        clip, since_s = self._begun
+        before = sum(len(each.samples) for each in self._turn[: self._turn.index(clip)])
+        part = round((loop_now_s() - since_s) * clip.rate_hz)
+        return before + min(max(part, 0), len(clip.samples))
 
     def _forget_settling(self) -> None:
         if self._settling is not None:

@@ -112,6 +112,11 @@ class CutTurn(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class GoOn(Effect):
+    """Play the rest of the turn that was cut, from its sentence on."""
+
+
+@dataclass(frozen=True, slots=True)
 class SilenceAgent(Effect):
     """Silence the agent: what it said so far is void."""
 

@@ -52,6 +52,7 @@ from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
 from kiosk.visit.tools import Tools
 from kiosk.visit.traces import Traces
+from kiosk.visit.turn_memory import TurnMemory
 from kiosk.visit.uplink import Uplink
 
 log = logging.getLogger(__name__)
@@ -90,20 +91,21 @@ class Host:
         self._indicator = indicator
         self._credentials = credentials
         self._chance = chance
-        self._uplink = Uplink(plan.preroll_ms, self.measures.mic_to_wire)
-        self._downlink = Downlink(speaker, self.post, self.measures, observe)
+        self._memory = TurnMemory()
+        self._uplink = Uplink(plan.preroll_ms, self.measures.mic_to_wire, self._memory)
+        self._downlink = Downlink(speaker, self.post, self.measures, observe, self._memory)
         self._announcer = Announcer(speaker, voice, observe)
         self._between_visits = BetweenVisits(
             self._announcer, voice, report, lambda: self.state is State.IDLE
         )
         self._parts = Parts(
             credentials, tools, self._uplink, self._downlink, observe, self._events, self.post,
-            lambda max_s: self._put(inputs.LimitedTo(max_s)),
-            lambda for_s: self._put(inputs.AgentWorks(for_s)),
+            self._put, self._memory,
         )  # fmt: skip
         self._inbox: asyncio.Queue[inputs.Input] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._press_id = ""
+        self._held = False
         self._conversation: Conversation | None = None
         self._holding: asyncio.Task[None] | None = None
         self._malformed_frames = self._unknown_frames = 0
@@ -163,6 +165,9 @@ class Host:
         if chunk.verdict.edge is not None:
             began = chunk.verdict.edge is Edge.SPEECH_STARTED
             self._put(inputs.Speech(began, chunk.captured_at_s))
+        if chunk.verdict.held and not self._held:
+            self._put(inputs.SpeechHeld())
+        self._held = chunk.verdict.held
 
     # --- how it stands --------------------------------------------------------------------------
 
@@ -285,6 +290,7 @@ class Host:
             do.BeginVisit: self._begin_visit,
             do.Converse: self._converse,
             do.CutTurn: self._cut_turn,
+            do.GoOn: self._go_on,
             do.SilenceAgent: lambda _: self._downlink.stop(),
             do.HearOut: self._hear_out,
             do.CloseConversation: self._close_conversation,
@@ -311,12 +317,19 @@ class Host:
         self.visits += 1
         self._press_id = self._credentials.next_press_id()
         self._conversation = self._holding = None
+        self._memory.forget()
         self._malformed_frames = self._unknown_frames = 0
 
     def _converse(self, _: do.Converse) -> None:
         visit = self._core.visit
         assert visit is not None
-        conversation = Conversation(self._parts, visit.plan, self._press_id, self._tasks)
+        conversation = Conversation(
+            self._parts,
+            visit.plan,
+            self._press_id,
+            self._tasks,
+            follows=visit.reconnects > 0,
+        )
         self._conversation = conversation
         self._holding = self._tasks.create_task(self._hold(conversation), name="conversation")
 
@@ -333,6 +346,10 @@ class Host:
     def _cut_turn(self, _: do.CutTurn) -> None:
         if self._conversation is not None:
             self._conversation.cut()
+
+    def _go_on(self, _: do.GoOn) -> None:
+        if self._conversation is not None:
+            self._conversation.go_on()
 
     def _hear_out(self, _: do.HearOut) -> None:
         self._tasks.create_task(self._heard_out(), name="last words")

@@ -14,6 +14,7 @@ from pydantic import JsonValue, ValidationError
 
 from kiosk.causes import fault
 from kiosk.convai.client_messages import Initiation
+from kiosk.convai.fields import Json
 from kiosk.convai.nested import merged
 from kiosk.convai.overrides import ConversationOverrides
 from kiosk.link.credentials import Opening
@@ -45,6 +46,12 @@ def initiation_of(configured: Initiation, opening: Opening) -> Initiation:
         overrides=merged(configured.overrides, overrides),
         dynamic_variables={**configured.dynamic_variables, **variables},
     )
+
+
+def without_first_message(initiation: Initiation) -> Initiation:
+    """The same, but the agent waits for the visitor: so the published contract has an empty one."""
+    silent: dict[str, Json] = {"agent": {"first_message": ""}}
+    return replace(initiation, overrides=merged(initiation.overrides, silent))
 
 
 def _overrides(brought: Mapping[str, JsonValue]) -> tuple[dict[str, Any], list[str]]:

@@ -44,6 +44,21 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechHeld:
+    """The speech under way has held a voice for half a second: it is no cough."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTaken:
+    """The agent has heard the visitor, uses a tool, or has something new to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoneOn:
+    """The rest of a turn that a noise had cut was heard to its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationOver:
     """The conversation under way ended, by itself or as it was asked to.
 
@@ -126,6 +141,9 @@ Input: TypeAlias = (
     | OperatorPress
     | Happened
     | Speech
+    | SpeechHeld
+    | TurnTaken
+    | GoneOn
     | ConversationOver
     | HeardOut
     | LimitedTo

@@ -36,6 +36,7 @@ class Plan:
     reconnects: int
     preroll_ms: int
     duck_s: float
+    hangover_s: float
     disclosure: bool
     held_button: bool
     approved_mcp_tools: Collection[str] = ()

@@ -40,6 +40,7 @@ def plan_of(settings: Settings) -> Plan:
         reconnects=visit.reconnects,
         preroll_ms=settings.gate.preroll_ms,
         duck_s=settings.echo.duck_s,
+        hangover_s=settings.gate.hangover_ms / 1000,
         disclosure=visit.disclosure,
         held_button=button.mode == "hold",
         approved_mcp_tools=agent.approved_mcp_tools,

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
 from kiosk.audio.echo import ONSET_GUARD_MS
+from kiosk.audio.gate import Edge
 from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, PcmFormat, Samples, silence
 from kiosk.audio.resample import Resampler
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import UserAudio
 from kiosk.convai.frames import serialize
 from kiosk.measures import Latencies
+from kiosk.visit.turn_memory import TurnMemory
 
 # What is said while the socket opens, or while the network stalls: the newest is kept.
 BACKLOG_MS = 3000
@@ -36,8 +38,9 @@ class _Outgoing:
 class Uplink:
     """One visit's microphone stream. `push` and `run` are used in the same event loop."""
 
-    def __init__(self, preroll_ms: int, mic_to_wire: Latencies) -> None:
+    def __init__(self, preroll_ms: int, mic_to_wire: Latencies, memory: TurnMemory) -> None:
         self._mic_to_wire = mic_to_wire
+        self._memory = memory
         self._outgoing: deque[_Outgoing] = deque(maxlen=BACKLOG_MS // CHUNK_MS)
         self._preroll_chunks = max(1, preroll_ms // CHUNK_MS)
         self._preroll: deque[CapturedChunk] = deque(
@@ -53,6 +56,7 @@ class Uplink:
         self._connected = False
         self._on_hold = False
         self._debt = 0  # in chunks
+        self._again: tuple[Samples, ...] = ()
         self._outgoing.clear()
         self._preroll.clear()
 
@@ -61,8 +65,13 @@ class Uplink:
         """How far what was sent is ahead of real time."""
         return self._debt * CHUNK_MS
 
-    def connect(self) -> None:
-        """From now on chunks go out; what was kept counts as debt."""
+    def connect(self, again: tuple[Samples, ...] = ()) -> None:
+        """From now on chunks go out; what was kept counts as debt. `again`: chunks that another
+        conversation has heard already, sent first. They are no debt: a server that listens for the
+        end of a turn needs the silence that follows."""
+        self._again = again
+        if again:
+            self._outgoing.clear()  # what of it was speech is among them
         self._connected = True
         self._on_hold = False
         self._debt = len(self._outgoing)
@@ -94,6 +103,7 @@ class Uplink:
         # While connecting nothing is cut but the loudspeaker's own trace.
         passes = chunk.verdict.passes or not (self._connected or chunk.over_agent)
         if talking and passes:
+            self._remember(chunk)
             self._send_preroll(speech=chunk.verdict.speech)
             self._send(chunk.samples, chunk.captured_at_s)
             return
@@ -108,6 +118,9 @@ class Uplink:
     async def run(self, send: Callable[[str], Awaitable[None]], format_: PcmFormat) -> None:
         """Send until cancelled, or until `send` raises because the connection is gone."""
         resampler = Resampler(INTERNAL_RATE_HZ, format_.rate_hz)
+        again, self._again = self._again, ()
+        for samples in again:
+            await send(serialize(UserAudio(format_.encode(resampler.push(samples)))))
         while True:
             while self._connected and self._outgoing:
                 item = self._outgoing.popleft()
@@ -117,6 +130,15 @@ class Uplink:
                     self._mic_to_wire.add((loop_now_s() - item.captured_at_s) * 1000)
             self._ready.clear()
             await self._ready.wait()
+
+    def _remember(self, chunk: CapturedChunk) -> None:
+        if chunk.verdict.edge is Edge.SPEECH_STARTED:
+            for before in list(self._preroll)[-self._preroll_chunks :]:
+                self._memory.visitor_spoke(before.samples)
+        if chunk.verdict.speech:
+            self._memory.visitor_spoke(chunk.samples)
+        elif chunk.verdict.edge is Edge.SPEECH_ENDED:
+            self._memory.visitor_paused()
 
     def _send_preroll(self, *, speech: bool) -> None:
         # Silence already stood in for these; now they follow with their own sound. Over the agent

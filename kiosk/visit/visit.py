@@ -18,6 +18,8 @@ ONE_MOMENT_S = 4.0
 # Who speaks for so long in all, the gate's hangover included, is a visitor; a noise in the hall is
 # shorter.
 SPOKE_S = 1.5
+# After an interruption and so long without a voice nobody has meant it.
+COUGH_S = 2.0
 
 _NEVER = float("inf")
 # Who waits for these may be waiting for the agent.
@@ -32,6 +34,7 @@ class Timer(StrEnum):
     TIME_UP = "time_up"
     REOPEN = "reopen"
     UNDUCK = "unduck"
+    GO_ON = "go_on"
     FAREWELL = "farewell"
 
 
@@ -51,6 +54,8 @@ class Visit:
     ends_at_s: float = _NEVER
     working_until_s: float = -_NEVER  # the agent, on a tool
     agent_sounds: bool = False
+    interrupted: bool = False  # and nobody has said anything yet
+    goes_on: bool = False  # what is heard is the rest of a turn that a noise had cut
     conversing: bool = False  # a conversation was asked for and is not over
     reconnects: int = 0
     talk_allowed: bool = True
@@ -95,6 +100,7 @@ class Visit:
             self.speaking = True
         elif event in (Event.SPEECH_ENDED, Event.RELEASE):
             self.speaking = False
+        self._watch_interruption(event, now_s)
         if state is not before:
             for timer in (*Deadline, Timer.ONE_MOMENT):
                 self.due.pop(timer, None)
@@ -103,6 +109,32 @@ class Visit:
             self.due.pop(Deadline.IDLE, None)
         elif event is Event.SPEECH_ENDED and state is State.LISTENING:
             self._start(Deadline.IDLE, now_s)
+
+    def _watch_interruption(self, event: Event, now_s: float) -> None:
+        """Wait for a sign that somebody meant it; without one the answer goes on."""
+        match event:
+            case Event.INTERRUPTED:
+                self.interrupted, self.goes_on = True, False
+                if not self.speaking:
+                    self.due[Timer.GO_ON] = now_s + COUGH_S
+            case Event.SPEECH_STARTED:
+                self.due.pop(Timer.GO_ON, None)
+            case Event.SPEECH_ENDED if self.interrupted:
+                # The gate stays open for a while after the last voice.
+                self.due[Timer.GO_ON] = now_s + max(0.0, COUGH_S - self.plan.hangover_s)
+            case Event.TURN_SKIPPED | Event.RELEASE | Event.LOST:
+                self.meant()
+
+    def meant(self) -> None:
+        """Somebody meant the interruption, or it does not matter any more."""
+        self.interrupted = self.goes_on = False
+        self.due.pop(Timer.GO_ON, None)
+
+    def may_go_on(self, state: State) -> bool:
+        """Whether the answer may go on now; from here on it does."""
+        self.goes_on = self.interrupted and state in (State.LISTENING, State.THINKING)
+        self.interrupted = False
+        return self.goes_on
 
     def agent_works(self, for_s: float, state: State, now_s: float) -> None:
         """A tool of the agent's runs, which may take so long; 0: it has run. What waits for the
@@ -128,6 +160,8 @@ class Visit:
                 # The gate waits longer than the agent may to say that a turn is over: an agent that
                 # will not answer says so before the kiosk thinks it could.
                 self.skip_came_first = before is State.LISTENING
+            case Event.LOST if before is State.THINKING:
+                self.unanswered_turn = True  # it goes to the next conversation
             case Event.DRAINED:
                 self.unanswered_turn = False  # the agent heard it and went on: it was no turn
             case Event.CONNECTED if self.agent_sounds:

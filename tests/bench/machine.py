@@ -50,7 +50,9 @@ def idle_figures() -> Iterator[Figure]:
 async def _conversation() -> Cost:
     """Question and answer in turns, with the local agent in this process."""
     guide, events = load_guide(), list[dict[str, object]]()
-    agent = LocalAgent(AgentSettings(port=0), guide, Recogniser(guide.jsgf()), events.append)
+    agent = LocalAgent(
+        AgentSettings(port=0), guide, Recogniser(guide.jsgf(), guide.ignore), events.append
+    )
     voice = AgentVoice(VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE)
     questions = [await voice.render(question, RATE_HZ) for question in _QUESTIONS]
     with cards() as rig:

@@ -33,7 +33,7 @@ def guide() -> Guide:
 
 @pytest.fixture(scope="session")
 def recogniser(guide: Guide) -> Recogniser:
-    return Recogniser(guide.jsgf())
+    return Recogniser(guide.jsgf(), guide.ignore)
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ async def test_a_human_voice_is_understood_through_the_card(
     path.write_text(HUMAN_GUIDE, encoding="utf-8")
     guide = load_guide(path)
     speech, rate_hz = read_wav((ALSA_SOUNDS / "Front_Center.wav").read_bytes())
-    recogniser = Recogniser(guide.jsgf())
+    recogniser = Recogniser(guide.jsgf(), guide.ignore)
     async with start_agent(guide, recogniser) as (url, events):
         config = card_config(url)
         async with running_kiosk(short_dir, config, rig.env) as kiosk:

@@ -35,7 +35,7 @@ NO_OFFICE = frozenset({"backend", "backend_ok", "disk_gone", "disk_full", "disk_
 @functools.cache
 def _recognition() -> tuple[Guide, Recogniser]:
     guide = load_guide()
-    return guide, Recogniser(guide.jsgf())
+    return guide, Recogniser(guide.jsgf(), guide.ignore)
 
 
 class SoundedWorld(World):

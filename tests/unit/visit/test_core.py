@@ -21,7 +21,7 @@ from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import HOLD, TOGGLE_CUTTING, Event, State
-from kiosk.visit.visit import ONE_MOMENT_S, SPOKE_S
+from kiosk.visit.visit import COUGH_S, ONE_MOMENT_S, SPOKE_S
 from tests.bare_conversation import PLAN
 from tests.moments import a_moment
 
@@ -523,6 +523,11 @@ def test_a_turn_that_ended_while_the_line_opened_is_waited_for_once_it_is_open()
     kiosk.stops_speaking()
     kiosk.bring(CONNECTED)
     assert kiosk.state() is State.THINKING
+    # The next conversation gets it again.
+    kiosk.conversation_ends(Kind.NETWORK_LOST)
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.THINKING
+    kiosk.bring(AGENT_STARTED, DRAINED)
     kiosk.conversation_ends(Kind.NETWORK_LOST)
     kiosk.bring(CONNECTED)
     assert kiosk.state() is State.LISTENING
@@ -1076,3 +1081,72 @@ def test_an_agent_that_speaks_while_its_tool_runs_is_waited_for_afterwards() -> 
     assert kiosk.of(do.Announce) == [do.Announce("one_moment")]
     kiosk.wait(0.2)
     assert kiosk.of(do.Announce)[-1] == do.Announce("still_there")
+
+
+# --- coughs -------------------------------------------------------------------------------------
+
+
+def test_an_interruption_that_nobody_meant_lets_the_answer_go_on() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.bring(INTERRUPTED)
+    kiosk.wait(COUGH_S - 0.1)
+    assert kiosk.of(do.GoOn) == []
+    kiosk.wait(0.2)
+    assert kiosk.of(do.GoOn) == [do.GoOn()]
+    kiosk.bring(AGENT_STARTED, DRAINED, inputs.GoneOn())
+    kiosk.wait(10)
+    assert kiosk.of(do.GoOn) == [do.GoOn()]
+
+
+def test_the_quiet_counts_from_the_last_voice() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.bring(INTERRUPTED)
+    kiosk.wait(5.0)
+    kiosk.stops_speaking()
+    kiosk.wait(COUGH_S - LIMITS.hangover_s - 0.1)
+    assert kiosk.of(do.GoOn) == []
+    kiosk.wait(0.2)
+    assert kiosk.of(do.GoOn) == [do.GoOn()]
+
+
+def test_who_speaks_again_is_waited_for_again() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.bring(INTERRUPTED)
+    kiosk.wait(1.0)
+    kiosk.speaks()
+    kiosk.wait(10.0)
+    assert kiosk.of(do.GoOn) == []
+
+
+@pytest.mark.parametrize(
+    "sign", [inputs.TurnTaken(), TURN_SKIPPED, HANG_UP], ids=["taken", "skipped", "over"]
+)
+def test_an_interruption_that_was_meant_is_left_at_that(sign: inputs.Input) -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.bring(INTERRUPTED)
+    kiosk.wait(1.0)
+    kiosk.bring(sign)
+    kiosk.wait(COUGH_S + 1)
+    assert kiosk.of(do.GoOn) == []
+
+
+def test_an_answer_that_goes_on_is_cut_by_the_kiosks_own_ear() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.bring(INTERRUPTED)
+    kiosk.wait(COUGH_S + 0.1)
+    kiosk.bring(AGENT_STARTED)
+    kiosk.done.clear()
+    kiosk.speaks()
+    assert kiosk.of(do.SilenceAgent) == []
+    kiosk.bring(inputs.SpeechHeld())
+    assert kiosk.of(do.SilenceAgent) == [do.SilenceAgent()]
+    assert kiosk.state() is State.LISTENING
+
+
+def test_only_an_answer_that_goes_on_is_cut_by_the_kiosk_itself() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.bring(inputs.SpeechHeld())
+    assert kiosk.of(do.SilenceAgent) == []
+    assert kiosk.state() is State.SPEAKING

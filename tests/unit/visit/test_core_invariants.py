@@ -102,6 +102,7 @@ class World:
             inputs.Pause(rng.random() < 0.2, rng.random() < 0.1),
             inputs.LimitedTo(rng.uniform(1, 100)),
             inputs.AgentWorks(rng.choice((0.0, 20.0))),
+            rng.choice((inputs.TurnTaken(), inputs.GoneOn(), inputs.SpeechHeld())),
             inputs.Happened(Event.ENDED, Ending(rng.choice(list(Kind)))),
         ))  # fmt: skip
 

@@ -15,6 +15,7 @@ from kiosk.measures import Measures
 from kiosk.moments import Moment, What
 from kiosk.visit.downlink import FAREWELL_QUIET_S, SETTLE_S, Downlink
 from kiosk.visit.states import Event
+from kiosk.visit.turn_memory import TurnMemory
 from tests.unit.fakes import LoopSpeaker
 from tests.virtual_time import virtual_time
 
@@ -27,10 +28,11 @@ class Side:
     posted: list[Event] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     measures: Measures = field(default_factory=Measures)
+    memory: TurnMemory = field(default_factory=TurnMemory)
 
     def __post_init__(self) -> None:
         self.downlink = Downlink(
-            self.speaker, self.posted.append, self.measures, self.moments.append
+            self.speaker, self.posted.append, self.measures, self.moments.append, self.memory
         )
         self.speaker.tell(self.downlink.on_speaker)
 

@@ -13,6 +13,7 @@ from kiosk.audio.gate import Verdict
 from kiosk.audio.pcm import FORMATS, PCM_16000, PcmFormat, Samples
 from kiosk.base.clock import loop_now_s
 from kiosk.measures import Latencies
+from kiosk.visit.turn_memory import TurnMemory
 from kiosk.visit.uplink import BACKLOG_MS, Uplink
 from tests.unit.fakes import Wire
 from tests.unit.sounds import tone, tone_and_rest
@@ -27,7 +28,8 @@ class Line:
 
     def __init__(self, preroll_ms: int = 300) -> None:
         self.latencies = Latencies()
-        self.uplink = Uplink(preroll_ms, self.latencies)
+        self.memory = TurnMemory()
+        self.uplink = Uplink(preroll_ms, self.latencies, self.memory)
         self.wire = Wire()
         self._number = 0
 
