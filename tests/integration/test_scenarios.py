@@ -58,6 +58,11 @@ BESIDES: dict[str, dict[str, int]] = {
     "jitter": {"answers": 1},
     "large_frame": {"conversations": 1, "answers": 1, "malformed_frames": 0},
     "llm_timeout": {"conversations": 2, "reconnects": 1},
+    # The question is answered, though it was asked once only.
+    "lost_while_speaking": {"conversations": 2, "reconnects": 1},
+    "lost_while_thinking": {"conversations": 2, "answers": 1},
+    "tool_blocked": {"conversations": 1, "answers": 1},
+    "tool_slow": {"conversations": 1, "answers": 1, "sentences": 1},
     # Of the six frames five are told of; the others are counted only.
     "malformed_frames": {"conversations": 1, "answers": 1, "malformed_frames": 5},
     "missing_fields": {"conversations": 1, "answers": 1, "malformed_frames": 4},

@@ -8,6 +8,7 @@ import numpy as np
 from kiosk.agent.guide import Guide
 from kiosk.agent.scenario import Scenario
 from kiosk.audio.levels import rms_dbfs
+from kiosk.endings import Kind
 from kiosk.lab.demo.lines import When
 from kiosk.lab.demo.runner import DemoRecord, Spoken
 from kiosk.lab.demo.servers import AgentEvent
@@ -16,6 +17,8 @@ from kiosk.moments import Moment, What
 # A lamp and a chime within this time of the press feel immediate.
 _AUDIBLE_DBFS = -50.0
 _SILENCE_S = 0.15
+# As far as the agent's rendering and the kiosk's playing may differ.
+_FAREWELL_SLACK_S = 0.3
 # What was said last may still be on its way.
 _ONSET_SLACK_S = 0.3
 
@@ -88,6 +91,8 @@ def scenario_report(record: DemoRecord, scenario: Scenario) -> dict[str, Any]:
     ending = None if ended is None else str(ended.fields["kind"])
     if ending != scenario.ending:
         errors.append(f"the visit should have ended as {scenario.ending}, not as {ending}")
+    if scenario.ending is Kind.AGENT_ENDED and (lost_s := _unheard_s(record)) > _FAREWELL_SLACK_S:
+        errors.append(f"of the agent's last turn {lost_s:.1f} s were not heard")
     if not record.fit_again:
         errors.append("afterwards the kiosk could not have held another visit")
     over_s = record.ended_s if ended is None else ended.at_s
@@ -118,6 +123,24 @@ def scenario_report(record: DemoRecord, scenario: Scenario) -> dict[str, Any]:
         **{name: sum(moment.what is what for moment in moments) for name, what in counted.items()},
         "errors": errors,
     }
+
+
+def _unheard_s(record: DemoRecord) -> float:
+    """How much of the agent's last turn was not heard."""
+    turns = [event for event in record.agent if event["event"] == "agent_started"]
+    if not turns:
+        return 0.0
+    last = turns[-1]
+    heard_s, since_s = 0.0, None
+    for moment in record.moments:
+        if moment.at_s < float(str(last["at_s"])):
+            continue
+        if moment.what is What.AGENT_HEARD and since_s is None:
+            since_s = moment.at_s
+        elif moment.what in (What.DRAINED, What.SILENT) and since_s is not None:
+            heard_s += moment.at_s - since_s
+            since_s = None
+    return float(str(last["duration_s"])) - heard_s
 
 
 def timeline(record: DemoRecord) -> list[dict[str, Any]]:
