@@ -59,7 +59,7 @@ BESIDES: dict[str, dict[str, int]] = {
     "large_frame": {"conversations": 1, "answers": 1, "malformed_frames": 0},
     "llm_timeout": {"conversations": 2, "reconnects": 1},
     # The question is answered, though it was asked once only.
-    "lost_while_speaking": {"conversations": 2, "reconnects": 1},
+    "lost_while_speaking": {"reconnects": 1},
     "lost_while_thinking": {"conversations": 2, "answers": 1},
     "tool_blocked": {"conversations": 1, "answers": 1},
     "tool_slow": {"conversations": 1, "answers": 1, "sentences": 1},
