@@ -138,10 +138,22 @@ class EndVisit(BaseModel):
         return events
 
 
-class LeaseRequest(BaseModel):
-    """What a lease is asked for; an empty body asks for the defaults."""
+EditionName: TypeAlias = _Id
+
+
+class AgentEdition(BaseModel):
+    """Which edition of the agent is talked with, where it is not the one that everybody has: a
+    branch, a version, an environment (published contract)."""
 
     model_config = ConfigDict(frozen=True)
+
+    branch_id: EditionName | None = None
+    version_id: EditionName | None = None
+    environment: EditionName | None = None
+
+
+class LeaseRequest(AgentEdition):
+    """What a lease is asked for; an empty body asks for the defaults."""
 
     transport: Literal["websocket", "webrtc"] = "websocket"
     language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2})?$")] | None = None

@@ -28,6 +28,7 @@ _CLIENT_EVENTS = (
     "audio",
     "interruption",
     "user_transcript",
+    "tentative_user_transcript",
     "agent_response",
     "agent_response_correction",
     "agent_response_complete",

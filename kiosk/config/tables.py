@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kiosk.contract import LeasePolicy
+from kiosk.contract import AgentEdition, EditionName, LeasePolicy
 from kiosk.convai.overrides import ConversationOverrides
 
 ENVIRONMENT_PREFIX = "KIOSK_"
@@ -46,8 +46,18 @@ class AgentTable(Table):
     overrides: ConversationOverrides = ConversationOverrides()
     variables: dict[str, Scalar | list[Scalar]] = {}
     custom_llm_extra_body: dict[str, Any] = {}
+    branch_id: EditionName | None = None
+    version_id: EditionName | None = None
+    environment: EditionName | None = None
     approved_mcp_tools: tuple[str, ...] = ()
     tool_timeout_s: Seconds = 10
+
+    @property
+    def edition(self) -> AgentEdition:
+        """That of the agent which this kiosk talks with."""
+        return AgentEdition(
+            branch_id=self.branch_id, version_id=self.version_id, environment=self.environment
+        )
 
     @field_validator("variables", "custom_llm_extra_body", mode="before")
     @classmethod

@@ -25,6 +25,7 @@ from kiosk.contract import (
     ROTATE_PATH,
     START_PATH,
     VISITS_PATH,
+    AgentEdition,
     EndVisit,
     Grant,
     GrantError,
@@ -64,6 +65,7 @@ class BackendClient:
         device_token: str,
         state_file: Path | None = None,
         language: str | None = None,
+        edition: AgentEdition = AgentEdition(),  # noqa: B008  frozen
     ) -> None:
         try:
             path = urlsplit(backend_url).path
@@ -74,8 +76,9 @@ class BackendClient:
         # Where visits are accounted for; another's token route keeps no account.
         self.keeps_account = self._url.endswith(VISITS_PATH)
         self._base = self._url.removesuffix(VISITS_PATH)
-        request = LeaseRequest(language=language if self.keeps_account else None)
-        self._request = request.model_dump(exclude_defaults=True)
+        request = LeaseRequest(language=language, **edition.model_dump())
+        # Another's route knows of none of it.
+        self._request = request.model_dump(exclude_defaults=True) if self.keeps_account else {}
         # What replaces the token is for our backend only.
         self._token = CurrentToken(
             DeviceTokens(device_token, state_file if self.keeps_account else None)

@@ -52,14 +52,17 @@ async def connect_backend(
         return BackendLink(_public_agent(settings, new_id))
     directory = state_dir(settings)
     url, token, language = credentials.backend_url, device_token(settings), settings.kiosk.language
-    client = BackendClient(url, token, directory / TOKEN_FILE if directory else None, language)
+    edition = settings.agent.edition
+    token_file = directory / TOKEN_FILE if directory else None
+    client = BackendClient(url, token, token_file, language, edition)
     await stack.enter_async_context(client)
     reports = ReportFile(directory / _REPORT_FILE) if directory else None
     account = Account(client, jitter, file=reports)
     stack.push_async_callback(account.close)
     in_memory = service.runtime_directory()
-    # Of another backend, enrolled anew, or of another language, it has other leases.
-    leases = LeaseFile(in_memory / _LEASE_FILE, url, token, language) if in_memory else None
+    # Of another backend, enrolled anew, of another language or edition, it has other leases.
+    asked_with = (url, token, language, edition.model_dump_json())
+    leases = LeaseFile(in_memory / _LEASE_FILE, *asked_with) if in_memory else None
     keeper = LeaseKeeper(
         client.fetch,
         credentials.policy,

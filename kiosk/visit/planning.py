@@ -27,6 +27,8 @@ def plan_of(settings: Settings) -> Plan:
         user_id=settings.kiosk.name,
         source="unknown",  # the contract's word for a client that is none of its SDKs
         version=__version__,
+        branch_id=agent.branch_id,
+        environment=agent.environment,
     )
     return Plan(
         table=table_for(button.mode, button.while_speaking),

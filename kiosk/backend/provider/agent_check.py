@@ -25,6 +25,10 @@ USEFUL_EVENTS = (
     "user_transcript",
     "agent_response",
     "agent_response_correction",
+    "agent_response_complete",  # when a turn was spoken
+    "agent_chat_response_part",  # text while it is spoken: whole, it comes late
+    "tentative_user_transcript",  # that the agent hears a visitor, before the turn is over
+    "agent_tool_request",  # how long an answer may take
     "agent_tool_response",  # the one sign that the agent hangs up after what it is saying
     "client_tool_call",
     "conversation_initiation_metadata",

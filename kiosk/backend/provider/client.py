@@ -32,7 +32,7 @@ from kiosk.backend.provider.answers import (
     read_token,
     refusal,
 )
-from kiosk.contract import REQUEST_ID_HEADER, Grant
+from kiosk.contract import REQUEST_ID_HEADER, AgentEdition, Grant
 from kiosk.contract import conversation_id as checked_id
 from kiosk.convai.fields import Json
 from kiosk.proxies import proxied
@@ -91,9 +91,15 @@ class Provider:
         self._deadline_s = deadline_s
         self._running: set[asyncio.Timeout] = set()
 
-    async def mint(self, request_id: str, transport: Transport = "websocket") -> Grant:
-        """Permission for one conversation."""
-        query = {"agent_id": self._access.agent_id}
+    async def mint(
+        self,
+        request_id: str,
+        transport: Transport = "websocket",
+        edition: AgentEdition = AgentEdition(),  # noqa: B008  frozen
+    ) -> Grant:
+        """Permission for one conversation, with this edition of the agent."""
+        chosen = edition.model_dump(include=set(AgentEdition.model_fields), exclude_none=True)
+        query = {"agent_id": self._access.agent_id, **chosen}
         if transport == "webrtc":
             answer = await self._wanted("GET", TOKEN_PATH, query=query, request_id=request_id)
             grant = read_token(answer, time.time())

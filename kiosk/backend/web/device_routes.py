@@ -196,7 +196,7 @@ def _tell(
 async def _mint(services: Services, request_id: str, wanted: LeaseRequest) -> Grant:
     began_s = time.monotonic()
     try:
-        grant = await services.provider.mint(request_id, wanted.transport)
+        grant = await services.provider.mint(request_id, wanted.transport, wanted)
     except ProviderError as error:
         services.metrics.minted(provider_problem(error).slug, time.monotonic() - began_s)
         raise
