@@ -124,11 +124,16 @@ def _add_operators_commands(
     """Those that ask a running daemon, and what is done with its answers."""
     status = with_config(command("status", _status, "ask the running daemon how it stands"))
     status.add_argument("--json", action="store_true", help="print one JSON object")
-    for name, text in (
-        ("press", "press the running daemon's button"),
-        ("end", "end the visit under way"),
-    ):
-        with_config(command(name, _control, text)).set_defaults(control=name)
+    press = with_config(command("press", _press, "press the running daemon's button"))
+    press.add_argument(
+        "--variable",
+        action="append",
+        default=[],
+        type=_variable,
+        metavar="NAME=VALUE",
+        help="a dynamic variable of the visit that begins, for the agent's prompt (repeatable)",
+    )
+    with_config(command("end", _end, "end the visit under way"))
     say = with_config(command("say", _say_text, "have the kiosk say something, while it is idle"))
     say.add_argument("text", help="in its own voice; refused during a visit")
     tell = with_config(command("tell", _tell, "let the agent know something, without a turn"))
@@ -229,8 +234,21 @@ def _doctor(args: argparse.Namespace) -> int:
     return 0 if report.is_well(findings) else 1
 
 
-def _control(args: argparse.Namespace) -> int:
-    return _ask(args, args.control)
+def _variable(text: str) -> tuple[str, str]:
+    """Raises what argparse makes a usage error of."""
+    name, is_given, value = text.partition("=")
+    if not is_given or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _press(args: argparse.Namespace) -> int:
+    variables = dict(args.variable)
+    return _ask(args, "press", **({"variables": variables} if variables else {}))
+
+
+def _end(args: argparse.Namespace) -> int:
+    return _ask(args, "end")
 
 
 def _say_text(args: argparse.Namespace) -> int:
@@ -241,12 +259,12 @@ def _tell(args: argparse.Namespace) -> int:
     return _ask(args, "tell", text=args.text)
 
 
-def _ask(args: argparse.Namespace, command: str, **fields: str) -> int:
+def _ask(args: argparse.Namespace, command: str, **fields: object) -> int:
     _answer(args, command, **fields)
     return 0
 
 
-def _answer(args: argparse.Namespace, command: str, **fields: str) -> Mapping[str, object]:
+def _answer(args: argparse.Namespace, command: str, **fields: object) -> Mapping[str, object]:
     """Of the running daemon; raises KioskError if it refuses."""
     from kiosk.config import load_settings
     from kiosk.ops.control import request

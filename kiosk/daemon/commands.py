@@ -12,7 +12,8 @@ from kiosk.doctor import lease
 from kiosk.link.backend import BackendClient
 from kiosk.ops import control
 from kiosk.visit.host import Host
-from kiosk.visit.states import Event
+from kiosk.visit.initiation import are_variables
+from kiosk.visit.states import Event, State
 
 
 class OperatorCommands:
@@ -45,7 +46,14 @@ class OperatorCommands:
             lease.COMMAND: self._check_lease,
         }
 
-    def _press(self, _: Mapping[str, object]) -> Mapping[str, object]:
+    def _press(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        variables = request.get("variables")
+        if variables:
+            if not are_variables(variables):
+                return _refused("variables are names with texts, numbers or lists of them")
+            if self._host.state is not State.IDLE:
+                return _refused("variables are those of a visit that begins; `kiosk end` ends this")
+            self._host.bring_variables(variables)
         if self._held_to_talk:  # one press holds it and the next lets go
             self._held = not self._held
             self._host.on_button(ButtonEdge(self._held, self._clock.now_s()))

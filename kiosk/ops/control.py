@@ -56,12 +56,14 @@ async def serve(path: Path, commands: Mapping[str, Command]) -> AsyncIterator[No
         _remove(path)
 
 
-def request(path: Path, command: str, **fields: str) -> dict[str, object]:
+def request(path: Path, command: str, **fields: object) -> dict[str, object]:
     """Ask a running daemon; raises UnavailableError. Blocking: for the command line."""
     return request_within(_TIMEOUT_S, path, command, **fields)
 
 
-def request_within(timeout_s: float, path: Path, command: str, **fields: str) -> dict[str, object]:
+def request_within(
+    timeout_s: float, path: Path, command: str, **fields: object
+) -> dict[str, object]:
     """The same for a command that takes its time."""
     line = json.dumps({"command": command, **fields}, ensure_ascii=False).encode(errors="replace")
     if len(line) >= _LINE_LIMIT_BYTES:

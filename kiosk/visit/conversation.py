@@ -7,8 +7,9 @@ anything else and never waits for playback.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from kiosk import moments
 from kiosk.audio.pcm import FORMATS
@@ -31,6 +32,7 @@ from kiosk.convai.conversation import (
     ToolStarted,
     TurnSkipped,
 )
+from kiosk.convai.fields import Json
 from kiosk.convai.frames import serialize
 from kiosk.convai.server_messages import (
     AgentAudio,
@@ -109,7 +111,7 @@ class Conversation:
     `follows`: it goes on where another one of the visit was lost. Then the agent does not greet
     again, by an override of its first message where it permits that, else because its greeting is
     not played; it gets a recap of what was said, and the visitor's last turn as sound if nobody has
-    answered it.
+    answered it. `variables`: dynamic variables of this visit.
     """
 
     def __init__(
@@ -120,8 +122,10 @@ class Conversation:
         tasks: asyncio.TaskGroup,
         *,
         follows: bool = False,
+        variables: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
         self._follows = follows
+        self._variables = variables
         self._parts = parts
         self._plan = plan
         self._press_id = press_id
@@ -309,7 +313,7 @@ class Conversation:
     async def _hold(self, socket: Socket, opening: Opening) -> Ending:
         metadata_due = asyncio.timeout(METADATA_TIMEOUT_S)
         try:
-            initiation = initiation_of(self._plan.initiation, opening)
+            initiation = initiation_of(self._plan.initiation, opening, self._variables)
             if self._silences_greeting:
                 initiation = without_first_message(initiation)
             await socket.send(serialize(initiation))

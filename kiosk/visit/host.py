@@ -5,7 +5,7 @@ effects done, and holds the one timer. What a visit is and how it goes stands in
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from kiosk.audio.gate import Edge
 from kiosk.base.clock import loop_now_s
 from kiosk.causes import fault
 from kiosk.contract import VisitEvent
+from kiosk.convai.fields import Json
 from kiosk.devices.ports import (
     ButtonEdge,
     Indicator,
@@ -105,6 +106,8 @@ class Host:
         self._inbox: asyncio.Queue[inputs.Input] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._press_id = ""
+        self._variables: Mapping[str, Json] = {}  # of the visit under way
+        self._coming_variables: Mapping[str, Json] = {}
         self._held = False
         self._conversation: Conversation | None = None
         self._holding: asyncio.Task[None] | None = None
@@ -126,6 +129,10 @@ class Host:
     def press(self) -> None:
         """An operator presses in a visitor's place."""
         self._put(inputs.OperatorPress())
+
+    def bring_variables(self, variables: Mapping[str, Json]) -> None:
+        """Dynamic variables of the visit that the next press begins; if it begins none, of none."""
+        self._coming_variables = variables
 
     def on_leases(self, standing: Availability) -> None:
         """Whether a lease is at hand changed."""
@@ -241,6 +248,8 @@ class Host:
         """Let the core know, and do what it wants done."""
         self._listen()
         self._handle(happened)
+        if isinstance(happened, ButtonEdge | inputs.OperatorPress):
+            self._coming_variables = {}
         self._listen()
         self._arm()
 
@@ -318,6 +327,7 @@ class Host:
         self._press_id = self._credentials.next_press_id()
         self._conversation = self._holding = None
         self._memory.forget()
+        self._variables = self._coming_variables
         self._malformed_frames = self._unknown_frames = 0
 
     def _converse(self, _: do.Converse) -> None:
@@ -329,6 +339,7 @@ class Host:
             self._press_id,
             self._tasks,
             follows=visit.reconnects > 0,
+            variables=self._variables,
         )
         self._conversation = conversation
         self._holding = self._tasks.create_task(self._hold(conversation), name="conversation")

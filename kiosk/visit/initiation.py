@@ -8,7 +8,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeGuard
 
 from pydantic import JsonValue, ValidationError
 
@@ -21,12 +22,16 @@ from kiosk.link.credentials import Opening
 
 log = logging.getLogger(__name__)
 
+_MOST_VARIABLES = 50
 # A voice kiosk needs the voice.
 _NEVER = ("conversation", "text_only")
 
 
-def initiation_of(configured: Initiation, opening: Opening) -> Initiation:
-    """The initiation of one conversation: the backend's word counts, key by key."""
+def initiation_of(
+    configured: Initiation, opening: Opening, of_visit: Mapping[str, Json] = MappingProxyType({})
+) -> Initiation:
+    """The initiation of one conversation: the backend's word counts, key by key, and above it the
+    variables `of_visit`."""
     overrides, wrong = _overrides(opening.overrides)
     variables = {
         name: value for name, value in opening.dynamic_variables.items() if _is_variable(value)
@@ -39,12 +44,12 @@ def initiation_of(configured: Initiation, opening: Opening) -> Initiation:
             names,
             extra=fault("lease_unusable"),
         )
-    if not overrides and not variables:
+    if not overrides and not variables and not of_visit:
         return configured
     return replace(
         configured,
         overrides=merged(configured.overrides, overrides),
-        dynamic_variables={**configured.dynamic_variables, **variables},
+        dynamic_variables={**configured.dynamic_variables, **variables, **of_visit},
     )
 
 
@@ -100,6 +105,14 @@ def _without(table: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]
     if not rest:
         return {key: value for key, value in table.items() if key != name}
     return {**table, name: _without(inner, rest)} if isinstance(inner, Mapping) else table
+
+
+def are_variables(given: object) -> TypeGuard[dict[str, Json]]:
+    """Whether these can be the dynamic variables of a visit."""
+    if not isinstance(given, dict) or len(given) > _MOST_VARIABLES:
+        return False
+    named = all(isinstance(name, str) and name.isidentifier() for name in given)
+    return named and all(_is_variable(value) for value in given.values())
 
 
 def _is_variable(value: JsonValue) -> bool:

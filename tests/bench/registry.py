@@ -7,7 +7,7 @@ import traceback
 from functools import partial
 
 from kiosk.errors import KioskError
-from tests.bench import echo_sweep, gates, latency, machine, resampling, stages, visits
+from tests.bench import coughs, echo_sweep, gates, latency, machine, resampling, stages, visits
 from tests.bench.figures import AT_MOST, Figure, Measurement
 
 PARTS: dict[str, Measurement] = {
@@ -29,6 +29,7 @@ SWEEPS: dict[str, Measurement] = {
     "echo-barge-in": echo_sweep.barge_in_figures,
     "echo-both-talk": echo_sweep.both_talk_figures,
     "gate": gates.figures,
+    "coughs": coughs.figures,
     "echo-loss": echo_sweep.loss_figures,
     "resampling": resampling.figures,
 }

@@ -24,8 +24,8 @@ class RunningKiosk:
     socket: Path
     stderr: bytes = field(default=b"")
 
-    async def ask(self, command: str) -> dict[str, object]:
-        return await asyncio.to_thread(request, self.socket, command)
+    async def ask(self, command: str, **fields: object) -> dict[str, object]:
+        return await asyncio.to_thread(request, self.socket, command, **fields)
 
     async def wait_for_state(self, *states: str, timeout_s: float = 15.0) -> dict[str, object]:
         """Poll until the kiosk is in one of these states."""

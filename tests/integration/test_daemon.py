@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from kiosk.convai.client_messages import ContextualUpdate
-from tests.convai_server import scripted_server
+from kiosk.convai.client_messages import ContextualUpdate, Initiation
+from tests.convai_server import Connection, scripted_server
 from tests.integration.daemon import running_kiosk
 from tests.notify_socket import notify_socket
 
@@ -80,6 +80,38 @@ async def test_tell_lets_the_agent_know_something_from_another_shell(short_dir: 
         await running.ask("end")
         await asyncio.wait_for(connection.closed.wait(), 5)
     assert connection.of_type(ContextualUpdate) == [ContextualUpdate("It rains. ☔")]
+
+
+async def test_a_press_may_bring_variables_of_its_visit(short_dir: Path) -> None:
+    config = short_dir / "config.toml"
+    async with (
+        scripted_server() as server,
+        running_kiosk(short_dir, CONFIG.format(url=server.url, button="none")) as running,
+    ):
+        given = ("--variable", "exhibit=the whale", "--variable", "hall=3")
+        assert await kiosk("press", *given, config=config) == (0, "", "")
+        connection = await server.connection()
+        await running.wait_for_state("listening")
+        code, _, complaint = await kiosk("press", *given, config=config)
+        assert code == 1
+        assert "a visit that begins" in complaint
+        code, _, complaint = await kiosk("press", "--variable", "hall", config=config)
+        assert code == 2
+        assert "NAME=VALUE" in complaint
+        answer = await running.ask("press", variables={"hall": {}})
+        assert answer["ok"] is False
+        await running.ask("end")
+        await running.wait_for_state("idle")
+        await running.ask("press")
+        again = await server.connection(2)
+    assert first_variables(connection) == {"exhibit": "the whale", "hall": "3"}
+    assert first_variables(again) == {}
+
+
+def first_variables(connection: Connection) -> object:
+    (initiation,) = connection.of_type(Initiation)
+    assert isinstance(initiation, Initiation)
+    return initiation.dynamic_variables
 
 
 async def test_a_visit_is_traced_and_played_again_from_another_shell(short_dir: Path) -> None:
