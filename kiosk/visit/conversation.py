@@ -38,6 +38,7 @@ from kiosk.convai.server_messages import (
     AgentAudio,
     AgentResponse,
     AgentResponseComplete,
+    AgentResponseCorrection,
     Interruption,
     UserTranscript,
 )
@@ -372,6 +373,8 @@ class Conversation:
                     self._parts.memory.visitor_said(text)
             case AgentResponse(text):
                 self._parts.memory.agent_said(caption(text))
+            case AgentResponseCorrection():
+                self._parts.memory.agent_was_corrected(caption(event.corrected))
             case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
                 self._parts.put(inputs.TurnTaken())
                 self._start(self._run_tool(event, socket), "tool")
@@ -413,7 +416,7 @@ class Conversation:
 
     def _start_audio(self, connected: Connected, socket: Socket) -> None:
         self._connected.set()
-        self._parts.downlink.begin(FORMATS[connected.output_format])
+        self._parts.downlink.begin(FORMATS[connected.output_format], greets=not self._follows)
         self._parts.uplink.connect(self._parts.memory.unanswered if self._follows else ())
         self._sending = self._start(self._send_audio(socket, connected.input_format), "uplink")
         compat = self._plan.compat
@@ -422,7 +425,7 @@ class Conversation:
             self._start(keep_alive, "keep-alive")
 
     def _change_formats(self, changed: FormatsChanged, socket: Socket) -> None:
-        self._parts.downlink.begin(FORMATS[changed.output_format])
+        self._parts.downlink.begin(FORMATS[changed.output_format], greets=False)
         if self._sending is not None:
             self._sending.cancel()
         self._sending = self._start(self._send_audio(socket, changed.input_format), "uplink")

@@ -56,13 +56,13 @@ class Downlink:
         self._heard_s = 0.0  # when the last sample was heard
         self.begin(PCM_16000)
 
-    def begin(self, format_: PcmFormat) -> None:
-        """A new conversation, whose audio comes in this format. What came of the one before it is
-        still heard."""
+    def begin(self, format_: PcmFormat, *, greets: bool = True) -> None:
+        """A new conversation, or format, from here on. What came before is still heard. `greets`:
+        the first turn answers nobody, unless a transcript comes before it."""
         self._decoder = Decoder(format_)
         self._turn_id: int | None = None
         self._final = True
-        self._is_greeting = self._is_first = True
+        self._is_greeting = greets
 
     def audio(self, message: AgentAudio, received_at_s: float) -> bool:
         """Queue what the agent says; whether a turn begins with it."""
@@ -86,9 +86,9 @@ class Downlink:
             self._silence()  # the agent has something new to say
         self._turn.clear()
         self._memory.agent_began(self._decoder.format.rate_hz)
-        if not (self._is_first and self._is_greeting):
+        if not self._is_greeting:
             self._memory.answered()
-        self._is_first = False
+        self._is_greeting = False
 
     def _play(self, clip: Clip) -> None:
         self._forget_settling()

@@ -92,16 +92,16 @@ class Host:
         self._indicator = indicator
         self._credentials = credentials
         self._chance = chance
-        self._memory = TurnMemory()
-        self._uplink = Uplink(plan.preroll_ms, self.measures.mic_to_wire, self._memory)
-        self._downlink = Downlink(speaker, self.post, self.measures, observe, self._memory)
+        self.memory = TurnMemory()
+        self._uplink = Uplink(plan.preroll_ms, self.measures.mic_to_wire, self.memory)
+        self._downlink = Downlink(speaker, self.post, self.measures, observe, self.memory)
         self._announcer = Announcer(speaker, voice, observe)
         self._between_visits = BetweenVisits(
             self._announcer, voice, report, lambda: self.state is State.IDLE
         )
         self._parts = Parts(
             credentials, tools, self._uplink, self._downlink, observe, self._events, self.post,
-            self._put, self._memory,
+            self._put, self.memory,
         )  # fmt: skip
         self._inbox: asyncio.Queue[inputs.Input] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
@@ -326,7 +326,6 @@ class Host:
         self.visits += 1
         self._press_id = self._credentials.next_press_id()
         self._conversation = self._holding = None
-        self._memory.forget()
         self._variables = self._coming_variables
         self._malformed_frames = self._unknown_frames = 0
 
@@ -392,6 +391,9 @@ class Host:
             case VisitStarted():
                 moment = replace(moment, press_id=self._press_id)
             case VisitEnded():
+                # What was said in a visit is gone with it.
+                self.memory.forget()
+                self._variables = {}
                 moment = replace(
                     moment,
                     malformed_frames=self._malformed_frames,

@@ -30,6 +30,7 @@ _FARTHEST_BACK_S = 12.0
 _RECAP = "The connection was lost, and this conversation goes on where the last one broke off. "
 _NO_GREETING = "Do not greet the visitor again."
 _SO_FAR = " So far was said:"
+_VISITOR, _AGENT = "Visitor", "You"
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class TurnMemory:
         self._words: deque[tuple[str, str]] = deque(maxlen=_TURNS)
 
     def forget(self) -> None:
-        """Begin a visit."""
+        """The visit is over."""
         self.__init__()  # type: ignore[misc]
 
     # --- the visitor ----------------------------------------------------------------------------
@@ -134,11 +135,17 @@ class TurnMemory:
 
     def visitor_said(self, text: str) -> None:
         """The text of a turn of the visitor's, once it is known."""
-        self._remember("Visitor", text)
+        self._remember(_VISITOR, text)
 
     def agent_said(self, text: str) -> None:
-        """The text of a turn of the agent's, whole or as far as it was spoken."""
-        self._remember("You", text)
+        """The text of a turn of the agent's."""
+        self._remember(_AGENT, text)
+
+    def agent_was_corrected(self, text: str) -> None:
+        """The text of the agent's last turn, as far as it was spoken."""
+        if self._words and self._words[-1][0] == _AGENT:
+            self._words.pop()
+        self.agent_said(text)
 
     def recap(self) -> str:
         """What a new conversation has to know of the lost one."""

@@ -211,6 +211,25 @@ async def test_an_agent_that_permits_no_other_first_message_is_not_heard_greetin
 
 
 @in_lockstep
+async def test_nothing_of_a_visit_is_kept_when_it_is_over(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        connection = await talking(kiosk, server)
+        await asked_in_vain(kiosk)
+        await connection.send(UserTranscript("my name is Ada", 2), audio(440, 3.0, 2))
+        await kiosk.moment(What.AGENT_HEARD)
+        memory = kiosk.host.memory
+        assert "Ada" in memory.recap()
+        kiosk.button.press()
+        await kiosk.state(State.IDLE)
+        assert "Ada" not in memory.recap()
+        assert memory.unanswered == ()
+        assert memory.rest_of_answer().samples is None
+
+
+@in_lockstep
 async def test_an_interruption_before_a_loss_is_no_cough(short_dir: Path) -> None:
     async with (
         scripted_server() as server,

@@ -122,6 +122,14 @@ def test_a_recap_names_the_last_turns_and_who_had_them() -> None:
     assert len(memory.recap()) < 2000
 
 
+def test_a_correction_takes_the_place_of_what_was_not_spoken() -> None:
+    memory = TurnMemory()
+    memory.visitor_said("where is the whale")
+    memory.agent_said("In the hall, behind the stairs.")
+    memory.agent_was_corrected("In the hall...")
+    assert memory.recap().splitlines()[1:] == ["Visitor: where is the whale", "You: In the hall..."]
+
+
 def test_what_a_visit_remembers_is_gone_with_it() -> None:
     memory = cut_at(sentences(1.0, 1.0), 0.5)
     memory.visitor_said("my name is Ada")
