@@ -15,6 +15,7 @@ from kiosk.errors import ConfigError
 
 if TYPE_CHECKING:
     from kiosk.agent.examiner import ClientExaminer
+    from kiosk.agent.post_call import PostCallSettings
     from kiosk.agent.server import AgentSettings, LocalAgent
 
 _HIGHEST_PORT = 65_535
@@ -49,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="order, ids and pieces of what is sent: as a recording of the live service has them "
         "(the default), or as guides describe them (with --dialect flat)",
     )
+    parser.add_argument(
+        "--webhook-url", help="where each conversation's transcription is sent when it is over"
+    )
+    parser.add_argument("--webhook-secret-file", type=Path, help="the secret it is signed with")
+    parser.add_argument("--webhook-after", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--webhook-twice", action="store_true", help="send each once more")
     parser.add_argument("--scenario", metavar="NAME|FILE", help="misbehave as a fault script says")
     parser.add_argument("--list-scenarios", action="store_true", help="what ships, and stop")
     parser.add_argument(
@@ -93,10 +100,24 @@ def run(
             loop.add_signal_handler(number, stop.set)
         async with agent.listening() as url:
             say(f"listening on {url}")
+            if not args.json and examiner is None:
+                say(_how_to_talk(url, args.agent_id, private=args.private))
             await stop.wait()
 
     asyncio.run(serve())
     return 0
+
+
+def _how_to_talk(url: str, agent_id: str, *, private: bool) -> str:
+    """What a kiosk's configuration needs to talk with this agent."""
+    where = url.replace("http", "ws", 1)
+    lines = ["in a kiosk's configuration:", "    [agent]", f'    id = "{agent_id}"']
+    lines += [f'    url = "{where}"', "    [credentials]"]
+    if private:
+        lines += [f'    mode = "backend"   # with `kiosk backend serve --provider-url {url}`']
+    else:
+        lines += ['    mode = "public"']
+    return "\n".join(lines)
 
 
 def _agent(
@@ -137,14 +158,28 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
         host=args.host,
         port=args.port,
         agent_id=args.agent_id,
-        api_key=_key(args.api_key_file) or DEFAULT_API_KEY,
+        api_key=_secret("--api-key-file", args.api_key_file, "key") or DEFAULT_API_KEY,
         public=not args.private,
         signature_life_s=args.signature_life,
         connect_delay_s=args.connect_delay_ms / 1000,
         behaviour=AgentBehaviour(input_format, args.output_format, manner=Manner(manner)),
         dialect=DIALECTS[args.dialect],
         allowed_overrides=_overrides(args.allow_override),
+        post_call=_post_call(args),
     )
+
+
+def _post_call(args: argparse.Namespace) -> "PostCallSettings | None":
+    from kiosk.agent.post_call import PostCallSettings
+
+    if args.webhook_url is None:
+        return None
+    if not args.webhook_url.startswith(("http://", "https://")):
+        raise ConfigError(f"--webhook-url: {args.webhook_url!r} is no address of HTTP")
+    secret = _secret("--webhook-secret-file", args.webhook_secret_file, "secret")
+    if secret is None:
+        raise ConfigError("--webhook-url needs --webhook-secret-file: unsigned it is not believed")
+    return PostCallSettings(args.webhook_url, secret, args.webhook_after, args.webhook_twice)
 
 
 def _list_scenarios(say: Callable[[str], None], *, as_json: bool) -> int:
@@ -172,13 +207,13 @@ def _overrides(names: list[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _key(path: Path | None) -> str | None:
+def _secret(option: str, path: Path | None, what: str) -> str | None:
     if path is None:
         return None
     try:
-        key = path.read_text(encoding="utf-8").strip()
+        secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--api-key-file: cannot read {path}: {error}") from error
-    if not key:  # and must not mean the key that everybody knows
-        raise ConfigError(f"--api-key-file: {path} is empty; write the key into it")
-    return key
+        raise ConfigError(f"{option}: cannot read {path}: {error}") from error
+    if not secret:  # and must not mean the one that everybody knows
+        raise ConfigError(f"{option}: {path} is empty; write the {what} into it")
+    return secret

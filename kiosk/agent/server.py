@@ -25,6 +25,7 @@ from kiosk.agent.document import Document
 from kiosk.agent.examiner import ClientExaminer, ExaminedConnection
 from kiosk.agent.faults import FaultPlayer, Faults
 from kiosk.agent.guide import Guide
+from kiosk.agent.post_call import PostCallSettings, PostCallWebhook
 from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.requests import RestConnection
 from kiosk.agent.rest import Rest, new_conversation_id, refusal_of_body
@@ -69,6 +70,7 @@ class AgentSettings:
     behaviour: AgentBehaviour = field(default_factory=AgentBehaviour)
     dialect: Dialect = DIALECTS["nested"]
     allowed_overrides: frozenset[str] = frozenset()
+    post_call: PostCallSettings | None = None
 
 
 class LocalAgent:
@@ -117,6 +119,8 @@ class LocalAgent:
             self._archive,
             new_id,
         )
+        self._webhook = None if settings.post_call is None else PostCallWebhook(settings.post_call)
+        self._webhooks: set[asyncio.Task[bool]] = set()  # under way
         self._arrivals: Counter[str] = Counter()
         self._arriving: set[ServerConnection] = set()
 
@@ -151,6 +155,8 @@ class LocalAgent:
                 # A server waits for its handshakes, and a script may hold them for minutes.
                 for connection in self._arriving:
                     connection.transport.abort()
+                for webhook in self._webhooks:
+                    webhook.cancel()
 
     # --- before the conversation ----------------------------------------------------------------
 
@@ -242,6 +248,14 @@ class LocalAgent:
                 connection.close_reason or "",
                 by_agent=_agent_closed(connection),
             )
+            self._send_webhook(conversation_id)
+
+    def _send_webhook(self, conversation_id: str) -> None:
+        account = self._archive.as_json(conversation_id)
+        if self._webhook is not None and account is not None:
+            sending = asyncio.create_task(self._webhook.send(account), name="webhook")
+            self._webhooks.add(sending)
+            sending.add_done_callback(self._webhooks.discard)
 
     async def _initiation(self, link: Link) -> Initiation | None:
         """The first frame; None if it is not what it must be."""

@@ -382,6 +382,7 @@ class Talk:
         if self._answering is not None:
             self._answering.cancel()
             self._answering = None
+        self._exchange_id = None  # what was not answered is over
         turn, self._turn = self._turn, None
         now_s = loop_now_s()
         if turn is None or turn.spoken_part(now_s) >= 1.0:
