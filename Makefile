@@ -17,8 +17,9 @@ BIN := $(VENV)/bin
 
 # espeak-ng speaks; the rest builds the three libraries that have no wheels.
 PACKAGES := espeak-ng libasound2-dev libsystemd-dev pkg-config gcc swig python3-dev python3-venv
-# A virtual sound card for the tests, and where that would cost a desktop its sound server, none.
-RIG_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils
+# A virtual sound card for the tests, and where that would cost a desktop its sound server, none; and
+# voices that the recogniser was not made with.
+RIG_PACKAGES := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils flite
 # Makes real journals for the watcher's tests; none of its services is switched on by that.
 JOURNAL_PACKAGES := systemd-journal-remote
 # Whole Debian systems, for the tests that boot some.

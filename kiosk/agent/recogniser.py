@@ -47,7 +47,7 @@ _COST_LIMIT = 5.25
 _SLOWEST_PHONE_FRAMES = 13.0
 # Of a sentence's phones the free phones hear so many at the fewest; of those of "thanks" in a bang
 # that is taken for it three or four of five.
-_PHONES_HEARD = 1.0
+_PHONES_HEARD = 0.85
 
 _SHORTEST_MS = 200
 _LONGEST_MS = 15_000  # no question of a small grammar is so long

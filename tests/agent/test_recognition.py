@@ -270,3 +270,31 @@ def test_recognition_writes_nothing_on_standard_error(
 ) -> None:
     Recogniser(SPEAKERS).recognise(spoken("where is my umbrella", VOICES[0]))
     assert capfd.readouterr().err == ""
+
+
+# --- voices that chose nothing ------------------------------------------------------------------
+
+# Of another maker than espeak-ng, and never used to choose a figure of the recogniser's.
+STRANGERS = ("slt", "rms", "awb")
+
+
+def flite(text: str, voice: str, directory: Path) -> Samples:
+    file = directory / "said.wav"
+    subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True)
+    samples, rate_hz = read_wav(file.read_bytes())
+    return resample(samples, rate_hz, RATE_HZ)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("voice", STRANGERS)
+def test_a_strange_voice_is_understood_and_never_taken_to_ask_something_else(
+    voice: str, guide: Guide, recogniser: Recogniser, tmp_path: Path
+) -> None:
+    questions = [each for entry in guide.entries for each in sorted(entry.sentences)][::5]
+    right = 0
+    for question in questions:
+        heard = recogniser.recognise(flite(question, voice, tmp_path)).text
+        meant = None if heard is None else guide.entry_for(heard)
+        assert meant in (None, guide.entry_for(question)), (question, heard)
+        right += meant is not None
+    assert right >= 0.9 * len(questions)
