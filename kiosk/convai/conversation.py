@@ -62,6 +62,9 @@ CALLS_REMEMBERED = 64
 _EARLY_MESSAGES, _EARLY_BYTES = 500, 3_000_000
 # How long a tool may take that does not say it (published contract: 20 s, by default).
 TOOL_S = 20.0
+LONGEST_TOOL_S = 300  # as long as a tool of an MCP server may wait for its approval
+# What an agent says without having been asked begins by then: later sound is no greeting.
+_GREETS_WITHIN_S, _GREETING_GAP_S = 4.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,8 @@ class ClientConversation:
     ) -> None:
         self._without_greeting = without_greeting
         self._greeting_id: int | None = None
+        self._greeted = False
+        self._greeting_s = 0.0  # when the agent was connected, or its greeting last came
         self.conversation_id: str | None = None
         self.malformed_frames = 0
         self.unknown_frames = 0
@@ -192,7 +197,7 @@ class ClientConversation:
     ) -> list[CoreEvent]:
         match message:
             case Metadata():
-                return self._on_metadata(message)
+                return self._on_metadata(message, at_s)
             case Ping():
                 return [Answer(serialize(Pong(message.event_id)))]
             case AgentAudio():
@@ -200,7 +205,9 @@ class ClientConversation:
             case Interruption():
                 return self._on_interruption(message, at_s)
             case AgentToolRequest():
-                for_s = TOOL_S if message.response_timeout_s is None else message.response_timeout_s
+                wanted_s = message.response_timeout_s
+                # Whatever the server names, a kiosk waits for no tool for ever.
+                for_s = TOOL_S if wanted_s is None else float(min(max(wanted_s, 0), LONGEST_TOOL_S))
                 return [ToolStarted(for_s)]
             case AgentToolResponse():
                 return [_tool_ran(message)]
@@ -266,7 +273,7 @@ class ClientConversation:
         if len(self._early) < _EARLY_MESSAGES and self._early_bytes <= _EARLY_BYTES:
             self._early.append((message, at_s))
 
-    def _on_metadata(self, metadata: Metadata) -> list[CoreEvent]:
+    def _on_metadata(self, metadata: Metadata, now_s: float) -> list[CoreEvent]:
         usual = self._formats
         formats = (metadata.user_input_format or usual[0], metadata.agent_output_format or usual[1])
         for name in formats:
@@ -280,7 +287,7 @@ class ClientConversation:
                 return []
             self._formats = formats
             return [FormatsChanged(*formats)]
-        self._connected, self._formats = True, formats
+        self._connected, self._formats, self._greeting_s = True, formats, now_s
         self.conversation_id = metadata.conversation_id
         events: list[CoreEvent] = [Connected(metadata.conversation_id, *formats)]
         if self._queued:
@@ -291,19 +298,23 @@ class ClientConversation:
         return events
 
     def _on_audio(self, audio: AgentAudio, at_s: float) -> list[CoreEvent]:
-        if not self._barrier.passes(audio, at_s) or self._is_of_greeting(audio):
+        if not self._barrier.passes(audio, at_s) or self._is_of_greeting(audio, at_s):
             return []
         if audio.event_id is not None and audio.event_id > self._error_at_id:
             self._forget_error()
         return [audio]
 
-    def _is_of_greeting(self, audio: AgentAudio) -> bool:
+    def _is_of_greeting(self, audio: AgentAudio, at_s: float) -> bool:
         if not self._without_greeting:
             return False
-        if self._greeting_id is None:
+        # Transcripts may be switched off: a later number, or a pause, is another turn's too.
+        first = self._greeting_id is None and not self._greeted
+        if first:
             self._greeting_id = audio.event_id
-        # A later number is another turn's, though no transcript has come: they may be switched off.
-        self._without_greeting = audio.event_id == self._greeting_id
+        limit_s = _GREETS_WITHIN_S if first or audio.event_id is not None else _GREETING_GAP_S
+        is_late = at_s - self._greeting_s > limit_s
+        self._without_greeting = audio.event_id == self._greeting_id and not is_late
+        self._greeted, self._greeting_s = True, at_s
         return self._without_greeting
 
     def _on_interruption(self, interruption: Interruption, at_s: float) -> list[CoreEvent]:

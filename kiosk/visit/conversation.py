@@ -125,7 +125,9 @@ class Conversation:
         follows: bool = False,
         variables: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
-        self._follows = follows
+        # Where nothing was said yet the agent greets, and only the visitor's sound goes again.
+        self._repeats = follows
+        self._follows = follows and parts.memory.has_begun
         self._variables = variables
         self._parts = parts
         self._plan = plan
@@ -367,7 +369,7 @@ class Conversation:
                 downlink.interrupt()
             case UserTranscript(text, tentative=tentative):
                 if text.strip():
-                    self._parts.put(inputs.TurnTaken())
+                    self._turn_taken(heard=not tentative)
                 if not tentative:
                     downlink.next_turn()
                     self._parts.memory.visitor_said(text)
@@ -376,12 +378,12 @@ class Conversation:
             case AgentResponseCorrection():
                 self._parts.memory.agent_was_corrected(caption(event.corrected))
             case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
-                self._parts.put(inputs.TurnTaken())
+                self._turn_taken(heard=True)
                 self._start(self._run_tool(event, socket), "tool")
             case AgentResponseComplete(event_id):
                 downlink.complete(event_id)
             case ToolStarted(for_s):
-                self._parts.put(inputs.TurnTaken())
+                self._turn_taken(heard=True)
                 self._parts.put(inputs.AgentWorks(for_s))
             case ToolEnded() | AgentToolResponse() | TurnSkipped():
                 self._parts.put(inputs.AgentWorks(0.0))
@@ -401,6 +403,12 @@ class Conversation:
         if (news := _NEWS.get(type(event))) is not None:
             self._parts.post(*news)
 
+    def _turn_taken(self, *, heard: bool) -> None:
+        """The agent hears the visitor, or has: what it said before goes on no more."""
+        if heard and self._parts.downlink.is_resuming:
+            self._parts.downlink.interrupt()
+        self._parts.put(inputs.TurnTaken())
+
     # --- beside the reader ----------------------------------------------------------------------
 
     def _stop_beside(self) -> None:
@@ -417,7 +425,7 @@ class Conversation:
     def _start_audio(self, connected: Connected, socket: Socket) -> None:
         self._connected.set()
         self._parts.downlink.begin(FORMATS[connected.output_format], greets=not self._follows)
-        self._parts.uplink.connect(self._parts.memory.unanswered if self._follows else ())
+        self._parts.uplink.connect(self._parts.memory.unanswered if self._repeats else ())
         self._sending = self._start(self._send_audio(socket, connected.input_format), "uplink")
         compat = self._plan.compat
         if compat.keep_alive is not None:

@@ -6,6 +6,7 @@ the conversation's barrier drops it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 
 from kiosk import moments
@@ -23,6 +24,10 @@ SETTLE_S = 0.6
 # are shorter (seen live: 0.8 s), and so is the time an agent needs to begin its last sentence.
 FAREWELL_QUIET_S = 3.0
 LONGEST_GAP_S = 0.8
+# A loudspeaker that begins nothing more for so long is stuck.
+STUCK_S = 60.0
+# An agent's turn has a dozen, of a second each (seen live), or 50 a second.
+_MOST_CLIPS = 6000
 
 
 class Downlink:
@@ -43,6 +48,7 @@ class Downlink:
         self._memory = memory
         self._turn: list[Clip] = []  # the clips of the newest turn
         self._begun: tuple[Clip, float] | None = None  # the newest that is heard, and since when
+        self._was_cut = False
         self._goes_on = False  # what is played is the rest of a turn that a noise had cut
         self._drained = asyncio.Event()
         self._drained.set()
@@ -85,6 +91,7 @@ class Downlink:
         if self._goes_on:
             self._silence()  # the agent has something new to say
         self._turn.clear()
+        self._was_cut = False
         self._memory.agent_began(self._decoder.format.rate_hz)
         if not self._is_greeting:
             self._memory.answered()
@@ -92,7 +99,8 @@ class Downlink:
 
     def _play(self, clip: Clip) -> None:
         self._forget_settling()
-        self._turn.append(clip)
+        if len(self._turn) < _MOST_CLIPS:
+            self._turn.append(clip)
         self._given = self._speaker.play(clip)
         if self._drained.is_set():
             self._drained.clear()
@@ -110,6 +118,7 @@ class Downlink:
         rest = self._memory.rest_of_answer()
         if rest.samples is not None:
             self._turn.clear()
+            self._was_cut = False
             self._goes_on = self._final = True
             self._play(Clip(rest.samples, rest.rate_hz, Source.AGENT, loop_now_s()))
             self._way_was_free = False  # it did not come over the wire
@@ -119,6 +128,16 @@ class Downlink:
     def goes_on(self) -> bool:
         """Whether the rest of a turn is played, or was to its end, and nothing came since."""
         return self._goes_on
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether the rest of a turn is played now."""
+        return self._goes_on and not self._drained.is_set()
+
+    def forget(self) -> None:
+        """The visit is over: what was said in it is not kept."""
+        self._turn.clear()
+        self._begun = None
 
     def interrupt(self) -> None:
         """The visitor spoke over the agent: silence, and what waits is void."""
@@ -148,14 +167,27 @@ class Downlink:
         ended = asyncio.ensure_future(over())
         try:
             while not ended.done():
-                await self.drained()
+                if not await self._heard_so_far():
+                    return
                 quiet_s = loop_now_s() - max(since_s, self._heard_s, self._last_audio_s)
                 if quiet_s >= FAREWELL_QUIET_S:
                     break
                 await asyncio.wait({ended}, timeout=FAREWELL_QUIET_S - quiet_s)
         finally:
             ended.cancel()
-        await self.drained()
+        await self._heard_so_far()
+
+    async def _heard_so_far(self) -> bool:
+        """Wait until all that came was heard; False if the loudspeaker does not get on."""
+        while not self._drained.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STUCK_S):
+                    await self._drained.wait()
+            clip, since_s = self._begun or (None, 0.0)
+            ends_s = since_s if clip is None else since_s + len(clip.samples) / clip.rate_hz
+            if not self._drained.is_set() and loop_now_s() - ends_s >= STUCK_S:
+                return False
+        return True
 
     async def drained(self) -> None:
         """Wait until everything the agent said was heard."""
@@ -208,7 +240,9 @@ class Downlink:
         # A turn whose chunks have stopped coming is whole: gaps are shorter (seen live).
         quiet_s = loop_now_s() - self._last_audio_s
         whole = self._drained.is_set() or self._final or quiet_s > LONGEST_GAP_S
-        self._memory.agent_was_cut(self._heard_samples(), whole=whole)
+        if not self._was_cut:  # said twice, it cuts nothing more
+            self._memory.agent_was_cut(self._heard_samples(), whole=whole)
+        self._was_cut = True
         self._goes_on = False
         self._speaker.flush(Source.AGENT)
         self._first = None
@@ -219,7 +253,7 @@ class Downlink:
 
     def _heard_samples(self) -> int:
         """How much of the newest turn was heard until now."""
-        if self._drained.is_set():
+        if self._drained.is_set() or len(self._turn) == _MOST_CLIPS:
             return sum(len(each.samples) for each in self._turn)
         if self._begun is None or self._begun[0] not in self._turn:
             return 0

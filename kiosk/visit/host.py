@@ -393,6 +393,8 @@ class Host:
             case VisitEnded():
                 # What was said in a visit is gone with it.
                 self.memory.forget()
+                self._downlink.forget()
+                self._uplink.reset()
                 self._variables = {}
                 moment = replace(
                     moment,

@@ -79,6 +79,11 @@ class TurnMemory:
         """The visit is over."""
         self.__init__()  # type: ignore[misc]
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the agent has spoken in this visit, or has understood the visitor."""
+        return self._answer is not None or bool(self._words)
+
     # --- the visitor ----------------------------------------------------------------------------
 
     def visitor_spoke(self, chunk: Samples) -> None:

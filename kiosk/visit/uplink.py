@@ -46,6 +46,9 @@ class Uplink:
         self._preroll: deque[CapturedChunk] = deque(
             maxlen=self._preroll_chunks + ONSET_GUARD_MS // CHUNK_MS
         )
+        self._onset: deque[Samples] = deque(
+            maxlen=self._preroll_chunks
+        )  # before speech, kept apart
         self._ready = asyncio.Event()
         self.dropped_chunks = 0  # since the kiosk was started
         self.reset()
@@ -59,6 +62,7 @@ class Uplink:
         self._again: tuple[Samples, ...] = ()
         self._outgoing.clear()
         self._preroll.clear()
+        self._onset.clear()
 
     @property
     def debt_ms(self) -> int:
@@ -100,10 +104,13 @@ class Uplink:
         """The next chunk of the microphone, in order."""
         self._debt -= 1  # real time went on by one chunk
         talking = self.talk_open and not self._on_hold
+        if talking:
+            self._remember(chunk)
+        else:
+            self._onset.clear()
         # While connecting nothing is cut but the loudspeaker's own trace.
         passes = chunk.verdict.passes or not (self._connected or chunk.over_agent)
         if talking and passes:
-            self._remember(chunk)
             self._send_preroll(speech=chunk.verdict.speech)
             self._send(chunk.samples, chunk.captured_at_s)
             return
@@ -132,13 +139,15 @@ class Uplink:
             await self._ready.wait()
 
     def _remember(self, chunk: CapturedChunk) -> None:
-        if chunk.verdict.edge is Edge.SPEECH_STARTED:
-            for before in list(self._preroll)[-self._preroll_chunks :]:
-                self._memory.visitor_spoke(before.samples)
         if chunk.verdict.speech:
-            self._memory.visitor_spoke(chunk.samples)
-        elif chunk.verdict.edge is Edge.SPEECH_ENDED:
+            for samples in (*self._onset, chunk.samples):
+                self._memory.visitor_spoke(samples)
+            self._onset.clear()
+            return
+        if chunk.verdict.edge is Edge.SPEECH_ENDED:
             self._memory.visitor_paused()
+        if not chunk.over_agent:
+            self._onset.append(chunk.samples)
 
     def _send_preroll(self, *, speech: bool) -> None:
         # Silence already stood in for these; now they follow with their own sound. Over the agent

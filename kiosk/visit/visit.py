@@ -100,6 +100,8 @@ class Visit:
             self.speaking = True
         elif event in (Event.SPEECH_ENDED, Event.RELEASE):
             self.speaking = False
+        if event is Event.LOST:
+            self.working_until_s = -_NEVER  # the tool was that conversation's
         self._watch_interruption(event, now_s)
         if state is not before:
             for timer in (*Deadline, Timer.ONE_MOMENT):
@@ -107,6 +109,7 @@ class Visit:
             self._start(DEADLINES.get(state), now_s)
         elif event is Event.SPEECH_STARTED:
             self.due.pop(Deadline.IDLE, None)
+            self.due.pop(Timer.ONE_MOMENT, None)  # nobody talks over a visitor
         elif event is Event.SPEECH_ENDED and state is State.LISTENING:
             self._start(Deadline.IDLE, now_s)
 

@@ -187,6 +187,8 @@ async def test_an_agent_that_permits_no_other_first_message_is_not_heard_greetin
         virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
     ):
         connection = await talking(kiosk, server)
+        await connection.send(audio(660, 0.3, 1))
+        await kiosk.moment(What.DRAINED)
         await lost(connection)
         refusing = await server.connection(2)
         await refusing.close(1008, "Override for field 'first_message' is not allowed by config.")
@@ -208,6 +210,23 @@ async def test_an_agent_that_permits_no_other_first_message_is_not_heard_greetin
     assert rms_dbfs(greeting) == -96.0
     assert abs(pitch_hz(played, RATE_HZ) - 880) < 5
     assert first_message(fourth) is None
+
+
+@in_lockstep
+async def test_where_nothing_was_said_yet_the_next_conversation_greets(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        connection = await talking(kiosk, server)
+        await asked_in_vain(kiosk)
+        await lost(connection)
+        again = await server.connection(2)
+        await asyncio.sleep(3)
+        sound = again.audio
+    assert first_message(again) is None
+    assert again.of_type(ContextualUpdate) == []
+    assert rms_dbfs(sound[: 2 * RATE_HZ]) > -40, "what the visitor said is heard again"
 
 
 @in_lockstep

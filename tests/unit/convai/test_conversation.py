@@ -137,6 +137,30 @@ def test_a_tool_that_is_announced_says_how_long_it_may_take(core: ClientConversa
     assert feed(core, ran) == [ran]
 
 
+@pytest.mark.parametrize("wanted_s", [10**400, 3600, -5])
+def test_no_tool_is_waited_for_for_ever(core: ClientConversation, wanted_s: int) -> None:
+    (started,) = feed(core, AgentToolRequest("search", "t1", "webhook", 3, wanted_s))
+    assert isinstance(started, ToolStarted)
+    assert 0 <= started.for_s <= 300
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_a_greeting_that_is_not_wanted_is_dropped_and_nothing_after_it(ids: bool) -> None:
+    core = ClientConversation(without_greeting=True)
+    feed(core, ACCEPTED)
+    first, later = (audio(1), audio(7)) if ids else (audio(None), audio(None))
+    for at_s in (0.5, 1.0, 1.4):
+        assert feed(core, first, at_s=at_s) == []
+    assert feed(core, later, at_s=20.0) == [later]
+    assert feed(core, later, at_s=20.5) == [later]
+
+
+def test_what_comes_late_is_no_greeting() -> None:
+    core = ClientConversation(without_greeting=True)
+    feed(core, ACCEPTED)
+    assert feed(core, audio(9), at_s=6.0) == [audio(9)]
+
+
 def test_a_tool_of_an_mcp_server_runs_until_it_has_a_result(core: ClientConversation) -> None:
     states = ["loading", "success", "loading", "failure"]
     came = feed(core, *(McpToolCall("search", "m1", state) for state in states))

@@ -1083,6 +1083,24 @@ def test_an_agent_that_speaks_while_its_tool_runs_is_waited_for_afterwards() -> 
     assert kiosk.of(do.Announce)[-1] == do.Announce("still_there")
 
 
+def test_a_tool_of_a_lost_conversation_is_not_waited_for() -> None:
+    kiosk = in_state(State.THINKING)
+    kiosk.bring(inputs.AgentWorks(300.0))
+    kiosk.conversation_ends(Kind.NETWORK_LOST)
+    kiosk.wait(2.0)
+    kiosk.bring(CONNECTED)
+    kiosk.wait(LIMITS.answer_s + 0.1)
+    assert kiosk.state() is not State.THINKING
+
+
+def test_nobody_talks_over_a_visitor_who_speaks_while_a_tool_runs() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.bring(inputs.AgentWorks(30.0))
+    kiosk.speaks()
+    kiosk.wait(10.0)
+    assert kiosk.of(do.Announce) == []
+
+
 # --- coughs -------------------------------------------------------------------------------------
 
 

@@ -346,6 +346,30 @@ async def test_a_server_that_does_not_close_is_left_after_seconds_without_sound(
 
 
 @virtual_time
+async def test_an_interruption_that_comes_twice_leaves_what_the_first_one_cut() -> None:
+    side = Side()
+    side.agent(4.0)
+    await asyncio.sleep(1.0)
+    side.downlink.interrupt()
+    await asyncio.sleep(0.1)
+    side.downlink.interrupt()
+    rest = side.downlink.go_on()
+    assert rest.samples is not None
+    assert len(rest.samples) / 16_000 == pytest.approx(3.0, abs=1.05)
+
+
+@virtual_time
+async def test_nothing_that_was_said_is_kept_after_the_visit() -> None:
+    side = Side()
+    side.agent(1.0)
+    await asyncio.sleep(2.0)
+    side.downlink.forget()
+    assert not [
+        value for value in vars(side.downlink).values() if isinstance(value, list) and value
+    ]
+
+
+@virtual_time
 async def test_a_turn_that_was_spoken_needs_no_settling() -> None:
     side = Side()
     side.agent(1.0)
