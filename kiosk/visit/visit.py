@@ -20,6 +20,8 @@ ONE_MOMENT_S = 4.0
 SPOKE_S = 1.5
 # After an interruption and so long without a voice nobody has meant it.
 COUGH_S = 2.0
+# Who speaks for so long has said something, however long the agent needs to show that it heard it.
+MEANT_S = 1.7
 
 _NEVER = float("inf")
 # Who waits for these may be waiting for the agent.
@@ -54,6 +56,7 @@ class Visit:
     ends_at_s: float = _NEVER
     working_until_s: float = -_NEVER  # the agent, on a tool
     agent_sounds: bool = False
+    speaks_since_s: float = _NEVER
     interrupted: bool = False  # and nobody has said anything yet
     goes_on: bool = False  # what is heard is the rest of a turn that a noise had cut
     conversing: bool = False  # a conversation was asked for and is not over
@@ -121,7 +124,10 @@ class Visit:
                 if not self.speaking:
                     self.due[Timer.GO_ON] = now_s + COUGH_S
             case Event.SPEECH_STARTED:
+                self.speaks_since_s = now_s
                 self.due.pop(Timer.GO_ON, None)
+            case Event.SPEECH_ENDED if now_s - self.speaks_since_s - self.plan.hangover_s > MEANT_S:
+                self.meant()
             case Event.SPEECH_ENDED if self.interrupted:
                 # The gate stays open for a while after the last voice.
                 self.due[Timer.GO_ON] = now_s + max(0.0, COUGH_S - self.plan.hangover_s)

@@ -23,6 +23,7 @@ from kiosk.agent.voice import AgentVoice
 from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import Samples
 from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
+from tests.agent.wire import by_guide
 from tests.integration.conftest import AgentEvents, StartAgent
 
 with warnings.catch_warnings():
@@ -210,7 +211,7 @@ async def test_speaking_over_a_long_answer_silences_the_official_clients_loudspe
 ) -> None:
     whale, closing = answer_to(brief, WHALE), answer_to(brief, CLOSING)
     headset = Headset()
-    async with start_agent(brief) as (url, _):
+    async with start_agent(brief, behaviour=by_guide()) as (url, _):
         caller = Caller(url, headset)
         async with caller.calling():
             assert await arrival(caller.answers, "the greeting's text") == brief.greeting
@@ -230,6 +231,28 @@ async def test_speaking_over_a_long_answer_silences_the_official_clients_loudspe
             assert len(heard) < len(whale) / 2
             assert await arrival(caller.answers, "the answer to the question") == closing
             await headset.receive(await rendered_s(brief, closing))
+    assert headset.interruptions.empty()
+
+
+async def test_an_interruption_as_the_service_sends_it_silences_the_official_client(
+    start_agent: StartAgent, brief: Guide
+) -> None:
+    whale, closing = answer_to(brief, WHALE), answer_to(brief, CLOSING)
+    headset = Headset()
+    async with start_agent(brief) as (url, _):
+        caller = Caller(url, headset)
+        async with caller.calling():
+            assert await arrival(caller.answers, "the greeting's text") == brief.greeting
+            await headset.play(await rendered_s(brief, brief.greeting))
+            await caller.type(WHALE)
+            await headset.play(1.0)
+            await visitor_says(headset, CLOSING)
+            assert await arrival(headset.interruptions, "the interruption") > 0
+            # Its text comes with its end, and no correction.
+            assert await arrival(caller.answers, "the text of the answer that was cut") == whale
+            assert headset.chunks.empty()
+            assert await arrival(caller.answers, "the answer to the question") == closing
+            assert caller.corrections.empty()
     assert headset.interruptions.empty()
 
 

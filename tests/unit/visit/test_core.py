@@ -21,7 +21,7 @@ from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import HOLD, TOGGLE_CUTTING, Event, State
-from kiosk.visit.visit import COUGH_S, ONE_MOMENT_S, SPOKE_S
+from kiosk.visit.visit import COUGH_S, MEANT_S, ONE_MOMENT_S, SPOKE_S
 from tests.bare_conversation import PLAN
 from tests.moments import a_moment
 
@@ -1120,12 +1120,22 @@ def test_the_quiet_counts_from_the_last_voice() -> None:
     kiosk = in_state(State.SPEAKING)
     kiosk.speaks()
     kiosk.bring(INTERRUPTED)
-    kiosk.wait(5.0)
+    kiosk.wait(1.5)
     kiosk.stops_speaking()
     kiosk.wait(COUGH_S - LIMITS.hangover_s - 0.1)
     assert kiosk.of(do.GoOn) == []
     kiosk.wait(0.2)
     assert kiosk.of(do.GoOn) == [do.GoOn()]
+
+
+def test_who_speaks_for_long_has_meant_it_however_slow_the_agent_is() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.bring(INTERRUPTED)
+    kiosk.wait(MEANT_S + LIMITS.hangover_s + 0.1)
+    kiosk.stops_speaking()
+    kiosk.wait(10.0)
+    assert kiosk.of(do.GoOn) == []
 
 
 def test_who_speaks_again_is_waited_for_again() -> None:
