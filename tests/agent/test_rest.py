@@ -288,7 +288,7 @@ async def test_only_the_events_that_the_settings_name_are_sent(start_agent: Star
         await change(url, "conversation_config.conversation.client_events", ["audio", "ping"])
         async with opened(url) as wire:
             await wire.send(initiation())
-            await wire.while_it_lasts(5)
+            await wire.while_it_lasts(2)
     assert set(wire.types) == {"conversation_initiation_metadata", "audio"}
 
 

@@ -188,7 +188,7 @@ DOES = {
     "cutting": {"closes", "cuts"},
     "hold": {"cuts", "nothing"},
 }
-STEP = 4
+STEP = 8
 
 
 @pytest.mark.parametrize("mode", MODES)
