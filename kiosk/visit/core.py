@@ -15,7 +15,7 @@ recording lamp), then what is heard and the conversation, and last the moments f
 order is the effects' own (`Effect.urgency`), so that no rule of the visit can get it wrong.
 
 *What decides.* The table in `states` decides where the visit stands and what is done on the way.
-Around it stand four rules that are no cells of a table, because they depend on more than one event:
+Around it stand five rules that are no cells of a table, because they depend on more than one event:
 
   fitness     whether a visit can be held at all. It is a value made of the cards, the leases and
               the backend's pause, recomputed whenever one of them changes. In IDLE it decides
@@ -36,9 +36,8 @@ objects, the state and the plan are all that the core remembers, and all that a 
 
 *Closing.* A visit closes in two steps. If its ending lets the agent finish, HearOut is asked for
 and `HeardOut` waited for. Then the kiosk says its own last word while the conversation closes, and
-both are waited for. Each step has its limit, so that no visit lasts for ever. A
-press meanwhile is remembered: when the kiosk is idle the core asks to be woken at once, and begins
-the next visit.
+both are waited for. Each step has its limit, so that no visit lasts for ever. A press meanwhile is
+remembered: when the kiosk is idle the core asks to be woken at once, and begins the next visit.
 
 *The kiosk's own sounds.* Whether something sounds is the loudspeaker's to say; the host reports it
 as `OwnSound` before it passes on anything else. Between asking for a sound and that report the core

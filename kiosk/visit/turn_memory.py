@@ -77,7 +77,9 @@ class TurnMemory:
 
     def forget(self) -> None:
         """The visit is over."""
-        self.__init__()  # type: ignore[misc]
+        self._visitor.clear()
+        self._words.clear()
+        self._pause, self._answer = False, None
 
     @property
     def has_begun(self) -> bool:

@@ -46,9 +46,8 @@ class Uplink:
         self._preroll: deque[CapturedChunk] = deque(
             maxlen=self._preroll_chunks + ONSET_GUARD_MS // CHUNK_MS
         )
-        self._onset: deque[Samples] = deque(
-            maxlen=self._preroll_chunks
-        )  # before speech, kept apart
+        # What may be the beginning of speech, for the memory: the pre-roll is gone once it is sent.
+        self._onset: deque[Samples] = deque(maxlen=self._preroll_chunks)
         self._ready = asyncio.Event()
         self.dropped_chunks = 0  # since the kiosk was started
         self.reset()
