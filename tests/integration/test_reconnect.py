@@ -230,6 +230,26 @@ async def test_where_nothing_was_said_yet_the_next_conversation_greets(short_dir
 
 
 @in_lockstep
+async def test_a_transcript_that_comes_late_ends_the_answer_that_goes_on(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        connection = await talking(kiosk, server)
+        await connection.send(audio(440, 12.0, 1))
+        await kiosk.moment(What.AGENT_HEARD)
+        await asyncio.sleep(1)
+        await connection.send(Interruption(9))
+        cut = await kiosk.moment(What.INTERRUPTED)
+        await kiosk.moment(What.AGENT_HEARD, cut.at_s)
+        await connection.send(UserTranscript("where is the whale", 12))
+        sent_s = loop_now_s()
+        await asyncio.sleep(5)
+        heard = kiosk.room.loudspeaker(sent_s + 0.2, loop_now_s())
+    assert rms_dbfs(heard) == -96.0
+
+
+@in_lockstep
 async def test_nothing_of_a_visit_is_kept_when_it_is_over(short_dir: Path) -> None:
     async with (
         scripted_server() as server,

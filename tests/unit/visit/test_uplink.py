@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
 from kiosk.audio.echo import ONSET_GUARD_MS
-from kiosk.audio.gate import Verdict
+from kiosk.audio.gate import Edge, Verdict
 from kiosk.audio.pcm import FORMATS, PCM_16000, PcmFormat, Samples
 from kiosk.base.clock import loop_now_s
 from kiosk.measures import Latencies
@@ -591,3 +591,13 @@ def test_the_named_chunk_sizes_are_those_of_20_ms() -> None:
 
     sizes = {name: run_in_virtual_time(first(name)) for name in ("ulaw_8000", "pcm_48000")}
     assert sizes == {"ulaw_8000": 160, "pcm_48000": 1920}
+
+
+def test_the_memory_has_the_beginning_of_speech_though_it_was_sent_before() -> None:
+    line = Line()
+    numbered = [np.full(CHUNK_SAMPLES, number, dtype=np.int16) for number in range(30)]
+    for number, samples in enumerate(numbered):
+        speech = number >= 20
+        edge = Edge.SPEECH_STARTED if number == 20 else None
+        line.uplink.push(CapturedChunk(samples, number / 50, Verdict(speech, True, edge)))
+    assert [int(each[0]) for each in line.memory.unanswered] == list(range(5, 30))
