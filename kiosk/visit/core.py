@@ -145,9 +145,9 @@ class VisitCore:
                 self._speech(began=began, at_s=at_s)
             case inputs.SpeechHeld():
                 self._speech_held()
-            case inputs.TurnTaken():
+            case inputs.TurnTaken(heard):
                 if self.visit is not None:
-                    self.visit.meant()
+                    self.visit.turn_taken(heard=heard)
             case inputs.GoneOn():
                 if self.visit is not None:
                     self.visit.goes_on = False

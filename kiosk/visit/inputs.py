@@ -50,7 +50,12 @@ class SpeechHeld:
 
 @dataclass(frozen=True, slots=True)
 class TurnTaken:
-    """The agent has heard the visitor, uses a tool, or has something new to say."""
+    """The agent hears the visitor, uses a tool, or has something new to say.
+
+    `heard`: it has heard the visitor's turn to its end.
+    """
+
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,9 @@ class Visit:
     ends_at_s: float = _NEVER
     working_until_s: float = -_NEVER  # the agent, on a tool
     agent_sounds: bool = False
-    speaks_since_s: float = _NEVER
+    speaks_since_s: float | None = None  # the visitor
+    spoke_s: float = 0.0  # at the last time
+    turn_heard: bool = False  # by the agent, before the gate closed
     interrupted: bool = False  # and nobody has said anything yet
     goes_on: bool = False  # what is heard is the rest of a turn that a noise had cut
     conversing: bool = False  # a conversation was asked for and is not over
@@ -119,6 +121,8 @@ class Visit:
     def _watch_interruption(self, event: Event, now_s: float) -> None:
         """Wait for a sign that somebody meant it; without one the answer goes on."""
         match event:
+            case Event.INTERRUPTED if self.unanswered_turn and self.spoke_s > MEANT_S:
+                self.meant()  # confirmed after it ended
             case Event.INTERRUPTED:
                 self.interrupted, self.goes_on = True, False
                 if not self.speaking:
@@ -126,13 +130,22 @@ class Visit:
             case Event.SPEECH_STARTED:
                 self.speaks_since_s = now_s
                 self.due.pop(Timer.GO_ON, None)
-            case Event.SPEECH_ENDED if now_s - self.speaks_since_s - self.plan.hangover_s > MEANT_S:
-                self.meant()
-            case Event.SPEECH_ENDED if self.interrupted:
+            case Event.SPEECH_ENDED if self.speaks_since_s is not None:
                 # The gate stays open for a while after the last voice.
-                self.due[Timer.GO_ON] = now_s + max(0.0, COUGH_S - self.plan.hangover_s)
+                quiet_s = self.plan.hangover_s
+                self.spoke_s = now_s - self.speaks_since_s - quiet_s
+                self.speaks_since_s = None
+                if self.spoke_s > MEANT_S:
+                    self.meant()
+                elif self.interrupted:
+                    self.due[Timer.GO_ON] = now_s + max(0.0, COUGH_S - quiet_s)
             case Event.TURN_SKIPPED | Event.RELEASE | Event.LOST:
                 self.meant()
+
+    def turn_taken(self, *, heard: bool) -> None:
+        """The agent has heard the visitor's turn, or has something new to say."""
+        self.turn_heard |= heard
+        self.meant()
 
     def meant(self) -> None:
         """Somebody meant the interruption, or it does not matter any more."""
@@ -158,10 +171,11 @@ class Visit:
         """The event that comes of one that was acted on in the state `before`, if any does."""
         match event:
             case Event.SPEECH_STARTED:
-                self.unanswered_turn = self.skip_came_first = False
+                self.unanswered_turn = self.skip_came_first = self.turn_heard = False
             case Event.SPEECH_ENDED:
-                # The agent could not hear it yet, or was speaking.
-                self.unanswered_turn = before in (State.OPENING, State.SPEAKING)
+                # The agent could not hear it yet, or was speaking; and not its answer to it.
+                could_not = before in (State.OPENING, State.SPEAKING)
+                self.unanswered_turn = could_not and not self.turn_heard
                 if self.skip_came_first:
                     self.skip_came_first = False
                     return Event.TURN_SKIPPED

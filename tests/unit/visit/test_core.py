@@ -1138,6 +1138,43 @@ def test_who_speaks_for_long_has_meant_it_however_slow_the_agent_is() -> None:
     assert kiosk.of(do.GoOn) == []
 
 
+def test_who_spoke_for_long_has_meant_it_also_where_the_agent_says_so_afterwards() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.wait(MEANT_S + LIMITS.hangover_s + 0.1)
+    kiosk.stops_speaking()
+    kiosk.bring(INTERRUPTED)
+    kiosk.wait(LIMITS.answer_s - 0.1)
+    assert kiosk.of(do.GoOn) == []
+
+
+def test_a_cough_before_its_interruption_is_no_question() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.speaks()
+    kiosk.wait(0.3)
+    kiosk.stops_speaking()
+    kiosk.bring(INTERRUPTED)
+    kiosk.wait(COUGH_S + 0.1)
+    assert kiosk.of(do.GoOn) == [do.GoOn()]
+
+
+def test_a_noise_over_an_answer_that_began_before_the_gate_closed_is_no_question() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.speaks()
+    kiosk.wait(MEANT_S + LIMITS.hangover_s + 0.1)
+    kiosk.bring(inputs.TurnTaken(heard=True), AGENT_STARTED)
+    kiosk.stops_speaking()
+    kiosk.wait(4.0)
+    # The agent notices the noise sooner than the kiosk's own gate.
+    kiosk.bring(INTERRUPTED)
+    assert kiosk.state() is State.LISTENING
+    kiosk.speaks()
+    kiosk.wait(0.3)
+    kiosk.stops_speaking()
+    kiosk.wait(COUGH_S + 0.1)
+    assert kiosk.of(do.GoOn) == [do.GoOn()]
+
+
 def test_who_speaks_again_is_waited_for_again() -> None:
     kiosk = in_state(State.SPEAKING)
     kiosk.bring(INTERRUPTED)
