@@ -57,6 +57,12 @@ _SPEECH_RANGE_DB = 20.0  # of the loudest 20 ms: what counts as speech for the l
 _EDGE_RANGE_DB = 40.0  # below the loudest 20 ms: silence, cut down to _EDGE_MS
 _EDGE_MS = 250  # the model wants silence around a sentence, and a steady share of it in the mean
 _DITHER = 3.0  # -81 dBFS; exact zeros have no logarithm, and resemble no sound
+# A recording of half the bandwidth resembles no sound either: what has less than this share of its
+# power above 4 kHz gets more. Of 80 questions in four voices 65 of half the bandwidth are answered
+# so, and 33 without.
+_WIDE_FROM_HZ = 4200.0
+_NARROW_SHARE_DB = -35.0  # speech of the whole bandwidth: -30 at the least
+_NARROW_DITHER = 120.0
 
 _END = "endofsentence"  # spoken as silence: only a complete sentence reaches it
 _NOT_WORDS = frozenset(("<sil>", "<s>", "</s>", "[NOISE]", "[SPEECH]", _END))
@@ -225,8 +231,15 @@ def _prepare(samples: Samples) -> Samples | None:
     lead, tail = max(0, edge - first), max(0, last + edge - len(wide))
     padded = np.pad(kept, (lead, tail))
     # Seeded, so that the same recording is heard the same way.
-    dither = np.random.default_rng(0).standard_normal(len(padded)) * _DITHER
-    return to_int16(padded + dither)
+    dither = _NARROW_DITHER if _is_narrow(padded) else _DITHER
+    return to_int16(padded + np.random.default_rng(0).standard_normal(len(padded)) * dither)
+
+
+def _is_narrow(samples: _FloatSamples) -> bool:
+    """Whether a recording has half the bandwidth only."""
+    power = np.square(np.abs(np.fft.rfft(samples)))
+    is_high = np.fft.rfftfreq(len(samples), 1 / INTERNAL_RATE_HZ) > _WIDE_FROM_HZ
+    return bool(power[is_high].sum() < power.sum() * 10 ** (_NARROW_SHARE_DB / 10))
 
 
 def _add_grammar(decoder: Any, name: str, jsgf: str) -> None:

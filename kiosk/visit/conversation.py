@@ -404,7 +404,7 @@ class Conversation:
             self._parts.post(*news)
 
     def _turn_taken(self, *, heard: bool) -> None:
-        """The agent hears the visitor, or has `heard` a turn: what it said before goes on no more."""
+        """The agent hears the visitor, or has `heard` a turn: what was cut goes on no more."""
         if heard and self._parts.downlink.is_resuming:
             self._parts.downlink.interrupt()
         self._parts.put(inputs.TurnTaken(heard))
