@@ -149,8 +149,9 @@ async def test_visits_are_listed_for_people_and_for_programs(database: Path) -> 
     async with open_store(parse_url(f"sqlite:///{database}")) as store:
         kiosk = await enrolled(store)
         lease = VisitLease("lease-1", "conv_1", now, now + timedelta(seconds=900))
-        visit_id = await store.ledger.lease(kiosk, lease)
-        assert visit_id is not None
+        leased = await store.ledger.lease(kiosk, lease)
+        assert leased is not None
+        visit_id = leased.visit_id
         await store.ledger.start(kiosk, visit_id, StartVisit(press_id="press-1"), now)
         end = EndVisit(press_id="press-1", outcome="hung_up", duration_s=12.4)
         await store.ledger.end(kiosk, visit_id, end, now)
@@ -345,10 +346,20 @@ def test_limits_are_shown_and_changed(database: Path) -> None:
     assert command("limit", "--kiosk", "lobby", "--minutes-per-day", "0", at(database))[0] == (
         "kiosk lobby      0 minutes of conversation a day, 4 visits begun in a minute"
     )
+    said = command("limit", "--site", "north", "--minutes-per-visit", "30", at(database))
+    assert said == [
+        "site north       60 minutes of conversation a day, 30 minutes that a visit may last"
+    ]
     for words, why in (
         (("--at-once", "3"), "whose limit"),
         (("--fleet",), "which limit"),
         (("--fleet", "--minutes-per-day", "9"), "nothing from 1 to 9"),
+        (("--fleet", "--minutes-per-visit", "121"), "--minutes-per-visit: from 1 to 120"),
+        (("--fleet", "--minutes-per-visit", "0"), "--minutes-per-visit: from 1 to 120"),
+        (
+            ("--fleet", "--minutes-per-visit", "30", "--minutes-per-day", "29"),
+            "nothing from 1 to 29",
+        ),
         (("--kiosk", "cellar", "--at-once", "3"), "no kiosk named cellar"),
     ):
         with pytest.raises(KioskError, match=why):

@@ -15,7 +15,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from kiosk.backend.books.admission import LONGEST_VISIT_S, Refusal
+from kiosk.backend.books.admission import USUAL_VISIT_S, Refusal
 from kiosk.backend.books.buckets import Bucket, Rate, give_back, take
 from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.database import parse_url
@@ -87,7 +87,9 @@ class LedgerModel(RuleBasedStateMachine):
             refused = await store.ledger.may_lease(who, key, self.now)
             if refused is not None:
                 return refused.refusal
-            return await store.ledger.lease(who, VisitLease(key, None, self.now, self.now + LIFE))
+            lease = VisitLease(key, None, self.now, self.now + LIFE)
+            leased = await store.ledger.lease(who, lease)
+            return None if leased is None else leased.visit_id
 
         got = self._ask(ask)
         known = self.visit_ids.get((kiosk, key))
@@ -129,11 +131,11 @@ class LedgerModel(RuleBasedStateMachine):
             if self.state[other] in OPEN:
                 lasted_s = (self.now - self.admitted[other]).total_seconds()
                 self.state[other], self.outcome[other] = "closed", SUPERSEDED
-                lasted_s = min(lasted_s, LONGEST_VISIT_S)
+                lasted_s = min(lasted_s, USUAL_VISIT_S)
                 self.charged[other] = self.charged[other][0], lasted_s
-                self.held[other], self.closed[other] = LONGEST_VISIT_S - lasted_s, self.now
+                self.held[other], self.closed[other] = USUAL_VISIT_S - lasted_s, self.now
         self.state[visit], self.press[visit], self.admitted[visit] = "admitted", press, self.now
-        self.charged[visit] = self.now.date(), LONGEST_VISIT_S
+        self.charged[visit] = self.now.date(), USUAL_VISIT_S
 
     def _expected(self, kiosk: str, visit: str, press: str) -> Refusal | None:
         if visit not in self._own(kiosk):
@@ -160,7 +162,7 @@ class LedgerModel(RuleBasedStateMachine):
         if self.paused & {"", "north", kiosk}:
             return Refusal.PAUSED
         left_s = MINUTES * 60 - self._used(kiosk)[self.now.date()]
-        return Refusal.NO_MINUTES if left_s < LONGEST_VISIT_S else None
+        return Refusal.NO_MINUTES if left_s < USUAL_VISIT_S else None
 
     def _used(self, kiosk: str) -> Counter[date]:
         used: Counter[date] = Counter()
@@ -217,7 +219,7 @@ class LedgerModel(RuleBasedStateMachine):
             self.press[visit] = self.press[visit] or press
             day = max(began_at, self.minted[visit]).date()
             self.charged[visit] = self.charged.get(visit, (day, 0))[0], lasted_s
-            self.held[visit] = max(0.0, LONGEST_VISIT_S - lasted_s)
+            self.held[visit] = max(0.0, USUAL_VISIT_S - lasted_s)
             self.closed[visit] = max(self.now, began_at)
 
     @rule()

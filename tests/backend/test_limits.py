@@ -26,8 +26,9 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)  # a Saturday
 async def begin(store: Store, kiosk: Kiosk, name: str, now: datetime) -> VisitRefused | str:
     """A visit from its lease to its start."""
     expires_at = now + timedelta(seconds=900)
-    visit_id = await store.ledger.lease(kiosk, VisitLease(name, f"conv-{name}", now, expires_at))
-    assert visit_id is not None
+    leased = await store.ledger.lease(kiosk, VisitLease(name, f"conv-{name}", now, expires_at))
+    assert leased is not None
+    visit_id = leased.visit_id
     refused = await store.ledger.start(kiosk, visit_id, StartVisit(press_id=name), now)
     return refused or visit_id
 
@@ -102,6 +103,63 @@ async def test_a_visit_that_nobody_reports_is_charged_in_full(place: Place) -> N
         assert await used_s(place, "kiosk") == 600
         await store.ledger.sweep("default", later + timedelta(minutes=30))
         assert [await used_s(place, scope) for scope in Scope] == [42, 42, 42]
+
+
+@pytest.mark.parametrize(
+    ("lines", "longest_min"),
+    [
+        ({}, 10),
+        ({Scope.FLEET: 5}, 5),
+        ({Scope.FLEET: 5, Scope.SITE: 30}, 30),
+        ({Scope.SITE: 30, Scope.KIOSK: 20}, 20),
+    ],
+    ids=["nothing said", "fleet", "site", "kiosk"],
+)
+async def test_the_narrowest_line_says_how_long_a_visit_may_last(
+    place: Place, lines: dict[Scope, int], longest_min: int
+) -> None:
+    names = {Scope.FLEET: "", Scope.SITE: "north", Scope.KIOSK: ""}
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        for scope, minutes in lines.items():
+            line = {"minutes_per_visit": minutes}
+            await store.rules.set_limit("default", scope, names[scope], line)
+        expires_at = NOON + timedelta(seconds=900)
+        leased = await store.ledger.lease(kiosk, VisitLease("v1", None, NOON, expires_at))
+        assert leased is not None
+        assert leased.longest_s == longest_min * 60
+
+
+async def test_a_visit_of_half_an_hour_is_charged_and_waited_for_as_one(place: Place) -> None:
+    async with open_store(place.url) as store:
+        kiosk = await enrolled(store)
+        rules = store.rules
+        await rules.set_limit("default", Scope.SITE, "north", {"minutes_per_visit": 30})
+        await rules.set_limit("default", Scope.KIOSK, "", {"minutes_per_day": 59})
+        visit_id = await begin(store, kiosk, "v1", NOON)
+        assert isinstance(visit_id, str)
+        assert await used_s(place, "kiosk") == 1800
+        refused = await begin(store, kiosk, "v2", NOON)
+        assert isinstance(refused, VisitRefused)
+        assert refused.refusal is Refusal.NO_MINUTES
+        # What its lease told the kiosk counts, whatever is set meanwhile.
+        await rules.set_limit("default", Scope.SITE, "north", {"minutes_per_visit": 10})
+        ended = NOON + timedelta(minutes=29)
+        assert await store.ledger.sweep("default", ended) == 1, "the lease that was refused"
+        report = EndVisit(press_id="v1", outcome="agent_ended", duration_s=1700)
+        assert await store.ledger.end(kiosk, visit_id, report, ended) is None
+        assert [await used_s(place, scope) for scope in Scope] == [1700, 1700, 1800]
+        await store.ledger.sweep("default", ended + timedelta(minutes=49))
+        assert await used_s(place, "kiosk") == 1800
+        await store.ledger.sweep("default", ended + timedelta(minutes=51))
+        assert await used_s(place, "kiosk") == 1700
+
+
+async def test_a_lease_tells_the_kiosk_how_long_its_visit_may_last(backend: Backend) -> None:
+    line = {"minutes_per_visit": 30}
+    await backend.store.rules.set_limit("default", Scope.SITE, "north", line)
+    answer = await backend.ask()
+    assert answer.json()["max_s"] == 1800
 
 
 async def test_a_site_is_closed_at_night_and_says_until_when(place: Place) -> None:
@@ -200,7 +258,8 @@ async def test_a_kiosk_that_lies_about_its_visits_is_charged_in_full(
                 if await store.ledger.may_lease(kiosk, f"v{number}", now) is not None:
                     continue
                 held = VisitLease(f"v{number}", f"c{number}", now, now + timedelta(seconds=900))
-                visit_id: object = await store.ledger.lease(kiosk, held)
+                leased = await store.ledger.lease(kiosk, held)
+                visit_id: object = leased and leased.visit_id
             else:
                 visit_id = await begin(store, kiosk, f"v{number}", now)
             if isinstance(visit_id, str):
@@ -217,10 +276,10 @@ async def test_a_kiosk_that_lies_about_its_visits_is_charged_in_full(
 async def test_a_kiosk_cannot_use_up_what_is_the_fleets(place: Place) -> None:
     async with open_store(place.url) as store:
         kiosk = await enrolled(store)
-        visit_id = await store.ledger.lease(kiosk, VisitLease("v1", None, NOON, NOON))
-        assert visit_id is not None
+        leased = await store.ledger.lease(kiosk, VisitLease("v1", None, NOON, NOON))
+        assert leased is not None
         lie = EndVisit(press_id="v1", outcome="hung_up", duration_s=86_400)
-        await store.ledger.end(kiosk, visit_id, lie, NOON)
+        await store.ledger.end(kiosk, leased.visit_id, lie, NOON)
         assert await used_s(place, "fleet") == 600
 
 

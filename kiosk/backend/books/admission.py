@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -31,9 +31,10 @@ from kiosk.backend.books.schema import (
 )
 from kiosk.backend.books.upsert import put
 
-# A visit is charged with this much when it begins, and with what it took once that is known. The
-# agent's own `max_duration_seconds` must not be more: `kiosk backend agent check` looks.
-LONGEST_VISIT_S = 600.0
+# A visit is charged with the longest it may last when it begins, and with what it took once that is
+# known. This long where no line of limits says otherwise. The agent's own `max_duration_seconds`
+# must not be more: `kiosk backend agent check` looks.
+USUAL_VISIT_S = 600.0
 
 # A kiosk that keeps a lease at hand asks for one every 13 minutes; what is spent on a visit does
 # not count. The rest of it is for one that keeps three, or is started over and over.
@@ -120,7 +121,8 @@ async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> VisitRe
     """Take a lease from the kiosk's bucket. None is to be had where no visit may begin: what is
     minted opens a conversation whether we are told of it or not."""
     refused = await _shut(db, place, now)
-    refused = refused or await _no_minutes(db, place, await _limits(db, place), now)
+    lines = await _limits(db, place)
+    refused = refused or await _no_minutes(db, place, lines, now, _longest_s(lines))
     if refused is not None:
         return refused
     held = await _buckets(db, place)
@@ -139,14 +141,21 @@ async def give_back_lease(db: AsyncConnection, place: Place) -> None:
         await _keep(db, place, {place.leases: give_back(bucket, LEASES)})
 
 
-async def admit(db: AsyncConnection, place: Place, now: datetime) -> VisitRefused | None:
+async def longest_visit_s(db: AsyncConnection, place: Place) -> float:
+    """How long a visit here may last."""
+    return _longest_s(_lines(place, (await db.execute(_LIMITS, place.names())).all()))
+
+
+async def admit(
+    db: AsyncConnection, place: Place, now: datetime, longest_s: float
+) -> VisitRefused | None:
     """Let a visit begin and charge it with the longest it may last; or say why not, and charge
     nothing."""
-    taken = await _taken(db, place, now)
+    taken = await _taken(db, place, now, longest_s)
     if isinstance(taken, VisitRefused):
         return taken
     await _keep(db, place, taken)
-    await charge(db, place, place.day(now), LONGEST_VISIT_S)
+    await charge(db, place, place.day(now), longest_s)
     return None
 
 
@@ -161,14 +170,15 @@ async def prospect(db: AsyncConnection, place: Place, now: datetime) -> VisitRef
 
 
 async def _taken(
-    db: AsyncConnection, place: Place, now: datetime
+    db: AsyncConnection, place: Place, now: datetime, longest_s: float | None = None
 ) -> VisitRefused | dict[_BucketKey, Bucket]:
     """The buckets as they are once a visit has begun, or why it may not; keeps nothing."""
     if (shut := await _shut(db, place, now)) is not None:
         return shut
     lines = await _limits(db, place)
     refused = await _too_many_at_once(db, place, lines)
-    refused = refused or await _no_minutes(db, place, lines, now)
+    longest_s = _longest_s(lines) if longest_s is None else longest_s
+    refused = refused or await _no_minutes(db, place, lines, now, longest_s)
     if refused is not None:
         return refused
     held = await _buckets(db, place)
@@ -219,7 +229,10 @@ async def _shut(db: AsyncConnection, place: Place, now: datetime) -> VisitRefuse
 
 async def _limits(db: AsyncConnection, place: Place) -> list[tuple[str, Limit]]:
     """For each scope its name and its line; locks them, and so every other admission."""
-    rows = (await db.execute(_LIMITS, place.names())).all()
+    return _lines(place, (await db.execute(_LOCK_LIMITS, place.names())).all())
+
+
+def _lines(place: Place, rows: Iterable[sa.Row[Any]]) -> list[tuple[str, Limit]]:
     found = {(row.scope, row.name): read_limit(row) for row in rows}
     lines = []
     for scope, name in place.scopes():
@@ -227,6 +240,12 @@ async def _limits(db: AsyncConnection, place: Place) -> list[tuple[str, Limit]]:
         if line is not None:
             lines.append((name, line))
     return lines
+
+
+def _longest_s(lines: Sequence[tuple[str, Limit]]) -> float:
+    """The narrowest line's that says it."""
+    said = [line.minutes_per_visit for _, line in lines if line.minutes_per_visit is not None]
+    return said[-1] * 60.0 if said else USUAL_VISIT_S
 
 
 async def _too_many_at_once(
@@ -248,7 +267,11 @@ async def _too_many_at_once(
 
 
 async def _no_minutes(
-    db: AsyncConnection, place: Place, lines: Sequence[tuple[str, Limit]], now: datetime
+    db: AsyncConnection,
+    place: Place,
+    lines: Sequence[tuple[str, Limit]],
+    now: datetime,
+    longest_s: float,
 ) -> VisitRefused | None:
     """A visit begins only if the longest it may last is left of the day."""
     limited = [line for _, line in lines if line.minutes_per_day is not None]
@@ -259,7 +282,7 @@ async def _no_minutes(
     for line in limited:
         assert line.minutes_per_day is not None
         left_s = line.minutes_per_day * 60 - used_s.get(line.scope, 0.0)
-        if left_s < LONGEST_VISIT_S:
+        if left_s < longest_s:
             return VisitRefused(Refusal.NO_MINUTES, line.scope, _until_tomorrow_s(place, now))
     return None
 
@@ -323,11 +346,9 @@ _LOCK = (
 )
 _PAUSES = sa.select(pauses.c.scope).where(_of_place(pauses))
 _LIMITS = (
-    sa.select(limits)
-    .where(_of_place(limits, each=True))
-    .order_by(limits.c.scope, limits.c.name)
-    .with_for_update()
+    sa.select(limits).where(_of_place(limits, each=True)).order_by(limits.c.scope, limits.c.name)
 )
+_LOCK_LIMITS = _LIMITS.with_for_update()
 _USED = sa.select(usage.c.scope, usage.c.seconds).where(
     _of_place(usage), usage.c.day == sa.bindparam("day")
 )

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books import admission
-from kiosk.backend.books.admission import LONGEST_VISIT_S, Place
+from kiosk.backend.books.admission import Place
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.ledger import UNADMITTED, UNREPORTED, VisitState, change, recharge
 from kiosk.backend.books.rules import Kiosk
@@ -163,7 +163,7 @@ async def _book(
         if not report.duration_s:
             return str(visit.id)
         visit = await _strangers_visit(db, kiosk, conversation)
-    took_s = min(report.duration_s, 2 * LONGEST_VISIT_S)
+    took_s = min(report.duration_s, 2 * visit.longest_s)
     began_at = visit.admitted_at or report.started_at or conversation.minted_at
     if visit.admitted_at is None and not report.duration_s:
         return str(visit.id)  # the credential was never used

@@ -5,7 +5,8 @@ method is one transaction that holds the kiosk's row. What a kiosk may ask for s
 only, and may be repeated: a kiosk that got no answer asks again, and nothing is booked twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books import admission, conversations
-from kiosk.backend.books.admission import LONGEST_VISIT_S, Place, Refusal, VisitRefused
+from kiosk.backend.books.admission import Place, Refusal, VisitRefused
 from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.rules import Kiosk
@@ -46,14 +47,22 @@ UNREPORTED = "unreported"
 # ... or the provider knows of a conversation that no press was told of.
 UNADMITTED = "unadmitted"
 _GUESSES = (SUPERSEDED, UNREPORTED, UNADMITTED)
-# A kiosk ends its visits before the agent does, and tells at once unless there is an outage.
-_REPORT_WITHIN = timedelta(seconds=LONGEST_VISIT_S + 120)
-
-
-# By then the provider has told of a conversation, by webhook or when it was asked.
-TOLD_WITHIN = timedelta(minutes=30)
+# A kiosk ends its visits before the agent does, and tells at once unless there is an outage: after
+# the longest time that the visit could last, ...
+_REPORT_WITHIN = timedelta(minutes=2)
+# ... and after that and this the provider has told of a conversation, by webhook or when it was
+# asked: a stolen lease opens one for 15 minutes.
+TOLD_WITHIN = timedelta(minutes=20)
 # Of a large fleet whose provider tells nothing; the rest has its turn with the next sweep.
 _AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A visit that may begin, and how long it may last."""
+
+    visit_id: str
+    longest_s: float
 
 
 class Ledger:
@@ -81,11 +90,12 @@ class Ledger:
         async with self._database.transaction(kiosk.tenant) as db:
             await admission.give_back_lease(db, await admission.lock(db, kiosk))
 
-    async def lease(self, kiosk: Kiosk, lease: VisitLease) -> str | None:
-        """Keep a lease and return the visit's id, the same for the same request; None if that was
+    async def lease(self, kiosk: Kiosk, lease: VisitLease) -> Leased | None:
+        """Keep a lease and return its visit, the same for the same request; None if that was
         spent meanwhile. What the kiosk never used is marked expired on the way."""
         async with self._database.transaction(kiosk.tenant) as db:
-            await admission.lock(db, kiosk)
+            place = await admission.lock(db, kiosk)
+            longest_s = await admission.longest_visit_s(db, place)
             await db.execute(_EXPIRE, _mine(kiosk) | {"by": lease.minted_at})
             found = await _of_request(db, kiosk, lease.request_id)
             row = {
@@ -93,6 +103,7 @@ class Ledger:
                 "minted_at": lease.minted_at,
                 "expires_at": lease.expires_at,
                 "state": VisitState.LEASED,
+                "longest_s": longest_s,
             }
             if found is None:
                 visit_id = new_id()
@@ -104,7 +115,7 @@ class Ledger:
             else:
                 return None
             await conversations.mint(db, kiosk, visit_id, lease)
-        return visit_id
+        return Leased(visit_id, longest_s)
 
     async def start(
         self, kiosk: Kiosk, visit_id: str, start: StartVisit, now: datetime
@@ -124,7 +135,7 @@ class Ledger:
                 return VisitRefused(Refusal.SPENT)
             if visit.expires_at <= now:
                 return VisitRefused(Refusal.EXPIRED)
-            refused = await admission.admit(db, place, now)
+            refused = await admission.admit(db, place, now, visit.longest_s)
             if refused is not None:
                 return refused
             for other in (await db.execute(_OPEN_VISITS, _mine(kiosk))).all():
@@ -133,7 +144,7 @@ class Ledger:
                 "state": VisitState.ADMITTED,
                 "press_id": start.press_id,
                 "admitted_at": now,
-                "charged_s": LONGEST_VISIT_S,
+                "charged_s": visit.longest_s,
                 "charged_on": place.day(now),
             }
             await change(db, kiosk, visit_id, admitted)
@@ -185,7 +196,7 @@ class Ledger:
             if visit.state == VisitState.CONFIRMED:  # the provider knows what it took
                 closed["state"] = VisitState.CONFIRMED
             else:
-                lasted_s = min(end.duration_s, LONGEST_VISIT_S)
+                lasted_s = min(end.duration_s, visit.longest_s)
                 # Whatever it says, it did not begin before there was a lease.
                 day = place.day(max(began_at, visit.minted_at))
                 closed |= await _claim(db, place, visit, lasted_s, day)
@@ -196,11 +207,6 @@ class Ledger:
 
     async def sweep(self, tenant: str, now: datetime) -> int:
         """Close what no kiosk reports any more, and expire what nobody used; how many."""
-        lost = sa.and_(
-            visits.c.tenant == tenant,
-            IS_OPEN,
-            visits.c.admitted_at < now - _REPORT_WITHIN,
-        )
         unused = sa.and_(
             visits.c.tenant == tenant,
             IS_LEASED,
@@ -212,7 +218,10 @@ class Ledger:
                 "closed_at": now,
                 "outcome": UNREPORTED,
             }
-            ended = await db.execute(sa.update(visits).where(lost).values(**closed))
+            opened = sa.and_(visits.c.tenant == tenant, IS_OPEN)
+            lost = await _overdue(db, opened, visits.c.admitted_at, _REPORT_WITHIN, now)
+            these = sa.and_(opened, visits.c.id.in_([visit.id for visit in lost]))
+            ended = await db.execute(sa.update(visits).where(these).values(**closed))
             expired = sa.update(visits).where(unused).values(state=VisitState.EXPIRED)
             count = ended.rowcount + (await db.execute(expired)).rowcount
         await self._release(tenant, now)
@@ -220,15 +229,9 @@ class Ledger:
 
     async def _release(self, tenant: str, now: datetime) -> None:
         """The provider did not tell: then the kiosk's word counts."""
-        held = sa.and_(
-            visits.c.tenant == tenant,
-            IS_HELD,
-            visits.c.state == VisitState.CLOSED,
-            visits.c.closed_at < now - TOLD_WITHIN,
-        )
-        columns = (visits.c.id, visits.c.kiosk_id)
+        held = sa.and_(visits.c.tenant == tenant, IS_HELD, visits.c.state == VisitState.CLOSED)
         async with self._database.reading(tenant) as db:
-            found = (await db.execute(sa.select(*columns).where(held).limit(_AT_ONCE))).all()
+            found = await _overdue(db, held, visits.c.closed_at, TOLD_WITHIN, now)
         for each in found:
             async with self._database.transaction(tenant) as db:
                 place = await admission.lock_id(db, tenant, each.kiosk_id)
@@ -241,11 +244,27 @@ class Ledger:
                     )
 
 
+async def _overdue(
+    db: AsyncConnection,
+    kind: sa.ColumnElement[bool],
+    since: sa.Column[Any],
+    within: timedelta,
+    now: datetime,
+) -> Sequence[sa.Row[Any]]:
+    """Visits of this kind whose longest time, and `within` more, has passed."""
+    columns = (visits.c.id, visits.c.kiosk_id, visits.c.longest_s, since.label("since"))
+    oldest: sa.Select[Any] = (
+        sa.select(*columns).where(kind, since < now - within).order_by(since).limit(_AT_ONCE)
+    )
+    rows = (await db.execute(oldest)).all()
+    return [row for row in rows if row.since + timedelta(seconds=row.longest_s) + within < now]
+
+
 async def _guess(
     db: AsyncConnection, place: Place, visit: sa.Row[Any], outcome: str, now: datetime
 ) -> None:
     """Close a visit that the kiosk says nothing about. It cannot have lasted longer than this."""
-    lasted_s = min((now - visit.admitted_at).total_seconds(), LONGEST_VISIT_S)
+    lasted_s = min((now - visit.admitted_at).total_seconds(), visit.longest_s)
     charge = await _claim(db, place, visit, max(0.0, lasted_s), visit.charged_on)
     closed = {"state": VisitState.CLOSED, "closed_at": now, "outcome": outcome}
     await change(db, place.kiosk, visit.id, closed | charge)
@@ -256,7 +275,7 @@ async def _claim(
 ) -> dict[str, object]:
     """Charge what the kiosk says. A token that was stolen could be used to lie: the kiosk's own day
     is charged in full until the provider has told."""
-    return await recharge(db, place, visit, lasted_s, day, LONGEST_VISIT_S - lasted_s)
+    return await recharge(db, place, visit, lasted_s, day, visit.longest_s - lasted_s)
 
 
 async def recharge(

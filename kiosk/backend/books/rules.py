@@ -37,14 +37,16 @@ _ORDERS_LIVE = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One line of limits; None is no limit. The name "" means the fleet, or any site or kiosk that
-    has no line of its own."""
+    """One line of limits; None: this line sets none. The name "" means the fleet, or any site or
+    kiosk that has no line of its own. Every line's limits count; of `minutes_per_visit` the
+    narrowest line's."""
 
     scope: Scope
     name: str
     minutes_per_day: int | None = None
     at_once: int | None = None
     presses_per_minute: int | None = None
+    minutes_per_visit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class Rules:
 
 def read_limit(row: sa.Row[Any]) -> Limit:
     """A line of the table."""
-    numbers = (row.minutes_per_day, row.at_once, row.presses_per_minute)
+    numbers = (row.minutes_per_day, row.at_once, row.presses_per_minute, row.minutes_per_visit)
     return Limit(Scope(row.scope), row.name, *numbers)
 
 

@@ -123,6 +123,8 @@ visits = sa.Table(
     sa.Column("charged_on", sa.Date),
     # What the kiosk's own day is charged with besides, until the provider has told.
     sa.Column("held_s", sa.Float, nullable=False, server_default="0"),
+    # How long it may last, as its lease told the kiosk.
+    sa.Column("longest_s", sa.Float, nullable=False, server_default="600"),
     sa.UniqueConstraint("kiosk_id", "request_id"),
 )
 
@@ -173,6 +175,7 @@ limits = sa.Table(
     sa.Column("minutes_per_day", sa.Integer),
     sa.Column("at_once", sa.Integer),
     sa.Column("presses_per_minute", sa.Integer),
+    sa.Column("minutes_per_visit", sa.Integer),
 )
 
 # Seconds of conversation charged to a day; the fleet's name is "".

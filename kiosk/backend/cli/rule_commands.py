@@ -16,6 +16,7 @@ _LIMITS = {
     "minutes_per_day": "minutes of conversation a day",
     "at_once": "visits at the same time",
     "presses_per_minute": "visits begun in a minute",
+    "minutes_per_visit": "minutes that a visit may last",
 }
 
 
@@ -85,10 +86,12 @@ def _limit(args: argparse.Namespace, at: "At", say: Say) -> None:
         options = ", ".join(f"--{key.replace('_', '-')}" for key in _LIMITS)
         raise ConfigError(f"which limit: {options}")
     scope, name = scope_and_name
-    if 0 < (changes.get("minutes_per_day") or 0) < _least_minutes():
+    _check_visit(changes.get("minutes_per_visit"))
+    least = changes.get("minutes_per_visit") or _usual_minutes()
+    if 0 < (changes.get("minutes_per_day") or 0) < least:
         raise ConfigError(
             f"--minutes-per-day: a visit begins when the longest it may last is left of the day, "
-            f"so nothing from 1 to {_least_minutes() - 1} lets one begin; 0 lets none on purpose"
+            f"so nothing from 1 to {least - 1} lets one begin; 0 lets none on purpose"
         )
     say(_told(operations.set_limit(at, scope, name, changes)))
 
@@ -151,10 +154,20 @@ def _told(line: "Limit") -> str:
     return f"{whose:16} {told or 'no limit'}"
 
 
-def _least_minutes() -> int:
-    from kiosk.backend.books.admission import LONGEST_VISIT_S
+def _check_visit(minutes: int | None) -> None:
+    from kiosk.convai.agent_settings import LONGEST_S
 
-    return int(LONGEST_VISIT_S // 60)
+    if minutes is not None and not 1 <= minutes <= LONGEST_S // 60:
+        raise ConfigError(
+            f"--minutes-per-visit: from 1 to {LONGEST_S // 60}, the longest conversation that the "
+            "service allows; set the agent's max_duration_seconds to as much"
+        )
+
+
+def _usual_minutes() -> int:
+    from kiosk.backend.books.admission import USUAL_VISIT_S
+
+    return int(USUAL_VISIT_S // 60)
 
 
 def _number(text: str) -> int:

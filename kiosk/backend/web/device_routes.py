@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import JsonValue
 
-from kiosk.backend.books.admission import LONGEST_VISIT_S, Refusal, VisitRefused
+from kiosk.backend.books.admission import Refusal, VisitRefused
 from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.characters.character import Occasion
@@ -103,12 +103,12 @@ async def grant_visit(
         raise
     expires_at = minted_at + timedelta(seconds=grant.life_s)
     lease = VisitLease(key, grant.conversation_id, minted_at, expires_at)
-    visit_id = await services.store.ledger.lease(kiosk, lease)
-    if visit_id is None:
+    leased = await services.store.ledger.lease(kiosk, lease)
+    if leased is None:
         raise RefusedError(VisitRefused(Refusal.SPENT))
     services.metrics.visit("leased" if grant.conversation_id is not None else "leased_nameless")
     response.headers["Cache-Control"] = "no-store"
-    grant = replace(grant, visit_id=visit_id, max_s=LONGEST_VISIT_S)
+    grant = replace(grant, visit_id=leased.visit_id, max_s=leased.longest_s)
     return write_grant(await _in_character(services, kiosk, wanted, grant, minted_at))
 
 

@@ -24,6 +24,7 @@ from kiosk.backend.web.metrics import CONTENT_TYPE
 from kiosk.backend.web.problems import ForbiddenError, MissingError, UnauthorizedError
 from kiosk.backend.web.services import Here, Services
 from kiosk.backend.web.stream import Change, StreamWatcher, apart
+from kiosk.convai.agent_settings import LONGEST_S
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class LimitChange(_Scoped):
     minutes_per_day: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     at_once: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     presses_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    minutes_per_visit: Annotated[int, Field(ge=1, le=LONGEST_S // 60)] | None = None
 
 
 class Invitation(BaseModel):

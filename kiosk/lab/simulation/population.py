@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kiosk.backend.books.admission import LONGEST_VISIT_S
+from kiosk.backend.books.admission import USUAL_VISIT_S
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.books.schema import (
     buckets,
@@ -136,7 +136,7 @@ async def _begin(db: AsyncConnection, ids: Mapping[str, str], now: datetime) -> 
             "state": "live",
             "press_id": press_of(name),
             "admitted_at": now,
-            "charged_s": LONGEST_VISIT_S,
+            "charged_s": USUAL_VISIT_S,
             "charged_on": now.date(),
         }
         for name, kiosk_id in ids.items()
@@ -145,7 +145,7 @@ async def _begin(db: AsyncConnection, ids: Mapping[str, str], now: datetime) -> 
     charged: dict[tuple[Scope, str], float] = {}
     for number, name in enumerate(ids):
         for key in ((Scope.FLEET, ""), (Scope.SITE, _site(number)), (Scope.KIOSK, name)):
-            charged[key] = charged.get(key, 0.0) + LONGEST_VISIT_S
+            charged[key] = charged.get(key, 0.0) + USUAL_VISIT_S
     lines = [
         {"tenant": TENANT, "scope": scope, "name": name, "day": now.date(), "seconds": seconds}
         for (scope, name), seconds in charged.items()
