@@ -27,6 +27,7 @@ from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.provider.client import (
     CONVERSATIONS_PATH,
     SIGNED_URL_PATH,
+    TOKEN_PATH,
     AgentAccess,
     Provider,
     open_provider,
@@ -68,6 +69,10 @@ class FakeProvider:
         self.minted.append(url)
         return JSONResponse({"signed_url": url})
 
+    async def token(self, request: Request) -> Response:
+        self.requests.append(request)
+        return JSONResponse({"token": "a-token", "conversation_id": "conv_of_the_token"})
+
     async def listed(self, request: Request) -> Response:
         self.requests.append(request)
         page = {"conversations": self.conversations, "has_more": False, "next_cursor": None}
@@ -76,6 +81,7 @@ class FakeProvider:
     def app(self) -> Starlette:
         routes = [
             Route(SIGNED_URL_PATH, self.signed_url),
+            Route(TOKEN_PATH, self.token),
             Route(CONVERSATIONS_PATH, self.listed),
         ]
         return Starlette(routes=routes)

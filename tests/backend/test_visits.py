@@ -228,3 +228,22 @@ async def test_no_secret_is_kept_logged_or_shown(
         assert hidden not in shown
     assert API_KEY not in "".join(a.text + repr(a.headers) for a in answers)
     assert backend.token.digest() in kept
+
+
+async def test_the_edition_that_a_kiosk_wants_is_the_one_that_is_asked_for(
+    backend: Backend,
+) -> None:
+    bearer = {"Authorization": f"Bearer {backend.token.reveal()}"}
+    wanted = {"branch_id": "branch_1", "version_id": "version_2", "environment": "staging"}
+    answer = await backend.client.post("/v1/visits", headers=bearer, json=wanted)
+    assert answer.status_code == 200
+    asked = backend.fake.requests[-1].query_params
+    assert {name: asked[name] for name in wanted} == wanted
+
+
+async def test_a_kiosk_is_named_in_a_conversation_over_webrtc(backend: Backend) -> None:
+    bearer = {"Authorization": f"Bearer {backend.token.reveal()}"}
+    wanted = {"transport": "webrtc"}
+    answer = await backend.client.post("/v1/visits", headers=bearer, json=wanted)
+    assert answer.json()["conversation_token"] == "a-token"
+    assert backend.fake.requests[-1].query_params["participant_name"] == backend.kiosk.name

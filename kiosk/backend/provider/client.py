@@ -96,11 +96,15 @@ class Provider:
         request_id: str,
         transport: Transport = "websocket",
         edition: AgentEdition = AgentEdition(),  # noqa: B008  frozen
+        participant: str | None = None,
     ) -> Grant:
-        """Permission for one conversation, with this edition of the agent."""
+        """Permission for one conversation, with this edition of the agent. `participant`: the
+        kiosk's name in a conversation over WebRTC; a signed URL has no place for one."""
         chosen = edition.model_dump(include=set(AgentEdition.model_fields), exclude_none=True)
         query = {"agent_id": self._access.agent_id, **chosen}
         if transport == "webrtc":
+            if participant is not None:
+                query["participant_name"] = participant
             answer = await self._wanted("GET", TOKEN_PATH, query=query, request_id=request_id)
             grant = read_token(answer, time.time())
             if grant.conversation_id is None:

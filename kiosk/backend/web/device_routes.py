@@ -96,7 +96,7 @@ async def grant_visit(
         raise RefusedError(refused)
     wanted = wanted or LeaseRequest()
     try:
-        grant = await _mint(services, request_id, wanted)
+        grant = await _mint(services, kiosk, request_id, wanted)
     except ProviderError:
         # Nobody has a credential: the kiosk may ask again when the provider is back.
         await services.store.ledger.give_back(kiosk)
@@ -193,10 +193,10 @@ def _tell(
     services.hub.tell(Change(kiosk.tenant, "visit", visit_id))
 
 
-async def _mint(services: Services, request_id: str, wanted: LeaseRequest) -> Grant:
+async def _mint(services: Services, kiosk: Kiosk, request_id: str, wanted: LeaseRequest) -> Grant:
     began_s = time.monotonic()
     try:
-        grant = await services.provider.mint(request_id, wanted.transport, wanted)
+        grant = await services.provider.mint(request_id, wanted.transport, wanted, kiosk.name)
     except ProviderError as error:
         services.metrics.minted(provider_problem(error).slug, time.monotonic() - began_s)
         raise
