@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--webhook-secret-file", type=Path, help="the secret it is signed with")
     parser.add_argument("--webhook-after", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--webhook-twice", action="store_true", help="send each once more")
+    parser.add_argument("--webhook-audio", action="store_true", help="and a recording, of silence")
     parser.add_argument("--scenario", metavar="NAME|FILE", help="misbehave as a fault script says")
     parser.add_argument("--list-scenarios", action="store_true", help="what ships, and stop")
     parser.add_argument(
@@ -179,7 +180,9 @@ def _post_call(args: argparse.Namespace) -> "PostCallSettings | None":
     secret = _secret("--webhook-secret-file", args.webhook_secret_file, "secret")
     if secret is None:
         raise ConfigError("--webhook-url needs --webhook-secret-file: unsigned it is not believed")
-    return PostCallSettings(args.webhook_url, secret, args.webhook_after, args.webhook_twice)
+    return PostCallSettings(
+        args.webhook_url, secret, args.webhook_after, args.webhook_twice, args.webhook_audio
+    )
 
 
 def _list_scenarios(say: Callable[[str], None], *, as_json: bool) -> int:

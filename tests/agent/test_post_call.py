@@ -1,6 +1,8 @@
 """What the agent sends when a conversation is over, judged by the backend that reads it."""
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +14,7 @@ from pydantic import SecretStr
 
 from kiosk.agent.post_call import SIGNATURE_HEADER, PostCallSettings
 from kiosk.backend.provider.webhooks import (
+    PostCallAudio,
     PostCallTranscription,
     Signature,
     TranscriptTurn,
@@ -53,7 +56,13 @@ class Receiver:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         fields = dict(line.split(": ", 1) for line in head.splitlines()[1:] if ": " in line)
         lower = {name.lower(): value for name, value in fields.items()}
-        body = await reader.readexactly(int(lower["content-length"]))
+        if lower.get("transfer-encoding") == "chunked":
+            body = b""
+            while size := int(await reader.readuntil(b"\r\n"), 16):
+                body += (await reader.readexactly(size + 2))[:-2]
+            await reader.readuntil(b"\r\n")
+        else:
+            body = await reader.readexactly(int(lower["content-length"]))
         self.came.append((lower[SIGNATURE_HEADER.lower()], body))
         status = self.statuses.pop(0) if self.statuses else 200
         writer.write(
@@ -124,6 +133,22 @@ async def test_on_demand_it_comes_late_and_twice(start_agent: StartAgent) -> Non
             assert receiver.came == []
             first, second = await receiver.deliveries(2)
     assert first == second
+
+
+async def test_on_demand_a_silent_recording_follows(start_agent: StartAgent) -> None:
+    async with receiving(200, 500) as receiver:
+        settings = replace(to(receiver), audio=True)
+        async with start_agent(post_call=settings) as (url, _):
+            async with opened(url) as wire:
+                await wire.send(QUIET)
+                await asyncio.sleep(1.2)
+            told, recording, again = await receiver.deliveries(3)
+    assert isinstance(told, PostCallTranscription)
+    assert recording == again == PostCallAudio(told.conversation_id)
+    sound = base64.b64decode(json.loads(receiver.came[1][1])["data"]["full_audio"])
+    frames = sound.count(b"\xff\xfb")
+    assert frames * 1152 / 44_100 == pytest.approx(told.duration_s, abs=0.03)
+    assert told.duration_s >= 1
 
 
 @pytest.mark.parametrize(
