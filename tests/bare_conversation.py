@@ -25,7 +25,7 @@ from kiosk.visit.states import TOGGLE, Event
 from kiosk.visit.tools import Tool, Tools
 from kiosk.visit.turn_memory import TurnMemory
 from kiosk.visit.uplink import Uplink
-from tests.unit.fakes import LoopSpeaker
+from tests.unit.fakes import LoopSpeaker, hears_all
 
 PLAN = Plan(
     table=TOGGLE,
@@ -61,7 +61,7 @@ class Bare:
         self.memory = TurnMemory()
         self.uplink = Uplink(PLAN.preroll_ms, self.measures.mic_to_wire, self.memory)
         self.downlink = Downlink(
-            self.speaker, self.post, self.measures, self.moments.append, self.memory
+            self.speaker, self.post, self.measures, self.moments.append, self.memory, hears_all
         )
         self.speaker.tell(self.downlink.on_speaker)
         self._connected = asyncio.Event()

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
+from kiosk.audio.ambience import speech_ear
 from kiosk.base import patience
 from kiosk.base.clock import REAL, Clock
 from kiosk.base.ids import NewId, random_id
@@ -147,6 +148,7 @@ class Daemon:
                 lambda: spoken.report(self._reloading.settings),
                 chance=self._chance,
                 take_events=self._events.take,
+                ear=speech_ear,
             )
             self._button = self._hardware.open_button(self._on_button, loop)
             stack.callback(self._button.close)

@@ -3,6 +3,9 @@
 A turn *began* when its first sample is heard. It is *drained* when the last one was heard and the
 server said that the turn was spoken, or sent nothing more for 600 ms. What was cut never gets here:
 the conversation's barrier drops it.
+
+A turn whose sound goes on without a voice is over too: an agent may have a background sound, which
+never ends. It is played, and no clock waits for it.
 """
 
 import asyncio
@@ -10,7 +13,8 @@ import contextlib
 from collections.abc import Callable, Coroutine
 
 from kiosk import moments
-from kiosk.audio.pcm import PCM_16000, Decoder, PcmFormat
+from kiosk.audio.ambience import Ear
+from kiosk.audio.pcm import PCM_16000, Decoder, PcmFormat, Samples
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
@@ -24,6 +28,8 @@ SETTLE_S = 0.6
 # are shorter (seen live: 0.8 s), and so is the time an agent needs to begin its last sentence.
 FAREWELL_QUIET_S = 3.0
 LONGEST_GAP_S = 0.8
+# Sound without a voice is the agent's background after so long; pauses in speech are shorter.
+BACKGROUND_S = 5.0
 # A loudspeaker that begins nothing more for so long is stuck.
 STUCK_S = 60.0
 # An agent's turn has a dozen, of a second each (seen live), or 50 a second.
@@ -40,7 +46,9 @@ class Downlink:
         measures: Measures,
         observe: Observer,
         memory: TurnMemory,
+        ear: Ear,
     ) -> None:
+        self._ear = ear
         self._speaker = speaker
         self._post = post
         self._measures = measures
@@ -60,12 +68,15 @@ class Downlink:
         self._first: Clip | None = None  # of what is to be heard; the report of any other is late
         self._last_audio_s = 0.0
         self._heard_s = 0.0  # when the last sample was heard
+        self._voice_until_s = 0.0  # when the last voiced one was, or will be
+        self._is_background = False  # what is heard
         self.begin(PCM_16000)
 
     def begin(self, format_: PcmFormat, *, greets: bool = True) -> None:
         """A new conversation, or format, from here on. What came before is still heard. `greets`:
         the first turn answers nobody, unless a transcript comes before it."""
         self._decoder = Decoder(format_)
+        self._has_voice: Callable[[Samples], bool] | None = None
         self._turn_id: int | None = None
         self._final = True
         self._is_greeting = greets
@@ -80,16 +91,25 @@ class Downlink:
         samples = self._decoder.push(message.audio)
         if not len(samples):
             return new_turn
+        rate_hz = self._decoder.format.rate_hz
+        if self._has_voice is None:
+            self._has_voice = self._ear(rate_hz)
+        voiced = self._has_voice(samples)
+        if self._is_background and not voiced:
+            self._speaker.play(Clip(samples, rate_hz, Source.AGENT, received_at_s, voiced))
+            return new_turn
+        self._is_background = False
         if new_turn or self._drained.is_set():
             self._observe(moments.AgentAudioReceived(received_at_s))
         self._last_audio_s = received_at_s
         self._memory.agent_spoke(samples)
-        self._play(Clip(samples, self._decoder.format.rate_hz, Source.AGENT, received_at_s))
+        self._play(Clip(samples, rate_hz, Source.AGENT, received_at_s, voiced))
         return new_turn
 
     def _turn_begins(self) -> None:
         if self._goes_on:
             self._silence()  # the agent has something new to say
+        self._is_background = False
         self._turn.clear()
         self._was_cut = False
         self._memory.agent_began(self._decoder.format.rate_hz)
@@ -208,6 +228,7 @@ class Downlink:
         clip = began.clip
         if clip.source is Source.AGENT:
             self._begun = (clip, began.heard_at_s)
+            self._look_for_background(clip, began.heard_at_s)
         if clip is not self._first:
             return
         self._first, self._sounding = None, True
@@ -216,6 +237,15 @@ class Downlink:
             self._measures.wire_to_speaker.add((began.heard_at_s - clip.received_at_s) * 1000)
         self._observe(moments.AgentHeard(began.heard_at_s))
         self._post(Event.AGENT_STARTED)
+
+    def _look_for_background(self, clip: Clip, heard_at_s: float) -> None:
+        ends_s = heard_at_s + len(clip.samples) / clip.rate_hz
+        if clip.voiced or clip is self._first:
+            self._voice_until_s = ends_s
+        elif self._sounding and ends_s - self._voice_until_s >= BACKGROUND_S:
+            self._is_background = True
+            self._forget_settling()
+            self._settled(self._voice_until_s)
 
     def _settle(self, at_s: float) -> None:
         """Everything given was heard; more may still come."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from kiosk.audio.ambience import Ear
 from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge
 from kiosk.base.clock import loop_now_s
@@ -79,6 +80,8 @@ class Host:
         report: Callable[[], Awaitable[str]],
         chance: Callable[[], float] = random.random,
         take_events: Callable[[], tuple[VisitEvent, ...]] = tuple,
+        *,
+        ear: Ear,
     ) -> None:
         self._afterwards = Afterwards(observe)
         self._observe = observe = self._afterwards.observe
@@ -94,7 +97,7 @@ class Host:
         self._chance = chance
         self.memory = TurnMemory()
         self._uplink = Uplink(plan.preroll_ms, self.measures.mic_to_wire, self.memory)
-        self._downlink = Downlink(speaker, self.post, self.measures, observe, self.memory)
+        self._downlink = Downlink(speaker, self.post, self.measures, observe, self.memory, ear)
         self._announcer = Announcer(speaker, voice, observe)
         self._between_visits = BetweenVisits(
             self._announcer, voice, report, lambda: self.state is State.IDLE

@@ -25,6 +25,7 @@ from tests.soak.devices import CountedMicrophone, CountedSpeaker, Lamps
 from tests.soak.material import Material
 from tests.soak.office import Office
 from tests.soak.world import World
+from tests.unit.fakes import hears_all
 
 # What the wall clock says when the loop's is zero.
 _LONG_AGO_S = 1.7e9
@@ -104,6 +105,7 @@ class CountedWorld(World):
         self.host = Host(
             plan_of(self._settings), microphone, speaker, self._lamps, self._what.voice,
             self._keeper, Tools({}, 5.0), self._observe, self._report, self._rng.random,
+            ear=hears_all,
         )  # fmt: skip
         speaker.tell(lambda event: self.host.on_speaker(event))
         self._tasks = [

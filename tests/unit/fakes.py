@@ -8,9 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from kiosk.audio.pcm import Samples
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source
 
 _Played: TypeAlias = Began | Drained | Flushed
+
+
+def hears_all(_rate_hz: int) -> Callable[[Samples], bool]:
+    """An ear to which all that the agent sends is voice: for sound that is counted."""
+    return lambda _: True
 
 
 class LoopSpeaker:

@@ -2,21 +2,23 @@
 which audio arrives are given."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
-from kiosk.audio.pcm import FORMATS, PCM_16000, samples_to_bytes
+from kiosk.audio.ambience import Ear
+from kiosk.audio.pcm import FORMATS, PCM_16000, Samples, samples_to_bytes
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.devices.ports import Began, Clip, Source
 from kiosk.measures import Measures
 from kiosk.moments import Moment, What
-from kiosk.visit.downlink import FAREWELL_QUIET_S, SETTLE_S, Downlink
+from kiosk.visit.downlink import BACKGROUND_S, FAREWELL_QUIET_S, SETTLE_S, Downlink
 from kiosk.visit.states import Event
 from kiosk.visit.turn_memory import TurnMemory
-from tests.unit.fakes import LoopSpeaker
+from tests.unit.fakes import LoopSpeaker, hears_all
 from tests.virtual_time import virtual_time
 
 
@@ -29,16 +31,24 @@ class Side:
     moments: list[Moment] = field(default_factory=list)
     measures: Measures = field(default_factory=Measures)
     memory: TurnMemory = field(default_factory=TurnMemory)
+    ear: Ear = hears_all
 
     def __post_init__(self) -> None:
         self.downlink = Downlink(
-            self.speaker, self.posted.append, self.measures, self.moments.append, self.memory
+            self.speaker,
+            self.posted.append,
+            self.measures,
+            self.moments.append,
+            self.memory,
+            self.ear,
         )
         self.speaker.tell(self.downlink.on_speaker)
 
-    def agent(self, seconds: float, *, is_final: bool = False, ago_s: float = 0.0) -> None:
+    def agent(
+        self, seconds: float, *, is_final: bool = False, ago_s: float = 0.0, level: int = 0
+    ) -> None:
         """The agent's audio, received this long ago."""
-        data = bytes(2 * round(seconds * 16_000))
+        data = bytes((level, 0)) * round(seconds * 16_000)
         self.downlink.audio(AgentAudio(data, None, is_final), loop_now_s() - ago_s)
 
     @property
@@ -401,3 +411,87 @@ async def test_a_new_conversation_leaves_what_the_last_one_said_to_be_heard() ->
     await asyncio.sleep(2.0)
     assert side.heard_s == pytest.approx(2.0)
     assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
+
+
+# --- a background that never ends -----------------------------------------------------------------
+
+_VOICE, _MURMUR = 99, 1
+
+
+def hears_loud(_rate_hz: int) -> Callable[[Samples], bool]:
+    return lambda samples: bool((np.abs(samples) >= _VOICE).any())
+
+
+async def _background(side: Side, seconds: int, level: int = _MURMUR) -> None:
+    for _ in range(seconds):
+        side.agent(1, level=level)
+        await asyncio.sleep(1)
+
+
+@virtual_time
+async def test_sound_that_goes_on_without_a_voice_is_no_turn() -> None:
+    side = Side(ear=hears_loud)
+    side.agent(2, level=_VOICE)
+    await asyncio.sleep(1)
+    await _background(side, 60)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
+    drained = [m.at_s for m in side.moments if m.what is What.DRAINED]
+    began = [m.at_s for m in side.moments if m.what is What.AGENT_HEARD]
+    assert drained[0] - began[0] == pytest.approx(2.0)  # when the voice ended
+    await asyncio.sleep(2)
+    assert side.heard_s == pytest.approx(62)  # and all of it is played
+
+
+@virtual_time
+async def test_a_voice_over_the_background_is_a_turn_again() -> None:
+    side = Side(ear=hears_loud)
+    side.agent(2, level=_VOICE)
+    await asyncio.sleep(1)
+    await _background(side, 10)
+    side.agent(1, level=_VOICE)
+    await asyncio.sleep(1.5)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED, Event.AGENT_STARTED]
+    await _background(side, 10)
+    assert side.posted[3:] == [Event.DRAINED]
+
+
+@virtual_time
+async def test_a_pause_in_a_turn_is_no_background() -> None:
+    side = Side(ear=hears_loud)
+    side.agent(2, level=_VOICE)
+    await asyncio.sleep(1)
+    await _background(side, 4)
+    side.agent(1, level=_VOICE, is_final=True)
+    await asyncio.sleep(2.5)
+    assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
+
+
+@virtual_time
+async def test_a_farewell_with_a_background_is_over_some_seconds_after_its_last_word() -> None:
+    side = Side(ear=hears_loud)
+    side.agent(2, level=_VOICE)
+    never = asyncio.Event()
+
+    async def over() -> None:
+        await never.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        background = tasks.create_task(_background(side, 60))
+        began_s = loop_now_s()
+        await side.downlink.heard_out(over)
+        assert loop_now_s() - began_s < 2 + BACKGROUND_S + FAREWELL_QUIET_S + 1
+        background.cancel()
+
+
+@virtual_time
+async def test_an_interruption_silences_the_background_too() -> None:
+    side = Side(ear=hears_loud)
+    side.agent(2, level=_VOICE)
+    await asyncio.sleep(1)
+    await _background(side, 10)
+    side.agent(5, level=_MURMUR)
+    await asyncio.sleep(0.5)
+    side.downlink.interrupt()
+    heard_s = side.heard_s
+    await asyncio.sleep(3)
+    assert side.heard_s == pytest.approx(heard_s)

@@ -24,7 +24,7 @@ from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
 from kiosk.visit.tools import Tools
-from tests.unit.fakes import LoopSpeaker
+from tests.unit.fakes import LoopSpeaker, hears_all
 from tests.unit.visit.test_announcer import SENTENCE_S, recorded_voice
 from tests.virtual_time import virtual_time
 
@@ -87,7 +87,7 @@ class Kiosk:
         self.host = Host(
             plan_of(Settings()), self.order, self.speaker, self.order, self.voice,
             Unreachable("ws://127.0.0.1", "agent_local"), Tools({}, 1.0),
-            self.order.observe, self._report,
+            self.order.observe, self._report, ear=hears_all,
         )  # fmt: skip
         self.speaker.tell(self.host.on_speaker)
         self.host.on_microphone(Opened("a card"))

@@ -32,7 +32,7 @@ from kiosk.visit.turn_memory import TurnMemory
 from tests.agent import recording
 from tests.agent.recording import Seen, recorded
 from tests.bare_conversation import PLAN
-from tests.unit.fakes import LoopSpeaker
+from tests.unit.fakes import LoopSpeaker, hears_all
 from tests.virtual_time import run_in_virtual_time
 
 # Enough for every sample to be counted, and few enough for a conversation in a tenth of a second.
@@ -90,7 +90,9 @@ class Kiosk:
         self.core = VisitCore(self.plan)
         self.wire = ClientConversation()
         self.newest = 0
-        self.downlink = Downlink(self.speaker, self.post, Measures(), lambda _: None, TurnMemory())
+        self.downlink = Downlink(
+            self.speaker, self.post, Measures(), lambda _: None, TurnMemory(), hears_all
+        )
         self.speaker.tell(self.downlink.on_speaker)
         self.speaker.tell(self._on_speaker)
         for use in CardUse:

@@ -1,4 +1,4 @@
-"""How long a visit may last: a site's setting, and what each lease told its kiosk."""
+"""Minutes that a visit may last: a site's setting, and what each lease told its kiosk."""
 
 import sqlalchemy as sa
 from alembic import op
