@@ -327,7 +327,8 @@ async def overloads(visits: int, *spent_s: float) -> tuple[list[Overloaded], lis
     thread.open()
     for visit in range(1, visits + 1):
         thread.start()
-        await ears.until(partial(heard, CapturedChunk, 200 * visit))
+        # Waited for in real time, four seconds of it where the canceller takes next to none.
+        await ears.until(partial(heard, CapturedChunk, 200 * visit), timeout_s=20.0)
         thread.stop()
         await ears.until(partial(heard, Running, 2 * visit))
     assert thread.close()
