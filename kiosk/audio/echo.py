@@ -41,7 +41,8 @@ _NEW_MS = 1000
 _NEW_TAIL_MS = 100
 _NEW_RESIDUE_DB = -9.0
 # The reference is read ahead by this much, so that an echo never comes before its cause, whatever
-# the estimates' errors. A sound must be known so long before it is heard.
+# the estimates' errors. A sound must be known so long before it is heard: these are 10 of the 13 ms
+# from the wire to the loudspeaker.
 REFERENCE_LEAD_S = 0.01
 
 

@@ -134,11 +134,12 @@ class CardStream:
         return min(max(counted_s, asked_s), written_s)
 
     def _wake_up(self) -> None:
-        """Begin the stream with silence: the echo canceller must know of a sound before it is
+        """Begin the stream with silence: an echo canceller must know of a sound before it is
         heard, and some amplifiers swallow the first sound after a pause."""
         self._anchor_s, self._frames = self._clock.now_s(), 0
         asleep = self._anchor_s - self._silent_since_s > _AWAKE_S
-        lead = ms_to_samples(1000 * REFERENCE_LEAD_S, self._device.rate_hz)
+        lead_s = 0.0 if self._played is None else REFERENCE_LEAD_S
+        lead = ms_to_samples(1000 * lead_s, self._device.rate_hz)
         self._put(silence(max(lead, self._wake_lead if asleep else 0)))
 
     def _end_s(self) -> float:

@@ -36,7 +36,7 @@ class Sound:
             hardware.open_playback,
             on_speaker,
             loop,
-            played,
+            None if echo.mode == "off" else played,  # nobody listens for it
             Ducking(echo.duck_db, echo.duck_fade_ms),
             settings.playback.wake_lead_ms,
             clock,

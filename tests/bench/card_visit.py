@@ -85,14 +85,14 @@ def cards() -> Iterator[rigs.Rig]:
 
 
 @asynccontextmanager
-async def kiosk_visit() -> AsyncIterator[CardVisit]:
-    """`kiosk run` with its default sound, but for a gate that stands open."""
+async def kiosk_visit(more: str = "") -> AsyncIterator[CardVisit]:
+    """`kiosk run` with its default sound, but for a gate that stands open; and `more`."""
     with cards() as rig:
         async with scripted_server() as server:
             config = card_config(
                 server.url,
                 visit=ENDLESS,
-                more='[gate]\nmode = "open"',
+                more=f'[gate]\nmode = "open"\n{more}',
             )
             async with kiosk_process(rig.directory, config, rig.env) as kiosk:
                 with Tape(rig, rig.microphone) as heard, Tape(rig, rig.speaker) as played:

@@ -170,6 +170,9 @@ def figures() -> Iterator[Figure]:
             AT_MOST(limit),
             percentile(peer.wire_to_speaker, percent),
         )
+    alone = asyncio.run(_without_canceller())
+    name = "wire to speaker, p50 (no echo canceller, whose reference needs 10 ms)"
+    yield Figure(name, "ms", percentile(alone, 50), AT_MOST(5))
     for percent, bar in ((50, None), (99, AT_MOST(15))):
         yield Figure(
             f"interruption to silence, p{percent}",
@@ -178,6 +181,14 @@ def figures() -> Iterator[Figure]:
             bar,
             percentile(peer.interruption_to_silence, percent),
         )
+
+
+async def _without_canceller() -> list[float]:
+    async with kiosk_visit('[echo]\nmode = "off"') as visit:
+        await asyncio.sleep(1.0)
+        sent = await _turns(visit)
+        played, clock = visit.played.samples(), visit.played.clock()
+    return [_onset_ms(at_s, played, clock) for at_s in sent]
 
 
 async def _all() -> tuple[Latencies, Latencies, Latencies]:

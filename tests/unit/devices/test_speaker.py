@@ -46,9 +46,14 @@ class Stage:
 
 @asynccontextmanager
 async def playing_on(
-    *cards: PlaybackPcm, played: PlayedSound | None = None, wake_lead_ms: int = 0
+    *cards: PlaybackPcm,
+    played: PlayedSound | None = None,
+    wake_lead_ms: int = 0,
+    cancels: bool = True,
 ) -> AsyncIterator[Stage]:
-    """The thread over these cards, one after the other; it must end promptly."""
+    """The thread over these cards, one after the other; it must end promptly. `cancels`: an echo
+    canceller listens to what is played."""
+    played = played or PlayedSound() if cancels else None
     ears, loop = TurnDetector[SpeakerEvent](), asyncio.get_running_loop()
     thread = SpeakerThread(
         Slot(*cards).open, ears.hear, loop, played=played, wake_lead_ms=wake_lead_ms
@@ -370,3 +375,11 @@ def test_a_thread_that_was_never_opened_closes() -> None:
     loop = asyncio.new_event_loop()
     assert SpeakerThread(Slot[PlaybackPcm]().open, lambda _: None, loop).close()
     loop.close()
+
+
+async def test_without_an_echo_canceller_nothing_is_heard_before_the_sound() -> None:
+    card = PlaybackCard()
+    async with playing_on(card, cancels=False) as stage:
+        stage.speaker.play(clip(ones(0.1, 9)))
+        await stage.drained(1)
+    assert card.heard[:4800].tolist() == [9] * 4800
