@@ -57,6 +57,7 @@ UNFIT: dict[str, Meaning] = {
 
 _ENDINGS: dict[str, Meaning] = {
     "hung_up": Meaning(INFO),
+    "ended_by_operator": Meaning(INFO, sentence="stopped_here"),
     "agent_ended": Meaning(INFO),
     "max_duration": Meaning(NOTICE, sentence="time_up"),
     "time_up": Meaning(NOTICE, sentence="time_up"),
@@ -76,6 +77,11 @@ _ENDINGS: dict[str, Meaning] = {
     "lease_refused": Meaning(WARNING, _NETWORK, "cannot_reach"),
     "quota": Meaning(ERROR, _PLAN, "not_today"),
     "busy": Meaning(WARNING, _PLAN, "busy"),
+    "too_many_presses": Meaning(
+        WARNING,
+        "raise `kiosk backend limit --presses-per-minute`, if they were visitors",
+        "too_soon",
+    ),
     "override_refused": Meaning(ERROR, _AGENT, "out_of_order"),
     "variable_missing": Meaning(ERROR, _AGENT, "out_of_order"),
     "agent_missing": Meaning(ERROR, _AGENT, "out_of_order"),

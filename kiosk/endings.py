@@ -12,7 +12,8 @@ from kiosk.causes import CAUSES, Meaning
 class Kind(StrEnum):
     """What happened, in the operator's words."""
 
-    HUNG_UP = "hung_up"  # the visitor, or an operator, ended it
+    HUNG_UP = "hung_up"  # by the button
+    ENDED_BY_OPERATOR = "ended_by_operator"
     AGENT_ENDED = "agent_ended"
     MAX_DURATION = "max_duration"
     TIME_UP = "time_up"  # the kiosk's own limit
@@ -32,6 +33,7 @@ class Kind(StrEnum):
     LEASE_REFUSED = "lease_refused"  # by the backend; another lease may do
     QUOTA = "quota"
     BUSY = "busy"
+    TOO_MANY_PRESSES = "too_many_presses"  # in a minute, for the backend
     OVERRIDE_REFUSED = "override_refused"
     VARIABLE_MISSING = "variable_missing"
     AGENT_MISSING = "agent_missing"
@@ -111,8 +113,8 @@ _DENIALS: dict[str, Kind] = {
     "closed": Kind.CLOSED,
     "no-minutes-left": Kind.NO_MINUTES_LEFT,
     "busy": Kind.BUSY,
-    "too-many-presses": Kind.BUSY,
-    "too-many-leases": Kind.BUSY,
+    "too-many-presses": Kind.TOO_MANY_PRESSES,
+    "too-many-leases": Kind.TOO_MANY_PRESSES,
     "provider-quota": Kind.BUSY,
     "unauthorized": Kind.NO_CREDENTIAL,
     "visit-unknown": Kind.LEASE_REFUSED,

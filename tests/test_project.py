@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from kiosk.audio.earcons import Earcon
 from kiosk.causes import CAUSES, WARNING
+from kiosk.devices.ports import Pattern
 from kiosk.ops.messages import catalog
+from kiosk.visit.core import HOLD_S, NERVOUS_S
+from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.speech import load_sentences
-from kiosk.visit.states import TOGGLE
+from kiosk.visit.states import TOGGLE, TOGGLE_HELD, Action, Event, State, Transitions, step
+from kiosk.visit.visit import LEFT_S
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,6 +33,101 @@ def test_the_readmes_table_of_states_is_the_codes() -> None:
     assert f"|---|---|---|---|\n{state_table()}\n<!-- end of the table -->" in readme, (
         "paste this into README.md:\n" + state_table()
     )
+
+
+# What staff and visitors call what a press does, by the state that it leads to and what is done.
+_DEEDS: dict[tuple[State, tuple[Action, ...]], str] = {
+    (State.OPENING, (Action.START_CAPTURE, Action.OPEN)): "begins a visit",
+    (State.IDLE, (Action.SAY_CAUSE,)): "is told why not",
+    (State.IDLE, (Action.SAY_TOO_SOON,)): "is asked to wait",
+    (State.CLOSING, (Action.CLOSE,)): "ends the visit",
+    (State.CLOSING, (Action.REMEMBER_PRESS,)): "begins the next visit",
+    (State.CLOSING, (Action.REMEMBER_PRESS, Action.CLOSE)): "begins a new visit",
+    (State.LISTENING, (Action.CUT_TURN,)): "cuts the answer",
+}
+_COLUMNS = (State.IDLE, State.OPENING, State.QUEUED, State.LISTENING, State.THINKING,
+            State.SPEAKING, State.CLOSING)  # fmt: skip
+_GESTURES: tuple[tuple[str, Transitions, Event], ...] = (
+    ("press", TOGGLE, Event.PRESS),
+    ("press, while no visit can be held", TOGGLE, Event.PRESS_UNFIT),
+    ("press, after two visits of seconds without a word", TOGGLE, Event.PRESS_MASHED),
+    ("press, after the warning that time is nearly up", TOGGLE, Event.PRESS_WARNED),
+    (f"press, after {LEFT_S:g} s in which nobody spoke", TOGGLE, Event.PRESS_LEFT),
+    ("press, by who spoke with the button held at first", TOGGLE_HELD, Event.PRESS),
+)
+
+
+def gesture_table() -> str:
+    """The README's table of gestures and states, from the code."""
+    rows = []
+    for name, table, event in _GESTURES:
+        cells = [_deed(table, state, event) for state in _COLUMNS]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    nothing = " | ".join("nothing" for _ in _COLUMNS)
+    rows.append(f"| second press within {NERVOUS_S:g} s | {nothing} |")
+    held = ["report to staff", *["ends the visit; report to staff"] * 5, "report to staff"]
+    rows.append(f"| held for {HOLD_S:g} s from idle on, without a word | {' | '.join(held)} |")
+    return "\n".join(rows)
+
+
+def _deed(table: Transitions, state: State, event: Event) -> str:
+    if event not in table[state]:
+        return "as any press"
+    then, actions = step(table, state, event)
+    if Action.EXTEND in actions:
+        return "gives more time"
+    return _DEEDS.get((then, actions), "is listened to")
+
+
+def test_the_readmes_table_of_gestures_is_the_codes() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (
+        f"|---|---|---|---|---|---|---|---|\n{gesture_table()}\n<!-- end of the gestures -->"
+        in (readme)
+    ), "paste this into README.md:\n" + gesture_table()
+
+
+_LAMP_MEANS = {
+    State.IDLE: "press me",
+    State.OPENING: "one moment: it connects, and listens already",
+    State.QUEUED: "please wait for your turn",
+    State.LISTENING: "speak",
+    State.THINKING: "it thinks",
+    State.SPEAKING: "it speaks",
+    State.CLOSING: "the visit is over",
+}
+
+
+def lamp_table() -> str:
+    """The legend of lamps, from the code."""
+    rows = [f"| {_rhythm(LAMPS[state])} | {means} |" for state, means in _LAMP_MEANS.items()]
+    return "\n".join([*rows, f"| {_rhythm(UNFIT_LAMP)} | it cannot talk now; a press tells why |"])
+
+
+def _rhythm(pattern: Pattern) -> str:
+    if len(pattern) == 1:
+        return "steady"
+    return ", ".join(f"{'on' if lit else 'off'} {seconds:g} s" for lit, seconds in pattern)
+
+
+_CHIME_MEANS = {
+    Earcon.PRESSED: ("one note", "your press was noticed"),
+    Earcon.READY: ("two rising notes", "speak"),
+    Earcon.TICK: ("the same note twice, short", "the connection was lost; it is opened again"),
+    Earcon.HANG_UP: ("two falling notes", "the visit is over"),
+    Earcon.SORRY: ("a low note twice", "not now; the reason follows"),
+}
+
+
+def chime_table() -> str:
+    """The legend of chimes: every one of the code's."""
+    return "\n".join(f"| {_CHIME_MEANS[e][0]} | {_CHIME_MEANS[e][1]} |" for e in Earcon)
+
+
+def test_the_staffs_page_has_the_lamps_and_chimes_of_the_code() -> None:
+    page = (ROOT / "deploy" / "staff.md").read_text(encoding="utf-8")
+    for table, end in ((lamp_table(), "lamps"), (chime_table(), "chimes")):
+        assert f"|---|---|\n{table}\n<!-- end of the {end} -->" in page, table
 
 
 def cause_table() -> str:

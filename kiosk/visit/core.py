@@ -54,11 +54,11 @@ from kiosk.devices.ports import ButtonEdge
 from kiosk.endings import Ending, Farewell, Kind
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
-from kiosk.visit.feedback import EARCONS, POLITE, Deadline
+from kiosk.visit.feedback import ANSWERS, EARCONS, POLITE, SILENCES, Deadline
 from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
-from kiosk.visit.states import Action, Event, State, step
+from kiosk.visit.states import TOGGLE_HELD, Action, Event, State, step
 from kiosk.visit.visit import Hold, Kept, Leaving, Timer, Visit
 
 # A press this soon after the one that did something is a nervous second press.
@@ -78,11 +78,14 @@ _LOST_CARDS: dict[CardUse, Kind] = {
 # The endings that events mean which carry none.
 _ENDINGS: dict[Event, Kind] = {
     Event.PRESS: Kind.HUNG_UP,
-    Event.HANG_UP: Kind.HUNG_UP,
+    Event.PRESS_LEFT: Kind.ABANDONED,
+    Event.HANG_UP: Kind.ENDED_BY_OPERATOR,
     Event.TIME_UP: Kind.TIME_UP,
     Event.ABANDONED: Kind.ABANDONED,
     Event.NO_ANSWER: Kind.NO_ANSWER,
 }
+# The sentences that answer presses.
+_ANSWERS: dict[Event, str] = {Event.PRESS_MASHED: "too_soon"}
 
 
 class VisitCore:
@@ -107,6 +110,8 @@ class VisitCore:
             Action.START_CAPTURE: lambda _: self._do(do.StartCapture()),
             Action.OPEN: self._open,
             Action.SAY_CAUSE: self._say_cause,
+            Action.SAY_TOO_SOON: lambda _: self._say("too_soon"),
+            Action.EXTEND: lambda _: self._visit_now.extend(self._now_s),
             Action.SAY_QUEUED: lambda _: self._say("queued"),
             Action.CUT_TURN: lambda _: self._do(do.CutTurn()),
             Action.OPEN_TALK: lambda _: self._allow_talk(allowed=True),
@@ -181,13 +186,15 @@ class VisitCore:
     # --- the button -----------------------------------------------------------------------------
 
     def _button(self, *, pressed: bool, at_s: float) -> None:
-        self.kept.hold = None
+        hold, self.kept.hold = self.kept.hold, None
         if pressed:
             if self.state is State.IDLE:
                 self.kept.hold = Hold(self._now_s + HOLD_S)
             self._press(at_s)
         elif self._plan_now.held_button:
             self._step(Event.RELEASE)
+        elif hold is not None and self.visit is not None and hold.talks(self._now_s):
+            self.visit.plan = replace(self.visit.plan, table=TOGGLE_HELD)
 
     def _press(self, at_s: float) -> None:
         if not self._plan_now.held_button:
@@ -201,13 +208,24 @@ class VisitCore:
         self.kept.report_when_idle = self.kept.press_waits = False
         self._do(do.DropReport())
         self._notify(moments.ButtonPressed(at_s))
-        cause = self.cause
+        event = self._press_means()
         if self.state is State.IDLE:
-            if cause is not None and cause in self.kept.own_sound.keys:
+            answer = self.cause if event is Event.PRESS_UNFIT else _ANSWERS.get(event)
+            if answer is not None and answer in self.kept.own_sound.keys:
                 return  # this press is being answered
             self._do(do.FallSilent())  # what is left of an apology
-        unfit = self.state is State.IDLE and cause is not None
-        self._step(Event.PRESS_UNFIT if unfit else Event.PRESS)
+        self._step(event)
+
+    def _press_means(self) -> Event:
+        """What a press is, where it depends on more than the state."""
+        visit, now_s = self.visit, self._now_s
+        if visit is None:
+            if self.cause is not None:
+                return Event.PRESS_UNFIT
+            return Event.PRESS_MASHED if self.kept.is_mashed(now_s) else Event.PRESS
+        if visit.may_extend and Event.PRESS_WARNED in visit.plan.table[self.state]:
+            return Event.PRESS_WARNED
+        return Event.PRESS_LEFT if visit.is_left(self.state, now_s) else Event.PRESS
 
     # --- the table ------------------------------------------------------------------------------
 
@@ -218,7 +236,9 @@ class VisitCore:
             self.visit = Visit(self.plan)
         visit = self.visit
         self.state, actions = step(self._plan_now.table, before, event)
-        if self.state is not before or event is Event.PRESS_UNFIT:
+        if self.state is not before and self.state is State.CLOSING and event in SILENCES:
+            self._do(do.FallSilent())
+        if self.state is not before or event in ANSWERS:
             self._chime(event)
         if ending is None and event in _ENDINGS:
             ending = Ending(_ENDINGS[event])
@@ -251,6 +271,7 @@ class VisitCore:
     def _idle(self, visit: Visit) -> None:
         assert visit.ending is not None
         self.visit = None
+        self.kept.visit_over(visit, self._now_s)
         answered = self.cause is not None and self.cause == visit.ending.meaning.sentence
         if visit.press_waits and not answered:
             self.kept.press_waits = True
@@ -266,7 +287,7 @@ class VisitCore:
         self._notify(moments.VisitStarted(self._now_s, press_id=""))
         if visit.plan.disclosure:
             self._say("disclosure")
-        visit.limit(visit.plan.max_s, self._now_s)
+        visit.begin(self._now_s)
         self._converse(visit)
 
     def _converse(self, visit: Visit) -> None:
@@ -365,7 +386,8 @@ class VisitCore:
         visit.leaving = Leaving.LAST_WORD
         visit.due[Timer.FAREWELL] = self._now_s + FAREWELL_LIMIT_S
         self._do(do.SilenceAgent())
-        if ending.meaning.sentence is not None:
+        # Not to whoever pressed meanwhile: another visitor, or one who begins anew.
+        if ending.meaning.sentence is not None and not visit.press_waits:
             self._say(ending.meaning.sentence)
         if visit.conversing:
             self._do(do.CloseConversation(ending))
@@ -415,7 +437,7 @@ class VisitCore:
                 self._say("one_moment")
             case Timer.WARNING:
                 visit.warned = True
-                self._say("warning")
+                self._say("warning" if visit.will_extend else "last_warning")
             case Timer.TIME_UP:
                 self._step(Event.TIME_UP)
             case Timer.REOPEN:
@@ -450,7 +472,7 @@ class VisitCore:
             self._do(do.ComposeReport())
         else:
             self.kept.report_when_idle = True
-            self._step(Event.HANG_UP)
+            self._step(Event.HANG_UP, Ending(Kind.HUNG_UP, None, "by staff, who want a report"))
 
     # --- fitness, lamp and sounds ---------------------------------------------------------------
 
@@ -481,7 +503,10 @@ class VisitCore:
 
     def _chime(self, event: Event) -> None:
         earcon = EARCONS.get((event, self.state))
-        if earcon is None or (self.kept.own_sound.busy and (event, self.state) in POLITE):
+        visit = self.visit
+        if earcon is None:
+            return
+        if visit is not None and visit.speaking and (event, self.state) in POLITE:
             return
         self.kept.own_sound = OwnSound(True, self.kept.own_sound.keys)
         self._do(do.Chime(earcon))

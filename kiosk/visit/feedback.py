@@ -9,18 +9,22 @@ from kiosk.visit.states import Event, State
 STEADY: Pattern = ((True, 60.0),)
 QUICK: Pattern = ((True, 0.12), (False, 0.12))
 BLINK: Pattern = ((True, 0.5), (False, 0.5))
+WINK: Pattern = ((True, 1.4), (False, 0.2))
+SLOW: Pattern = ((True, 1.5), (False, 1.5))
+FLASH: Pattern = ((True, 0.1), (False, 0.4))
 DOUBLE: Pattern = ((True, 0.12), (False, 0.12), (True, 0.12), (False, 0.84))
-BEACON: Pattern = ((True, 0.06), (False, 2.94))
+BEACON: Pattern = ((True, 0.1), (False, 1.9))
 
-# A lit lamp invites: ready to be pressed, or ready to be spoken to.
+# Each has a rhythm of its own. A lamp that is mostly lit invites: steady to be pressed, with a wink
+# now and then to be spoken to.
 LAMPS: dict[State, Pattern] = {
     State.IDLE: STEADY,
     State.OPENING: QUICK,
-    State.QUEUED: QUICK,
-    State.LISTENING: STEADY,
+    State.QUEUED: SLOW,
+    State.LISTENING: WINK,
     State.THINKING: DOUBLE,
     State.SPEAKING: BLINK,
-    State.CLOSING: QUICK,
+    State.CLOSING: FLASH,
 }
 # In IDLE, while a visit cannot be held.
 UNFIT_LAMP: Pattern = BEACON
@@ -29,13 +33,22 @@ UNFIT_LAMP: Pattern = BEACON
 EARCONS: dict[tuple[Event, State], Earcon] = {
     (Event.PRESS, State.OPENING): Earcon.PRESSED,
     (Event.PRESS_UNFIT, State.IDLE): Earcon.SORRY,
+    (Event.PRESS_MASHED, State.IDLE): Earcon.SORRY,
+    (Event.PRESS_WARNED, State.LISTENING): Earcon.PRESSED,
+    (Event.PRESS_WARNED, State.THINKING): Earcon.PRESSED,
+    (Event.PRESS_WARNED, State.SPEAKING): Earcon.PRESSED,
     (Event.CONNECTED, State.LISTENING): Earcon.READY,
     (Event.ADMITTED, State.LISTENING): Earcon.READY,
     (Event.LOST, State.OPENING): Earcon.TICK,
     (Event.PRESS, State.CLOSING): Earcon.HANG_UP,
+    (Event.HANG_UP, State.CLOSING): Earcon.HANG_UP,
 }
-# Left out while the kiosk is saying something: a chime after the sentence would come too late.
-POLITE = frozenset({(Event.CONNECTED, State.LISTENING)})
+# Heard though the state stays: they answer a press.
+ANSWERS = frozenset({Event.PRESS_UNFIT, Event.PRESS_MASHED, Event.PRESS_WARNED})
+# For who waits: not over somebody who speaks already.
+POLITE = frozenset({(Event.CONNECTED, State.LISTENING), (Event.ADMITTED, State.LISTENING)})
+# The kiosk's own sounds stop for these: whoever wants to end it is answered at once.
+SILENCES = frozenset({Event.PRESS, Event.PRESS_LEFT, Event.HANG_UP})
 
 
 class Deadline(StrEnum):

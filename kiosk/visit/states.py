@@ -28,6 +28,9 @@ class Event(StrEnum):
 
     PRESS = "press"
     PRESS_UNFIT = "press_unfit"  # a press while a visit cannot be held
+    PRESS_MASHED = "press_mashed"  # one of many, each of which would begin a visit and end it
+    PRESS_WARNED = "press_warned"  # a press while the visit's end is near and may be put off
+    PRESS_LEFT = "press_left"  # a press on a visit that its visitor has left: the next one's
     RELEASE = "release"
     CONNECTED = "connected"
     QUEUED = "queued"
@@ -53,6 +56,8 @@ class Action(StrEnum):
     START_CAPTURE = "start_capture"
     OPEN = "open"
     SAY_CAUSE = "say_cause"
+    SAY_TOO_SOON = "say_too_soon"
+    EXTEND = "extend"
     SAY_QUEUED = "say_queued"
     CUT_TURN = "cut_turn"
     OPEN_TALK = "open_talk"
@@ -88,6 +93,7 @@ TOGGLE: Transitions = MappingProxyType(
         State.IDLE: {
             Event.PRESS: (State.OPENING, (Action.START_CAPTURE, Action.OPEN)),
             Event.PRESS_UNFIT: (State.IDLE, (Action.SAY_CAUSE,)),
+            Event.PRESS_MASHED: (State.IDLE, (Action.SAY_TOO_SOON,)),
         },
         State.OPENING: {
             **_LIVE_ENDINGS,
@@ -101,12 +107,15 @@ TOGGLE: Transitions = MappingProxyType(
         },
         State.LISTENING: {
             **_TALKING,
+            Event.PRESS_WARNED: (State.LISTENING, (Action.EXTEND,)),
+            Event.PRESS_LEFT: (State.CLOSING, (Action.REMEMBER_PRESS, Action.CLOSE)),
             Event.SPEECH_ENDED: (State.THINKING, ()),
             Event.AGENT_STARTED: (State.SPEAKING, ()),
             Event.ABANDONED: _CLOSE,
         },
         State.THINKING: {
             **_TALKING,
+            Event.PRESS_WARNED: (State.THINKING, (Action.EXTEND,)),
             Event.TURN_SKIPPED: (State.LISTENING, ()),
             Event.SPEECH_STARTED: (State.LISTENING, ()),
             Event.AGENT_STARTED: (State.SPEAKING, ()),
@@ -114,6 +123,7 @@ TOGGLE: Transitions = MappingProxyType(
         },
         State.SPEAKING: {
             **_TALKING,
+            Event.PRESS_WARNED: (State.SPEAKING, (Action.EXTEND,)),
             Event.INTERRUPTED: (State.LISTENING, ()),
             Event.DRAINED: (State.LISTENING, ()),
         },
@@ -133,7 +143,18 @@ TOGGLE_CUTTING: Transitions = _with(
     TOGGLE, {State.SPEAKING: {Event.PRESS: (State.LISTENING, (Action.CUT_TURN,))}}
 )
 
+# The same for a visitor who was seen to hold the button while speaking: a press is the beginning of
+# a turn, as on an intercom, and ends no visit. The microphone stays open.
+TOGGLE_HELD: Transitions = _with(
+    TOGGLE_CUTTING,
+    {
+        State.LISTENING: {Event.PRESS: (State.LISTENING, ())},
+        State.THINKING: {Event.PRESS: (State.LISTENING, ())},
+    },
+)
+
 _TALK: Cell = (State.LISTENING, (Action.OPEN_TALK,))
+_TALK_ON: Cell = (State.LISTENING, (Action.EXTEND, Action.OPEN_TALK))
 _LISTEN_ON: dict[Event, Cell] = {
     Event.PRESS: _TALK,
     Event.RELEASE: (State.THINKING, (Action.CLOSE_TALK,)),
@@ -158,13 +179,22 @@ HOLD: Transitions = _with(
         },
         State.LISTENING: {
             **_LISTEN_ON,
+            Event.PRESS_WARNED: _TALK_ON,
             # Between words of a held button the turn is not over.
             Event.SPEECH_ENDED: (State.LISTENING, ()),
         },
         # A tap without a word needs no answer.
-        State.THINKING: {Event.PRESS: _TALK, Event.NO_ANSWER: (State.LISTENING, ())},
+        State.THINKING: {
+            Event.PRESS: _TALK,
+            Event.PRESS_WARNED: _TALK_ON,
+            Event.NO_ANSWER: (State.LISTENING, ()),
+        },
         State.SPEAKING: {
             Event.PRESS: (State.LISTENING, (Action.CUT_TURN, Action.OPEN_TALK)),
+            Event.PRESS_WARNED: (
+                State.LISTENING,
+                (Action.EXTEND, Action.CUT_TURN, Action.OPEN_TALK),
+            ),
             Event.RELEASE: (State.SPEAKING, (Action.CLOSE_TALK,)),
         },
         # Whoever has let go before the next visit could begin does not hold the button any more.
@@ -175,7 +205,12 @@ HOLD: Transitions = _with(
 
 # By what the button does.
 TABLES: Mapping[str, Transitions] = MappingProxyType(
-    {"toggle": TOGGLE, "toggle_cutting": TOGGLE_CUTTING, "hold": HOLD}
+    {
+        "toggle": TOGGLE,
+        "toggle_cutting": TOGGLE_CUTTING,
+        "toggle_held": TOGGLE_HELD,
+        "hold": HOLD,
+    }
 )
 
 

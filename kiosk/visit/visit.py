@@ -6,7 +6,7 @@ Beside the state itself these are all that the visit's core remembers.
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from kiosk.endings import Ending
+from kiosk.endings import Ending, Kind
 from kiosk.visit.effects import Light
 from kiosk.visit.feedback import DEADLINES, Deadline
 from kiosk.visit.fitness import Condition
@@ -22,6 +22,17 @@ SPOKE_S = 1.5
 COUGH_S = 2.0
 # Who speaks for so long has said something, however long the agent needs to show that it heard it.
 MEANT_S = 1.7
+# When nobody has said anything for so long, a press is that of another visitor.
+LEFT_S = 5.0
+# A press in the warning gives so much more.
+EXTRA_S = 60.0
+# Who is heard for so long while holding the button speaks as on an intercom.
+HELD_TALK_S = 0.5
+# Who ends visits sooner than this, time and again, plays with the button: ...
+_SHORT_S = 5.0
+_MOST_SHORT = 2
+# ... then a visit begins no sooner than this after the last, until one was held.
+_CALM_S = 10.0
 
 _NEVER = float("inf")
 # Who waits for these may be waiting for the agent.
@@ -53,7 +64,11 @@ class Visit:
 
     plan: Plan
     due: dict[Timer | Deadline, float] = field(default_factory=dict)
+    began_at_s: float = 0.0
     ends_at_s: float = _NEVER
+    latest_s: float = _NEVER  # to which the end may be put off
+    leased: bool = False  # and that is the lease's word
+    quiet_since_s: float = _NEVER  # in LISTENING
     working_until_s: float = -_NEVER  # the agent, on a tool
     agent_sounds: bool = False
     speaks_since_s: float | None = None  # the visitor
@@ -73,16 +88,58 @@ class Visit:
     leaving: Leaving | None = None
     press_waits: bool = False  # it came while closing, and begins the next visit
 
+    def begin(self, now_s: float) -> None:
+        """The button was pressed: the plan's limit holds, and what the service itself allows."""
+        self.began_at_s = now_s
+        self._end_at(now_s + self.plan.max_s, now_s)
+        self.latest_s = self.ends_at_s + self.plan.warning_s
+
     def limit(self, max_s: float, now_s: float) -> None:
-        """Let it go on for `max_s` from now; never for longer than it might before."""
-        ends_at_s = now_s + max_s
-        if self.ending is not None or ends_at_s >= self.ends_at_s:
-            return
+        """Let it go on for `max_s` from now at the most, as a lease says; of several the first to
+        end counts."""
+        if self.ending is None:
+            latest_s = now_s + max_s
+            self.latest_s = min(self.latest_s, latest_s) if self.leased else latest_s
+            self.leased = True
+            if self.latest_s < self.ends_at_s:
+                self._end_at(self.latest_s, now_s)
+
+    @property
+    def may_extend(self) -> bool:
+        """Whether its end may be put off by a press, now that it is warned of."""
+        return self.warned and self.ending is None and self.latest_s > self.ends_at_s
+
+    @property
+    def will_extend(self) -> bool:
+        """Whether a press would put its end off once it is warned of."""
+        return self.latest_s > self.ends_at_s
+
+    def extend(self, now_s: float) -> None:
+        """Put its end off, and warn of that one too."""
+        self.warned = False
+        self._end_at(min(self.ends_at_s + EXTRA_S, self.latest_s), now_s)
+
+    def _end_at(self, ends_at_s: float, now_s: float) -> None:
         self.ends_at_s = ends_at_s
-        lead_s = self.plan.warning_s if self.plan.warning_s < max_s else max_s / 2
+        left_s = ends_at_s - now_s
+        lead_s = self.plan.warning_s if self.plan.warning_s < left_s else left_s / 2
         if not self.warned:
             self.due[Timer.WARNING] = ends_at_s - lead_s
         self.due[Timer.TIME_UP] = ends_at_s
+
+    def is_left(self, state: State, now_s: float) -> bool:
+        """Whether its visitor has gone, as far as anybody can hear. A visitor who speaks with the
+        button held may think for longer between two turns."""
+        if state is not State.LISTENING or self.speaking:
+            return False
+        if self.plan.held_button:
+            return self.asked
+        return self.asked or now_s - self.quiet_since_s >= LEFT_S
+
+    def was_short(self, now_s: float) -> bool:
+        """Whether it was begun and ended by the button and nothing else."""
+        by_button = self.ending is not None and self.ending.kind is Kind.HUNG_UP
+        return by_button and not self.spoke_s and now_s - self.began_at_s < _SHORT_S
 
     def next_due(self, now_s: float) -> Timer | Deadline | None:
         """The timer that has rung first, taken out; None while none has."""
@@ -107,6 +164,8 @@ class Visit:
             self.speaking = False
         if event is Event.LOST:
             self.working_until_s = -_NEVER  # the tool was that conversation's
+        if state is State.LISTENING and (state is not before or event is Event.SPEECH_ENDED):
+            self.quiet_since_s = now_s
         self._watch_interruption(event, now_s)
         if state is not before:
             for timer in (*Deadline, Timer.ONE_MOMENT):
@@ -217,7 +276,7 @@ class Hold:
     """A button held since the kiosk was idle, until it is known to be staff's or a visitor's."""
 
     until_s: float
-    spoke_s: float = 0.0
+    spoke_s: float = 0.0  # the gate's hangover included
     speaks_since_s: float | None = None
 
     def note(self, *, began: bool, now_s: float) -> None:
@@ -227,6 +286,11 @@ class Hold:
         elif self.speaks_since_s is not None:
             self.spoke_s += now_s - self.speaks_since_s
             self.speaks_since_s = None
+
+    def talks(self, now_s: float) -> bool:
+        """Whether somebody speaks as on an intercom."""
+        speaks_s = 0.0 if self.speaks_since_s is None else now_s - self.speaks_since_s
+        return self.spoke_s + speaks_s >= HELD_TALK_S
 
     def is_staff(self) -> bool:
         return self.speaks_since_s is None and self.spoke_s < SPOKE_S
@@ -240,11 +304,22 @@ class Kept:
     condition: Condition = field(default_factory=Condition)
     cards: dict[CardUse, tuple[bool, str]] = field(default_factory=dict)
     acted_at_s: float | None = None  # the last press that did something
+    short_visits: int = 0  # one after the other, the last of which was over at ...
+    over_at_s: float = -_NEVER
     hold: Hold | None = None
     press_waits: bool = False  # it came while a visit closed, and is answered now
     report_when_idle: bool = False
     light: Light | None = None
     fitness: str | None = None  # as it was last reported
+
+    def visit_over(self, visit: Visit, now_s: float) -> None:
+        """Count those that somebody begins and ends for fun."""
+        self.short_visits = self.short_visits + 1 if visit.was_short(now_s) else 0
+        self.over_at_s = now_s
+
+    def is_mashed(self, now_s: float) -> bool:
+        """Whether a press now is one of many."""
+        return self.short_visits >= _MOST_SHORT and now_s - self.over_at_s < _CALM_S
 
     def copy(self) -> "Kept":
         hold = None if self.hold is None else replace(self.hold)

@@ -50,7 +50,8 @@ WAYS: dict[State, tuple[inputs.Input, ...]] = {
     State.CLOSING: (HANG_UP,),
 }
 
-EVENTS = [event for event in Event if event is not Event.PRESS]
+# Not those that begin a visit.
+EVENTS = [event for event in Event if event not in (Event.PRESS, Event.PRESS_LEFT)]
 
 
 class Kiosk:
@@ -457,14 +458,14 @@ def test_a_lease_shortens_the_visit_and_its_end_is_announced() -> None:
     kiosk.wait(2)
     kiosk.bring(inputs.LimitedTo(100.0))
     kiosk.wait(3600)
-    assert kiosk.said == [(72.0, "warning"), (102.0, "time_up")]
+    assert kiosk.said == [(72.0, "last_warning"), (102.0, "time_up")]
 
 
 def test_a_very_short_visit_is_announced_too() -> None:
     kiosk = in_state(State.SPEAKING)
     kiosk.bring(inputs.LimitedTo(20.0))
     kiosk.wait(3600)
-    assert kiosk.said == [(10.0, "warning"), (20.0, "time_up")]
+    assert kiosk.said == [(10.0, "last_warning"), (20.0, "time_up")]
 
 
 def test_nothing_makes_a_visit_longer() -> None:
@@ -806,12 +807,13 @@ def test_an_operator_may_pause_and_end_the_visit_under_way_or_let_it_go_on() -> 
     assert [kind for _, kind in kiosk.ended] == [Kind.PAUSED]
 
 
-def test_chimes_are_those_of_the_table_and_polite_ones_wait_for_nobody() -> None:
+def test_the_ready_chime_is_for_who_waits_and_sounds_over_nobody_who_speaks() -> None:
     kiosk = Kiosk(sounds=True)
     assert do.Chime(EARCONS[Event.PRESS, State.OPENING]) in kiosk.press()
-    assert not any(isinstance(e, do.Chime) for e in kiosk.bring(CONNECTED)), "while it still sounds"
+    assert do.Chime(Earcon.READY) in kiosk.bring(CONNECTED), "behind what still sounds"
     kiosk = in_state(State.OPENING)
-    assert do.Chime(Earcon.READY) in kiosk.bring(CONNECTED)
+    kiosk.speaks()
+    assert do.Chime(Earcon.READY) not in kiosk.bring(CONNECTED)
 
 
 # --- staff who hold the button ------------------------------------------------------------------

@@ -32,6 +32,8 @@ _LAMP_NAMES = {
     UNFIT_LAMP: "lamp unfit",
     LAMPS[State.IDLE]: "lamp steady",
     LAMPS[State.OPENING]: "lamp quick",
+    LAMPS[State.CLOSING]: "lamp flash",
+    LAMPS[State.LISTENING]: "lamp wink",
 }
 
 
@@ -150,7 +152,7 @@ async def test_the_end_of_a_visit_stops_the_card_before_anybody_hears_of_it(tmp_
         await asyncio.sleep(1.1)
         kiosk.order.noted.clear()
         await kiosk.press(after_s=0)
-        assert kiosk.order.noted[:2] == ["lamp quick", "card stops"]
+        assert kiosk.order.noted[:2] == ["lamp flash", "card stops"]
 
 
 @virtual_time

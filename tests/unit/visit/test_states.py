@@ -104,7 +104,7 @@ def test_what_ends_a_visit_ends_it_in_every_live_state(table: Transitions) -> No
 def test_what_comes_late_does_nothing(table: Transitions) -> None:
     for event in set(Event) - {Event.PRESS, Event.RELEASE, Event.CLOSED}:
         assert step(table, State.CLOSING, event) == (State.CLOSING, ())
-    for event in set(Event) - {Event.PRESS, Event.PRESS_UNFIT}:
+    for event in set(Event) - {Event.PRESS, Event.PRESS_UNFIT, Event.PRESS_MASHED}:
         assert step(table, State.IDLE, event) == (State.IDLE, ())
 
 

@@ -42,7 +42,7 @@ def a_visit() -> str:
     for seconds, happened in (
         (0.0, inputs.OperatorPress()),
         (1.0, inputs.Happened(Event.CONNECTED)),
-        (30.0, inputs.Wake()),
+        (30.0, inputs.Happened(Event.AGENT_STARTED)),
         (31.0, inputs.OperatorPress()),
         (31.1, inputs.ConversationOver(Ending(Kind.STOPPED))),
         (31.2, inputs.OwnSound()),
