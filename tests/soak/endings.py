@@ -17,7 +17,7 @@ def explained(visit: Visit, held: bool) -> set[Kind]:
     kinds = set(_ALWAYS)
     presses = sum(act.do in ("press", "down") for act in visit.acts)
     if presses > 1 or any(act.do in ("end", "down") for act in visit.acts):
-        kinds.add(Kind.HUNG_UP)
+        kinds |= {Kind.HUNG_UP, Kind.ENDED_BY_OPERATOR}
     for act in visit.acts:
         kinds |= _BY_ACT.get(act.do, _nothing)(act)
     if visit.script is not None:
