@@ -155,7 +155,12 @@ def test_the_journal_catalog_is_made_from_the_table_of_messages() -> None:
 
 @pytest.mark.parametrize(
     ("name", "fewest"),
-    [("requirements.txt", 11), ("requirements-dev.txt", 11), ("requirements-bench.txt", 1)],
+    [
+        ("requirements.txt", 11),
+        ("requirements-dev.txt", 11),
+        ("requirements-bench.txt", 1),
+        ("tests/clients/requirements-next.txt", 1),
+    ],
 )
 def test_a_lock_has_hashes_and_no_addresses(name: str, fewest: int) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")

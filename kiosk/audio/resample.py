@@ -18,6 +18,7 @@ from kiosk.audio.pcm import Samples, silence, to_int16
 _HALF_LENGTH = 39
 _KAISER_BETA = 8.9
 _CUTOFF = 0.475  # centre of the transition, as a part of the lower rate
+_PIECE_SAMPLES = 4096
 
 
 class Resampler:
@@ -82,7 +83,12 @@ def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
     if from_hz == to_hz:
         return samples
     resampler = Resampler(from_hz, to_hz)
-    converted = np.concatenate((resampler.push(samples), resampler.flush()))
+    # In pieces: in one, 18 s of speech gather 250 MB, and finding those takes half a second.
+    parts = [
+        resampler.push(samples[at : at + _PIECE_SAMPLES])
+        for at in range(0, len(samples), _PIECE_SAMPLES)
+    ]
+    converted = np.concatenate((*parts, resampler.flush()))
     lead = round(resampler.delay_s * to_hz)
     return converted[lead : lead + round(len(samples) * to_hz / from_hz)]
 
