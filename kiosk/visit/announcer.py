@@ -13,7 +13,9 @@ _HEARD: dict[Source, type[EarconHeard | SentenceHeard]] = {
 
 
 # By law (EU AI Act, article 50), and so that nobody is cut off by surprise.
-_MUST_BE_HEARD = frozenset({"disclosure", "warning", "queued"})
+_MUST_BE_HEARD = frozenset({"disclosure", "disclosure_short", "warning", "last_warning", "queued"})
+# What is said in a visitor's pause must not keep the answer from him.
+_SHORT = {"disclosure": "disclosure_short"}
 
 
 class Announcer:
@@ -71,12 +73,18 @@ class Announcer:
     def give_way(self) -> None:
         """The visitor speaks: stop. What must be heard is owed."""
         if self._unfinished:
-            self._owed += [key for key, _ in self._unfinished if key in _MUST_BE_HEARD]
+            interrupted = [key for key, _ in self._unfinished if key in _MUST_BE_HEARD]
+            self._owed += [self._short(key) for key in interrupted]
             self._unfinished.clear()
             self._speaker.flush(Source.SPEECH)
 
+    def _short(self, key: str) -> str:
+        """The short form of a sentence, where there is one and it can be said."""
+        short = _SHORT.get(key, key)
+        return key if self._voice.sentence(short) is None else short
+
     def resume(self) -> None:
-        """Say what is owed, from its beginning."""
+        """Say what is owed, from its beginning; of a long sentence its short form."""
         owed, self._owed = self._owed, []
         for key in owed:
             self.say(key)

@@ -15,15 +15,18 @@ from kiosk.visit.speech import Voice, load_sentences
 from tests.unit.fakes import LoopSpeaker
 from tests.virtual_time import virtual_time
 
-SENTENCE_S = 2.0
+SENTENCE_S, SHORT_S = 2.0, 0.7
 
 
-async def recorded_voice(directory: Path) -> Voice:
-    """A voice whose sentences are recordings of two seconds."""
-    recording = write_wav(np.ones(32_000, dtype=np.int16), 16_000)
+async def recorded_voice(directory: Path, *, short: bool = True) -> Voice:
+    """A voice whose sentences are recordings of two seconds, and which can say nothing else;
+    without `short` not the short form of the disclosure either."""
     for key in load_sentences("en"):
-        (directory / f"{key}.wav").write_bytes(recording)
-    voice = Voice("en", "en", 160, directory, None)
+        seconds = SHORT_S if key == "disclosure_short" else SENTENCE_S
+        recording = write_wav(np.ones(round(16_000 * seconds), dtype=np.int16), 16_000)
+        if short or key != "disclosure_short":
+            (directory / f"{key}.wav").write_bytes(recording)
+    voice = Voice("en", "nosuchvoice", 160, directory, None)
     await voice.prepare()
     return voice
 

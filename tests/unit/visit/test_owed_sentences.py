@@ -10,7 +10,7 @@ from kiosk.devices.ports import Clip, Source
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.speech import Voice
 from tests.unit.fakes import LoopSpeaker
-from tests.unit.visit.test_announcer import SENTENCE_S, recorded_voice
+from tests.unit.visit.test_announcer import SENTENCE_S, SHORT_S, recorded_voice
 from tests.virtual_time import virtual_time
 
 
@@ -41,7 +41,7 @@ class Kiosk:
 
 
 @virtual_time
-async def test_the_kiosk_stops_and_says_the_disclosure_again_from_its_beginning(
+async def test_the_kiosk_stops_and_says_the_disclosures_short_form_in_the_pause(
     tmp_path: Path,
 ) -> None:
     kiosk = Kiosk(await recorded_voice(tmp_path))
@@ -53,9 +53,20 @@ async def test_the_kiosk_stops_and_says_the_disclosure_again_from_its_beginning(
     assert not kiosk.announcer.busy
     kiosk.announcer.resume()
     await kiosk.silence()
-    assert kiosk.sentences == [0.5, SENTENCE_S]
+    assert kiosk.sentences == [0.5, SHORT_S]
     kiosk.announcer.resume()
     await asyncio.sleep(5)
+    assert kiosk.sentences == [0.5, SHORT_S]
+
+
+@virtual_time
+async def test_without_a_short_form_the_whole_disclosure_is_said(tmp_path: Path) -> None:
+    kiosk = Kiosk(await recorded_voice(tmp_path, short=False))
+    kiosk.announcer.say("disclosure")
+    await asyncio.sleep(0.5)
+    kiosk.announcer.give_way()
+    kiosk.announcer.resume()
+    await kiosk.silence()
     assert kiosk.sentences == [0.5, SENTENCE_S]
 
 
@@ -80,7 +91,7 @@ async def test_a_disclosure_interrupted_twice_is_still_owed(tmp_path: Path) -> N
         await asyncio.sleep(1)
         kiosk.announcer.resume()
     await kiosk.silence()
-    assert kiosk.sentences == [0.5, 0.5, SENTENCE_S]
+    assert kiosk.sentences == [0.5, 0.5, SHORT_S]
 
 
 @virtual_time
