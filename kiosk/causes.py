@@ -51,6 +51,9 @@ _NETWORK = "check the network, then the provider's status page"
 UNFIT: dict[str, Meaning] = {
     "no_speaker": Meaning(WARNING, "see the entry of the device", "no_speaker"),
     "no_microphone": Meaning(WARNING, "see the entry of the device", "no_microphone"),
+    "no_voice": Meaning(
+        WARNING, "see the entry of the sentence, and `kiosk doctor`", "out_of_order"
+    ),
     "out_of_order": Meaning(WARNING, _ENROL, "out_of_order"),
     "cannot_reach": Meaning(WARNING, "check the network, then the backend", "cannot_reach"),
 }

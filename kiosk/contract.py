@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 VISITS_PATH = "/v1/visits"
 PROSPECT_PATH = "/v1/visits/prospect"
@@ -190,13 +190,16 @@ class Heartbeat(BaseModel):
 class Instructions(BaseModel):
     """What the backend wants, in answer to a heartbeat. `policy` None: as the kiosk is configured;
     `rotate`: ask for a new device token; `next_s`: until the next heartbeat; `end_visit`: at once,
-    for an operator has pulled the plug."""
+    for an operator has pulled the plug. `cause`: why no visit may begin now, in the kiosk's words,
+    and `until` when, if that is known; `paused` is the one of them that older kiosks know."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     next_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     policy: LeasePolicy | None = None
     paused: bool = False
+    cause: Annotated[str, Field(max_length=32)] | None = None
+    until: AwareDatetime | None = None
     end_visit: bool = False
     rotate: bool = False
     target_version: str | None = None

@@ -171,7 +171,7 @@ class Daemon:
                 tasks.create_task(credentials.run(self._host.on_leases), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
                 if (heartbeats := self._backend.heartbeats) is not None:
-                    beating = heartbeats.run(self._vitals, self._host.on_pause)
+                    beating = heartbeats.run(self._vitals, self._host.on_instructions)
                     tasks.create_task(beating, name="heartbeats")
                 tasks.create_task(self._tell_alive(), name="signs of life")
                 await self._devices_reported()

@@ -18,8 +18,13 @@ _STEPS: dict[str, str] = {
     Cause.NO_MICROPHONE: "see capture_card",
     Cause.OUT_OF_ORDER: "see lease: the backend does not accept this kiosk",
     Cause.CANNOT_REACH: "see dns, tls, backend and lease",
+    Cause.NO_VOICE: "see voice",
     Cause.PAUSED: "`kiosk backend resume` on the backend lets visits begin again",
+    Cause.CLOSED: "`kiosk backend site NAME --hours` on the backend changes the site's hours",
+    Cause.NO_MINUTES_LEFT: "`kiosk backend limit` on the backend shows and changes the limits",
 }
+# As somebody wants it.
+_WANTED = frozenset({Cause.PAUSED, Cause.CLOSED, Cause.NO_MINUTES_LEFT})
 
 
 def look(subject: Subject) -> Iterator[Finding]:
@@ -51,8 +56,8 @@ def _running(service: Service, state: str, unfit: object) -> Finding:
         value += f", the last visit ended: {ended}" + (f" ({detail})" if detail else "")
     if status.get("ready") is False:
         return warned(_CHECK, f"{value}, not ready yet", "ask again in a few seconds")
-    if unfit == Cause.PAUSED:
-        return warned(_CHECK, value, _STEPS[Cause.PAUSED])
+    if unfit in _WANTED:
+        return warned(_CHECK, value, _STEPS[str(unfit)])
     if unfit is not None:
         return failed(_CHECK, value, _STEPS.get(str(unfit), _JOURNAL))
     if (fault := _fault(ended)) is not None:

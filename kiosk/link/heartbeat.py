@@ -8,7 +8,8 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Protocol, TypeAlias
 
 from kiosk import __version__
 from kiosk.base.backoff import backoff_s
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 _FIRST_WITHIN_S = 3.0
 _FIRST_RETRY_S = 5.0
 _LAST_RETRY_S = 300.0
+
+
+# Hears why no visit may begin, for how many seconds, and whether the one under way ends.
+OnInstructions: TypeAlias = Callable[[str | None, float | None, bool], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +67,9 @@ class Heartbeats:
         self._sequence = 0
         self._answered = False
 
-    async def run(
-        self, vitals: Callable[[], Vitals], on_paused: Callable[[bool, bool], None]
-    ) -> None:
-        """Beat until cancelled, one at a time. `on_paused` hears with each whether no visit may
-        begin, and whether none may go on."""
+    async def run(self, vitals: Callable[[], Vitals], on_instructions: OnInstructions) -> None:
+        """Beat until cancelled, one at a time. `on_instructions` hears with each why no visit may
+        begin, for how long, and whether none may go on."""
         await asyncio.sleep(self._jitter() * _FIRST_WITHIN_S)
         failures = 0
         while True:
@@ -85,13 +88,12 @@ class Heartbeats:
                     failures += 1
                 else:
                     wait_s, failures = instructions.next_s, 0
-                    await self._obey(instructions, on_paused)
+                    await self._obey(instructions, on_instructions)
             await asyncio.sleep(wait_s * (0.8 + 0.4 * self._jitter()))
 
-    async def _obey(
-        self, instructions: Instructions, on_paused: Callable[[bool, bool], None]
-    ) -> None:
-        on_paused(instructions.paused, instructions.end_visit)
+    async def _obey(self, instructions: Instructions, on_instructions: OnInstructions) -> None:
+        cause = instructions.cause or ("paused" if instructions.paused else None)
+        on_instructions(cause, _left_s(instructions.until), instructions.end_visit)
         self._follow(instructions.policy)
         if instructions.rotate:
             await self._rotate()
@@ -121,3 +123,10 @@ class Heartbeats:
         elif self._answered:
             raise CredentialError("the backend took heartbeats before, and now has no such route")
         return instructions
+
+
+def _left_s(until: datetime | None) -> float | None:
+    """How long it is until then. A time that has passed is another clock's: the next heartbeat
+    tells."""
+    left_s = 0.0 if until is None else (until - datetime.now(UTC)).total_seconds()
+    return left_s if left_s > 0 else None

@@ -47,6 +47,7 @@ takes it to sound: a farewell is not over because it has not begun.
 from collections.abc import Callable
 from dataclasses import replace
 from operator import attrgetter
+from typing import Any
 
 from kiosk import moments
 from kiosk.base.backoff import backoff_s
@@ -129,6 +130,8 @@ class VisitCore:
         due = [] if self.visit is None else list(self.visit.due.values())
         if self.kept.hold is not None:
             due.append(self.kept.hold.until_s)
+        ends = (self.kept.told_until_s, self.kept.failing_until_s)
+        due += [at_s for at_s in ends if at_s is not None]
         return min(due, default=None)
 
     def handle(self, happened: inputs.Input, now_s: float) -> list[do.Effect]:
@@ -174,8 +177,11 @@ class VisitCore:
                 self._card(use, detail, opened=False)
             case inputs.LeaseAvailability(ready, refused):
                 self._fit(credential=ready, refused=refused)
-            case inputs.Pause(paused, end_visit):
-                self._fit(paused=paused)
+            case inputs.OwnVoice(can_disclose):
+                self._fit(voice=can_disclose or not self.plan.disclosure)
+            case inputs.Instructed(cause, for_s, end_visit):
+                self._fit(told=cause)
+                self.kept.told_until_s = None if for_s is None else self._now_s + for_s
                 if end_visit:
                     self._step(Event.ENDED, Ending(Kind.PAUSED, None, "ended by an operator"))
             case OwnSound():
@@ -210,7 +216,8 @@ class VisitCore:
         self._notify(moments.ButtonPressed(at_s))
         event = self._press_means()
         if self.state is State.IDLE:
-            answer = self.cause if event is Event.PRESS_UNFIT else _ANSWERS.get(event)
+            unfit = self.cause is not None and event is Event.PRESS_UNFIT
+            answer = self.cause.sentence if self.cause and unfit else _ANSWERS.get(event)
             if answer is not None and answer in self.kept.own_sound.keys:
                 return  # this press is being answered
             self._do(do.FallSilent())  # what is left of an apology
@@ -272,7 +279,8 @@ class VisitCore:
         assert visit.ending is not None
         self.visit = None
         self.kept.visit_over(visit, self._now_s)
-        answered = self.cause is not None and self.cause == visit.ending.meaning.sentence
+        self._fit(failing=self.kept.failing(visit, self._now_s))
+        answered = self.cause is not None and self.cause.sentence == visit.ending.meaning.sentence
         if visit.press_waits and not answered:
             self.kept.press_waits = True
         elif self.kept.report_when_idle:
@@ -297,7 +305,7 @@ class VisitCore:
     def _say_cause(self, _: Ending | None) -> None:
         self._do(do.HurryLease())
         if self.cause is not None:
-            self._say(self.cause)
+            self._say(self.cause.sentence)
 
     def _allow_talk(self, *, allowed: bool) -> None:
         self._visit_now.talk_allowed = allowed
@@ -430,6 +438,12 @@ class VisitCore:
             self._ring(self.visit, timer)
         if self.kept.hold is not None and self.kept.hold.until_s <= self._now_s:
             self._held(self.kept.hold)
+        if self.kept.told_until_s is not None and self.kept.told_until_s <= self._now_s:
+            self.kept.told_until_s = None
+            self._fit(told=None)
+        if self.kept.failing_until_s is not None and self.kept.failing_until_s <= self._now_s:
+            self.kept.failing_until_s = None
+            self._fit(failing=None)
 
     def _ring(self, visit: Visit, timer: Timer | Deadline) -> None:
         match timer:
@@ -486,7 +500,7 @@ class VisitCore:
         if not opened:
             self._step(Event.ENDED, Ending(_LOST_CARDS[use], None, detail))
 
-    def _fit(self, **inputs_: bool) -> None:
+    def _fit(self, **inputs_: Any) -> None:
         self.kept.condition = replace(self.kept.condition, **inputs_)
         self.cause, self.shown = self.kept.condition.cause(), self.kept.condition.shown()
 

@@ -3,15 +3,28 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kiosk.causes import CAUSES
+
 
 class Cause(StrEnum):
-    """Why not, the gravest first; each is also the key of the sentence that says it."""
+    """Why not, the gravest first."""
 
     NO_SPEAKER = "no_speaker"
     NO_MICROPHONE = "no_microphone"
+    NO_VOICE = "no_voice"  # and visitors must be told that an AI answers
     OUT_OF_ORDER = "out_of_order"
     CANNOT_REACH = "cannot_reach"
-    PAUSED = "paused"  # as the backend said; a press asks it again
+    # As the backend said; a press asks it again.
+    PAUSED = "paused"
+    CLOSED = "closed"
+    NO_MINUTES_LEFT = "no_minutes_left"
+
+    @property
+    def sentence(self) -> str:
+        """The key of the sentence that says it."""
+        sentence = CAUSES[self].sentence
+        assert sentence is not None
+        return sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +35,22 @@ class Condition:
     speaker: bool = False
     refused: bool = False  # the backend does not know this kiosk
     credential: bool = False
-    paused: bool = False
+    voice: bool = True
+    told: Cause | None = None  # by the backend
+    failing: Cause | None = None  # what the last visits ended for; another may go well
 
     def cause(self) -> Cause | None:
         """The first reason why a visit cannot be held; None means fit."""
         checks = (
             (self.speaker, Cause.NO_SPEAKER),
             (self.microphone, Cause.NO_MICROPHONE),
+            (self.voice, Cause.NO_VOICE),
             (not self.refused, Cause.OUT_OF_ORDER),
             (self.credential, Cause.CANNOT_REACH),
         )
         return next((cause for fine, cause in checks if not fine), None)
 
     def shown(self) -> Cause | None:
-        """What operators and the lamp are told: also what only the backend can decide."""
-        return self.cause() or (Cause.PAUSED if self.paused else None)
+        """What operators and the lamp are told: also what only the backend can decide, or the next
+        visit."""
+        return self.cause() or self.told or self.failing

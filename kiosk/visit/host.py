@@ -93,6 +93,7 @@ class Host:
         self._microphone = microphone
         self._speaker = speaker
         self._indicator = indicator
+        self._voice = voice
         self._credentials = credentials
         self._chance = chance
         self.memory = TurnMemory()
@@ -141,9 +142,11 @@ class Host:
         """Whether a lease is at hand changed."""
         self._put(inputs.LeaseAvailability(standing.ready, standing.refused))
 
-    def on_pause(self, paused: bool, end_visit: bool = False) -> None:
-        """The backend's word; `end_visit` pulls the plug on the visit under way."""
-        self._put(inputs.Pause(paused, end_visit))
+    def on_instructions(self, cause: str | None, for_s: float | None, end_visit: bool) -> None:
+        """The backend's word: why no visit may begin, for how long if that is known, and whether
+        the one under way ends."""
+        known = next((each for each in Cause if each == cause), None)
+        self._put(inputs.Instructed(known, for_s, end_visit))
 
     def on_microphone(self, event: MicrophoneEvent) -> None:
         match event:
@@ -206,6 +209,7 @@ class Host:
     def follow(self, plan: Plan) -> None:
         """Hold the next visits by this plan."""
         self._core.plan = plan
+        self._put(self._own_voice())
 
     def status(self) -> dict[str, FieldValue]:
         """For operators: where it stands, without anything a visitor said."""
@@ -238,11 +242,14 @@ class Host:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 tasks.create_task(self._between_visits.run(), name="between visits")
-                self._bring(inputs.Wake())
+                self._bring(self._own_voice())
                 while True:
                     self._bring(await self._inbox.get())
         finally:
             self._disarm()
+
+    def _own_voice(self) -> inputs.OwnVoice:
+        return inputs.OwnVoice(self._voice.sentence("disclosure") is not None)
 
     def _put(self, happened: inputs.Input) -> None:
         self._inbox.put_nowait(happened)

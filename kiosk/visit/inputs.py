@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from kiosk.devices.ports import ButtonEdge
 from kiosk.endings import Ending
+from kiosk.visit.fitness import Cause
 from kiosk.visit.states import Event
 
 
@@ -121,11 +122,20 @@ class LeaseAvailability:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """The backend's word on whether visits are paused; `end_visit` ends the one under way."""
+class Instructed:
+    """The backend's word on why no visit may begin, None: one may. `for_s`: so long, if that is
+    known; `end_visit` ends the one under way."""
 
-    paused: bool
+    cause: Cause | None
+    for_s: float | None = None
     end_visit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVoice:
+    """Whether the kiosk can say that an AI answers."""
+
+    can_disclose: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,8 @@ Input: TypeAlias = (
     | CardOpened
     | CardLost
     | LeaseAvailability
-    | Pause
+    | Instructed
+    | OwnVoice
     | OwnSound
     | Wake
 )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from kiosk.endings import Ending, Kind
 from kiosk.visit.effects import Light
 from kiosk.visit.feedback import DEADLINES, Deadline
-from kiosk.visit.fitness import Condition
+from kiosk.visit.fitness import Cause, Condition
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event, State
@@ -33,6 +33,22 @@ _SHORT_S = 5.0
 _MOST_SHORT = 2
 # ... then a visit begins no sooner than this after the last, until one was held.
 _CALM_S = 10.0
+
+# What the next visit fails for too, unless somebody does something.
+_LASTING: dict[Kind, Cause] = {
+    Kind.UNREACHABLE: Cause.CANNOT_REACH,
+    Kind.NO_METADATA: Cause.CANNOT_REACH,
+    Kind.QUOTA: Cause.OUT_OF_ORDER,
+    Kind.OVERRIDE_REFUSED: Cause.OUT_OF_ORDER,
+    Kind.VARIABLE_MISSING: Cause.OUT_OF_ORDER,
+    Kind.AGENT_MISSING: Cause.OUT_OF_ORDER,
+    Kind.AGENT_MISCONFIGURED: Cause.OUT_OF_ORDER,
+    Kind.REFUSED: Cause.OUT_OF_ORDER,
+    Kind.PROTOCOL: Cause.OUT_OF_ORDER,
+}
+# One may fail by chance. Whatever it was may be over without a press that shows it.
+_MOST_FAILED = 2
+_FAILING_S = 900.0
 
 _NEVER = float("inf")
 # Who waits for these may be waiting for the agent.
@@ -65,6 +81,7 @@ class Visit:
     plan: Plan
     due: dict[Timer | Deadline, float] = field(default_factory=dict)
     began_at_s: float = 0.0
+    answered: bool = False  # the agent was heard
     ends_at_s: float = _NEVER
     latest_s: float = _NEVER  # to which the end may be put off
     leased: bool = False  # and that is the lease's word
@@ -155,7 +172,7 @@ class Visit:
         if event in (Event.SPEECH_STARTED, Event.AGENT_STARTED):
             self.asked = False
         if event is Event.AGENT_STARTED:
-            self.agent_sounds = True
+            self.agent_sounds = self.answered = True
         elif event in (Event.DRAINED, Event.INTERRUPTED, Event.ADMITTED, Event.PRESS):
             self.agent_sounds = False
         if event is Event.SPEECH_STARTED:
@@ -307,6 +324,9 @@ class Kept:
     short_visits: int = 0  # one after the other, the last of which was over at ...
     over_at_s: float = -_NEVER
     hold: Hold | None = None
+    told_until_s: float | None = None  # what the backend said holds
+    failing_until_s: float | None = None  # what the last visits ended for is shown
+    failed_visits: int = 0  # one after the other, for what the next may fail for too
     press_waits: bool = False  # it came while a visit closed, and is answered now
     report_when_idle: bool = False
     light: Light | None = None
@@ -316,6 +336,22 @@ class Kept:
         """Count those that somebody begins and ends for fun."""
         self.short_visits = self.short_visits + 1 if visit.was_short(now_s) else 0
         self.over_at_s = now_s
+        assert visit.ending is not None
+        if visit.answered:
+            self.failed_visits = 0
+        elif visit.ending.kind in _LASTING:
+            self.failed_visits += 1
+
+    def failing(self, visit: Visit, now_s: float) -> Cause | None:
+        """What makes the kiosk look unfit after this visit, until one is answered."""
+        assert visit.ending is not None
+        if visit.answered:
+            self.failing_until_s = None
+            return None
+        found = _LASTING.get(visit.ending.kind) if self.failed_visits >= _MOST_FAILED else None
+        if found is not None:
+            self.failing_until_s = now_s + _FAILING_S
+        return found or self.condition.failing
 
     def is_mashed(self, now_s: float) -> bool:
         """Whether a press now is one of many."""

@@ -37,6 +37,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kiosk.base import service
+from kiosk.causes import UNFIT
 from kiosk.config.loading import load_table
 from kiosk.config.tables import Table
 from kiosk.errors import ConfigError
@@ -103,10 +104,7 @@ class WebhookTable(Table):
 # A kiosk that is unfit for less than this has started, or its router has.
 _UNFIT_MINUTES = 5
 RULES = (
-    *(
-        RuleTable(cause=cause, after_minutes=_UNFIT_MINUTES)
-        for cause in ("no_speaker", "no_microphone", "out_of_order", "cannot_reach")
-    ),
+    *(RuleTable(cause=cause, after_minutes=_UNFIT_MINUTES) for cause in UNFIT),
     RuleTable(cause="service_failed"),
     RuleTable(priority=3),
 )

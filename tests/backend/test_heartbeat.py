@@ -10,7 +10,7 @@ from kiosk.backend.books import rules
 from kiosk.backend.books.liveness import Presence
 from kiosk.backend.books.rules import Scope, pace
 from kiosk.backend.books.store import open_store
-from kiosk.contract import Heartbeat
+from kiosk.contract import Heartbeat, Instructions
 
 from .conftest import Backend, Place, enrolled
 
@@ -35,6 +35,8 @@ async def test_a_kiosk_is_told_what_its_fleet_is_told(backend: Backend) -> None:
         "next_s": 15.0,
         "policy": None,
         "paused": False,
+        "cause": None,
+        "until": None,
         "end_visit": False,
         "rotate": False,
         "target_version": None,
@@ -51,6 +53,36 @@ async def test_a_kiosk_is_told_what_its_fleet_is_told(backend: Backend) -> None:
     assert (await beat(backend)).json()["end_visit"] is True
     await backend.place.sql("update kiosk_credentials set created_at = '2020-01-01'")
     assert (await beat(backend)).json()["rotate"] is True
+
+
+async def test_a_kiosk_is_told_before_anybody_presses_that_its_site_is_closed(
+    backend: Backend,
+) -> None:
+    rules = backend.store.rules
+    opens_at = datetime.now(UTC) + timedelta(hours=2)
+    hours = f"{opens_at:%a %H:%M}-{opens_at + timedelta(minutes=1):%H:%M}".lower()
+    await rules.set_site("default", "north", {"time_zone": "UTC", "hours": hours})
+    told = Instructions.model_validate((await beat(backend)).json())
+    assert (told.cause, told.paused) == ("closed", False)
+    assert told.until is not None
+    assert abs(told.until - opens_at.replace(second=0, microsecond=0)) < timedelta(seconds=1)
+    always = "mon-sun 00:00-24:00"
+    await rules.set_site("default", "north", {"hours": always})
+    assert (await beat(backend)).json()["cause"] is None
+
+
+async def test_a_kiosk_is_told_that_no_visit_fits_into_the_day_any_more(backend: Backend) -> None:
+    await backend.store.rules.set_limit("default", Scope.KIOSK, "", {"minutes_per_day": 5})
+    told = (await beat(backend)).json()
+    assert told["cause"] == "no_minutes_left"
+    assert told["until"] is not None
+    await backend.store.rules.set_limit("default", Scope.KIOSK, "", {"minutes_per_day": 60})
+    assert (await beat(backend)).json()["cause"] is None
+
+
+async def test_a_pause_is_told_as_a_cause_too(backend: Backend) -> None:
+    await backend.store.rules.pause("default", Scope.FLEET, "", NOW)
+    assert (await beat(backend)).json()["cause"] == "paused"
 
 
 async def test_heartbeats_wait_and_are_written_together(backend: Backend) -> None:

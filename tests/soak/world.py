@@ -246,7 +246,7 @@ class World(abc.ABC):
             case "end":
                 self.host.post(Event.HANG_UP)
             case "pause":
-                self.host.on_pause(True, end_visit=True)
+                self.host.on_instructions("paused", None, True)
             case "stop":
                 await self._stop()
                 self._office.restarted_s = loop_now_s()
@@ -300,9 +300,10 @@ class World(abc.ABC):
         self._disk.mend()
         self._microphone.mend()
         self._speaker.mend()
-        self.host.on_pause(False)
+        self.host.on_instructions(None, None, False)
         until_s = loop_now_s() + HEALED_S
-        while self.host.shown is not None or self._speaker.sounds:
+        # What the last visits failed for is shown until another goes well.
+        while self.host.cause or self.host.shown is Cause.PAUSED or self._speaker.sounds:
             await asyncio.sleep(0.25)
             if loop_now_s() > until_s:
                 self._break("wedged", f"still {self.host.shown} after {HEALED_S:g} s")

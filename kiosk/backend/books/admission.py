@@ -134,6 +134,16 @@ async def may_lease(db: AsyncConnection, place: Place, now: datetime) -> VisitRe
     return None
 
 
+async def shut(db: AsyncConnection, kiosk: Kiosk, now: datetime) -> VisitRefused | None:
+    """Why no visit may begin there before something changes that takes its time; locks nothing."""
+    row = (await db.execute(_PLACE, {"tenant": kiosk.tenant, "kiosk_id": kiosk.id})).one()
+    place = Place(kiosk, ZoneInfo(row.zone), row.hours)
+    if (refused := await _shut(db, place, now)) is not None:
+        return refused
+    lines = _lines(place, (await db.execute(_LIMITS, place.names())).all())
+    return await _no_minutes(db, place, lines, now, _longest_s(lines))
+
+
 async def give_back_lease(db: AsyncConnection, place: Place) -> None:
     """It was for nothing."""
     bucket = (await _buckets(db, place)).get(place.leases)
@@ -336,14 +346,14 @@ def _of_place(table: sa.Table, *, each: bool = False) -> sa.ColumnElement[bool]:
     )
 
 
-_LOCK = (
+_PLACE = (
     sa.select(sa.func.coalesce(sites.c.time_zone, tenants.c.time_zone).label("zone"), sites.c.hours)
     .select_from(kiosks)
     .join(sites, sa.and_(sites.c.tenant == kiosks.c.tenant, sites.c.name == kiosks.c.site))
     .join(tenants, tenants.c.name == kiosks.c.tenant)
     .where(kiosks.c.tenant == _TENANT, kiosks.c.id == _KIOSK_ID)
-    .with_for_update(of=kiosks, key_share=True)
 )
+_LOCK = _PLACE.with_for_update(of=kiosks, key_share=True)
 _PAUSES = sa.select(pauses.c.scope).where(_of_place(pauses))
 _LIMITS = (
     sa.select(limits).where(_of_place(limits, each=True)).order_by(limits.c.scope, limits.c.name)

@@ -85,6 +85,11 @@ class Ledger:
         async with self._database.transaction(kiosk.tenant) as db:
             return await admission.prospect(db, await admission.lock(db, kiosk), now)
 
+    async def shut(self, kiosk: Kiosk, now: datetime) -> VisitRefused | None:
+        """Why no visit may begin here for some time; nothing is locked or changed."""
+        async with self._database.reading(kiosk.tenant) as db:
+            return await admission.shut(db, kiosk, now)
+
     async def give_back(self, kiosk: Kiosk) -> None:
         """Nothing was minted after all."""
         async with self._database.transaction(kiosk.tenant) as db:

@@ -189,6 +189,7 @@ class Rules:
             policy=orders.policy,
             target_version=orders.target_version,
             paused=bool(under),
+            cause="paused" if under else None,
             end_visit=any(under),
         )
 

@@ -57,6 +57,10 @@ class Shown:
     token: DeviceToken
 
 
+# What a kiosk shows before anybody presses, in its own words.
+_SHUT = {Refusal.CLOSED: "closed", Refusal.NO_MINUTES: "no_minutes_left"}
+
+
 async def _authenticate(request: Request, services: Here) -> Shown:
     token = DeviceToken.bearer(request.headers.get("Authorization", ""))
     now = datetime.now(UTC)
@@ -160,7 +164,13 @@ async def heartbeat(beat: Heartbeat, shown: Known, services: Here) -> Instructio
     now = datetime.now(UTC)
     services.store.liveness.beat(shown.kiosk, beat, now)
     fleet = await services.store.rules.instructions(shown.kiosk, now)
-    return fleet.model_copy(update={"rotate": shown.kiosk.token_is_old})
+    changes: dict[str, object] = {"rotate": shown.kiosk.token_is_old}
+    refused = None if fleet.paused else await services.store.ledger.shut(shown.kiosk, now)
+    if refused is not None and refused.refusal in _SHUT:
+        changes["cause"] = _SHUT[refused.refusal]
+        if refused.retry_after_s is not None:
+            changes["until"] = now + timedelta(seconds=refused.retry_after_s)
+    return fleet.model_copy(update=changes)
 
 
 @routes.post(ROTATE_PATH)

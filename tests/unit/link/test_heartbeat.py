@@ -64,7 +64,7 @@ async def beating(there: HeartbeatSink, jitter: float = 0.5) -> AsyncIterator[Be
         return Vitals("idle", "no_speaker", {"visits": 2})
 
     here.task = asyncio.create_task(
-        hearts.run(vitals, lambda paused, _: here.paused.append(paused))
+        hearts.run(vitals, lambda cause, *_: here.paused.append(cause == "paused"))
     )
     try:
         yield here

@@ -82,7 +82,11 @@ def test_every_fault_has_its_next_step() -> None:
 
 
 def test_the_causes_of_an_unfit_kiosk_are_those_of_its_fitness() -> None:
-    assert set(MESSAGES["fitness"].causes) == {*Cause} - {Cause.PAUSED}
+    assert set(MESSAGES["fitness"].causes) == {*Cause} - {
+        Cause.PAUSED,
+        Cause.CLOSED,
+        Cause.NO_MINUTES_LEFT,
+    }
 
 
 def test_the_installed_catalog_is_the_one_made_from_the_table() -> None:

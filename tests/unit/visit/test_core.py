@@ -187,7 +187,7 @@ def test_whatever_happens_lamp_and_card_come_first_and_listeners_last(state: Sta
         *(inputs.Happened(event, Ending(Kind.QUOTA)) for event in EVENTS),
         inputs.OperatorPress(),
         inputs.CardLost(CardUse.MICROPHONE, "unplugged"),
-        inputs.Pause(True, end_visit=True),
+        inputs.Instructed(Cause.PAUSED, end_visit=True),
         inputs.ConversationOver(Ending(Kind.NETWORK_LOST)),
     ]
     for happened in everything:
@@ -774,7 +774,7 @@ def test_the_lamp_follows_state_and_fitness() -> None:
     kiosk.bring(inputs.CardOpened(CardUse.MICROPHONE, ""))
     effects = kiosk.bring(inputs.LeaseAvailability(ready=True))
     assert effects[0] == do.Light(State.IDLE, unfit=False)
-    assert kiosk.bring(inputs.Pause(True))[0] == do.Light(State.IDLE, unfit=True)
+    assert kiosk.bring(inputs.Instructed(Cause.PAUSED))[0] == do.Light(State.IDLE, unfit=True)
     assert kiosk.core.cause is None, "a paused kiosk asks the backend at a press"
     assert kiosk.bring(inputs.OperatorPress())[0] == do.Light(State.OPENING, unfit=False)
 
@@ -801,9 +801,9 @@ def test_a_card_that_is_lost_ends_the_visit(state: State, card: CardUse, kind: K
 
 def test_an_operator_may_pause_and_end_the_visit_under_way_or_let_it_go_on() -> None:
     kiosk = in_state(State.LISTENING)
-    kiosk.bring(inputs.Pause(True))
+    kiosk.bring(inputs.Instructed(Cause.PAUSED))
     assert kiosk.state() is State.LISTENING
-    kiosk.bring(inputs.Pause(True, end_visit=True))
+    kiosk.bring(inputs.Instructed(Cause.PAUSED, end_visit=True))
     assert [kind for _, kind in kiosk.ended] == [Kind.PAUSED]
 
 
@@ -1217,3 +1217,94 @@ def test_only_an_answer_that_goes_on_is_cut_by_the_kiosk_itself() -> None:
     kiosk.bring(inputs.SpeechHeld())
     assert kiosk.of(do.SilenceAgent) == []
     assert kiosk.state() is State.SPEAKING
+
+
+# --- a lamp that is honest ----------------------------------------------------------------------
+
+
+def fails(kiosk: Kiosk, kind: Kind) -> None:
+    """A visit that ends before anybody is answered."""
+    kiosk.wait(NERVOUS_S + 0.1)
+    kiosk.press()
+    kiosk.bring(inputs.Happened(Event.ENDED, Ending(kind)))
+    kiosk.wait(0.1)
+    assert kiosk.state() is State.IDLE
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        (Kind.UNREACHABLE, Cause.CANNOT_REACH),
+        (Kind.NO_METADATA, Cause.CANNOT_REACH),
+        (Kind.AGENT_MISSING, Cause.OUT_OF_ORDER),
+        (Kind.OVERRIDE_REFUSED, Cause.OUT_OF_ORDER),
+        (Kind.REFUSED, Cause.OUT_OF_ORDER),
+    ],
+)
+def test_after_two_visits_that_the_agent_refused_the_lamp_says_so_until_one_is_answered(
+    kind: Kind, cause: Cause
+) -> None:
+    kiosk = Kiosk()
+    fails(kiosk, kind)
+    assert kiosk.core.shown is None, "one may fail by chance"
+    fails(kiosk, kind)
+    assert kiosk.core.shown is cause
+    assert kiosk.core.cause is None, "a press is the trial"
+    assert kiosk.core.kept.light == do.Light(State.IDLE, unfit=True)
+    kiosk.wait(5.0)
+    kiosk.press()
+    kiosk.bring(CONNECTED, AGENT_STARTED, DRAINED, HANG_UP)
+    kiosk.wait(1.0)
+    assert kiosk.core.shown is None
+
+
+def test_what_two_visits_failed_for_is_forgotten_after_a_quarter_of_an_hour() -> None:
+    kiosk = Kiosk()
+    fails(kiosk, Kind.UNREACHABLE)
+    fails(kiosk, Kind.UNREACHABLE)
+    kiosk.wait(890)
+    assert kiosk.core.shown is Cause.CANNOT_REACH
+    kiosk.wait(20)
+    assert kiosk.core.shown is None
+
+
+@pytest.mark.parametrize("kind", [Kind.HUNG_UP, Kind.NO_ANSWER, Kind.NETWORK_LOST, Kind.SAFETY])
+def test_what_the_next_visit_need_not_fail_for_leaves_the_lamp_alone(kind: Kind) -> None:
+    kiosk = Kiosk()
+    for _ in range(2):
+        fails(kiosk, kind)
+    assert kiosk.core.shown is None
+
+
+@pytest.mark.parametrize("cause", [Cause.CLOSED, Cause.NO_MINUTES_LEFT, Cause.PAUSED])
+def test_what_the_backend_says_is_shown_for_as_long_as_it_said(cause: Cause) -> None:
+    kiosk = Kiosk()
+    kiosk.bring(inputs.Instructed(cause, 100.0))
+    assert kiosk.core.shown is cause
+    kiosk.wait(99.0)
+    assert kiosk.core.kept.light == do.Light(State.IDLE, unfit=True)
+    kiosk.wait(2.0)
+    assert kiosk.core.shown is None
+    kiosk.bring(inputs.Instructed(cause))
+    kiosk.wait(100_000.0)
+    assert kiosk.core.shown is cause, "until it says something else"
+    kiosk.bring(inputs.Instructed(None))
+    assert kiosk.core.shown is None
+
+
+def test_a_kiosk_that_cannot_say_that_an_ai_answers_holds_no_visit() -> None:
+    plan = replace(LIMITS, disclosure=True)
+    kiosk = Kiosk(plan)
+    kiosk.bring(inputs.OwnVoice(can_disclose=False))
+    assert kiosk.core.cause is Cause.NO_VOICE
+    kiosk.press()
+    assert kiosk.state() is State.IDLE
+    assert kiosk.said == [(0.0, "out_of_order")]
+    kiosk.bring(inputs.OwnVoice(can_disclose=True))
+    assert kiosk.core.cause is None
+
+
+def test_where_no_disclosure_is_due_a_kiosk_without_a_voice_serves() -> None:
+    kiosk = Kiosk(replace(LIMITS, disclosure=False))
+    kiosk.bring(inputs.OwnVoice(can_disclose=False))
+    assert kiosk.core.cause is None

@@ -12,6 +12,7 @@ from kiosk.moments import What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
 from kiosk.visit.core import FAREWELL_LIMIT_S, HEAR_OUT_LIMIT_S, NERVOUS_S, VisitCore
+from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import HOLD, TOGGLE, TOGGLE_CUTTING, Event, State
@@ -99,7 +100,11 @@ class World:
             inputs.CardLost(card, "unplugged") if rng.random() < 0.2
             else inputs.CardOpened(card, "a card"),
             inputs.LeaseAvailability(rng.random() < 0.8, rng.random() < 0.1),
-            inputs.Pause(rng.random() < 0.2, rng.random() < 0.1),
+            inputs.Instructed(
+                rng.choice((None, None, Cause.PAUSED, Cause.CLOSED)),
+                rng.choice((None, 20.0)),
+                rng.random() < 0.1,
+            ),
             inputs.LimitedTo(rng.uniform(1, 100)),
             inputs.AgentWorks(rng.choice((0.0, 20.0))),
             rng.choice((inputs.TurnTaken(), inputs.GoneOn(), inputs.SpeechHeld())),

@@ -77,29 +77,31 @@ def test_with_everything_in_order_it_is_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("microphone", "speaker", "refused", "credential"),
-    tuple(itertools.product((False, True), repeat=4)),
+    ("microphone", "speaker", "refused", "credential", "voice"),
+    tuple(itertools.product((False, True), repeat=5)),
 )
 def test_the_gravest_cause_comes_first(
-    microphone: bool, speaker: bool, refused: bool, credential: bool
+    microphone: bool, speaker: bool, refused: bool, credential: bool, voice: bool
 ) -> None:
-    condition = Condition(microphone, speaker, refused, credential)
+    condition = Condition(microphone, speaker, refused, credential, voice)
     faults = {
         Cause.NO_SPEAKER: not speaker,
         Cause.NO_MICROPHONE: not microphone,
+        Cause.NO_VOICE: not voice,
         Cause.OUT_OF_ORDER: refused,
         Cause.CANNOT_REACH: not credential,
     }
-    assert [*faults, Cause.PAUSED] == list(Cause)
+    told = [Cause.PAUSED, Cause.CLOSED, Cause.NO_MINUTES_LEFT]
+    assert [*faults, *told] == list(Cause)
     assert condition.cause() == next((cause for cause in Cause if faults.get(cause)), None)
 
 
 def test_every_cause_can_be_said() -> None:
-    assert {cause.value for cause in Cause} <= set(load_sentences("en"))
+    assert {cause.sentence for cause in Cause} <= set(load_sentences("en"))
 
 
 def test_a_paused_kiosk_says_so_and_yet_lets_the_backend_decide() -> None:
-    condition = Condition(microphone=True, speaker=True, credential=True, paused=True)
+    condition = Condition(microphone=True, speaker=True, credential=True, told=Cause.PAUSED)
     assert condition.cause() is None
     assert condition.shown() is Cause.PAUSED
     condition = replace(condition, credential=False)
