@@ -13,7 +13,7 @@ import numpy as np
 from kiosk.audio.pcm import Samples, to_int16
 
 RATE_HZ = 16_000
-_PEAK = 0.18 * 32767  # about -18 dBFS: heard in a lobby, startles nobody
+_PEAK = 0.18 * 32767  # -15 dBFS: heard in a lobby, startles nobody
 
 
 class Earcon(StrEnum):
@@ -24,13 +24,15 @@ class Earcon(StrEnum):
     SORRY = "sorry"
 
 
-# Notes as (start in seconds, hertz, length in seconds). C5 = 523, E5 = 659, G5 = 784, A4 = 440.
+# Notes as (start in seconds, hertz, length in seconds). C5 = 523, E5 = 659, G5 = 784,
+# A4 = 440, E4 = 330.
 _NOTES: dict[Earcon, tuple[tuple[float, float, float], ...]] = {
     Earcon.PRESSED: ((0.0, 523.25, 0.16),),
     Earcon.READY: ((0.0, 659.26, 0.14), (0.09, 783.99, 0.22)),
     Earcon.TICK: ((0.0, 392.0, 0.07), (0.12, 392.0, 0.07)),
     Earcon.HANG_UP: ((0.0, 659.26, 0.14), (0.10, 440.0, 0.28)),
-    Earcon.SORRY: ((0.0, 220.0, 0.16), (0.18, 207.65, 0.26)),
+    # As low as a loudspeaker of 40 mm has it.
+    Earcon.SORRY: ((0.0, 329.63, 0.16), (0.18, 311.13, 0.26)),
 }
 
 
