@@ -50,9 +50,13 @@ demo: venv
 test: venv rig-packages postgresql
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not wide" $(MACHINES)
 
-# One after the other: they have the machine to themselves.
+# First those that a busy machine only slows down. Then, one after the other, those that have the
+# machine to themselves.
+BESIDE := tests/unit tests/agent/test_recognition.py tests/integration/test_coughs.py \
+	tests/backend/test_contract_fuzz.py tests/backend/test_ledger_model.py
 test-wide: venv rig-packages postgresql javascript-client
-	$(BIN)/pytest -m "wide and not slow" $(MACHINES)
+	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" $(BESIDE)
+	$(BIN)/pytest -m "wide and not slow" $(MACHINES) $(BESIDE:%=--ignore %)
 
 # Its Python asks the C library for every object, which counts them: the memory's growth is exact.
 SOAK_ARGS ?= --visits 1000
