@@ -50,12 +50,13 @@ from operator import attrgetter
 from typing import Any
 
 from kiosk import moments
+from kiosk.audio.earcons import Earcon
 from kiosk.base.backoff import backoff_s
 from kiosk.devices.ports import ButtonEdge
 from kiosk.endings import Ending, Farewell, Kind
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
-from kiosk.visit.feedback import ANSWERS, EARCONS, POLITE, SILENCES, Deadline
+from kiosk.visit.feedback import ANSWERS, EARCONS, SILENCES, Deadline
 from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
@@ -458,6 +459,9 @@ class VisitCore:
                 self._converse(visit)
             case Timer.UNDUCK:
                 self._do(do.Duck(on=False))
+            case Timer.READY:
+                if not visit.speaking:
+                    self._sound(Earcon.READY)
             case Timer.GO_ON:
                 if visit.may_go_on(self.state):
                     self._do(do.GoOn())
@@ -517,11 +521,10 @@ class VisitCore:
 
     def _chime(self, event: Event) -> None:
         earcon = EARCONS.get((event, self.state))
-        visit = self.visit
-        if earcon is None:
-            return
-        if visit is not None and visit.speaking and (event, self.state) in POLITE:
-            return
+        if earcon is not None:
+            self._sound(earcon)
+
+    def _sound(self, earcon: Earcon) -> None:
         self.kept.own_sound = OwnSound(True, self.kept.own_sound.keys)
         self._do(do.Chime(earcon))
 

@@ -145,6 +145,11 @@ class Downlink:
         return rest
 
     @property
+    def has_sound(self) -> bool:
+        """Whether sound of the agent's is heard, or waits to be."""
+        return not self._drained.is_set()
+
+    @property
     def goes_on(self) -> bool:
         """Whether the rest of a turn is played, or was to its end, and nothing came since."""
         return self._goes_on

@@ -37,16 +37,14 @@ EARCONS: dict[tuple[Event, State], Earcon] = {
     (Event.PRESS_WARNED, State.LISTENING): Earcon.PRESSED,
     (Event.PRESS_WARNED, State.THINKING): Earcon.PRESSED,
     (Event.PRESS_WARNED, State.SPEAKING): Earcon.PRESSED,
-    (Event.CONNECTED, State.LISTENING): Earcon.READY,
-    (Event.ADMITTED, State.LISTENING): Earcon.READY,
     (Event.LOST, State.OPENING): Earcon.TICK,
     (Event.PRESS, State.CLOSING): Earcon.HANG_UP,
     (Event.HANG_UP, State.CLOSING): Earcon.HANG_UP,
 }
 # Heard though the state stays: they answer a press.
 ANSWERS = frozenset({Event.PRESS_UNFIT, Event.PRESS_MASHED, Event.PRESS_WARNED})
-# For who waits: not over somebody who speaks already.
-POLITE = frozenset({(Event.CONNECTED, State.LISTENING), (Event.ADMITTED, State.LISTENING)})
+# Who waits when these come is told that somebody listens.
+INVITES = frozenset({Event.CONNECTED, Event.ADMITTED})
 # The kiosk's own sounds stop for these: whoever wants to end it is answered at once.
 SILENCES = frozenset({Event.PRESS, Event.PRESS_LEFT, Event.HANG_UP})
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from kiosk.audio.ambience import Ear
 from kiosk.audio.capture import CapturedChunk
+from kiosk.audio.earcons import Earcon
 from kiosk.audio.gate import Edge
 from kiosk.base.clock import loop_now_s
 from kiosk.causes import fault
@@ -298,7 +299,7 @@ class Host:
             do.Light: self._light,
             do.StartCapture: self._start_capture,
             do.StopCapture: self._stop_capture,
-            do.Chime: lambda chime: self._announcer.earcon(chime.earcon),
+            do.Chime: self._chime,
             do.Announce: lambda sentence: self._announcer.say(sentence.key),
             do.GiveWay: lambda _: self._announcer.give_way(),
             do.SayOwed: lambda _: self._announcer.resume(),
@@ -323,6 +324,11 @@ class Host:
 
     def _light(self, light: do.Light) -> None:
         self._indicator.show(UNFIT_LAMP if light.unfit else LAMPS[light.state])
+
+    def _chime(self, chime: do.Chime) -> None:
+        # Behind the agent's first words it would say too late that somebody listens.
+        if chime.earcon is not Earcon.READY or not self._downlink.has_sound:
+            self._announcer.earcon(chime.earcon)
 
     def _start_capture(self, _: do.StartCapture) -> None:
         self._uplink.reset()

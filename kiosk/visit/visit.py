@@ -8,13 +8,16 @@ from enum import StrEnum
 
 from kiosk.endings import Ending, Kind
 from kiosk.visit.effects import Light
-from kiosk.visit.feedback import DEADLINES, Deadline
+from kiosk.visit.feedback import DEADLINES, INVITES, Deadline
 from kiosk.visit.fitness import Cause, Condition
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event, State
 
 ONE_MOMENT_S = 4.0
+# So long after the connection whoever waits is told that somebody listens; an agent that greets, or
+# has a queue, has begun by then.
+READY_S = 0.2
 # Who speaks for so long in all, the gate's hangover included, is a visitor; a noise in the hall is
 # shorter.
 SPOKE_S = 1.5
@@ -64,6 +67,7 @@ class Timer(StrEnum):
     REOPEN = "reopen"
     UNDUCK = "unduck"
     GO_ON = "go_on"
+    READY = "ready"
     FAREWELL = "farewell"
 
 
@@ -185,9 +189,11 @@ class Visit:
             self.quiet_since_s = now_s
         self._watch_interruption(event, now_s)
         if state is not before:
-            for timer in (*Deadline, Timer.ONE_MOMENT):
+            for timer in (*Deadline, Timer.ONE_MOMENT, Timer.READY):
                 self.due.pop(timer, None)
             self._start(DEADLINES.get(state), now_s)
+            if event in INVITES:
+                self.due[Timer.READY] = now_s + READY_S
         elif event is Event.SPEECH_STARTED:
             self.due.pop(Deadline.IDLE, None)
             self.due.pop(Timer.ONE_MOMENT, None)  # nobody talks over a visitor

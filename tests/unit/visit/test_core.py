@@ -21,7 +21,7 @@ from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import HOLD, TOGGLE_CUTTING, Event, State
-from kiosk.visit.visit import COUGH_S, MEANT_S, ONE_MOMENT_S, SPOKE_S
+from kiosk.visit.visit import COUGH_S, MEANT_S, ONE_MOMENT_S, READY_S, SPOKE_S
 from tests.bare_conversation import PLAN
 from tests.moments import a_moment
 
@@ -810,10 +810,17 @@ def test_an_operator_may_pause_and_end_the_visit_under_way_or_let_it_go_on() -> 
 def test_the_ready_chime_is_for_who_waits_and_sounds_over_nobody_who_speaks() -> None:
     kiosk = Kiosk(sounds=True)
     assert do.Chime(EARCONS[Event.PRESS, State.OPENING]) in kiosk.press()
-    assert do.Chime(Earcon.READY) in kiosk.bring(CONNECTED), "behind what still sounds"
-    kiosk = in_state(State.OPENING)
-    kiosk.speaks()
-    assert do.Chime(Earcon.READY) not in kiosk.bring(CONNECTED)
+    kiosk.bring(CONNECTED)
+    kiosk.wait(READY_S)
+    assert do.Chime(Earcon.READY) in kiosk.of(do.Chime), "behind what still sounds"
+    for follows in (inputs.Speech(True, 0.0), AGENT_STARTED, QUEUED):
+        kiosk = in_state(State.OPENING)
+        kiosk.bring(CONNECTED, follows)
+        kiosk.wait(5.0)
+        assert kiosk.of(do.Chime) == []
+    kiosk.bring(ADMITTED)
+    kiosk.wait(READY_S)
+    assert kiosk.of(do.Chime) == [do.Chime(Earcon.READY)]
 
 
 # --- staff who hold the button ------------------------------------------------------------------
