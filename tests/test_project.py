@@ -7,7 +7,7 @@ import pytest
 
 from kiosk.causes import CAUSES, WARNING
 from kiosk.ops.messages import catalog
-from kiosk.visit.speech import load_sentences
+from kiosk.visit.languages import load_language
 from kiosk.visit.states import TOGGLE
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +32,7 @@ def test_the_readmes_table_of_states_is_the_codes() -> None:
 
 def cause_table() -> str:
     """The README's table of apologies, from the table of causes and the English sentences."""
-    sentences, rows = load_sentences("en"), dict[tuple[str, str], list[str]]()
+    sentences, rows = load_language("en").sentences, dict[tuple[str, str], list[str]]()
     for cause, meaning in CAUSES.items():
         if meaning.sentence is not None and meaning.severity <= WARNING:
             rows.setdefault((sentences[meaning.sentence], meaning.remedy), []).append(cause)

@@ -19,6 +19,10 @@ _CARD_NUMBER = re.compile(
     r"""|CARD=\d+(?=$|[,'"\s])|^\s*((plug)?hw|\d+)\s*$"""
 )
 
+LANGUAGE_CODE = r"^[a-z]{2}(-[a-z]{2})?$"
+# As `espeak-ng --voices` has it, with a variant.
+VOICE_NAME = r"^[A-Za-z0-9+_-]{1,64}$"
+
 Seconds = Annotated[float, Field(gt=0, le=7200)]
 Pin = Annotated[int, Field(ge=0, le=27)]
 Scalar = str | int | float | bool
@@ -35,7 +39,9 @@ class KioskTable(Table):
 
     name: str = Field(default="kiosk", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     site: str = ""
-    language: str = Field(default="en", pattern=r"^[a-z]{2}(-[a-z]{2})?$")
+    language: str = Field(default="en", pattern=LANGUAGE_CODE)
+    institution: str = Field(default="", max_length=100)
+    sentences_dir: Path = Path("/etc/kiosk/sentences")
 
 
 class AgentTable(Table):
@@ -210,7 +216,7 @@ class VisitTable(Table):
     queue_s: Seconds = 120
     reconnects: int = Field(default=3, ge=0, le=10)
     disclosure: bool = True
-    voice: str = Field(default="en-gb+f2", pattern=r"^[A-Za-z0-9+_-]{1,64}$")
+    voice: str | None = Field(default=None, pattern=VOICE_NAME)
     words_per_minute: int = Field(default=160, ge=80, le=400)
     messages_dir: Path | None = None
 

@@ -11,7 +11,8 @@ from kiosk.devices.ports import Clip, Source
 from kiosk.moments import Moment, What
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.inputs import OwnSound
-from kiosk.visit.speech import Voice, load_sentences
+from kiosk.visit.languages import load_language
+from kiosk.visit.speech import Voice
 from tests.unit.fakes import LoopSpeaker
 from tests.virtual_time import virtual_time
 
@@ -21,7 +22,7 @@ SENTENCE_S = 2.0
 async def recorded_voice(directory: Path) -> Voice:
     """A voice whose sentences are recordings of two seconds."""
     recording = write_wav(np.ones(32_000, dtype=np.int16), 16_000)
-    for key in load_sentences("en"):
+    for key in load_language("en").sentences:
         (directory / f"{key}.wav").write_bytes(recording)
     voice = Voice("en", "en", 160, directory, None)
     await voice.prepare()
