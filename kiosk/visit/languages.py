@@ -119,7 +119,7 @@ def _changed(path: Path, *, whole: bool) -> Texts | None:
     except tomllib.TOMLDecodeError as error:
         what, _, where = str(error).partition(" (at ")
         found_at = re.match(r"line (\d+)", where)
-        line = found_at[1] if found_at else len(text.splitlines())
+        line = int(found_at[1]) if found_at else len(text.splitlines())
         raise ConfigError(f"{path}, line {line}: {what}") from error
     model = _flat(_shipped()[MODEL])
     mistakes = [
