@@ -117,10 +117,10 @@ def _changed(path: Path, *, whole: bool) -> Texts | None:
     try:
         found = dict(_entries(tomllib.loads(text)))
     except tomllib.TOMLDecodeError as error:
-        what, _, where = str(error).partition(" (at ")
+        complaint, _, where = str(error).partition(" (at ")
         found_at = re.match(r"line (\d+)", where)
         line = int(found_at[1]) if found_at else len(text.splitlines())
-        raise ConfigError(f"{path}, line {line}: {what}") from error
+        raise ConfigError(f"{path}, line {line}: {complaint}") from error
     model = _flat(_shipped()[MODEL])
     mistakes = [
         f"{_place(path, text, key)}: {key}: {what}"
