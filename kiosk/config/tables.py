@@ -34,12 +34,21 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _language(code: str) -> str:
+    if not re.match(LANGUAGE_CODE, code):
+        raise ValueError(
+            f'{code!r} is no code of a language, such as "de" or "pt-br"; the README says which '
+            "there are"
+        )
+    return code
+
+
 class KioskTable(Table):
     """Who this kiosk is."""
 
     name: str = Field(default="kiosk", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     site: str = ""
-    language: str = Field(default="en", pattern=LANGUAGE_CODE)
+    language: Annotated[str, AfterValidator(_language)] = "en"
     institution: str = Field(default="", max_length=100)
     sentences_dir: Path = Path("/etc/kiosk/sentences")
 

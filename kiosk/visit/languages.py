@@ -42,8 +42,8 @@ class Language:
         it."""
         said = dict(self.sentences)
         named = said.pop("disclosure_named")
-        if institution:
-            said["disclosure"] = named.format(institution=institution)
+        if institution.strip():
+            said["disclosure"] = named.format(institution=institution.strip())
         return said
 
 

@@ -1,8 +1,8 @@
 """The kiosk's own voice: its sentences, rendered ahead of time, and its earcons.
 
-Sentences come from the kiosk's language. A WAV file named after the key replaces the
-synthetic voice; otherwise espeak-ng renders each sentence once and the result is cached, so that an
-apology needs neither network nor a second of computing.
+Sentences come from the kiosk's language. A WAV file named after the key replaces the synthetic
+voice; otherwise espeak-ng renders each sentence once and the result is cached, so that an apology
+needs neither network nor a second of computing.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ class Muteness:
 
 
 def muteness(voice: str, words_per_minute: int) -> Muteness | None:
-    """Whether espeak-ng speaks with this voice; None: it does. Blocks."""
+    """Why espeak-ng says nothing with this voice; None: it speaks. Blocks."""
     espeak = Espeak(voice, words_per_minute, TRIAL_S)
     try:
         samples, _ = read_wav(espeak.speak_now("A"))
