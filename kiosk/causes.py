@@ -224,7 +224,8 @@ _LOGGED: dict[str, Meaning] = {
     ),
     "sentence_missing": Meaning(
         WARNING,
-        "Install espeak-ng, or put KEY.wav into visit.messages_dir.",
+        "Do what the text says: install espeak-ng, or set visit.voice; or put KEY.wav into "
+        "visit.messages_dir.",
         id="26b942939ae849a39564172f17fcf1f1",
         subject="A sentence of the kiosk's own stays silent",
         explanation="It could not be rendered, and there is no recording of it.",

@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     with_config(command("run", _run, "run the kiosk daemon"))
     demo.add_arguments(command("demo", _demo, "hold a whole conversation on this machine"))
     with_config(command("check", _check, "check the configuration and print the effective one"))
+    _add_sentences(command, with_config)
     command("devices", _devices, "list sound devices and GPIO chips, and how to select them")
     doctor = with_config(command("doctor", _doctor, "say what is wrong, and what to do about it"))
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
@@ -115,6 +116,24 @@ def _parser() -> argparse.ArgumentParser:
     hung_in = backend.add_commands(of_backend)
     simulation.add_simulate_command(*hung_in).set_defaults(handler=_simulate)
     return parser
+
+
+def _add_sentences(
+    command: Callable[[str, Handler, str], argparse.ArgumentParser],
+    with_config: Callable[[argparse.ArgumentParser], argparse.ArgumentParser],
+) -> None:
+    sentences = with_config(
+        command("sentences", _sentences, "print what the kiosk says itself, for whoever records it")
+    )
+    sentences.add_argument(
+        "--language", metavar="LANGUAGE", help="default: the configuration's kiosk.language"
+    )
+    sentences.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write KEY.wav for each, in the synthetic voice; refuses to replace a file",
+    )
 
 
 def _add_operators_commands(
@@ -186,13 +205,27 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from kiosk.config import load_settings
-    from kiosk.visit.speech import load_sentences
+    from kiosk.visit.rehearsal import speechless
 
     path = _config_path(args)
     settings = load_settings(path)
-    load_sentences(settings.kiosk.language)
+    warning = speechless(settings)
     print(f"# {path or 'no file: the defaults'}")
     print(json.dumps(settings.model_dump(mode="json"), indent=2))
+    if warning is not None:
+        print(f"kiosk: {warning}", file=sys.stderr)
+    return 0
+
+
+def _sentences(args: argparse.Namespace) -> int:
+    from kiosk.config import load_settings
+    from kiosk.visit.rehearsal import keep_recordings, spoken_in
+
+    voice = spoken_in(load_settings(_config_path(args)), args.language)
+    for key, text in voice.sentences.items():
+        print(f"{key:20} {text}")
+    if args.out is not None:
+        keep_recordings(voice, args.out)
     return 0
 
 

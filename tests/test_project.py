@@ -11,7 +11,7 @@ from kiosk.devices.ports import Pattern
 from kiosk.ops.messages import catalog
 from kiosk.visit.core import HOLD_S, NERVOUS_S
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
-from kiosk.visit.speech import load_sentences
+from kiosk.visit.languages import load_language
 from kiosk.visit.states import TOGGLE, TOGGLE_HELD, Action, Event, State, Transitions, step
 from kiosk.visit.visit import LEFT_S
 
@@ -132,7 +132,7 @@ def test_the_staffs_page_has_the_lamps_and_chimes_of_the_code() -> None:
 
 def cause_table() -> str:
     """The README's table of apologies, from the table of causes and the English sentences."""
-    sentences, rows = load_sentences("en"), dict[tuple[str, str], list[str]]()
+    sentences, rows = load_language("en").sentences, dict[tuple[str, str], list[str]]()
     for cause, meaning in CAUSES.items():
         if meaning.sentence is not None and meaning.severity <= WARNING:
             rows.setdefault((sentences[meaning.sentence], meaning.remedy), []).append(cause)

@@ -17,7 +17,7 @@ from kiosk.lab.virtual_kiosk import VirtualDevices, running
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.moments import Moment, What
 from kiosk.visit.host import Host
-from kiosk.visit.speech import load_sentences
+from kiosk.visit.languages import load_language
 from kiosk.visit.states import State
 from tests.slowness import patient_s
 
@@ -66,7 +66,7 @@ def tones_for_sentences(directory: Path) -> Path:
     """A directory of short tones in place of the kiosk's sentences: nobody waits for them."""
     messages = directory / "messages"
     messages.mkdir(exist_ok=True)
-    for key in load_sentences("en"):
+    for key in load_language("en").sentences:
         (messages / f"{key}.wav").write_bytes(write_wav(_TONE, 16_000))
     return messages
 

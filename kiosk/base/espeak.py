@@ -9,6 +9,14 @@ PROGRAM = "espeak-ng"
 DEBIAN_PACKAGE = "espeak-ng"
 
 
+class EspeakMissingError(UnavailableError):
+    """Espeak-ng is not installed."""
+
+
+class VoiceMissingError(ConfigError):
+    """Espeak-ng has no such voice."""
+
+
 def espeak_command(voice: str, words_per_minute: int) -> list[str]:
     """The argv that speaks the text on its standard input as a WAV file on its standard output.
 
@@ -28,8 +36,8 @@ class Espeak:
     async def speak(self, text: str) -> bytes:
         """The WAV file, empty where the text holds no word; espeak-ng never outlives the call.
 
-        Raises ConfigError for a voice it does not know, UnavailableError when it is absent, fails
-        or takes too long.
+        Raises VoiceMissingError for a voice it does not know, EspeakMissingError where it is
+        absent, UnavailableError when it fails or takes too long. What to do stands behind "; ".
         """
         child = _Child()
         try:
@@ -47,8 +55,8 @@ class Espeak:
         try:
             status, wav, complaint = child.run(self.command, text.encode(), self._longest_s)
         except FileNotFoundError as error:
-            raise UnavailableError(
-                f"{PROGRAM} is not installed: sudo apt install {DEBIAN_PACKAGE}"
+            raise EspeakMissingError(
+                f"{PROGRAM} is not installed; `sudo apt install {DEBIAN_PACKAGE}`"
             ) from error
         except OSError as error:
             raise UnavailableError(f"cannot start {PROGRAM}: {error.strerror}") from error
@@ -62,7 +70,10 @@ class Espeak:
 
     def _failure(self, complaint: str, status: int) -> ConfigError | UnavailableError:
         if "voice" in complaint.lower():
-            return ConfigError(f"{PROGRAM} cannot use the voice {self._voice!r}: {complaint}")
+            return VoiceMissingError(
+                f"{PROGRAM} cannot use the voice {self._voice!r} ({complaint.rstrip('.')}); "
+                f"`{PROGRAM} --voices` lists those it has"
+            )
         return UnavailableError(f"{PROGRAM} failed with status {status}: {complaint}")
 
 

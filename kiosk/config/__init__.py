@@ -7,7 +7,9 @@ from kiosk.config.loading import (
     DEVICE_TOKEN_CREDENTIAL,
     compat_api_key,
     device_token,
+    line_of,
     load_settings,
+    read_text,
     state_dir,
 )
 from kiosk.config.tables import Settings, VisitTable
@@ -18,6 +20,8 @@ __all__ = [
     "VisitTable",
     "compat_api_key",
     "device_token",
+    "line_of",
     "load_settings",
+    "read_text",
     "state_dir",
 ]

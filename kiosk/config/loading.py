@@ -40,7 +40,7 @@ _TABLES_WITHIN = (
 
 def load_settings(path: Path | None) -> Settings:
     """Read the file (none: defaults) and the environment; raises ConfigError."""
-    text = "" if path is None else _read(path)
+    text = "" if path is None else read_text(path)
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -56,7 +56,7 @@ def load_settings(path: Path | None) -> Settings:
 def load_table(path: Path, model: type[M], documented: str) -> M:
     """Another file of settings, as strictly, without the environment; raises ConfigError.
     `documented` tells where its settings are listed."""
-    text = _read(path)
+    text = read_text(path)
     try:
         return model.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -68,7 +68,7 @@ def load_table(path: Path, model: type[M], documented: str) -> M:
 def compat_api_key(settings: Settings) -> str | None:
     """The key that goes into the query, where `convai.compat` asks for it; raises ConfigError."""
     path = settings.convai.compat.api_key_file
-    return None if path is None else _read(path).strip()
+    return None if path is None else read_text(path).strip()
 
 
 def device_token(settings: Settings) -> str:
@@ -77,7 +77,7 @@ def device_token(settings: Settings) -> str:
     if path is None:
         raise DeviceTokenError(_NO_TOKEN)
     try:
-        token = _read(path).strip()
+        token = read_text(path).strip()
     except ConfigError as error:
         raise DeviceTokenError(f"{error}; {_ENROLL}") from error
     if not token or not token.isascii() or any(map(str.isspace, token)):
@@ -96,7 +96,8 @@ def state_dir(settings: Settings) -> Path | None:
     return service.state_directory()
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file's text; raises ConfigError, from the OSError where there is one."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -122,7 +123,7 @@ def _explain(
         if variable in os.environ:
             lines.append(f"environment {variable}: {what}")
             continue
-        line = _line_of(text, keys)
+        line = line_of(text, keys)
         where = f"{path}, line {line}" if path and line else str(path or "configuration")
         lines.append(f"{where}: {name}: {what}" if name else f"{where}: {what}")
     return "\n".join(lines)
@@ -144,7 +145,7 @@ def _is_json(variable: str) -> bool:
     return True
 
 
-def _line_of(text: str, keys: list[str]) -> int | None:
+def line_of(text: str, keys: list[str]) -> int | None:
     """The line on which a key stands, its table's heading if the key itself is not there."""
     heading_line, table, wanted = None, "", ".".join(keys)
     before: Counter[str] = Counter()  # of the tables of one name, [[rule]]

@@ -19,6 +19,10 @@ _CARD_NUMBER = re.compile(
     r"""|CARD=\d+(?=$|[,'"\s])|^\s*((plug)?hw|\d+)\s*$"""
 )
 
+LANGUAGE_CODE = r"^[a-z]{2}(-[a-z]{2})?$"
+# As `espeak-ng --voices` has it, with a variant.
+VOICE_NAME = r"^[A-Za-z0-9+_-]{1,64}$"
+
 Seconds = Annotated[float, Field(gt=0, le=7200)]
 Pin = Annotated[int, Field(ge=0, le=27)]
 Scalar = str | int | float | bool
@@ -30,12 +34,23 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _language(code: str) -> str:
+    if not re.match(LANGUAGE_CODE, code):
+        raise ValueError(
+            f'{code!r} is no code of a language, such as "de" or "pt-br"; the README says which '
+            "there are"
+        )
+    return code
+
+
 class KioskTable(Table):
     """Who this kiosk is."""
 
     name: str = Field(default="kiosk", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     site: str = ""
-    language: str = Field(default="en", pattern=r"^[a-z]{2}(-[a-z]{2})?$")
+    language: Annotated[str, AfterValidator(_language)] = "en"
+    institution: str = Field(default="", max_length=100)
+    sentences_dir: Path = Path("/etc/kiosk/sentences")
 
 
 class AgentTable(Table):
@@ -210,7 +225,7 @@ class VisitTable(Table):
     queue_s: Seconds = 120
     reconnects: int = Field(default=3, ge=0, le=10)
     disclosure: bool = True
-    voice: str = Field(default="en-gb+f2", pattern=r"^[A-Za-z0-9+_-]{1,64}$")
+    voice: str | None = Field(default=None, pattern=VOICE_NAME)
     words_per_minute: int = Field(default=160, ge=80, le=400)
     messages_dir: Path | None = None
 

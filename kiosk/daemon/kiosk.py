@@ -37,7 +37,7 @@ from kiosk.ops import control, journal, systemd
 from kiosk.ops.temperature import temperature_c
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
-from kiosk.visit.speech import Voice, default_cache_dir
+from kiosk.visit.speech import Voice, default_cache_dir, voice_of
 from kiosk.visit.states import State
 from kiosk.visit.tools import Tools
 
@@ -145,7 +145,7 @@ class Daemon:
                     self._settings.agent.tool_timeout_s,
                 ),
                 self._observe,
-                lambda: spoken.report(self._reloading.settings),
+                lambda: spoken.report(self._reloading.settings, voice.report),
                 chance=self._chance,
                 take_events=self._events.take,
                 ear=speech_ear,
@@ -187,14 +187,7 @@ class Daemon:
     # --- making the parts -----------------------------------------------------------------------
 
     async def _prepared_voice(self) -> Voice:
-        visit = self._settings.visit
-        voice = Voice(
-            self._settings.kiosk.language,
-            visit.voice,
-            visit.words_per_minute,
-            visit.messages_dir,
-            default_cache_dir(),
-        )
+        voice = voice_of(self._settings, default_cache_dir())
         await voice.prepare()
         return voice
 

@@ -8,17 +8,17 @@ from kiosk.config import Settings
 from kiosk.doctor.examination import examine
 from kiosk.doctor.findings import Finding, Result
 from kiosk.doctor.subject import in_use
-from kiosk.visit.speech import load_report
 
 _MOST = 4  # faults by name: who stands there remembers no more
 # Nothing is sent to these: they only ask which way out there is.
 _AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
-async def report(settings: Settings) -> str:
-    """Examine the kiosk that runs with these settings, and say how it is. Takes up to 20 s."""
+async def report(settings: Settings, words: Mapping[str, str]) -> str:
+    """Examine the kiosk that runs with these settings, and say how it is, in a language's words.
+    Takes up to 20 s."""
     _, findings = await examine(lambda: in_use(settings))
-    return text(load_report(settings.kiosk.language), settings.kiosk.name, own_address(), findings)
+    return text(words, settings.kiosk.name, own_address(), findings)
 
 
 def text(

@@ -8,7 +8,7 @@ from pathlib import Path
 from kiosk.config import Settings, load_settings
 from kiosk.errors import ConfigError, KioskError, UnavailableError
 from kiosk.ops.control import request_within
-from kiosk.visit.speech import load_sentences
+from kiosk.visit.languages import load_language
 
 UNIT = "kiosk.service"
 _TELLS = ("ActiveState", "SubState", "Result", "User", "SupplementaryGroups")
@@ -45,7 +45,7 @@ def admit(path: Path | None) -> Subject:
     """Read the settings and ask the kiosk how it is. Takes its time: call it in a thread."""
     try:
         settings = load_settings(path)
-        load_sentences(settings.kiosk.language)
+        load_language(settings.kiosk.language, settings.kiosk.sentences_dir)
     except ConfigError as mistake:
         return Subject(Settings.model_construct(), path, Service(), mistake)
     return Subject(settings, path, _service(settings.control.socket))

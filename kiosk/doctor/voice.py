@@ -2,40 +2,27 @@
 
 from collections.abc import Iterator
 
-from kiosk.audio.pcm import WavError, read_wav
-from kiosk.base.espeak import DEBIAN_PACKAGE, PROGRAM, Espeak
+from kiosk.base.espeak import PROGRAM
 from kiosk.doctor.findings import Finding, failed, passed, warned
 from kiosk.doctor.subject import Subject
-from kiosk.errors import ConfigError, UnavailableError
-from kiosk.visit.speech import load_sentences
+from kiosk.visit.languages import load_language
+from kiosk.visit.speech import muteness, recorded
 
 _CHECK = "voice"
-_RENDER_S = 6.0
 
 
 def look(subject: Subject) -> Iterator[Finding]:
-    visit = subject.settings.visit
-    keys = load_sentences(subject.settings.kiosk.language)
-    directory = visit.messages_dir
-    recorded = [key for key in keys if directory and (directory / f"{key}.wav").is_file()]
-    why = _silent(visit.voice, visit.words_per_minute)
-    beside = f", {len(recorded)} of {len(keys)} sentences recorded" if recorded else ""
-    if why is None:
-        yield passed(_CHECK, f"{PROGRAM} speaks ({visit.voice}){beside}")
-    elif len(recorded) == len(keys):
-        step = f"`sudo apt install {DEBIAN_PACKAGE}`: reports to staff need it"
-        yield warned(_CHECK, f"every sentence is recorded, but {why}", step)
+    kiosk, visit = subject.settings.kiosk, subject.settings.visit
+    language = load_language(kiosk.language, kiosk.sentences_dir)
+    voice, keys = visit.voice or language.voice, language.said(kiosk.institution)
+    there = recorded(keys, visit.messages_dir)
+    beside = f", {len(there)} of {len(keys)} sentences recorded" if there else ""
+    found = muteness(voice, visit.words_per_minute)
+    if found is None:
+        yield passed(_CHECK, f"{PROGRAM} speaks ({voice}){beside}")
+    elif len(there) == len(keys):
+        step = f"{found.remedy}: reports to staff need it"
+        yield warned(_CHECK, f"every sentence is recorded, but {found.why}", step)
     else:
-        step = f"`sudo apt install {DEBIAN_PACKAGE}`, or put KEY.wav files into visit.messages_dir"
-        yield failed(_CHECK, f"{why}{beside}", step)
-
-
-def _silent(voice: str, words_per_minute: int) -> str | None:
-    """Why espeak-ng says nothing, None: it speaks."""
-    try:
-        samples, _ = read_wav(Espeak(voice, words_per_minute, _RENDER_S).speak_now("yes"))
-    except (ConfigError, UnavailableError) as error:
-        return str(error)
-    except WavError:
-        return f"{PROGRAM} gives no sound"
-    return None if len(samples) else f"{PROGRAM} is silent"
+        step = f"{found.remedy}, or put KEY.wav files into visit.messages_dir"
+        yield failed(_CHECK, f"{found.why}{beside}", step)

@@ -32,7 +32,7 @@ class BetweenVisits:
             return "a visit is under way"
         clip = await self._voice.spoken(text[:LONGEST_TEXT])
         if clip is None:
-            return "there is no voice: is espeak-ng installed?"
+            return "espeak-ng says nothing: `kiosk doctor` tells why"
         if not self._idle():
             return "a visit has begun"
         self._announcer.say_clip(_KEY, clip)

@@ -1,58 +1,81 @@
 """The kiosk's own voice: its sentences, rendered ahead of time, and its earcons.
 
-Sentences come from the table of the kiosk's language. A WAV file named after the key replaces the
-synthetic voice; otherwise espeak-ng renders each sentence once and the result is cached, so that an
-apology needs neither network nor a second of computing.
+Sentences come from the kiosk's language. A WAV file named after the key replaces the synthetic
+voice; otherwise espeak-ng renders each sentence once and the result is cached, so that an apology
+needs neither network nor a second of computing.
 """
 
 import contextlib
 import hashlib
 import logging
 import os
-import tomllib
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from kiosk.audio.earcons import RATE_HZ, Earcon, earcon_samples
 from kiosk.audio.levels import trim_silence
 from kiosk.audio.pcm import Samples, WavError, read_wav
 from kiosk.base import service
-from kiosk.base.espeak import Espeak
+from kiosk.base.espeak import (
+    DEBIAN_PACKAGE,
+    PROGRAM,
+    Espeak,
+    EspeakMissingError,
+    VoiceMissingError,
+)
 from kiosk.causes import fault
+from kiosk.config import Settings
 from kiosk.devices.ports import Clip, Source
 from kiosk.errors import ConfigError, UnavailableError
+from kiosk.visit.languages import load_language
 
 log = logging.getLogger(__name__)
 
 _RENDER_TIMEOUT_S = 20.0
+TRIAL_S = 6.0
 
 
-def load_sentences(language: str) -> dict[str, str]:
-    """Key to text, from the language's file in this package; raises ConfigError."""
-    return _texts(_language(language))
+@dataclass(frozen=True, slots=True)
+class Muteness:
+    """Why espeak-ng says nothing, and what to do about it."""
+
+    why: str
+    remedy: str
+    by_the_settings: bool = False
+
+    @property
+    def of_a_sentence(self) -> str:
+        """Both, where a recording would do as well."""
+        return f"{self.why}; {self.remedy}, or put KEY.wav files into visit.messages_dir"
 
 
-def load_report(language: str) -> dict[str, str]:
-    """The same of what the report to staff is made of, with places in braces."""
-    report = _language(language).get("report")
-    return _texts(report if isinstance(report, dict) else {})
+def muteness(voice: str, words_per_minute: int) -> Muteness | None:
+    """Why espeak-ng says nothing with this voice; None: it speaks. Blocks."""
+    espeak = Espeak(voice, words_per_minute, TRIAL_S)
+    try:
+        samples, _ = read_wav(espeak.speak_now("A"))
+    except (ConfigError, UnavailableError, WavError) as error:
+        return _muteness(espeak, error)
+    return None if len(samples) else _muteness(espeak, WavError("there are no samples in it"))
 
 
-def _texts(table: Mapping[str, object]) -> dict[str, str]:
-    return {key: text for key, text in table.items() if isinstance(text, str)}
+def _muteness(espeak: Espeak, error: ConfigError | UnavailableError | WavError) -> Muteness:
+    why, _, _ = str(error).partition("; ")
+    match error:
+        case VoiceMissingError():
+            remedy = f"set visit.voice to one that `{PROGRAM} --voices` lists"
+            return Muteness(why, remedy, by_the_settings=True)
+        case EspeakMissingError():
+            return Muteness(why, f"`sudo apt install {DEBIAN_PACKAGE}`")
+        case WavError():
+            why = f"{PROGRAM} gives no sound: {why}"
+    return Muteness(why, f"`echo A | {' '.join(espeak.command)} > /tmp/a.wav` tells more")
 
 
-def _language(language: str) -> dict[str, object]:
-    tables = resources.files("kiosk.visit") / "sentences"
-    table = tables / f"{language}.toml"
-    if not table.is_file():
-        known = sorted(each.name.removesuffix(".toml") for each in tables.iterdir())
-        raise ConfigError(
-            f"kiosk.language: no sentences in {language!r}; there are: {', '.join(known)}. "
-            f"Another language is a file beside them"
-        )
-    return tomllib.loads(table.read_text("utf-8"))
+def recorded(keys: Collection[str], directory: Path | None) -> list[str]:
+    """Those of which there is a recording, in place of the voice."""
+    return [key for key in keys if directory and (directory / f"{key}.wav").is_file()]
 
 
 def default_cache_dir() -> Path:
@@ -64,25 +87,33 @@ def default_cache_dir() -> Path:
 
 
 class Voice:
-    """Clips of everything the kiosk says itself; `clip` is None for what could not be rendered."""
+    """Clips of everything the kiosk says itself; None for what could not be rendered.
+
+    `voice` None is the language's own. `report`: what the report to staff is made of.
+    """
 
     def __init__(
         self,
         language: str,
-        voice: str,
+        voice: str | None,
         words_per_minute: int,
         messages_dir: Path | None,
         cache_dir: Path | None,
+        *,
+        institution: str = "",
+        sentences_dir: Path | None = None,
     ) -> None:
-        self._sentences = load_sentences(language)
-        self._espeak = Espeak(voice, words_per_minute, _RENDER_TIMEOUT_S)
+        found = load_language(language, sentences_dir)
+        self.sentences = found.said(institution)
+        self.report = found.report
+        self._espeak = Espeak(voice or found.voice, words_per_minute, _RENDER_TIMEOUT_S)
         self._messages_dir = messages_dir
         self._cache_dir = cache_dir
         self._clips: dict[str, Clip] = {}
 
     async def prepare(self) -> None:
         """Load or render every sentence; raises ConfigError for an unusable replacement file."""
-        for key, text in self._sentences.items():
+        for key, text in self.sentences.items():
             if (recording := self._replacement(key)) is not None:
                 self._clips[key] = _clip(*read_wav(recording))
             elif (rendered := await self._rendered(key, text)) is not None:
@@ -93,8 +124,17 @@ class Voice:
 
     async def spoken(self, text: str) -> Clip | None:
         """Any text, rendered when asked for; None if it could not be."""
-        rendered = await _synthesise(self._espeak, text)
-        return None if rendered is None else _trimmed_clip(rendered)
+        try:
+            return _trimmed_clip(await _synthesise(self._espeak, text))
+        except (UnavailableError, ConfigError, WavError):
+            return None
+
+    def render(self, key: str) -> Clip:
+        """A sentence in the synthetic voice, whatever is recorded. Blocks; raises KioskError."""
+        try:
+            return _trimmed_clip(self._espeak.speak_now(self.sentences[key]))
+        except WavError as error:
+            raise UnavailableError(_muteness(self._espeak, error).why) from error
 
     def _replacement(self, key: str) -> bytes | None:
         if self._messages_dir is None:
@@ -117,12 +157,12 @@ class Voice:
                 data = cached.read_bytes()
                 read_wav(data)
                 return data
-        rendered = await _synthesise(self._espeak, text)
-        if rendered is None:
+        try:
+            rendered = await _synthesise(self._espeak, text)
+        except (UnavailableError, ConfigError, WavError) as error:
+            why = _muteness(self._espeak, error).of_a_sentence
             log.warning(
-                "the sentence %r stays silent; install espeak-ng or give a WAV file",
-                key,
-                extra=fault("sentence_missing"),
+                "the sentence %r stays silent: %s", key, why, extra=fault("sentence_missing")
             )
             return None
         if cached is not None:
@@ -135,17 +175,29 @@ class Voice:
         return rendered
 
 
+def voice_of(settings: Settings, cache_dir: Path | None = None) -> Voice:
+    """The voice as it is set; raises ConfigError."""
+    kiosk, visit = settings.kiosk, settings.visit
+    return Voice(
+        kiosk.language,
+        visit.voice,
+        visit.words_per_minute,
+        visit.messages_dir,
+        cache_dir,
+        institution=kiosk.institution,
+        sentences_dir=kiosk.sentences_dir,
+    )
+
+
 def earcon_clip(earcon: Earcon) -> Clip:
     return Clip(earcon_samples(earcon), RATE_HZ, Source.EARCON)
 
 
-async def _synthesise(espeak: Espeak, text: str) -> bytes | None:
-    """What espeak-ng makes of a text, as WAV; None if it is absent or fails."""
-    with contextlib.suppress(UnavailableError, ConfigError, WavError):
-        data = await espeak.speak(text)
-        read_wav(data)
-        return data
-    return None
+async def _synthesise(espeak: Espeak, text: str) -> bytes:
+    """What espeak-ng makes of a text, as WAV; raises what `Espeak.speak` does, and WavError."""
+    data = await espeak.speak(text)
+    read_wav(data)
+    return data
 
 
 def _clip(samples: Samples, rate_hz: int) -> Clip:

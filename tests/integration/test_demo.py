@@ -107,3 +107,14 @@ async def test_a_directory_that_cannot_be_had_is_named_before_anything_is_perfor
     assert code == 69
     assert f"--out {tmp_path / where}: " in complaint
     assert said == ""
+
+
+@pytest.mark.parametrize(("language", "options"), [("de", []), ("uk", ["--json"])])
+async def test_the_kiosk_speaks_a_language_of_its_own_and_says_that_nobody_else_does(
+    language: str, options: list[str]
+) -> None:
+    code, said, complaint = await demo("--language", language, *options)
+    assert (code, complaint) == (0, "")
+    noted = "sentences are in 'de'; agent and visitor speak English" in " ".join(said.split())
+    assert noted is not bool(options)
+    assert "says its own sentence" in said

@@ -18,7 +18,7 @@ from kiosk.doctor.subject import in_use
 from kiosk.moments import What
 from kiosk.ops.control import request
 from kiosk.visit import core
-from kiosk.visit.speech import load_report
+from kiosk.visit.languages import load_language
 from kiosk.visit.states import State
 from tests.convai_server import scripted_server
 from tests.integration.sounds import quiet_room
@@ -86,7 +86,7 @@ async def test_holding_the_button_ends_the_visit_quietly_and_the_kiosk_says_how_
         assert kiosk.host.visits == 2
     [text] = [line for line in notes.read_text().splitlines() if line.startswith("This is kiosk")]
     assert text.startswith("This is kiosk, version ")
-    assert text.endswith(tuple(load_report("en")[key] for key in ("well", "warnings")))
+    assert text.endswith(tuple(load_language("en").report[key] for key in ("well", "warnings")))
 
 
 @pytest.mark.usefixtures("_held_briefly")

@@ -9,7 +9,7 @@ from kiosk.endings import Kind
 from kiosk.errors import KioskError
 from kiosk.ops.messages import MESSAGES
 from kiosk.visit.fitness import Cause
-from kiosk.visit.speech import load_sentences
+from kiosk.visit.languages import load_language
 from tests.unit.test_architecture import MODULES
 
 # The rooms of other processes than the daemon's and the watcher's.
@@ -94,7 +94,7 @@ def test_every_cause_that_is_named_anywhere_is_a_row_and_every_row_is_named() ->
 
 def test_a_visitor_hears_only_what_there_is_a_sentence_for() -> None:
     said = {meaning.sentence for meaning in CAUSES.values()} - {None}
-    assert said <= set(load_sentences("en"))
+    assert said <= set(load_language("en").sentences)
     assert all(CAUSES[cause].sentence for cause in Cause)
 
 

@@ -116,7 +116,7 @@ def test_settings_cannot_be_changed() -> None:
         ("[playback]\n\nbuffer_ms = 500", 3, "playback.buffer_ms:"),
         ("[kiosk]\nname = 7", 2, "kiosk.name:"),
         ("[kiosk]\nname = 'a b'", 2, "kiosk.name:"),
-        ("[kiosk]\nlanguage = 'tlh'", 2, "kiosk.language:"),
+        ("[kiosk]\nlanguage = 'tlh'", 2, "kiosk.language: 'tlh' is no code of a language"),
         ("[button]\nmode = 'shout'", 2, "button.mode:"),
         ("[gate]\nroom_tone_ms = 300", 2, "gate.room_tone_ms:"),
         ("[visit]\nidle_s = 0", 2, "visit.idle_s:"),

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from kiosk.lab.demo.runner import DemoRecord
 
 Show = Callable[[str], None]
+
+ENGLISH = "en"
+_BILINGUAL = (
+    "the kiosk's own sentences are in {!r}; agent and visitor speak English, all that the local "
+    "recogniser knows"
+)
 
 _RT60_S = 0.3
 # From the loudspeaker's signal to the microphone: the agent's voice is there as loud as the
@@ -42,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let the agent misbehave as a fault script says, and report how the visit ends",
     )
     parser.add_argument(
+        "--language",
+        default=ENGLISH,
+        metavar="LANGUAGE",
+        help="of the kiosk's own sentences, such as de; agent and visitor speak English",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="keep microphone.wav, speaker.wav, timeline.json"
     )
     parser.add_argument("--json", action="store_true", help="print one object on the last line")
@@ -49,12 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, show: Show) -> int:
     """Exit code 0 if all went as it should; raises KioskError."""
+    from kiosk.config.tables import KioskTable
+    from kiosk.visit.languages import load_language
+
     try:
         import rich  # noqa: F401
     except ImportError as error:
         raise UnavailableError(
             'the demo needs the extras: pip install "voice-kiosk[agent,backend]"'
         ) from error
+    load_language(args.language, KioskTable().sentences_dir, key="--language")
     if args.out is not None:  # before there is anything that could not be kept
         _make_room(args.out)
     return asyncio.run(_perform(args, show))
@@ -88,8 +105,11 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     stage = DemoRunner(record, happened)
     with tempfile.TemporaryDirectory(prefix="kiosk-demo-") as name:
         directory = Path(name)
+        prepared = partial(settings_for, directory, language=args.language)
         if scenario is not None:  # a mistake of the script's is told before anything starts
-            settings_for(directory, _SOMEWHERE, scenario.kiosk, scenario.name)
+            prepared(_SOMEWHERE, scenario.kiosk, scenario.name)
+        if args.language != ENGLISH and not args.json:
+            playbill.note(_BILINGUAL.format(args.language))
         playbill.note("starting the local agent and the backend, each a process of its own")
         options = [] if args.scenario is None else ["--scenario", args.scenario]
         async with servers(directory, options, stage.on_agent) as running:
@@ -99,12 +119,12 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
             }
             playbill.note("starting the kiosk on virtual devices; a visitor comes by")
             if scenario is None:
-                await stage.play(settings_for(directory, credentials), lines)
+                await stage.play(prepared(credentials), lines)
                 result = report(record, load_guide())
             else:
-                settings = settings_for(directory, credentials, scenario.kiosk, scenario.name)
+                its = prepared(credentials, scenario.kiosk, scenario.name)
                 hang_up = scenario.visitor.then == "hang_up"
-                await stage.rehearse(settings, lines, hang_up=hang_up)
+                await stage.rehearse(its, lines, hang_up=hang_up)
                 result = scenario_report(record, scenario)
     if scenario is None:
         playbill.summary(result)

@@ -220,13 +220,15 @@ def settings_for(
     credentials: Mapping[str, Any],
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     scenario: str = "",
+    language: str = "en",
 ) -> Settings:
-    """The daemon's configuration: all default but where things are, and a scenario's `changes`.
+    """The daemon's configuration: all default but where things are, the language of its own
+    sentences, and a scenario's `changes`.
 
     Raises ConfigError.
     """
     tables: dict[str, dict[str, Any]] = {
-        "kiosk": {"name": "demo"},
+        "kiosk": {"name": "demo", "language": language},
         "credentials": dict(credentials),
         "button": {"driver": "none"},
         "indicator": {"driver": "none"},

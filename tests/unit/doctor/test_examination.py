@@ -10,12 +10,13 @@ import pytest
 
 from kiosk.cli import main
 from kiosk.devices.bridge import FIRST_SOUND_S
-from kiosk.doctor import examination, lease, network, voice, wifi
+from kiosk.doctor import examination, lease, network, wifi
 from kiosk.doctor.examination import ADMISSION_S, GROUPS, LAST, Group, examine
 from kiosk.doctor.findings import CHECKS, Finding, Result, passed
 from kiosk.doctor.subject import _SYSTEMCTL_S, Subject, admit
 from kiosk.errors import DeviceError
 from kiosk.ops.control import serve
+from kiosk.visit.speech import TRIAL_S
 from tests.silence import BLACK_HOLE, black_hole
 from tests.unit.configs import WITHOUT_HARDWARE
 from tests.unit.doctor.subjects import is_good_form, subject
@@ -103,7 +104,7 @@ async def test_a_check_that_hangs_is_given_up_and_what_it_found_before_counts(
         ("dns", (network.NAME_S, network.HEALTH_S, network.CONNECTION_S)),
         ("provider", (network.PROVIDER_S,)),
         ("lease", (lease._ANSWER_S,)),
-        ("voice", (voice._RENDER_S,)),
+        ("voice", (TRIAL_S,)),
         ("wifi_power_save", (wifi._IW_S,)),
         ("updates", (_SYSTEMCTL_S,)),
         ("capture_card", (FIRST_SOUND_S,)),

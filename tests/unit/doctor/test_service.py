@@ -171,7 +171,7 @@ def test_without_espeak_and_recordings_the_kiosk_is_mute(
 ) -> None:
     found = speaks(monkeypatch, subject(), tmp_path)
     assert found.result is Result.FAIL
-    assert "apt install espeak-ng" in str(found.next_step)
+    assert f"{found.value} {found.next_step}".count("apt install espeak-ng") == 1
 
 
 def test_recordings_of_every_sentence_are_enough_for_visitors(
@@ -189,3 +189,12 @@ def test_a_voice_that_espeak_does_not_have_fails(monkeypatch: pytest.MonkeyPatch
     assert speaks(monkeypatch, subject(), None).result is Result.PASS
     found = speaks(monkeypatch, subject(visit={"voice": "xx-nobody"}), None)
     assert found.result is Result.FAIL
+    assert "visit.voice" in str(found.next_step)
+    assert "`espeak-ng --voices`" in str(found.next_step)
+    assert "install" not in f"{found.value} {found.next_step}"
+
+
+def test_a_language_has_the_voice_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "(uk+f2)" in speaks(monkeypatch, subject(kiosk={"language": "uk"}), None).value
+    english = subject(kiosk={"language": "uk"}, visit={"voice": "en-us"})
+    assert "(en-us)" in speaks(monkeypatch, english, None).value

@@ -1,20 +1,15 @@
 """What staff hears who holds the button."""
 
 import re
-from importlib import resources
 
 import pytest
 
 from kiosk.doctor import spoken
 from kiosk.doctor.findings import CHECKS, failed, passed, warned
 from kiosk.visit.between_visits import LONGEST_TEXT
-from kiosk.visit.speech import load_report, load_sentences
+from kiosk.visit.languages import load_language, shipped_languages
 
-WORDS = load_report("en")
-LANGUAGES = [
-    each.name.removesuffix(".toml")
-    for each in (resources.files("kiosk.visit") / "sentences").iterdir()
-]
+WORDS = load_language("en").report
 FINE = [passed("clock", "set")]
 
 
@@ -52,13 +47,13 @@ def test_a_report_has_an_end() -> None:
     assert len(text) < LONGEST_TEXT
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", shipped_languages())
 def test_every_language_has_words_for_every_check(language: str) -> None:
-    words = load_report(language)
+    words = load_language(language).report
     assert set(words) == set(WORDS) >= set(CHECKS)
     for key, text in words.items():
         assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", WORDS[key])), key
-    assert not set(load_sentences(language)) & {"report"}
+    assert not set(load_language(language).sentences) & {"report"}
 
 
 def test_the_machines_own_address_is_one_or_none() -> None:

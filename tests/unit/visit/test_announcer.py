@@ -11,7 +11,8 @@ from kiosk.devices.ports import Clip, Source
 from kiosk.moments import Moment, What
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.inputs import OwnSound
-from kiosk.visit.speech import Voice, load_sentences
+from kiosk.visit.languages import load_language
+from kiosk.visit.speech import Voice
 from tests.unit.fakes import LoopSpeaker
 from tests.virtual_time import virtual_time
 
@@ -21,7 +22,7 @@ SENTENCE_S, SHORT_S = 2.0, 0.7
 async def recorded_voice(directory: Path, *, short: bool = True) -> Voice:
     """A voice whose sentences are recordings of two seconds, and which can say nothing else;
     without `short` not the short form of the disclosure either."""
-    for key in load_sentences("en"):
+    for key in load_language("en").sentences:
         seconds = SHORT_S if key == "disclosure_short" else SENTENCE_S
         recording = write_wav(np.ones(round(16_000 * seconds), dtype=np.int16), 16_000)
         if short or key != "disclosure_short":

@@ -7,7 +7,7 @@ from kiosk.audio.earcons import Earcon
 from kiosk.config import VisitTable
 from kiosk.visit.feedback import DEADLINES, EARCONS, LAMPS, UNFIT_LAMP, Deadline
 from kiosk.visit.fitness import Cause, Condition
-from kiosk.visit.speech import load_sentences
+from kiosk.visit.languages import load_language
 from kiosk.visit.states import HOLD, TOGGLE, TOGGLE_CUTTING, Event, State
 
 
@@ -96,7 +96,7 @@ def test_the_gravest_cause_comes_first(
 
 
 def test_every_cause_can_be_said() -> None:
-    assert {cause.sentence for cause in Cause} <= set(load_sentences("en"))
+    assert {cause.sentence for cause in Cause} <= set(load_language("en").sentences)
 
 
 def test_a_paused_kiosk_says_so_and_yet_lets_the_backend_decide() -> None:
