@@ -224,7 +224,7 @@ class VisitTable(Table):
     connect_s: Seconds = 15
     queue_s: Seconds = 120
     reconnects: int = Field(default=3, ge=0, le=10)
-    disclosure: bool = True
+    disclosure: bool | Literal["sign"] = True
     voice: str | None = Field(default=None, pattern=VOICE_NAME)
     words_per_minute: int = Field(default=160, ge=80, le=400)
     messages_dir: Path | None = None

@@ -43,7 +43,7 @@ def plan_of(settings: Settings) -> Plan:
         preroll_ms=settings.gate.preroll_ms,
         duck_s=settings.echo.duck_s,
         hangover_s=settings.gate.hangover_ms / 1000,
-        disclosure=visit.disclosure,
+        disclosure=visit.disclosure is True,  # a sign says it without a voice
         held_button=button.mode == "hold",
         approved_mcp_tools=agent.approved_mcp_tools,
         compat=Compat(
