@@ -56,6 +56,9 @@ UNFIT: dict[str, Meaning] = {
     ),
     "out_of_order": Meaning(WARNING, _ENROL, "out_of_order"),
     "cannot_reach": Meaning(WARNING, "check the network, then the backend", "cannot_reach"),
+    "not_answered": Meaning(
+        WARNING, "`kiosk logs visits` shows how the last ones ended, and why", "cannot_reach"
+    ),
 }
 
 _ENDINGS: dict[str, Meaning] = {

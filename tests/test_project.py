@@ -101,7 +101,12 @@ _LAMP_MEANS = {
 def lamp_table() -> str:
     """The legend of lamps, from the code."""
     rows = [f"| {_rhythm(LAMPS[state])} | {means} |" for state, means in _LAMP_MEANS.items()]
-    return "\n".join([*rows, f"| {_rhythm(UNFIT_LAMP)} | it cannot talk now; a press tells why |"])
+    return "\n".join(
+        [
+            *rows,
+            f"| {_rhythm(UNFIT_LAMP)} | it cannot talk now, or could not lately; a press tells |",
+        ]
+    )
 
 
 def _rhythm(pattern: Pattern) -> str:

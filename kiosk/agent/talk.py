@@ -16,7 +16,7 @@ from kiosk.agent.faults import FaultPlayer
 from kiosk.agent.guide import END_CALL, Entry, Guide
 from kiosk.agent.limits import Limits
 from kiosk.agent.recogniser import Recognised, Recogniser
-from kiosk.agent.turn_detector import TurnDetector, TurnEnded, TurnHeld, TurnStarted
+from kiosk.agent.turn_detector import TurnDetector, TurnEnded, TurnGrows, TurnHeld, TurnStarted
 from kiosk.agent.turn_schedule import (
     AgentSpeech,
     Chance,
@@ -144,6 +144,7 @@ class Talk:
         self._unsent_text = ""  # what of it was not even sent
         self._open_calls: dict[str, tuple[ToolCall, asyncio.Event]] = {}
         self._not_understood = 0
+        self._asks_for_nothing = False  # what is being said, as far as it goes
 
     @property
     def output_rate_hz(self) -> int:
@@ -228,11 +229,22 @@ class Talk:
             match event:
                 case TurnStarted():
                     self._tell("visitor_started")
-                case TurnHeld():
-                    await self._interrupt()
+                case TurnGrows(samples):
+                    self._asks_for_nothing = False
+                    if self._is_busy and self._behaviour.interrupt_after_ms:
+                        self._start(self._listen_ahead(samples), "listening ahead")
+                case TurnHeld(insists):
+                    if insists or not self._asks_for_nothing:
+                        await self._interrupt()
                 case TurnEnded():
                     self._tell("visitor_ended", last_voiced_received_s=event.last_voiced_received_s)
                     self._start(self._recognise(event), "recognition")
+
+    async def _listen_ahead(self, samples: Samples) -> None:
+        """Whether what is said over a turn sounds as if it asked for nothing, before its length
+        counts for it."""
+        asks_for_nothing = await asyncio.to_thread(self._recogniser.asks_for_nothing, samples)
+        self._asks_for_nothing = asks_for_nothing
 
     async def _recognise(self, ended: TurnEnded) -> None:
         heard: Recognised = await asyncio.to_thread(self._recogniser.recognise, ended.samples)

@@ -25,12 +25,14 @@ class Edge(Enum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """About one chunk. `passes`: its own sound goes out; otherwise silence may stand for it.
-    `held`: the speech it belongs to has held so much voice that it is no cough."""
+    `held`: the speech it belongs to has held so much voice that it is no cough; `voiced_ms` is how
+    much."""
 
     speech: bool
     passes: bool
     edge: Edge | None = None
     held: bool = False
+    voiced_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,9 @@ class Gate:
             or not self._settings.zero_non_speech
             or self._quiet_ms <= self._settings.hangover_ms + self._settings.room_tone_ms
         )
-        held = self._speech and self._voiced_ms >= self._settings.held_ms
-        return Verdict(self._speech, passes, edge, held)
+        voiced_ms = self._voiced_ms if self._speech else 0
+        held = self._speech and voiced_ms >= self._settings.held_ms
+        return Verdict(self._speech, passes, edge, held, voiced_ms)
 
     def _voiced(self, chunk: Samples, *, learn: bool) -> bool:
         heard = chunk if self._leveller is None else self._leveller.push(chunk, learn=learn)

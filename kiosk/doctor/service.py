@@ -19,6 +19,7 @@ _STEPS: dict[str, str] = {
     Cause.OUT_OF_ORDER: "see lease: the backend does not accept this kiosk",
     Cause.CANNOT_REACH: "see dns, tls, backend and lease",
     Cause.NO_VOICE: "see voice",
+    Cause.NOT_ANSWERED: CAUSES[Cause.NOT_ANSWERED].remedy,
     Cause.PAUSED: "`kiosk backend resume` on the backend lets visits begin again",
     Cause.CLOSED: "`kiosk backend site NAME --hours` on the backend changes the site's hours",
     Cause.NO_MINUTES_LEFT: "`kiosk backend limit` on the backend shows and changes the limits",
@@ -58,11 +59,13 @@ def _running(service: Service, state: str, unfit: object) -> Finding:
         return warned(_CHECK, f"{value}, not ready yet", "ask again in a few seconds")
     if unfit in _WANTED:
         return warned(_CHECK, value, _STEPS[str(unfit)])
-    if unfit is not None:
+    if unfit is not None and unfit != Cause.NOT_ANSWERED:
         return failed(_CHECK, value, _STEPS.get(str(unfit), _JOURNAL))
     if (fault := _fault(ended)) is not None:
         told = warned if CAUSES[fault].severity == WARNING else failed
         return told(_CHECK, value, f"{CAUSES[fault].remedy}; a visit that ends well clears this")
+    if unfit is not None:
+        return failed(_CHECK, value, _STEPS[str(unfit)])
     version = status.get("version")
     if version != __version__:
         step = f"`sudo systemctl restart {UNIT}`"

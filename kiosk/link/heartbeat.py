@@ -6,7 +6,7 @@ Nothing waits for it: a backend that does not answer, or takes no heartbeats, ch
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
@@ -25,8 +25,9 @@ _FIRST_RETRY_S = 5.0
 _LAST_RETRY_S = 300.0
 
 
-# Hears why no visit may begin, for how many seconds, and whether the one under way ends.
-OnInstructions: TypeAlias = Callable[[str | None, float | None, bool], None]
+# Hears why no visit may begin, the most exact word first, for how many seconds, and whether the one
+# under way ends.
+OnInstructions: TypeAlias = Callable[[Collection[str], float | None, bool], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,10 @@ class Heartbeats:
             await asyncio.sleep(wait_s * (0.8 + 0.4 * self._jitter()))
 
     async def _obey(self, instructions: Instructions, on_instructions: OnInstructions) -> None:
-        cause = instructions.cause or ("paused" if instructions.paused else None)
-        on_instructions(cause, _left_s(instructions.until), instructions.end_visit)
+        causes = [cause for cause in (instructions.cause,) if cause is not None]
+        if instructions.paused:
+            causes.append("paused")
+        on_instructions(causes, _left_s(instructions.until), instructions.end_visit)
         self._follow(instructions.policy)
         if instructions.rotate:
             await self._rotate()

@@ -59,9 +59,10 @@ class Announcer:
         return any(key == waiting for waiting, _ in self._unfinished)
 
     def hush(self, key: str) -> None:
-        """Stop at once if that is being said, or waits to be."""
+        """Stop at once if that is being said, or waits to be; it is owed no more."""
         if self.saying(key):
             self.give_way()
+        self.forget(key)
 
     def fall_silent(self) -> None:
         """Stop at once, chimes too: nothing of it is so any more, and nothing is owed."""

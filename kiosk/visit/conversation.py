@@ -378,12 +378,12 @@ class Conversation:
             case AgentResponseCorrection():
                 self._parts.memory.agent_was_corrected(caption(event.corrected))
             case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
-                self._turn_taken(heard=True)
+                self._turn_taken(acts=True)
                 self._start(self._run_tool(event, socket), "tool")
             case AgentResponseComplete(event_id):
                 downlink.complete(event_id)
             case ToolStarted(for_s):
-                self._turn_taken(heard=True)
+                self._turn_taken(acts=True)
                 self._parts.put(inputs.AgentWorks(for_s))
             case ToolEnded() | AgentToolResponse() | TurnSkipped():
                 self._parts.put(inputs.AgentWorks(0.0))
@@ -403,9 +403,9 @@ class Conversation:
         if (news := _NEWS.get(type(event))) is not None:
             self._parts.post(*news)
 
-    def _turn_taken(self, *, heard: bool) -> None:
-        """The agent hears the visitor, or has `heard` a turn: what was cut goes on no more."""
-        if heard and self._parts.downlink.is_resuming:
+    def _turn_taken(self, *, heard: bool = False, acts: bool = False) -> None:
+        """The agent hears the visitor, has `heard` a turn, or `acts`: nothing goes on any more."""
+        if (heard or acts) and self._parts.downlink.is_resuming:
             self._parts.downlink.interrupt()
         self._parts.put(inputs.TurnTaken(heard))
 

@@ -113,7 +113,7 @@ class VisitCore:
             Action.OPEN: self._open,
             Action.SAY_CAUSE: self._say_cause,
             Action.SAY_TOO_SOON: lambda _: self._say("too_soon"),
-            Action.EXTEND: lambda _: self._visit_now.extend(self._now_s),
+            Action.EXTEND: self._extend,
             Action.SAY_QUEUED: lambda _: self._say("queued"),
             Action.CUT_TURN: lambda _: self._do(do.CutTurn()),
             Action.OPEN_TALK: lambda _: self._allow_talk(allowed=True),
@@ -200,7 +200,11 @@ class VisitCore:
             self._press(at_s)
         elif self._plan_now.held_button:
             self._step(Event.RELEASE)
-        elif hold is not None and self.visit is not None and hold.talks(self._now_s):
+        elif hold is not None and hold.talks(self._now_s):
+            self._is_held_to_talk()
+
+    def _is_held_to_talk(self) -> None:
+        if self.visit is not None and not self.visit.plan.held_button:
             self.visit.plan = replace(self.visit.plan, table=TOGGLE_HELD)
 
     def _press(self, at_s: float) -> None:
@@ -216,6 +220,8 @@ class VisitCore:
         self._do(do.DropReport())
         self._notify(moments.ButtonPressed(at_s))
         event = self._press_means()
+        if event is None:
+            return
         if self.state is State.IDLE:
             unfit = self.cause is not None and event is Event.PRESS_UNFIT
             answer = self.cause.sentence if self.cause and unfit else _ANSWERS.get(event)
@@ -224,14 +230,18 @@ class VisitCore:
             self._do(do.FallSilent())  # what is left of an apology
         self._step(event)
 
-    def _press_means(self) -> Event:
-        """What a press is, where it depends on more than the state."""
+    def _press_means(self) -> Event | None:
+        """What a press is, where it depends on more than the state; None: nothing."""
         visit, now_s = self.visit, self._now_s
         if visit is None:
             if self.cause is not None:
                 return Event.PRESS_UNFIT
             return Event.PRESS_MASHED if self.kept.is_mashed(now_s) else Event.PRESS
-        if visit.may_extend and Event.PRESS_WARNED in visit.plan.table[self.state]:
+        if visit.was_extended(now_s) and not visit.plan.held_button:
+            return None
+        if visit.asked and visit.is_left(self.state, now_s):
+            return Event.PRESS_LEFT
+        if visit.may_extend:
             return Event.PRESS_WARNED
         return Event.PRESS_LEFT if visit.is_left(self.state, now_s) else Event.PRESS
 
@@ -280,7 +290,7 @@ class VisitCore:
         assert visit.ending is not None
         self.visit = None
         self.kept.visit_over(visit, self._now_s)
-        self._fit(failing=self.kept.failing(visit, self._now_s))
+        self._fit(failing=self.kept.failing_until_s is not None)
         answered = self.cause is not None and self.cause.sentence == visit.ending.meaning.sentence
         if visit.press_waits and not answered:
             self.kept.press_waits = True
@@ -298,6 +308,10 @@ class VisitCore:
             self._say("disclosure")
         visit.begin(self._now_s)
         self._converse(visit)
+
+    def _extend(self, _: Ending | None) -> None:
+        self._visit_now.extend(self._now_s)
+        self._do(do.Hush("warning"))  # it was obeyed
 
     def _converse(self, visit: Visit) -> None:
         visit.conversing = True
@@ -444,7 +458,7 @@ class VisitCore:
             self._fit(told=None)
         if self.kept.failing_until_s is not None and self.kept.failing_until_s <= self._now_s:
             self.kept.failing_until_s = None
-            self._fit(failing=None)
+            self._fit(failing=False)
 
     def _ring(self, visit: Visit, timer: Timer | Deadline) -> None:
         match timer:
@@ -461,7 +475,7 @@ class VisitCore:
                 self._do(do.Duck(on=False))
             case Timer.READY:
                 if not visit.speaking:
-                    self._sound(Earcon.READY)
+                    self._sound(Earcon.READY, polite=True)
             case Timer.GO_ON:
                 if visit.may_go_on(self.state):
                     self._do(do.GoOn())
@@ -478,13 +492,14 @@ class VisitCore:
             case Deadline.IDLE if visit.asked:
                 self._step(Event.ABANDONED)
             case Deadline.IDLE:
-                visit.asked = True
+                visit.asked, visit.asked_at_s = True, self._now_s
                 self._say("still_there")
                 visit.due[Deadline.IDLE] = self._now_s + visit.plan.idle_s
 
     def _held(self, hold: Hold) -> None:
         self.kept.hold = None
         if not hold.is_staff():
+            self._is_held_to_talk()
             return
         if self.state is State.IDLE:
             self._do(do.ComposeReport())
@@ -524,9 +539,9 @@ class VisitCore:
         if earcon is not None:
             self._sound(earcon)
 
-    def _sound(self, earcon: Earcon) -> None:
+    def _sound(self, earcon: Earcon, *, polite: bool = False) -> None:
         self.kept.own_sound = OwnSound(True, self.kept.own_sound.keys)
-        self._do(do.Chime(earcon))
+        self._do(do.Chime(earcon, polite))
 
     def _say(self, key: str) -> None:
         self.kept.own_sound = OwnSound(True, (*self.kept.own_sound.keys, key))

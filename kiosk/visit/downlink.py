@@ -70,6 +70,7 @@ class Downlink:
         self._heard_s = 0.0  # when the last sample was heard
         self._voice_until_s = 0.0  # when the last voiced one was, or will be
         self._is_background = False  # what is heard
+        self._voices_waiting = 0  # clips with a voice that were given and have not begun
         self.begin(PCM_16000)
 
     def begin(self, format_: PcmFormat, *, greets: bool = True) -> None:
@@ -121,6 +122,7 @@ class Downlink:
         self._forget_settling()
         if len(self._turn) < _MOST_CLIPS:
             self._turn.append(clip)
+        self._voices_waiting += clip.voiced
         self._given = self._speaker.play(clip)
         if self._drained.is_set():
             self._drained.clear()
@@ -232,6 +234,7 @@ class Downlink:
     def _on_began(self, began: Began) -> None:
         clip = began.clip
         if clip.source is Source.AGENT:
+            self._voices_waiting = max(0, self._voices_waiting - clip.voiced)
             self._begun = (clip, began.heard_at_s)
             self._look_for_background(clip, began.heard_at_s)
         if clip is not self._first:
@@ -247,6 +250,8 @@ class Downlink:
         ends_s = heard_at_s + len(clip.samples) / clip.rate_hz
         if clip.voiced or clip is self._first:
             self._voice_until_s = ends_s
+        elif self._voices_waiting:
+            return
         elif self._sounding and ends_s - self._voice_until_s >= BACKGROUND_S:
             self._is_background = True
             self._forget_settling()
@@ -280,6 +285,7 @@ class Downlink:
         self._was_cut = True
         self._goes_on = False
         self._speaker.flush(Source.AGENT)
+        self._voices_waiting = 0
         self._first = None
         self._sounding = False
         self._final = True

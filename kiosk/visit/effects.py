@@ -48,9 +48,10 @@ class StopCapture(Effect):
 
 @dataclass(frozen=True, slots=True)
 class Chime(Effect):
-    """Play an earcon behind what already waits."""
+    """Play an earcon behind what already waits; a `polite` one not behind the agent's words."""
 
     earcon: Earcon
+    polite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,13 @@ class Forget(Effect):
     """Owe this sentence no more; None: owe none."""
 
     key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hush(Effect):
+    """Say this sentence no more, now or later."""
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,17 +34,23 @@ EARCONS: dict[tuple[Event, State], Earcon] = {
     (Event.PRESS, State.OPENING): Earcon.PRESSED,
     (Event.PRESS_UNFIT, State.IDLE): Earcon.SORRY,
     (Event.PRESS_MASHED, State.IDLE): Earcon.SORRY,
-    (Event.PRESS_WARNED, State.LISTENING): Earcon.PRESSED,
-    (Event.PRESS_WARNED, State.THINKING): Earcon.PRESSED,
-    (Event.PRESS_WARNED, State.SPEAKING): Earcon.PRESSED,
+    **{
+        (Event.PRESS_WARNED, state): Earcon.PRESSED
+        for state in (
+            State.OPENING,
+            State.QUEUED,
+            State.LISTENING,
+            State.THINKING,
+            State.SPEAKING,
+        )
+    },
+    (Event.ADMITTED, State.LISTENING): Earcon.READY,
     (Event.LOST, State.OPENING): Earcon.TICK,
     (Event.PRESS, State.CLOSING): Earcon.HANG_UP,
     (Event.HANG_UP, State.CLOSING): Earcon.HANG_UP,
 }
 # Heard though the state stays: they answer a press.
 ANSWERS = frozenset({Event.PRESS_UNFIT, Event.PRESS_MASHED, Event.PRESS_WARNED})
-# Who waits when these come is told that somebody listens.
-INVITES = frozenset({Event.CONNECTED, Event.ADMITTED})
 # The kiosk's own sounds stop for these: whoever wants to end it is answered at once.
 SILENCES = frozenset({Event.PRESS, Event.PRESS_LEFT, Event.HANG_UP})
 

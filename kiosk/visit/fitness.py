@@ -18,6 +18,8 @@ class Cause(StrEnum):
     PAUSED = "paused"
     CLOSED = "closed"
     NO_MINUTES_LEFT = "no_minutes_left"
+    # The last visits ended before anybody was answered; another may go well.
+    NOT_ANSWERED = "not_answered"
 
     @property
     def sentence(self) -> str:
@@ -37,7 +39,7 @@ class Condition:
     credential: bool = False
     voice: bool = True
     told: Cause | None = None  # by the backend
-    failing: Cause | None = None  # what the last visits ended for; another may go well
+    failing: bool = False  # the last visits were not answered
 
     def cause(self) -> Cause | None:
         """The first reason why a visit cannot be held; None means fit."""
@@ -53,4 +55,4 @@ class Condition:
     def shown(self) -> Cause | None:
         """What operators and the lamp are told: also what only the backend can decide, or the next
         visit."""
-        return self.cause() or self.told or self.failing
+        return self.cause() or self.told or (Cause.NOT_ANSWERED if self.failing else None)

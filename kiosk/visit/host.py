@@ -5,13 +5,12 @@ effects done, and holds the one timer. What a visit is and how it goes stands in
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from kiosk.audio.ambience import Ear
 from kiosk.audio.capture import CapturedChunk
-from kiosk.audio.earcons import Earcon
 from kiosk.audio.gate import Edge
 from kiosk.base.clock import loop_now_s
 from kiosk.causes import fault
@@ -61,6 +60,7 @@ from kiosk.visit.uplink import Uplink
 log = logging.getLogger(__name__)
 
 _INBOX_LIMIT = 1000
+_RENDER_AGAIN_S = 60.0
 # At most a few of each in a visit, and without them it would not end.
 _NEVER_DROPPED = frozenset({Event.ENDED, Event.HANG_UP})
 
@@ -143,10 +143,12 @@ class Host:
         """Whether a lease is at hand changed."""
         self._put(inputs.LeaseAvailability(standing.ready, standing.refused))
 
-    def on_instructions(self, cause: str | None, for_s: float | None, end_visit: bool) -> None:
+    def on_instructions(
+        self, causes: Collection[str], for_s: float | None, end_visit: bool
+    ) -> None:
         """The backend's word: why no visit may begin, for how long if that is known, and whether
-        the one under way ends."""
-        known = next((each for each in Cause if each == cause), None)
+        the one under way ends. Of the causes the first that is known counts."""
+        known = next((each for word in causes for each in Cause if each == word), None)
         self._put(inputs.Instructed(known, for_s, end_visit))
 
     def on_microphone(self, event: MicrophoneEvent) -> None:
@@ -244,10 +246,18 @@ class Host:
                 self._tasks = tasks
                 tasks.create_task(self._between_visits.run(), name="between visits")
                 self._bring(self._own_voice())
+                tasks.create_task(self._find_voice(), name="voice")
                 while True:
                     self._bring(await self._inbox.get())
         finally:
             self._disarm()
+
+    async def _find_voice(self) -> None:
+        """Try again what could not be rendered: the machine may have been busy at its start."""
+        while self._voice.sentence("disclosure") is None:
+            await asyncio.sleep(_RENDER_AGAIN_S)
+            await self._voice.prepare()
+            self._put(self._own_voice())
 
     def _own_voice(self) -> inputs.OwnVoice:
         return inputs.OwnVoice(self._voice.sentence("disclosure") is not None)
@@ -303,6 +313,7 @@ class Host:
             do.Announce: lambda sentence: self._announcer.say(sentence.key),
             do.GiveWay: lambda _: self._announcer.give_way(),
             do.SayOwed: lambda _: self._announcer.resume(),
+            do.Hush: lambda said: self._announcer.hush(said.key),
             do.Forget: lambda owed: self._announcer.forget(owed.key),
             do.FallSilent: lambda _: self._announcer.fall_silent(),
             do.Duck: lambda duck: self._speaker.duck(on=duck.on),
@@ -326,8 +337,7 @@ class Host:
         self._indicator.show(UNFIT_LAMP if light.unfit else LAMPS[light.state])
 
     def _chime(self, chime: do.Chime) -> None:
-        # Behind the agent's first words it would say too late that somebody listens.
-        if chime.earcon is not Earcon.READY or not self._downlink.has_sound:
+        if not (chime.polite and self._downlink.has_sound):
             self._announcer.earcon(chime.earcon)
 
     def _start_capture(self, _: do.StartCapture) -> None:

@@ -64,6 +64,9 @@ def load_language(
             f"{key}: no sentences in {code!r}; there are: {there}"
             + (f". Another language is {another}" if could_be else "")
         )
+    if changed is not None and "disclosure" in changed:
+        # An operator's own words count, also where they name no institution.
+        changed.setdefault("disclosure_named", changed["disclosure"])
     return _language(code, {**(texts or {}), **(changed or {})})
 
 

@@ -98,11 +98,13 @@ TOGGLE: Transitions = MappingProxyType(
         State.OPENING: {
             **_LIVE_ENDINGS,
             Event.PRESS: _CLOSE,
+            Event.PRESS_WARNED: (State.OPENING, (Action.EXTEND,)),
             Event.CONNECTED: (State.LISTENING, ()),
         },
         State.QUEUED: {
             **_LIVE_ENDINGS,
             Event.PRESS: _CLOSE,
+            Event.PRESS_WARNED: (State.QUEUED, (Action.EXTEND,)),
             Event.ADMITTED: (State.LISTENING, ()),
         },
         State.LISTENING: {
@@ -148,6 +150,8 @@ TOGGLE_CUTTING: Transitions = _with(
 TOGGLE_HELD: Transitions = _with(
     TOGGLE_CUTTING,
     {
+        State.OPENING: {Event.PRESS: (State.OPENING, ())},
+        State.QUEUED: {Event.PRESS: (State.QUEUED, ())},
         State.LISTENING: {Event.PRESS: (State.LISTENING, ())},
         State.THINKING: {Event.PRESS: (State.LISTENING, ())},
     },
@@ -173,6 +177,7 @@ HOLD: Transitions = _with(
         **{
             state: {
                 Event.PRESS: (state, (Action.OPEN_TALK,)),
+                Event.PRESS_WARNED: (state, (Action.EXTEND, Action.OPEN_TALK)),
                 Event.RELEASE: (state, (Action.CLOSE_TALK,)),
             }
             for state in (State.OPENING, State.QUEUED)

@@ -8,11 +8,11 @@ from enum import StrEnum
 
 from kiosk.endings import Ending, Kind
 from kiosk.visit.effects import Light
-from kiosk.visit.feedback import DEADLINES, INVITES, Deadline
-from kiosk.visit.fitness import Cause, Condition
+from kiosk.visit.feedback import DEADLINES, Deadline
+from kiosk.visit.fitness import Condition
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
-from kiosk.visit.states import Event, State
+from kiosk.visit.states import TOGGLE_HELD, Event, State
 
 ONE_MOMENT_S = 4.0
 # So long after the connection whoever waits is told that somebody listens; an agent that greets, or
@@ -29,6 +29,8 @@ MEANT_S = 1.7
 LEFT_S = 5.0
 # A press in the warning gives so much more.
 EXTRA_S = 60.0
+# ... and another one this soon after it is the same hand.
+_EXTENDED_S = 4.0
 # Who is heard for so long while holding the button speaks as on an intercom.
 HELD_TALK_S = 0.5
 # Who ends visits sooner than this, time and again, plays with the button: ...
@@ -38,17 +40,10 @@ _MOST_SHORT = 2
 _CALM_S = 10.0
 
 # What the next visit fails for too, unless somebody does something.
-_LASTING: dict[Kind, Cause] = {
-    Kind.UNREACHABLE: Cause.CANNOT_REACH,
-    Kind.NO_METADATA: Cause.CANNOT_REACH,
-    Kind.QUOTA: Cause.OUT_OF_ORDER,
-    Kind.OVERRIDE_REFUSED: Cause.OUT_OF_ORDER,
-    Kind.VARIABLE_MISSING: Cause.OUT_OF_ORDER,
-    Kind.AGENT_MISSING: Cause.OUT_OF_ORDER,
-    Kind.AGENT_MISCONFIGURED: Cause.OUT_OF_ORDER,
-    Kind.REFUSED: Cause.OUT_OF_ORDER,
-    Kind.PROTOCOL: Cause.OUT_OF_ORDER,
-}
+_LASTING = frozenset({
+    Kind.UNREACHABLE, Kind.NO_METADATA, Kind.QUOTA, Kind.OVERRIDE_REFUSED, Kind.VARIABLE_MISSING,
+    Kind.AGENT_MISSING, Kind.AGENT_MISCONFIGURED, Kind.REFUSED, Kind.PROTOCOL,
+})  # fmt: skip
 # One may fail by chance. Whatever it was may be over without a press that shows it.
 _MOST_FAILED = 2
 _FAILING_S = 900.0
@@ -85,9 +80,11 @@ class Visit:
     plan: Plan
     due: dict[Timer | Deadline, float] = field(default_factory=dict)
     began_at_s: float = 0.0
+    connected: bool = False  # and once was enough
     answered: bool = False  # the agent was heard
     ends_at_s: float = _NEVER
     latest_s: float = _NEVER  # to which the end may be put off
+    extended_at_s: float = -_NEVER
     leased: bool = False  # and that is the lease's word
     quiet_since_s: float = _NEVER  # in LISTENING
     working_until_s: float = -_NEVER  # the agent, on a tool
@@ -102,6 +99,7 @@ class Visit:
     talk_allowed: bool = True
     speaking: bool = False
     asked: bool = False  # whether the visitor is still there
+    asked_at_s: float = -_NEVER
     warned: bool = False
     unanswered_turn: bool = False  # it ended when the agent could not answer
     skip_came_first: bool = False  # the agent skipped the turn before the gate closed
@@ -137,7 +135,7 @@ class Visit:
 
     def extend(self, now_s: float) -> None:
         """Put its end off, and warn of that one too."""
-        self.warned = False
+        self.warned, self.extended_at_s = False, now_s
         self._end_at(min(self.ends_at_s + EXTRA_S, self.latest_s), now_s)
 
     def _end_at(self, ends_at_s: float, now_s: float) -> None:
@@ -151,16 +149,22 @@ class Visit:
     def is_left(self, state: State, now_s: float) -> bool:
         """Whether its visitor has gone, as far as anybody can hear. A visitor who speaks with the
         button held may think for longer between two turns."""
-        if state is not State.LISTENING or self.speaking:
+        if state is not State.LISTENING or self.speaking or now_s < self.working_until_s:
             return False
-        if self.plan.held_button:
-            return self.asked
+        if self.plan.held_button or self.plan.table is TOGGLE_HELD:
+            # Who is asked answers by pressing.
+            return self.asked and now_s - self.asked_at_s >= LEFT_S
         return self.asked or now_s - self.quiet_since_s >= LEFT_S
+
+    def was_extended(self, now_s: float) -> bool:
+        """Whether a press has just put its end off: its chime may still wait behind the agent."""
+        return now_s - self.extended_at_s < _EXTENDED_S
 
     def was_short(self, now_s: float) -> bool:
         """Whether it was begun and ended by the button and nothing else."""
         by_button = self.ending is not None and self.ending.kind is Kind.HUNG_UP
-        return by_button and not self.spoke_s and now_s - self.began_at_s < _SHORT_S
+        spoke = self.spoke_s > 0 or self.speaking
+        return by_button and not spoke and now_s - self.began_at_s < _SHORT_S
 
     def next_due(self, now_s: float) -> Timer | Deadline | None:
         """The timer that has rung first, taken out; None while none has."""
@@ -175,6 +179,7 @@ class Visit:
         """Start and stop the clocks of an event that led from one state to another or the same."""
         if event in (Event.SPEECH_STARTED, Event.AGENT_STARTED):
             self.asked = False
+        self.connected |= event is Event.CONNECTED
         if event is Event.AGENT_STARTED:
             self.agent_sounds = self.answered = True
         elif event in (Event.DRAINED, Event.INTERRUPTED, Event.ADMITTED, Event.PRESS):
@@ -185,6 +190,7 @@ class Visit:
             self.speaking = False
         if event is Event.LOST:
             self.working_until_s = -_NEVER  # the tool was that conversation's
+            self.turn_heard = False  # the next one gets the turn again
         if state is State.LISTENING and (state is not before or event is Event.SPEECH_ENDED):
             self.quiet_since_s = now_s
         self._watch_interruption(event, now_s)
@@ -192,7 +198,7 @@ class Visit:
             for timer in (*Deadline, Timer.ONE_MOMENT, Timer.READY):
                 self.due.pop(timer, None)
             self._start(DEADLINES.get(state), now_s)
-            if event in INVITES:
+            if event is Event.CONNECTED:
                 self.due[Timer.READY] = now_s + READY_S
         elif event is Event.SPEECH_STARTED:
             self.due.pop(Deadline.IDLE, None)
@@ -343,21 +349,13 @@ class Kept:
         self.short_visits = self.short_visits + 1 if visit.was_short(now_s) else 0
         self.over_at_s = now_s
         assert visit.ending is not None
-        if visit.answered:
-            self.failed_visits = 0
-        elif visit.ending.kind in _LASTING:
+        fails = visit.ending.kind in _LASTING and not visit.answered
+        if fails:
             self.failed_visits += 1
-
-    def failing(self, visit: Visit, now_s: float) -> Cause | None:
-        """What makes the kiosk look unfit after this visit, until one is answered."""
-        assert visit.ending is not None
-        if visit.answered:
-            self.failing_until_s = None
-            return None
-        found = _LASTING.get(visit.ending.kind) if self.failed_visits >= _MOST_FAILED else None
-        if found is not None:
-            self.failing_until_s = now_s + _FAILING_S
-        return found or self.condition.failing
+            if self.failed_visits >= _MOST_FAILED:
+                self.failing_until_s = now_s + _FAILING_S
+        elif visit.answered or visit.connected:
+            self.failed_visits, self.failing_until_s = 0, None
 
     def is_mashed(self, now_s: float) -> bool:
         """Whether a press now is one of many."""

@@ -168,7 +168,9 @@ def test_a_mistake_outside_the_steps_is_named_with_its_key(
 
 def test_an_ending_that_no_visit_has_is_answered_with_those_that_there_are(path: Path) -> None:
     said = complaint(path, 'summary = "A trial."\nending = "hungup"')
-    assert said.startswith("scenario trial: ending: Input should be 'hung_up', 'agent_ended', ")
+    assert said.startswith(
+        "scenario trial: ending: Input should be 'hung_up', 'ended_by_operator', "
+    )
     assert all(repr(kind.value) in said for kind in Kind)
 
 

@@ -246,7 +246,7 @@ class World(abc.ABC):
             case "end":
                 self.host.post(Event.HANG_UP)
             case "pause":
-                self.host.on_instructions("paused", None, True)
+                self.host.on_instructions(["paused"], None, True)
             case "stop":
                 await self._stop()
                 self._office.restarted_s = loop_now_s()
@@ -300,7 +300,7 @@ class World(abc.ABC):
         self._disk.mend()
         self._microphone.mend()
         self._speaker.mend()
-        self.host.on_instructions(None, None, False)
+        self.host.on_instructions([], None, False)
         until_s = loop_now_s() + HEALED_S
         # What the last visits failed for is shown until another goes well.
         while self.host.cause or self.host.shown is Cause.PAUSED or self._speaker.sounds:

@@ -22,6 +22,7 @@ from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.books.schema import conversations, transcripts, visits
 from kiosk.backend.books.upsert import insert_missing
 from kiosk.backend.tokens import new_id
+from kiosk.convai.agent_settings import LONGEST_S
 
 _STATUS_LENGTH, _REASON_LENGTH = 32, 256
 
@@ -163,7 +164,7 @@ async def _book(
         if not report.duration_s:
             return str(visit.id)
         visit = await _strangers_visit(db, kiosk, conversation)
-    took_s = min(report.duration_s, 2 * visit.longest_s)
+    took_s = min(report.duration_s, float(LONGEST_S))  # no conversation is longer
     began_at = visit.admitted_at or report.started_at or conversation.minted_at
     if visit.admitted_at is None and not report.duration_s:
         return str(visit.id)  # the credential was never used

@@ -255,14 +255,19 @@ async def _overdue(
     since: sa.Column[Any],
     within: timedelta,
     now: datetime,
-) -> Sequence[sa.Row[Any]]:
-    """Visits of this kind whose longest time, and `within` more, has passed."""
-    columns = (visits.c.id, visits.c.kiosk_id, visits.c.longest_s, since.label("since"))
-    oldest: sa.Select[Any] = (
-        sa.select(*columns).where(kind, since < now - within).order_by(since).limit(_AT_ONCE)
+) -> Sequence[Any]:
+    """The rows of visits of this kind whose longest time, and `within` more, has passed."""
+    lengths = (await db.execute(sa.select(visits.c.longest_s).where(kind).distinct())).scalars()
+    over = sa.or_(
+        sa.false(),
+        *(
+            sa.and_(visits.c.longest_s == length, since < now - within - timedelta(seconds=length))
+            for length in lengths
+        ),
     )
-    rows = (await db.execute(oldest)).all()
-    return [row for row in rows if row.since + timedelta(seconds=row.longest_s) + within < now]
+    found = sa.select(visits.c.id, visits.c.kiosk_id).where(kind, over).limit(_AT_ONCE)
+    rows: Sequence[Any] = (await db.execute(found)).all()
+    return rows
 
 
 async def _guess(

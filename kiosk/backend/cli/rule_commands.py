@@ -87,8 +87,12 @@ def _limit(args: argparse.Namespace, at: "At", say: Say) -> None:
         raise ConfigError(f"which limit: {options}")
     scope, name = scope_and_name
     _check_visit(changes.get("minutes_per_visit"))
-    least = changes.get("minutes_per_visit") or _usual_minutes()
-    if 0 < (changes.get("minutes_per_day") or 0) < least:
+    lines = operations.limits(at)
+    mine = [each for each in lines if each.scope == scope and each.name in (name, "")]
+    before = {} if not mine else {key: getattr(mine[-1], key) for key in _LIMITS}
+    after = {**before, **changes}
+    least = after.get("minutes_per_visit") or _usual_minutes()
+    if 0 < (after.get("minutes_per_day") or 0) < least:
         raise ConfigError(
             f"--minutes-per-day: a visit begins when the longest it may last is left of the day, "
             f"so nothing from 1 to {least - 1} lets one begin; 0 lets none on purpose"

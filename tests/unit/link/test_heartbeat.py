@@ -64,7 +64,7 @@ async def beating(there: HeartbeatSink, jitter: float = 0.5) -> AsyncIterator[Be
         return Vitals("idle", "no_speaker", {"visits": 2})
 
     here.task = asyncio.create_task(
-        hearts.run(vitals, lambda cause, *_: here.paused.append(cause == "paused"))
+        hearts.run(vitals, lambda causes, *_: here.paused.append("paused" in causes))
     )
     try:
         yield here

@@ -812,15 +812,16 @@ def test_the_ready_chime_is_for_who_waits_and_sounds_over_nobody_who_speaks() ->
     assert do.Chime(EARCONS[Event.PRESS, State.OPENING]) in kiosk.press()
     kiosk.bring(CONNECTED)
     kiosk.wait(READY_S)
-    assert do.Chime(Earcon.READY) in kiosk.of(do.Chime), "behind what still sounds"
+    assert do.Chime(Earcon.READY, polite=True) in kiosk.of(do.Chime), "behind what still sounds"
     for follows in (inputs.Speech(True, 0.0), AGENT_STARTED, QUEUED):
         kiosk = in_state(State.OPENING)
         kiosk.bring(CONNECTED, follows)
         kiosk.wait(5.0)
         assert kiosk.of(do.Chime) == []
+    kiosk.speaks()
     kiosk.bring(ADMITTED)
     kiosk.wait(READY_S)
-    assert kiosk.of(do.Chime) == [do.Chime(Earcon.READY)]
+    assert kiosk.of(do.Chime) == [do.Chime(Earcon.READY)], "it was promised"
 
 
 # --- staff who hold the button ------------------------------------------------------------------
@@ -1184,6 +1185,16 @@ def test_a_noise_over_an_answer_that_began_before_the_gate_closed_is_no_question
     assert kiosk.of(do.GoOn) == [do.GoOn()]
 
 
+def test_a_turn_that_goes_to_the_next_conversation_is_waited_for_there() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.speaks()
+    kiosk.bring(inputs.TurnTaken(heard=True))
+    kiosk.conversation_ends(Kind.NETWORK_LOST)
+    kiosk.stops_speaking()
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.THINKING
+
+
 def test_who_speaks_again_is_waited_for_again() -> None:
     kiosk = in_state(State.SPEAKING)
     kiosk.bring(INTERRUPTED)
@@ -1239,28 +1250,30 @@ def fails(kiosk: Kiosk, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "cause"),
+    "kind",
     [
-        (Kind.UNREACHABLE, Cause.CANNOT_REACH),
-        (Kind.NO_METADATA, Cause.CANNOT_REACH),
-        (Kind.AGENT_MISSING, Cause.OUT_OF_ORDER),
-        (Kind.OVERRIDE_REFUSED, Cause.OUT_OF_ORDER),
-        (Kind.REFUSED, Cause.OUT_OF_ORDER),
+        Kind.UNREACHABLE,
+        Kind.NO_METADATA,
+        Kind.AGENT_MISSING,
+        Kind.OVERRIDE_REFUSED,
+        Kind.REFUSED,
+        Kind.QUOTA,
     ],
 )
-def test_after_two_visits_that_the_agent_refused_the_lamp_says_so_until_one_is_answered(
-    kind: Kind, cause: Cause
+@pytest.mark.parametrize("heals", [(CONNECTED, AGENT_STARTED, DRAINED), (CONNECTED,)])
+def test_after_two_visits_that_the_agent_refused_the_lamp_says_so_until_one_is_held(
+    kind: Kind, heals: tuple[inputs.Input, ...]
 ) -> None:
     kiosk = Kiosk()
     fails(kiosk, kind)
     assert kiosk.core.shown is None, "one may fail by chance"
     fails(kiosk, kind)
-    assert kiosk.core.shown is cause
+    assert kiosk.core.shown is Cause.NOT_ANSWERED
     assert kiosk.core.cause is None, "a press is the trial"
     assert kiosk.core.kept.light == do.Light(State.IDLE, unfit=True)
     kiosk.wait(5.0)
     kiosk.press()
-    kiosk.bring(CONNECTED, AGENT_STARTED, DRAINED, HANG_UP)
+    kiosk.bring(*heals, HANG_UP)
     kiosk.wait(1.0)
     assert kiosk.core.shown is None
 
@@ -1270,7 +1283,7 @@ def test_what_two_visits_failed_for_is_forgotten_after_a_quarter_of_an_hour() ->
     fails(kiosk, Kind.UNREACHABLE)
     fails(kiosk, Kind.UNREACHABLE)
     kiosk.wait(890)
-    assert kiosk.core.shown is Cause.CANNOT_REACH
+    assert kiosk.core.shown is Cause.NOT_ANSWERED
     kiosk.wait(20)
     assert kiosk.core.shown is None
 

@@ -495,3 +495,18 @@ async def test_an_interruption_silences_the_background_too() -> None:
     heard_s = side.heard_s
     await asyncio.sleep(3)
     assert side.heard_s == pytest.approx(heard_s)
+
+
+@virtual_time
+async def test_an_answer_that_waits_behind_the_background_is_a_turn_of_its_own() -> None:
+    side = Side(ear=hears_loud)
+    for level in (_VOICE, _MURMUR, _MURMUR, _MURMUR, _MURMUR, _MURMUR, _MURMUR):
+        side.agent(1, level=level)
+    await asyncio.sleep(3.5)
+    side.agent(2, level=_VOICE)
+    side.agent(2, level=_VOICE, is_final=True)
+    await asyncio.sleep(6.5)
+    assert side.downlink.has_sound
+    assert side.posted[-1:] == [Event.AGENT_STARTED]
+    await asyncio.sleep(3)
+    assert side.posted[-1:] == [Event.DRAINED]

@@ -90,7 +90,7 @@ def test_the_gravest_cause_comes_first(
         Cause.OUT_OF_ORDER: refused,
         Cause.CANNOT_REACH: not credential,
     }
-    told = [Cause.PAUSED, Cause.CLOSED, Cause.NO_MINUTES_LEFT]
+    told = [Cause.PAUSED, Cause.CLOSED, Cause.NO_MINUTES_LEFT, Cause.NOT_ANSWERED]
     assert [*faults, *told] == list(Cause)
     assert condition.cause() == next((cause for cause in Cause if faults.get(cause)), None)
 

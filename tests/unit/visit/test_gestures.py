@@ -70,7 +70,34 @@ def test_a_held_kiosks_visitor_may_think_until_he_is_asked_whether_he_is_there()
     kiosk.press()
     assert kiosk.state() is State.LISTENING
     assert kiosk.ended == []
-    kiosk.wait(LIMITS.idle_s + 1)
+    kiosk.wait(LIMITS.idle_s - LEFT_S - 3)
+    assert [key for _, key in kiosk.said] == ["still_there"]
+    kiosk.press()
+    kiosk.wait(0.1)
+    assert kiosk.ended == [], "that was the answer"
+    kiosk.wait(LEFT_S)
+    kiosk.press()
+    kiosk.wait(0.1)
+    assert [kind for _, kind in kiosk.ended] == [Kind.ABANDONED]
+    assert kiosk.state() is State.OPENING
+
+
+def test_a_visitor_who_waits_for_the_agents_tool_has_not_left() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.bring(inputs.AgentWorks(30.0))
+    kiosk.wait(LEFT_S + 5)
+    kiosk.press()
+    kiosk.wait(1.0)
+    assert [kind for _, kind in kiosk.ended] == [Kind.HUNG_UP]
+
+
+def test_nobody_is_put_into_the_visit_of_another_by_the_warning() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.bring(LEASED)
+    kiosk.wait(LIMITS.max_s - LIMITS.warning_s - 22)
+    kiosk.bring(DRAINED)
+    kiosk.wait(LIMITS.idle_s + 5)  # asked, and then warned of its end
+    assert [key for _, key in kiosk.said] == ["still_there", "warning"]
     kiosk.press()
     kiosk.wait(0.1)
     assert [kind for _, kind in kiosk.ended] == [Kind.ABANDONED]
@@ -95,6 +122,38 @@ def test_a_press_in_the_warning_gives_more_time(state: State) -> None:
     assert kiosk.said[-1] == (LIMITS.max_s - LIMITS.warning_s + EXTRA_S, "warning")
     kiosk.wait(LIMITS.warning_s)
     assert kiosk.ended == [(LIMITS.max_s + EXTRA_S, Kind.TIME_UP)]
+
+
+@pytest.mark.parametrize("state", [State.OPENING, State.QUEUED])
+def test_it_does_so_too_where_the_agent_is_not_there(state: State) -> None:
+    long = replace(LIMITS, connect_s=9999.0, queue_s=9999.0)
+    kiosk = in_state(state, long)
+    kiosk.bring(LEASED)
+    kiosk.wait(LIMITS.max_s - 1)
+    kiosk.press()
+    kiosk.wait(10.0)
+    assert kiosk.ended == []
+
+
+def test_the_warning_that_was_obeyed_is_not_said_again() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.bring(LEASED)
+    kiosk.wait(LIMITS.max_s - LIMITS.warning_s + 1)
+    kiosk.press()
+    assert kiosk.of(do.Hush) == [do.Hush("warning")]
+
+
+def test_a_second_press_for_more_time_is_the_same_hand() -> None:
+    kiosk = in_state(State.SPEAKING)
+    kiosk.bring(LEASED)
+    kiosk.wait(LIMITS.max_s - LIMITS.warning_s + 1)
+    for _ in range(3):
+        kiosk.press()
+        kiosk.wait(NERVOUS_S + 0.2)
+    assert kiosk.ended == []
+    kiosk.wait(3.0)
+    kiosk.press()
+    assert [kind for _, kind in kiosk.ended] == [Kind.HUNG_UP]
 
 
 def test_a_held_kiosks_press_in_the_warning_is_a_turn_too() -> None:
@@ -158,14 +217,16 @@ def test_while_somebody_is_asked_to_wait_no_press_asks_again() -> None:
     assert kiosk.of(do.Announce) == [do.Announce("too_soon")]
 
 
-def test_a_visit_that_was_held_is_no_game() -> None:
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_visit_in_which_somebody_spoke_is_no_game(stops: bool) -> None:
     kiosk = Kiosk()
     for _ in range(6):
         kiosk.press()
         kiosk.bring(CONNECTED)
         kiosk.speaks()
         kiosk.wait(1.5)
-        kiosk.stops_speaking()
+        if stops:
+            kiosk.stops_speaking()
         kiosk.press()
         kiosk.wait(NERVOUS_S + 0.1)
     assert len(kiosk.of(do.BeginVisit)) == 6
@@ -212,6 +273,34 @@ def test_the_next_press_of_one_who_holds_the_button_to_speak_ends_nothing() -> N
     kiosk.wait(2.0)
     kiosk.button(down=True)
     assert kiosk.state() is State.LISTENING
+    assert kiosk.ended == []
+
+
+@pytest.mark.parametrize("held_s", [3.0, 12.0])
+def test_who_holds_it_to_speak_may_think_between_two_turns(held_s: float) -> None:
+    kiosk = Kiosk()
+    kiosk.button(down=True)
+    kiosk.bring(CONNECTED)
+    kiosk.speaks()
+    kiosk.wait(held_s)
+    kiosk.stops_speaking()
+    kiosk.button(down=False)
+    kiosk.bring(AGENT_STARTED, DRAINED)
+    kiosk.wait(LEFT_S + 3)
+    kiosk.button(down=True)
+    assert kiosk.state() is State.LISTENING
+    assert kiosk.ended == []
+
+
+def test_who_holds_it_to_speak_ends_nothing_while_the_line_opens() -> None:
+    kiosk = Kiosk()
+    kiosk.button(down=True)
+    kiosk.speaks()
+    kiosk.wait(0.9)
+    kiosk.button(down=False)
+    kiosk.wait(0.5)
+    kiosk.button(down=True)
+    assert kiosk.state() is State.OPENING
     assert kiosk.ended == []
 
 
