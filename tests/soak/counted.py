@@ -40,6 +40,9 @@ class _Recogniser(Recogniser):
         self._goodbye = [min(entry.sentences) for entry in guide.entries if entry.tool]
         self._asked = 0
 
+    def asks_for_nothing(self, samples: Samples) -> bool:
+        return False
+
     def recognise(self, samples: Samples) -> Recognised:
         self._asked += 1
         if self.says_goodbye and self._goodbye:
