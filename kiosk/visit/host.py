@@ -29,6 +29,7 @@ from kiosk.devices.ports import (
     SpeakerEvent,
 )
 from kiosk.endings import Ending, Kind
+from kiosk.errors import ConfigError
 from kiosk.link.credentials import Availability, Credentials
 from kiosk.measures import Measures
 from kiosk.moments import (
@@ -60,7 +61,7 @@ from kiosk.visit.uplink import Uplink
 log = logging.getLogger(__name__)
 
 _INBOX_LIMIT = 1000
-_RENDER_AGAIN_S = 60.0
+_RENDER_AGAIN_S = 300.0
 # At most a few of each in a visit, and without them it would not end.
 _NEVER_DROPPED = frozenset({Event.ENDED, Event.HANG_UP})
 
@@ -256,7 +257,10 @@ class Host:
         """Try again what could not be rendered: the machine may have been busy at its start."""
         while self._voice.sentence("disclosure") is None:
             await asyncio.sleep(_RENDER_AGAIN_S)
-            await self._voice.prepare()
+            try:
+                await self._voice.prepare(("disclosure", "disclosure_short"))
+            except ConfigError as error:  # a recording that was changed since the start
+                log.warning("the kiosk's sentences: %s", error, extra=fault("sentence_missing"))
             self._put(self._own_voice())
 
     def _own_voice(self) -> inputs.OwnVoice:

@@ -111,9 +111,12 @@ class Voice:
         self._cache_dir = cache_dir
         self._clips: dict[str, Clip] = {}
 
-    async def prepare(self) -> None:
-        """Load or render every sentence; raises ConfigError for an unusable replacement file."""
+    async def prepare(self, keys: Collection[str] | None = None) -> None:
+        """Load or render these sentences, None: all; raises ConfigError for an unusable replacement
+        file."""
         for key, text in self.sentences.items():
+            if keys is not None and key not in keys:
+                continue
             if (recording := self._replacement(key)) is not None:
                 self._clips[key] = _clip(*read_wav(recording))
             elif (rendered := await self._rendered(key, text)) is not None:

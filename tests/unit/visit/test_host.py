@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge, Verdict
-from kiosk.audio.pcm import silence
+from kiosk.audio.pcm import silence, write_wav
 from kiosk.config import Settings
 from kiosk.devices.ports import ButtonEdge, Lost, Opened, Pattern, Source
 from kiosk.endings import Ending, Kind
@@ -19,6 +20,7 @@ from kiosk.link.credentials import Availability, Opening, PublicAgent
 from kiosk.moments import Moment, What
 from kiosk.visit import effects
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
+from kiosk.visit.fitness import Cause
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice
@@ -284,3 +286,18 @@ async def test_a_press_during_the_apology_that_ends_a_visit_is_answered_by_it(
         await asyncio.sleep(10)
         assert kiosk.host.state is State.IDLE
         assert kiosk.heard_s(Source.SPEECH) == [SENTENCE_S] * 2, "the disclosure, one apology"
+
+
+@virtual_time
+async def test_a_voice_that_was_not_there_at_the_start_is_tried_again(tmp_path: Path) -> None:
+    voice = Voice("en", "nosuchvoice", 160, tmp_path, None)
+    await voice.prepare()
+    kiosk = Kiosk(voice)
+    await settled()
+    assert kiosk.host.cause is Cause.NO_VOICE
+    for key in ("disclosure", "disclosure_short"):
+        recording = write_wav(np.ones(1600, dtype=np.int16), 16_000)
+        (tmp_path / f"{key}.wav").write_bytes(recording)
+    await asyncio.sleep(301)
+    assert kiosk.host.cause is None
+    kiosk.running.cancel()

@@ -173,3 +173,14 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, data: bytes, told: str)
     found = refusal(tmp_path)
     assert str(tmp_path / "en.toml") in found
     assert told in found
+
+
+def test_an_operators_own_disclosure_is_said_also_where_an_institution_is_named(
+    tmp_path: Path,
+) -> None:
+    own = 'disclosure = "Welcome aboard. A computer answers you."'
+    language = load_language("en", written(tmp_path, own))
+    assert language.said(INSTITUTION)["disclosure"] == "Welcome aboard. A computer answers you."
+    both = own + '\ndisclosure_named = "A computer of {institution} answers you."'
+    language = load_language("en", written(tmp_path, both))
+    assert language.said(INSTITUTION)["disclosure"] == f"A computer of {INSTITUTION} answers you."
