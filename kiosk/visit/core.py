@@ -15,11 +15,15 @@ recording lamp), then what is heard and the conversation, and last the moments f
 order is the effects' own (`Effect.urgency`), so that no rule of the visit can get it wrong.
 
 *What decides.* The table in `states` decides where the visit stands and what is done on the way.
-Around it stand five rules that are no cells of a table, because they depend on more than one event:
+Around it stand six rules that are no cells of a table, because they depend on more than one event:
 
-  fitness     whether a visit can be held at all. It is a value made of the cards, the leases and
-              the backend's pause, recomputed whenever one of them changes. In IDLE it decides
-              between PRESS and PRESS_UNFIT, and which lamp is lit.
+  fitness     whether a visit can be held at all. It is a value made of the cards, the leases, the
+              kiosk's voice, the backend's word and how the last visits ended, recomputed whenever
+              one of them changes. In IDLE it decides between PRESS and PRESS_UNFIT, and which lamp
+              is lit. What a press may find to be over is only shown: there a press is the trial.
+  gestures    what a press is: `_press_means` finds the event. On a visit that was left it is the
+              next visitor's, after the warning a wish for more time, after some visits of seconds
+              a game. Who was heard with the button held has another table for that visit.
   deadlines   each state's own limit, the visit's, the idle question, the warning, the wait before
               a reconnection, ducking, the farewell. All of them stand in `Visit.due`.
   coughs      an interruption after which nobody says anything was a noise: when the gate has
