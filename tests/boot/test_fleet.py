@@ -192,7 +192,7 @@ def test_no_secret_stands_in_a_journal_or_a_readable_file(fleet: Fleet) -> None:
 def test_what_the_page_says_of_reading_works(fleet: Fleet) -> None:
     north, server = fleet.kiosks[0], fleet.server
     assert "idle" in fleet.typed_on(north, "sudo kiosk status")
-    assert "hung_up" in fleet.typed_on(north, "sudo kiosk logs visits")
+    assert "ended_by_operator" in fleet.typed_on(north, "sudo kiosk logs visits")
     fleet.typed_on(north, "sudo kiosk logs faults")
     fleet.typed_on(north, "sudo journalctl --catalog -t kiosk -n 20")
     assert " fail" in fleet.typed_on(north, "sudo kiosk doctor")
@@ -383,7 +383,7 @@ def test_an_update_waits_for_the_visit_under_way(fleet: Fleet) -> None:
         update.result()
     fleet.write_inventory(version="0.2.0")  # it names it from now on
     (last,) = entries(north, f"MESSAGE_ID={ID['visit_ended']}")[-1:]
-    assert last["KIOSK_KIND"] == "hung_up"
+    assert last["KIOSK_KIND"] == "ended_by_operator"
     for kiosk in (north, south):
         assert release(kiosk).startswith("0.2.0-")
         assert status(kiosk)["version"] == "0.2.0"

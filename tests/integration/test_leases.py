@@ -139,12 +139,12 @@ async def test_two_leases_are_two_visits_without_the_backend(
                 kiosk.button.press()
                 await kiosk.state(State.LISTENING)
                 kiosk.host.post(Event.HANG_UP)
-                assert (await ended(kiosk, pressed_s))["kind"] == "hung_up"
+                assert (await ended(kiosk, pressed_s))["kind"] == "ended_by_operator"
                 await asyncio.sleep(1.0)
             async with here.up():
                 visits = await here.visits(2, "closed")
     assert len({visit.press_id for visit in visits}) == 2
-    assert {visit.outcome for visit in visits} == {"hung_up"}
+    assert {visit.outcome for visit in visits} == {"ended_by_operator"}
 
 
 async def test_a_lease_shortens_the_visit_and_not_without_a_warning(

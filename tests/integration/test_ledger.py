@@ -143,7 +143,7 @@ async def test_a_visit_is_booked_from_the_press_to_its_end(short_dir: Path) -> N
         assert visit.press_id == kiosk.host.status()["press_id"]
         kiosk.host.post(Event.HANG_UP)
         [visit] = await here.visits(1, "closed")
-    assert (visit.outcome, visit.kiosk) == ("hung_up", "lobby")
+    assert (visit.outcome, visit.kiosk) == ("ended_by_operator", "lobby")
     assert visit.conversation_id is not None
     assert visit.duration_s is not None
 
@@ -199,11 +199,11 @@ async def test_without_the_backend_a_visit_is_held_and_booked_when_it_is_back(
             await kiosk.state(State.LISTENING)
             press_id = kiosk.host.status()["press_id"]
             kiosk.host.post(Event.HANG_UP)
-            assert (await ended(kiosk, pressed_s))["kind"] == "hung_up"
+            assert (await ended(kiosk, pressed_s))["kind"] == "ended_by_operator"
             assert await here.store.history.latest("default", 10) == []
             async with here.up():
                 [visit] = await here.visits(1, "closed")
-    assert (visit.press_id, visit.outcome) == (press_id, "hung_up")
+    assert (visit.press_id, visit.outcome) == (press_id, "ended_by_operator")
 
 
 @pytest.mark.parametrize("policy", ["warm", "on_press"])
@@ -226,7 +226,7 @@ async def test_a_visit_that_connects_anew_spends_another_lease(
         kiosk.host.post(Event.HANG_UP)
         visits = await here.visits(2, "closed")
     assert {visit.press_id for visit in visits} == {press_id}
-    assert sorted(str(visit.outcome) for visit in visits) == ["hung_up", "network_lost"]
+    assert sorted(str(visit.outcome) for visit in visits) == ["ended_by_operator", "network_lost"]
 
 
 async def test_a_daemon_that_stops_in_a_visit_books_it(short_dir: Path) -> None:
