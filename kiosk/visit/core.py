@@ -227,8 +227,7 @@ class VisitCore:
         if event is None:
             return
         if self.state is State.IDLE:
-            unfit = self.cause is not None and event is Event.PRESS_UNFIT
-            answer = self.cause.sentence if self.cause and unfit else _ANSWERS.get(event)
+            answer = _ANSWERS.get(event) if self.cause is None else self.cause.sentence
             if answer is not None and answer in self.kept.own_sound.keys:
                 return  # this press is being answered
             self._do(do.FallSilent())  # what is left of an apology

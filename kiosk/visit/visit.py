@@ -126,7 +126,7 @@ class Visit:
     @property
     def may_extend(self) -> bool:
         """Whether its end may be put off by a press, now that it is warned of."""
-        return self.warned and self.ending is None and self.latest_s > self.ends_at_s
+        return self.warned and self.ending is None and self.will_extend
 
     @property
     def will_extend(self) -> bool:

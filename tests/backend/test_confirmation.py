@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from kiosk.backend import upkeep
 from kiosk.backend.books.confirmation import Confirmation, ConfirmationSource, ProviderReport
+from kiosk.backend.books.rules import Scope
 from kiosk.backend.provider.client import ProviderError
 from kiosk.backend.web.webhook_routes import MAX_RECORDING_BYTES
 
@@ -61,6 +62,21 @@ async def visited(backend: Backend, key: str = "lease-1") -> str:
     assert (await start(backend, visit_id)).status_code == 204
     assert (await tell(backend, visit_id, "end", END)).status_code == 204
     return visit_id
+
+
+@pytest.mark.parametrize(("said_s", "charged_s"), [(590, 590), (7200, 7200), (86_400, 7200)])
+@pytest.mark.parametrize("minutes_per_visit", [1, 10, 120])
+async def test_a_conversation_costs_what_it_took_whatever_its_site_allows(
+    backend: Backend, minutes_per_visit: int, said_s: int, charged_s: int
+) -> None:
+    line = {"minutes_per_visit": minutes_per_visit}
+    await backend.store.rules.set_limit("default", Scope.SITE, "north", line)
+    await lease(backend)
+    await lease(backend)  # of the same request: one of the two was opened by nobody we know
+    for conversation in ("conv_0", "conv_1"):
+        assert (await deliver(backend, call(conversation, call_duration_secs=said_s))).is_success
+    rows = dict(await backend.place.sql("select scope, sum(seconds) from usage group by scope"))
+    assert rows == dict.fromkeys(("fleet", "site", "kiosk"), 2 * charged_s)
 
 
 async def test_a_webhook_has_the_last_word_on_what_a_visit_took(backend: Backend) -> None:
