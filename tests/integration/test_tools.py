@@ -15,12 +15,13 @@ from kiosk.convai.client_messages import (
     ToolResult,
 )
 from kiosk.convai.fields import Json
-from kiosk.convai.server_messages import Ping
-from kiosk.convai.server_tools import McpToolCall, ToolCall
+from kiosk.convai.server_messages import Ping, UserTranscript
+from kiosk.convai.server_tools import AgentToolRequest, McpToolCall, ToolCall
 from kiosk.devices.virtual import Room
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.moments import What
 from kiosk.ops.control import request
+from kiosk.visit import inputs
 from kiosk.visit.states import State
 from tests.bare_conversation import bare_conversation
 from tests.convai_server import Connection, scripted_server
@@ -235,3 +236,15 @@ async def test_half_a_surrogate_pair_that_is_told_hurts_nobody(short_dir: Path) 
         await kiosk.until(lambda: connection.of_type(ContextualUpdate))
         assert kiosk.host.state is State.LISTENING
     assert connection.of_type(ContextualUpdate) == [ContextualUpdate("Floor ? 2")]
+
+
+@in_lockstep
+async def test_a_tool_of_the_agents_is_no_sign_that_a_turn_was_heard_and_a_transcript_is() -> None:
+    async with scripted_server() as server, bare_conversation(server.url) as bare:
+        connection = await server.connection()
+        await connection.send(AgentToolRequest("weather", "t1", "webhook", 3, 30))
+        await connection.send(ToolCall("kiosk_info", "t2", {}))
+        await connection.send(UserTranscript("where is the whale", 4))
+        await asyncio.sleep(1)
+        taken = [each for each in bare.told if isinstance(each, inputs.TurnTaken)]
+    assert taken == [inputs.TurnTaken(), inputs.TurnTaken(), inputs.TurnTaken(heard=True)]
