@@ -64,6 +64,7 @@ UNFIT: dict[str, Meaning] = {
 _ENDINGS: dict[str, Meaning] = {
     "hung_up": Meaning(INFO),
     "ended_by_operator": Meaning(INFO, sentence="stopped_here"),
+    "language_changed": Meaning(INFO),
     "agent_ended": Meaning(INFO),
     "max_duration": Meaning(NOTICE, sentence="time_up"),
     "time_up": Meaning(NOTICE, sentence="time_up"),

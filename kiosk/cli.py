@@ -145,6 +145,9 @@ def _add_operators_commands(
     status.add_argument("--json", action="store_true", help="print one JSON object")
     press = with_config(command("press", _press, "press the running daemon's button"))
     press.add_argument(
+        "--language", metavar="LANGUAGE", help="the key of this language, as `kiosk check` has them"
+    )
+    press.add_argument(
         "--variable",
         action="append",
         default=[],
@@ -276,8 +279,8 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _press(args: argparse.Namespace) -> int:
-    variables = dict(args.variable)
-    return _ask(args, "press", **({"variables": variables} if variables else {}))
+    wanted = {"variables": dict(args.variable), "language": args.language}
+    return _ask(args, "press", **{name: value for name, value in wanted.items() if value})
 
 
 def _end(args: argparse.Namespace) -> int:

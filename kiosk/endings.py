@@ -14,6 +14,7 @@ class Kind(StrEnum):
 
     HUNG_UP = "hung_up"  # by the button
     ENDED_BY_OPERATOR = "ended_by_operator"
+    LANGUAGE_CHANGED = "language_changed"  # the visit goes on in another conversation
     AGENT_ENDED = "agent_ended"
     MAX_DURATION = "max_duration"
     TIME_UP = "time_up"  # the kiosk's own limit

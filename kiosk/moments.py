@@ -36,6 +36,7 @@ class What(StrEnum):
     INTERRUPTED = "interrupted"
     SILENT = "silent"
     DRAINED = "drained"
+    LANGUAGE = "language"
     DUCKED = "ducked"
     AGENT_HANGS_UP = "agent_hangs_up"
     AGENT_TOOL = "agent_tool"
@@ -112,6 +113,19 @@ class VisitStarted(Moment):
 
     press_id: str
     """The visit's id, here and at the backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageChanged(Moment):
+    """A visit is in another language than the kiosk's own, or than it was."""
+
+    what = What.LANGUAGE
+
+    language: str
+    """Its code."""
+
+    by: str
+    """Who changed it: `visitor` or `agent`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from tests.unit.fakes import LoopSpeaker, hears_all
 PLAN = Plan(
     table=TOGGLE,
     initiation=Initiation(user_id="kiosk", source="unknown"),
+    language="en",
     max_s=570,
     warning_s=30,
     idle_s=20,

@@ -44,6 +44,7 @@ _DEEDS: dict[tuple[State, tuple[Action, ...]], str] = {
     (State.CLOSING, (Action.REMEMBER_PRESS,)): "begins the next visit",
     (State.CLOSING, (Action.REMEMBER_PRESS, Action.CLOSE)): "begins a new visit",
     (State.LISTENING, (Action.CUT_TURN,)): "cuts the answer",
+    (State.OPENING, (Action.CHANGE_LANGUAGE,)): "changes the language",
 }
 _COLUMNS = (State.IDLE, State.OPENING, State.QUEUED, State.LISTENING, State.THINKING,
             State.SPEAKING, State.CLOSING)  # fmt: skip
@@ -53,6 +54,7 @@ _GESTURES: tuple[tuple[str, Transitions, Event], ...] = (
     ("press, after two visits of seconds without a word", TOGGLE, Event.PRESS_MASHED),
     ("press, after the warning that time is nearly up", TOGGLE, Event.PRESS_WARNED),
     (f"press, after {LEFT_S:g} s in which nobody spoke", TOGGLE, Event.PRESS_LEFT),
+    ("press of another language's key", TOGGLE, Event.PRESS_LANGUAGE),
     ("press, by who spoke with the button held at first", TOGGLE_HELD, Event.PRESS),
 )
 

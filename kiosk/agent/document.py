@@ -6,6 +6,7 @@ kept and shown, and this agent does nothing with it; what nobody set stands as o
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 from kiosk.agent.admission import ALL
@@ -67,6 +68,7 @@ class Document:
         *,
         public: bool,
         allowed_overrides: frozenset[str],
+        presets: Collection[str] = (),
     ) -> None:
         allowed = OVERRIDE_NAMES if ALL in allowed_overrides else allowed_overrides
         self._always = (allowed & WITHOUT_SWITCH) | {TEXT_ONLY}
@@ -81,6 +83,7 @@ class Document:
             at.INPUT_FORMAT: behaviour.input_format,
             at.OUTPUT_FORMAT: behaviour.output_format,
             at.MAX_DURATION_S: round(behaviour.max_duration_s),
+            at.LANGUAGE_PRESETS: {code: {"overrides": {}} for code in presets},
         }
         for path, value in given.items():
             settings = merged(settings, patch_of(path, value))

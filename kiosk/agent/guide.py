@@ -19,14 +19,17 @@ _TOOLS = (END_CALL,)
 _MOST_SENTENCES = 500  # of one phrase; more is a slip of nesting, not a question
 _MOST_GROUPS = 20
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
-_TOKEN = re.compile(r"\s*([()\[\]|]|[a-z][a-z'.-]*)")
+_TOKEN = re.compile(r"\s*([()\[\]|]|[^\W\d_](?:[^\W\d_]|['.-])*)")
+# What people write and nobody says.
+_SIGNS = re.compile(r"[?!,;:…¿¡\"„“”«»]|\.(?=\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One question in all its wordings, and the answer.
 
-    `ask` holds phrases in JSGF's notation, lower case, words, `(a | b)` and `[optional]` only;
+    `ask` holds phrases in JSGF's notation, lower case, words, `(a | b)` and `[optional]` only,
+    without the signs of a sentence;
     `sentences` is every word sequence they stand for. `tool` is called after `say` is spoken.
     """
 
@@ -59,8 +62,9 @@ class Guide:
         )
 
     def entry_for(self, sentence: str) -> Entry | None:
-        """The entry one of whose wordings the sentence is; case and spacing do not matter."""
-        return self._by_sentence.get(" ".join(sentence.lower().split()))
+        """The entry one of whose wordings the sentence is; case, spacing and the signs of a
+        sentence do not matter."""
+        return self._by_sentence.get(" ".join(folded(sentence).split()))
 
     @cached_property
     def _by_sentence(self) -> dict[str, Entry]:
@@ -69,6 +73,11 @@ class Guide:
 
 class PhraseError(ValueError):
     """A phrase is not in the notation; the message says where it stops making sense."""
+
+
+def folded(phrase: str) -> str:
+    """A phrase as it is said: no capitals, no signs."""
+    return _SIGNS.sub(" ", phrase.lower().replace("\u2019", "'")).strip()
 
 
 def expand_phrase(phrase: str) -> frozenset[str]:
@@ -92,7 +101,7 @@ def _tokens(phrase: str) -> list[str]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
-            raise PhraseError(f"cannot read {text[at:].strip()!r}: lower-case words, () | [] only")
+            raise PhraseError(f"cannot read {text[at:].strip()!r}: words, () | [] only")
         tokens.append(found.group(1))
         at = found.end()
     return tokens
@@ -178,7 +187,7 @@ def _entry(source: str, number: int, raw: object) -> Entry:
     table = _Table(source, f"entry {number}{named}: ", raw)
     if not _KEY.fullmatch(table.text("key")):
         table.fail("key", "use lower-case letters, digits and underscores")
-    ask = table.texts("ask")
+    ask = tuple(folded(phrase) for phrase in table.texts("ask"))
     sentences: set[str] = set()
     for phrase in ask:
         try:

@@ -8,7 +8,7 @@ import contextlib
 import random
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,12 +32,13 @@ from kiosk.agent.rest import Rest, new_conversation_id, refusal_of_body
 from kiosk.agent.rest_faults import answer_badly, handshake_timeout_s
 from kiosk.agent.scenario import Scenario, Step
 from kiosk.agent.signatures import Claim, Signer, UrlSignatureError
-from kiosk.agent.talk import Talk, TimelineSink
+from kiosk.agent.talk import Tongue, Talk, TimelineSink
 from kiosk.agent.turn_schedule import Chance
 from kiosk.agent.voice import AgentVoice
 from kiosk.base.clock import loop_now_s
 from kiosk.base.ids import NewId, random_id
 from kiosk.convai.client_messages import Initiation
+from kiosk.convai.fields import table, text
 from kiosk.convai.frames import MAX_FRAME_BYTES
 from kiosk.convai.server_messages import ErrorReport, Metadata
 from kiosk.errors import UnavailableError
@@ -78,6 +79,9 @@ class LocalAgent:
 
     `scenario` may be changed at any time; it counts for what begins after that. With an `examiner`
     the agent is lenient: what no client should send is written down, and the talk goes on.
+    `translations` are the same guide in other languages, as the live service's presets: a client
+    that may override the language gets one, and a visitor who is understood in one is answered in
+    it. Whether the recogniser knows them is its own matter: pocketsphinx knows English.
     """
 
     def __init__(
@@ -91,16 +95,19 @@ class LocalAgent:
         voice: AgentVoice | None = None,
         new_id: NewId = random_id,
         chance: Chance = random.random,
+        translations: Collection[Guide] = (),
     ) -> None:
         self._new_id = new_id
         self._chance = chance
         self.scenario = scenario
         self._examiner = examiner
         self._settings = settings
-        self._guide = guide
         self._recogniser = recogniser
         self._timeline = timeline
-        self._voice = voice or AgentVoice(guide.voice, guide.words_per_minute)
+        self._tongues = [Tongue(guide, voice or AgentVoice(guide.voice, guide.words_per_minute))]
+        self._tongues += [
+            Tongue(other, AgentVoice(other.voice, other.words_per_minute)) for other in translations
+        ]
         self._signer = Signer(secrets.token_bytes(32), settings.signature_life_s)
         self._document = Document(
             settings.agent_id,
@@ -109,6 +116,7 @@ class LocalAgent:
             settings.behaviour,
             public=settings.public,
             allowed_overrides=settings.allowed_overrides,
+            presets=[other.language for other in translations],
         )
         self._archive = Archive(settings.agent_id)
         self._rest = Rest(
@@ -287,7 +295,8 @@ class LocalAgent:
             "system__agent_id": settings.agent_id,
             "system__conversation_id": conversation_id,
         }
-        greeting = self._guide.greeting if behaviour.greeting is None else behaviour.greeting
+        tongues = self._tongues_for(initiation)
+        greeting = tongues[0].guide.greeting if behaviour.greeting is None else behaviour.greeting
         try:
             allowed = self._document.allowed_overrides if examined is None else {ALL}
             wishes = admit(initiation, greeting, allowed, system)
@@ -304,15 +313,19 @@ class LocalAgent:
             conversation_id,
             behaviour,
             wishes,
-            self._guide,
+            tongues,
             self._recogniser,
-            self._voice,
             link,
             self._faults(examined),
             self._note,
             self._new_id,
             self._chance,
         )
+
+    def _tongues_for(self, initiation: Initiation) -> list[Tongue]:
+        """Those of the agent's languages, that of the client's choice first."""
+        wanted = text(table(initiation.overrides, "agent"), "language")
+        return sorted(self._tongues, key=lambda tongue: tongue.guide.language != wanted)
 
     def _faults(self, examined: ExaminedConnection | None) -> FaultPlayer:
         """What is played to a client: a script, and to one that is examined, the probes."""

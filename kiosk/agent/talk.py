@@ -6,7 +6,7 @@ What is sent of a turn, in which order and when, is in `turn_schedule`.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from kiosk.agent.admission import Wishes
@@ -52,7 +52,7 @@ from kiosk.convai.server_messages import (
     UserTranscript,
 )
 from kiosk.convai.server_parsing import ServerMessage
-from kiosk.convai.server_tools import AgentToolResponse, ToolCall
+from kiosk.convai.server_tools import LANGUAGE_DETECTION, AgentToolResponse, ToolCall
 
 # After a farewell the client hangs up; a client that does not is hung up on.
 _HANG_UP_GRACE_S = 3.0
@@ -98,17 +98,25 @@ class _Turn:
         return min(1.0, max(0.0, (now_s - self.started_s) / self.total_s)) if self.total_s else 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Tongue:
+    """What the agent knows in one language, and the voice that says it."""
+
+    guide: Guide
+    voice: AgentVoice
+
+
 class Talk:
-    """A conversation from the client's initiation on."""
+    """A conversation from the client's initiation on. `tongues`: it begins in the language of the
+    first."""
 
     def __init__(
         self,
         conversation_id: str,
         behaviour: AgentBehaviour,
         wishes: Wishes,
-        guide: Guide,
+        tongues: Sequence[Tongue],
         recogniser: Recogniser,
-        voice: AgentVoice,
         link: Link,
         faults: FaultPlayer,
         timeline: TimelineSink,
@@ -121,9 +129,9 @@ class Talk:
         self._conversation_id = conversation_id
         self._behaviour = behaviour
         self._wishes = wishes
-        self._guide = guide
+        self._tongues = tongues
+        self._tongue = tongues[0]
         self._recogniser = recogniser
-        self._voice = voice
         self._faults = faults
         self._timeline = timeline
         self._chance = chance
@@ -203,7 +211,7 @@ class Talk:
                 self._tell("read", text=text)
                 cut = self._cut_text
                 await self._interrupt()
-                entry = self._guide.entry_for(text)
+                entry = self._entry_for(text)
                 if entry is None and cut and _GO_ON in text.lower():
                     self._answer_with(self.speak(cut))
                 else:
@@ -254,7 +262,7 @@ class Talk:
             confidence=round(heard.confidence, 2),
             last_voiced_received_s=ended.last_voiced_received_s,
         )
-        entry = None if heard.text is None else self._guide.entry_for(heard.text)
+        entry = None if heard.text is None else self._entry_for(heard.text)
         over_turn = self._is_busy or self._cut_text
         unsure = heard.confidence < _SURE and len((heard.text or "").split()) == 1
         if heard.ignored or (over_turn and unsure):
@@ -265,6 +273,23 @@ class Talk:
             return
         await self._interrupt()
         self._answer_with(self._answer(entry, heard.text or "", ended.last_voiced_received_s))
+
+    def _entry_for(self, sentence: str) -> Entry | None:
+        """What is asked, in the language of the talk or another of the agent's."""
+        found = (each.guide.entry_for(sentence) for each in (self._tongue, *self._tongues))
+        return next((entry for entry in found if entry is not None), None)
+
+    async def _speak_language_of(self, entry: Entry) -> None:
+        """Answer who is understood in another language in it, by the tool that changes to it."""
+        tongue = next(each for each in self._tongues if entry in each.guide.entries)
+        if tongue is self._tongue or entry in self._tongue.guide.entries:
+            return
+        self._tongue = tongue
+        self._tell("language", language=tongue.guide.language)
+        call_id = f"tool_{self.new_id()[:8]}"
+        await self.link.send(
+            AgentToolResponse(LANGUAGE_DETECTION, call_id, event_id=self.event_id, status="success")
+        )
 
     @property
     def _is_busy(self) -> bool:
@@ -285,11 +310,12 @@ class Talk:
         self, entry: Entry | None, heard: str, last_voiced_received_s: float | None = None
     ) -> None:
         if entry is None:
-            again = self._guide.ask_again
+            again = self._tongue.guide.ask_again
             text = again[self._not_understood % len(again)]
             self._not_understood += 1
         else:
             self._not_understood = 0
+            await self._speak_language_of(entry)
             text = entry.say
         await self._rendered(text)  # the transcript and the first sound are one burst
         if heard:
@@ -306,7 +332,7 @@ class Talk:
     async def _rendered(self, text: str) -> Samples:
         if self._wishes.text_only:
             return silence(0)
-        return await self._voice.render(text, self._output.rate_hz)
+        return await self._tongue.voice.render(text, self._output.rate_hz)
 
     async def speak(
         self,

@@ -43,12 +43,16 @@ def _language(code: str) -> str:
     return code
 
 
+LanguageCode = Annotated[str, AfterValidator(_language)]
+
+
 class KioskTable(Table):
     """Who this kiosk is."""
 
     name: str = Field(default="kiosk", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     site: str = ""
-    language: Annotated[str, AfterValidator(_language)] = "en"
+    language: LanguageCode = "en"
+    languages: tuple[LanguageCode, ...] = Field(default=(), max_length=16)
     institution: str = Field(default="", max_length=100)
     sentences_dir: Path = Path("/etc/kiosk/sentences")
 
@@ -111,6 +115,13 @@ class ButtonTable(Table):
     debounce_ms: int = Field(default=30, ge=0, le=500)
     mode: Literal["toggle", "hold"] = "toggle"
     while_speaking: Literal["hang_up", "cut_turn"] = "hang_up"
+
+
+class KeyTable(Table):
+    """A button beside the button: it begins a visit in a language, and changes to it."""
+
+    pin: Pin
+    language: LanguageCode
 
 
 class IndicatorTable(Table):
@@ -278,6 +289,7 @@ class Settings(BaseSettings):
     agent: AgentTable = AgentTable()
     credentials: CredentialsTable = CredentialsTable()
     button: ButtonTable = ButtonTable()
+    keys: tuple[KeyTable, ...] = ()
     indicator: IndicatorTable = IndicatorTable()
     capture: CaptureTable = CaptureTable()
     playback: PlaybackTable = PlaybackTable()
@@ -321,14 +333,29 @@ class Settings(BaseSettings):
         pins = {}
         if self.button.driver == "gpio":
             pins["button.pin"] = self.button.pin
+            for number, key in enumerate(self.keys, 1):
+                pins[f"[[keys]] {number} pin"] = key.pin
         if self.indicator.driver == "gpio":
             pins["indicator.pin"] = self.indicator.pin
             if self.indicator.recording_pin is not None:
                 pins["indicator.recording_pin"] = self.indicator.recording_pin
-        for key, pin in pins.items():
-            if twins := [other for other, its in pins.items() if its == pin and other != key]:
-                raise ValueError(f"{key} and {twins[0]} are both GPIO {pin}")
+        for name, pin in pins.items():
+            if twins := [other for other, its in pins.items() if its == pin and other != name]:
+                raise ValueError(f"{name} and {twins[0]} are both GPIO {pin}")
         return self
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> "Settings":
+        wanted = [key.language for key in self.keys]
+        if twins := sorted({code for code in wanted if wanted.count(code) > 1}):
+            raise ValueError(f"[[keys]]: there are several of language {twins[0]!r}")
+        return self
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those that a visit can be in, each once, the site's own first."""
+        named = (*self.kiosk.languages, *(key.language for key in self.keys))
+        return tuple(dict.fromkeys((self.kiosk.language, *named)))
 
     @classmethod
     def settings_customise_sources(

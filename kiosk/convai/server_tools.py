@@ -8,6 +8,7 @@ from kiosk.convai.frames import event
 
 END_CALL = "end_call"
 SKIP_TURN = "skip_turn"
+LANGUAGE_DETECTION = "language_detection"
 # The statuses of a tool that did not do what it is for (published contract; the fourth: success).
 _DID_NOT_RUN = frozenset({"error", "blocked", "skipped"})
 

@@ -47,6 +47,10 @@ class OperatorCommands:
         }
 
     def _press(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        language = request.get("language")
+        if language is not None and language not in self._host.languages:
+            return _refused(f"languages: {', '.join(self._host.languages)}")
+        key = str(language) if language else None
         variables = request.get("variables")
         if variables:
             if not are_variables(variables):
@@ -56,9 +60,9 @@ class OperatorCommands:
             self._host.bring_variables(variables)
         if self._held_to_talk:  # one press holds it and the next lets go
             self._held = not self._held
-            self._host.on_button(ButtonEdge(self._held, self._clock.now_s()))
+            self._host.on_button(ButtonEdge(self._held, self._clock.now_s(), key))
         else:
-            self._host.press()
+            self._host.press(key)
         return {}
 
     def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:
@@ -108,13 +112,13 @@ def _refused(why: str) -> Mapping[str, object]:
     return {"ok": False, "error": why}
 
 
-async def kiosk_info(kiosk: KioskTable) -> Json:
-    """The tool `kiosk_info`: where the visitor stands, and what time it is there."""
+def kiosk_info(kiosk: KioskTable, language: str) -> Json:
+    """The tool `kiosk_info`: where the visitor stands, in which language, and what time it is."""
     now = datetime.now().astimezone()
     return {
         "name": kiosk.name,
         "site": kiosk.site,
-        "language": kiosk.language,
+        "language": language,
         "local_time": now.isoformat(timespec="minutes"),
         "weekday": f"{now:%A}",
     }

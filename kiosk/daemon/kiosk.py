@@ -17,6 +17,7 @@ from kiosk.base.clock import REAL, Clock
 from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.config import Settings
+from kiosk.convai.fields import Json
 from kiosk.daemon.commands import OperatorCommands, kiosk_info
 from kiosk.daemon.failures import failures
 from kiosk.daemon.reloading import Reloading
@@ -37,9 +38,10 @@ from kiosk.ops import control, journal, systemd
 from kiosk.ops.temperature import temperature_c
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
-from kiosk.visit.speech import Voice, default_cache_dir, voice_of
+from kiosk.visit.speech import default_cache_dir
 from kiosk.visit.states import State
 from kiosk.visit.tools import Tools
+from kiosk.visit.voices import Voices, voices_of
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as stack:
             self._failed = stack.enter_context(failures(loop))
-            voice = await self._prepared_voice()
+            voices = await self._prepared_voices()
             self._backend = await connect_backend(self._settings, stack, self._chance, self._new_id)
             credentials = self._backend.credentials
             self._sound = Sound(
@@ -138,20 +140,19 @@ class Daemon:
                 microphone,
                 speaker,
                 indicator,
-                voice,
+                voices,
                 credentials,
                 Tools(
-                    {"kiosk_info": lambda _: kiosk_info(self._reloading.settings.kiosk)},
+                    {"kiosk_info": lambda _: self._kiosk_info()},
                     self._settings.agent.tool_timeout_s,
                 ),
                 self._observe,
-                lambda: spoken.report(self._reloading.settings, voice.report),
+                lambda: spoken.report(self._reloading.settings, voices.own.report),
                 chance=self._chance,
                 take_events=self._events.take,
                 ear=speech_ear,
             )
-            self._button = self._hardware.open_button(self._on_button, loop)
-            stack.callback(self._button.close)
+            self._open_buttons(stack, loop)
             commands = OperatorCommands(
                 self._host,
                 self._backend.client,
@@ -186,10 +187,20 @@ class Daemon:
 
     # --- making the parts -----------------------------------------------------------------------
 
-    async def _prepared_voice(self) -> Voice:
-        voice = voice_of(self._settings, default_cache_dir())
-        await voice.prepare()
-        return voice
+    async def _prepared_voices(self) -> Voices:
+        voices = voices_of(self._settings, default_cache_dir())
+        await voices.own.prepare()  # the others, which few visitors want, are not waited for
+        return voices
+
+    async def _kiosk_info(self) -> Json:
+        return kiosk_info(self._reloading.settings.kiosk, self._host.language)
+
+    def _open_buttons(
+        self, stack: contextlib.AsyncExitStack, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._button = self._hardware.open_button(self._on_button, loop)
+        for button in (self._button, *self._hardware.open_keys(self._on_button, loop)):
+            stack.callback(button.close)
 
     def losses(self) -> dict[str, int]:
         """How often sound, or an entry of the journal, was lost since the kiosk was started."""

@@ -25,7 +25,8 @@ _NO_CHIP = ("gpiochip", "no permission")
 
 
 class GpioButton:
-    """A button between a pin and ground (`pull_up`) or 3.3 V. Close it before the loop closes."""
+    """A button between a pin and ground (`pull_up`) or 3.3 V. Close it before the loop closes.
+    `language`: that of a key for one."""
 
     def __init__(
         self,
@@ -35,7 +36,9 @@ class GpioButton:
         debounce_s: float,
         handler: Callable[[ButtonEdge], None],
         loop: asyncio.AbstractEventLoop,
+        language: str | None = None,
     ) -> None:
+        self._language = language
         self._handler = handler
         self._loop = loop
         self._debouncer = Debouncer(debounce_s)
@@ -64,7 +67,7 @@ class GpioButton:
 
     def _report(self, changes: list[Change]) -> None:
         for change in changes:
-            self._handler(ButtonEdge(*change))
+            self._handler(ButtonEdge(*change, self._language))
         if self._look is not None:
             self._look.cancel()
             self._look = None

@@ -8,6 +8,7 @@ from typing import TypeVar
 from kiosk.audio.pcm import SampleFormat, Samples, WavError, read_wav
 from kiosk.audio.resample import resample
 from kiosk.config import Settings
+from kiosk.config.tables import ButtonTable
 from kiosk.devices import cards
 from kiosk.devices.alsa import AlsaCapture, AlsaPlayback, CardSettings, list_pcms
 from kiosk.devices.cards import Direction
@@ -37,19 +38,27 @@ ButtonHandler = Callable[[ButtonEdge], None]
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """How each device is opened. The sound cards are opened by their own threads."""
+    """How each device is opened. The sound cards are opened by their own threads. `open_keys`: the
+    buttons beside the button."""
 
     open_capture: Callable[[], CapturePcm]
     open_playback: Callable[[], PlaybackPcm]
     open_button: Callable[[ButtonHandler, asyncio.AbstractEventLoop], Button]
     open_indicator: Callable[[asyncio.AbstractEventLoop], Indicator]
+    open_keys: Callable[[ButtonHandler, asyncio.AbstractEventLoop], tuple[Button, ...]] = (
+        lambda _handler, _loop: ()
+    )
 
 
 def configured_hardware(settings: Settings) -> Hardware:
     """The hardware the settings name; raises ConfigError for a recording that cannot be read."""
     room = Room()
     return Hardware(
-        _capture(settings, room), _playback(settings, room), _button(settings), _indicator(settings)
+        _capture(settings, room),
+        _playback(settings, room),
+        _button(settings),
+        _indicator(settings),
+        _keys(settings),
     )
 
 
@@ -128,25 +137,57 @@ def _button(
     button = settings.button
 
     def gpio(handler: ButtonHandler, loop: asyncio.AbstractEventLoop) -> Button:
-        from kiosk.devices.gpio import GpioButton
-
-        return GpioButton(
-            button.pin,
-            pull_up=button.pull_up,
-            debounce_s=button.debounce_ms / 1000,
-            handler=handler,
-            loop=loop,
-        )
+        return _gpio_button(button, button.pin, None, handler, loop)
 
     def keyboard(handler: ButtonHandler, loop: asyncio.AbstractEventLoop) -> Button:
         from kiosk.devices.keyboard import KeyboardButton
 
-        return KeyboardButton(handler, loop)
+        return KeyboardButton(handler, loop, [key.language for key in settings.keys])
 
     def none(handler: ButtonHandler, _: asyncio.AbstractEventLoop) -> Button:
         return VirtualButton(handler)
 
     return {"gpio": gpio, "keyboard": keyboard, "none": none}[button.driver]
+
+
+def _keys(
+    settings: Settings,
+) -> Callable[[ButtonHandler, asyncio.AbstractEventLoop], tuple[Button, ...]]:
+    button, keys = settings.button, settings.keys
+
+    def gpio(handler: ButtonHandler, loop: asyncio.AbstractEventLoop) -> tuple[Button, ...]:
+        opened: list[Button] = []
+        try:
+            for key in keys:
+                its_button = _gpio_button(button, key.pin, key.language, handler, loop)
+                opened.append(its_button)  # before the next may fail
+        except DeviceError:
+            for each in opened:
+                each.close()
+            raise
+        return tuple(opened)
+
+    # The keyboard's one reader has the keys too.
+    return gpio if button.driver == "gpio" else lambda _handler, _loop: ()
+
+
+def _gpio_button(
+    button: ButtonTable,
+    pin: int,
+    language: str | None,
+    handler: ButtonHandler,
+    loop: asyncio.AbstractEventLoop,
+) -> Button:
+    from kiosk.devices.gpio import GpioButton
+
+    return GpioButton(
+        pin,
+        pull_up=button.pull_up,
+        debounce_s=button.debounce_ms / 1000,
+        handler=handler,
+        loop=loop,
+        language=language,
+    )
 
 
 def _indicator(settings: Settings) -> Callable[[asyncio.AbstractEventLoop], Indicator]:

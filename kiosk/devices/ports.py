@@ -160,10 +160,11 @@ class Flushed:
 
 @dataclass(frozen=True, slots=True)
 class ButtonEdge:
-    """The button went down or up, debounced."""
+    """A button went down or up, debounced. `language`: that of a key for one; None: the button."""
 
     pressed: bool
     at_s: float
+    language: str | None = None
 
 
 MicrophoneEvent: TypeAlias = CapturedChunk | Running | Overloaded | Opened | Lost

@@ -216,10 +216,17 @@ class VirtualPlayback:
 
 class VirtualButton:
     """A button that a program presses, in the event loop. `held`: a press keeps it down until it is
-    released; otherwise it is let go at once."""
+    released; otherwise it is let go at once. `language`: that of a key for one."""
 
-    def __init__(self, handler: Callable[[ButtonEdge], None], *, held: bool = False) -> None:
+    def __init__(
+        self,
+        handler: Callable[[ButtonEdge], None],
+        *,
+        held: bool = False,
+        language: str | None = None,
+    ) -> None:
         self.held = held
+        self.language = language
         self.pressed = False
         self._handler = handler
 
@@ -239,7 +246,7 @@ class VirtualButton:
     def _edge(self, *, pressed: bool) -> float:
         at_s = loop_now_s()
         self.pressed = pressed
-        self._handler(ButtonEdge(pressed, at_s))
+        self._handler(ButtonEdge(pressed, at_s, self.language))
         return at_s
 
 

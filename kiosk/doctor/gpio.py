@@ -22,7 +22,8 @@ def _button(subject: Subject) -> Finding:
     check, button, service = "button", subject.settings.button, subject.service
     if button.driver != "gpio":
         return skipped(check, f'button.driver = "{button.driver}"')
-    where = f"GPIO {button.pin}"
+    keys = {key.pin: key.language for key in subject.settings.keys}
+    where = ", ".join([f"GPIO {button.pin}", *(f"{keys[pin]} on GPIO {pin}" for pin in keys)])
     if service.status is not None:
         down_s = service.status.get("button_down_s")
         if isinstance(down_s, int | float):
@@ -33,11 +34,13 @@ def _button(subject: Subject) -> Finding:
     from kiosk.devices.gpio import is_active
 
     try:
-        pressed = is_active(button.pin, pull_up=button.pull_up)
+        lines = (button.pin, *keys)
+        pressed = [pin for pin in lines if is_active(pin, pull_up=button.pull_up)]
     except DeviceError as error:
         return refused(check, error, _CHECK_LINES)
     if pressed:
-        return warned(check, f"{where}: pressed", _LEAN)
+        which = "" if len(lines) == 1 else f" is {keys.get(pressed[0], 'the button')}"
+        return warned(check, f"{where}: pressed{which}", _LEAN)
     return passed(check, f"{where}: free, not pressed")
 
 

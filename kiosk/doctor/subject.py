@@ -45,7 +45,8 @@ def admit(path: Path | None) -> Subject:
     """Read the settings and ask the kiosk how it is. Takes its time: call it in a thread."""
     try:
         settings = load_settings(path)
-        load_language(settings.kiosk.language, settings.kiosk.sentences_dir)
+        for language in settings.languages:
+            load_language(language, settings.kiosk.sentences_dir)
     except ConfigError as mistake:
         return Subject(Settings.model_construct(), path, Service(), mistake)
     return Subject(settings, path, _service(settings.control.socket))

@@ -84,7 +84,7 @@ class BackendClient:
             DeviceTokens(device_token, state_file if self.keeps_account else None)
         )
         self._client: httpx2.AsyncClient | None = None
-        self._key: str | None = None  # of a request that was not answered
+        self._keys: dict[str | None, str] = {}  # of requests that were not answered
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,15 +98,18 @@ class BackendClient:
         if self._client is not None:
             await self._client.aclose()
 
-    async def fetch(self, request_id: str) -> Grant:
-        """Ask for one conversation; raises CredentialError, whose text names no secret."""
+    async def fetch(self, request_id: str, language: str | None = None) -> Grant:
+        """Ask for one conversation, in a language that is not the kiosk's own; raises
+        CredentialError, whose text names no secret."""
         # A lease whose answer was lost is asked for again. Not by the press's id: a visit that
         # connects anew needs another lease.
-        key = self._key = self._key or uuid.uuid4().hex
-        headers = {IDEMPOTENCY_HEADER: key}
-        response = await self._post(self._url, self._request, request_id, headers)
+        key = self._keys.setdefault(language, uuid.uuid4().hex)
+        wanted = self._request
+        if language is not None and self.keeps_account:
+            wanted = {**wanted, "language": language}
+        response = await self._post(self._url, wanted, request_id, {IDEMPOTENCY_HEADER: key})
         if response.status_code < 500:
-            self._key = None
+            self._keys.pop(language, None)
         if response.status_code != 200:
             raise self._refusal(response)
         try:

@@ -17,7 +17,8 @@ class Opening:
     """What opens one conversation. The URL is a secret. `request_id` is the press's id too.
 
     `overrides` and `dynamic_variables` are what the backend wants in the initiation, unchecked;
-    `max_s` is how long the visit may last; `kept`: so long that it may have grown stale.
+    `max_s` is how long the visit may last; `kept`: so long that it may have grown stale;
+    `language`: that for which it was asked, None: the kiosk's own.
     """
 
     url: str
@@ -27,6 +28,7 @@ class Opening:
     dynamic_variables: Mapping[str, JsonValue] = field(default_factory=dict)
     max_s: float | None = None
     kept: bool = False
+    language: str | None = None
 
     def __repr__(self) -> str:
         return f"Opening(url=***, request_id={self.request_id!r})"
@@ -48,8 +50,9 @@ class Credentials(Protocol):
         """The id of the next press: that of the waiting credential, if one was fetched for it."""
         ...
 
-    async def take(self, press_id: str) -> Opening:
-        """An opening to use now; raises CredentialError."""
+    async def take(self, press_id: str, language: str | None = None) -> Opening:
+        """An opening to use now, for a language that is not the kiosk's own; raises
+        CredentialError."""
         ...
 
     def hurry(self) -> None:
@@ -98,8 +101,8 @@ class PublicAgent:
     def next_press_id(self) -> str:
         return self._new_id()
 
-    async def take(self, press_id: str) -> Opening:
-        return Opening(self._url, press_id)
+    async def take(self, press_id: str, language: str | None = None) -> Opening:
+        return Opening(self._url, press_id, language=language)
 
     def hurry(self) -> None:
         """Nothing is ever missing."""

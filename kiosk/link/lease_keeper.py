@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from kiosk.base.backoff import backoff_s
 from kiosk.base.clock import loop_now_s
@@ -42,14 +43,22 @@ def renewal_lead_s(life_s: float) -> float:
     return min(max(120.0, 0.15 * life_s), 0.5 * life_s)
 
 
+class Fetch(Protocol):
+    """Asks a backend for one conversation, in a language that is not the kiosk's own; raises
+    CredentialError."""
+
+    def __call__(self, request_id: str, language: str | None = None) -> Awaitable[Grant]: ...
+
+
 class LeaseKeeper:
     """Keeps signed URLs at hand (`warm`), while the site is open (`open_hours`), or fetches one at
     each press (`on_press`). `leases`: how many, where each opens one conversation only. `file`:
-    what is in hand outlives the daemon there."""
+    what is in hand outlives the daemon there. Those that wait are for the kiosk's own language;
+    for another one a credential is fetched at the press."""
 
     def __init__(
         self,
-        fetch: Callable[[str], Awaitable[Grant]],
+        fetch: Fetch,
         policy: LeasePolicy,
         jitter: Callable[[], float] = random.random,
         account: Account | None = None,
@@ -107,10 +116,18 @@ class LeaseKeeper:
         lease = self._leases.oldest(loop_now_s())
         return self._new_id() if lease is None or lease.used else lease.request_id
 
-    async def take(self, press_id: str) -> Opening:
+    async def take(self, press_id: str, language: str | None = None) -> Opening:
         if self._policy == "on_press":
             async with self._in_flight:
-                return _opening(await self._fetched(press_id))
+                return _opening(await self._fetched(press_id, language), language)
+        if language is not None:
+            try:
+                async with self._in_flight:
+                    return _opening(await self._fetched(press_id, language), language)
+            except CredentialError as error:
+                # Better in the language of the site than not at all.
+                if error.reason is not None or self._leases.oldest(loop_now_s()) is None:
+                    raise
         lease = self._leases.oldest(loop_now_s())
         if lease is None:
             async with self._in_flight:
@@ -179,11 +196,11 @@ class LeaseKeeper:
             level = level if self._failures == 1 else logging.DEBUG
             log.log(level, "no new credential: %s", error, extra=extra)
 
-    async def _fetched(self, request_id: str) -> Lease:
+    async def _fetched(self, request_id: str, language: str | None = None) -> Lease:
         """A new one; raises CredentialError. The caller holds `_in_flight`."""
         asked_s = loop_now_s()
         try:
-            grant = await self._fetch(request_id)
+            grant = await self._fetch(request_id, language)
             signed_url = _signed_url(grant)
             expires_s = asked_s + grant.life_s
             if loop_now_s() >= expires_s:
@@ -239,7 +256,7 @@ class LeaseKeeper:
         return loop_now_s() + min(error.retry_after_s + _SPREAD_S * self._jitter(), most_s)
 
 
-def _opening(lease: Lease) -> Opening:
+def _opening(lease: Lease, language: str | None = None) -> Opening:
     grant = lease.grant
     return Opening(
         lease.signed_url,
@@ -248,6 +265,7 @@ def _opening(lease: Lease) -> Opening:
         grant.overrides,
         grant.dynamic_variables,
         grant.max_s,
+        language=language,
     )
 
 

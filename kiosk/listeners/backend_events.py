@@ -12,6 +12,7 @@ from kiosk.moments import FieldValue, Moment, What
 # What is told, and with which of its fields.
 _TOLD: dict[What, tuple[str, ...]] = {
     What.CONNECTED: ("input_format", "output_format"),
+    What.LANGUAGE: ("language", "by"),
     What.QUEUED: (),
     What.ADMITTED: (),
     What.LOST: ("kind", "code", "attempt", "delay_ms"),

@@ -34,6 +34,7 @@ LOSSES = (
 )  # fmt: skip
 FIELDS = (
     "duration_s",
+    "language",
     "light_ms",
     *_FIRST.values(),
     "listening_ms",
@@ -84,6 +85,7 @@ class VisitRecord:
             **self._times_ms,
             **{name: self._counts[name] for name in _COUNTED.values()},
             "duration_s": round(ended_s - self._pressed_s, 1),
+            "language": self._language,
             "speech_s": round(self._speech_s, 1),
             "first_answer_ms": self._first_answer_ms,
             **_percentiles("answer", self._answers, 0),
@@ -103,6 +105,7 @@ class VisitRecord:
         self._counts: Counter[str] = Counter()
         self._answers = Latencies()
         self._first_answer_ms: float | None = None
+        self._language: FieldValue = None  # where it is not the kiosk's own
         self._speech_s = 0.0
         self._speaks_since_s: float | None = None
         self._asked_s: float | None = None
@@ -119,6 +122,8 @@ class VisitRecord:
                 self._first("light_ms", at_s)
                 if moment.fields.get("state") == State.LISTENING:
                     self._first("listening_ms", at_s)
+            case What.LANGUAGE:
+                self._language = moment.fields["language"]
             case What.QUEUED:
                 self._queued_s = at_s
             case What.ADMITTED if self._queued_s is not None:

@@ -1,10 +1,12 @@
 """The kiosk's own sounds while they are played: sentences and earcons on the loudspeaker."""
 
+from typing import Protocol
+
 from kiosk.audio.earcons import Earcon
 from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
 from kiosk.moments import EarconHeard, Observer, SentenceHeard
 from kiosk.visit.inputs import OwnSound
-from kiosk.visit.speech import Voice, earcon_clip
+from kiosk.visit.speech import earcon_clip
 
 _HEARD: dict[Source, type[EarconHeard | SentenceHeard]] = {
     Source.EARCON: EarconHeard,
@@ -18,13 +20,21 @@ _MUST_BE_HEARD = frozenset({"disclosure", "disclosure_short", "warning", "last_w
 _SHORT = {"disclosure": "disclosure_short"}
 
 
+class Sentences(Protocol):
+    """What the kiosk can say."""
+
+    def sentence(self, key: str) -> Clip | None:
+        """None: it could not be rendered."""
+        ...
+
+
 class Announcer:
     """Plays the kiosk's own sounds in order, behind whatever the loudspeaker already has. `busy`:
     one sounds, or waits to."""
 
-    def __init__(self, speaker: Speaker, voice: Voice, observe: Observer) -> None:
+    def __init__(self, speaker: Speaker, sentences: Sentences, observe: Observer) -> None:
         self._speaker = speaker
-        self._voice = voice
+        self._sentences = sentences
         self._observe = observe
         self._given = 0
         # Sentences given to the loudspeaker, not yet heard out.
@@ -44,7 +54,7 @@ class Announcer:
 
     def say(self, key: str) -> None:
         """Say a sentence; one that could not be rendered is left out."""
-        clip = self._voice.sentence(key)
+        clip = self._sentences.sentence(key)
         if clip is not None:
             self.say_clip(key, clip)
 
@@ -82,7 +92,7 @@ class Announcer:
     def _short(self, key: str) -> str:
         """The short form of a sentence, where there is one and it can be said."""
         short = _SHORT.get(key, key)
-        return key if self._voice.sentence(short) is None else short
+        return key if self._sentences.sentence(short) is None else short
 
     def resume(self) -> None:
         """Say what is owed, from its beginning; of a long sentence its short form."""

@@ -7,7 +7,7 @@ anything else and never waits for playback.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -42,7 +42,7 @@ from kiosk.convai.server_messages import (
     Interruption,
     UserTranscript,
 )
-from kiosk.convai.server_tools import AgentToolResponse, ToolCall
+from kiosk.convai.server_tools import LANGUAGE_DETECTION, AgentToolResponse, ToolCall
 from kiosk.endings import Ending, Kind, classify_denial
 from kiosk.errors import CredentialError
 from kiosk.link.account import DeniedError
@@ -60,6 +60,7 @@ from kiosk.moments import Observer
 from kiosk.visit import inputs
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.initiation import initiation_of, without_first_message
+from kiosk.visit.language_of import language_of
 from kiosk.visit.moments import moment_of
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event
@@ -76,6 +77,12 @@ _HEARD = (
     "Your last answer was interrupted by a noise and not by the visitor. What you had sent of it "
     "was heard to its end. Do not mention the noise."
 )
+# In the reason for which an agent refuses the override of it.
+_FIRST_MESSAGE = "first_message"
+_SPEAK = (
+    "The visitor chose a language at the kiosk, by its code {language!r}. Speak that language from "
+    "now on."
+)
 _GO_ON = "Please go on with your last answer where it broke off."
 
 log = logging.getLogger(__name__)
@@ -84,15 +91,17 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Learnt:
     """What conversations have learnt of the agent. `greets_always`: it does not permit the override
-    of its first message."""
+    of its first message; `one_language`: nor that of its language."""
 
     greets_always: bool = False
+    one_language: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every conversation of a kiosk is made of. `take_events`: those of the visit since they
-    were taken last. `post`: for the visit's table; `put`: for the core."""
+    were taken last. `post`: for the visit's table; `put`: for the core. `languages`: those that the
+    kiosk's own sentences have."""
 
     credentials: Credentials
     tools: Tools
@@ -103,6 +112,7 @@ class Parts:
     post: Callable[[Event, Ending | None], None]
     put: Callable[[inputs.Input], None]
     memory: TurnMemory
+    languages: Collection[str] = ()
     learnt: Learnt = field(default_factory=Learnt)
 
 
@@ -112,7 +122,8 @@ class Conversation:
     `follows`: it goes on where another one of the visit was lost. Then the agent does not greet
     again, by an override of its first message where it permits that, else because its greeting is
     not played; it gets a recap of what was said, and the visitor's last turn as sound if nobody has
-    answered it. `variables`: dynamic variables of this visit.
+    answered it. `language`: that which the visitor chose. The agent is asked for it by an override,
+    and told of it where it does not permit that. `variables`: dynamic variables of this visit.
     """
 
     def __init__(
@@ -123,11 +134,13 @@ class Conversation:
         tasks: asyncio.TaskGroup,
         *,
         follows: bool = False,
+        language: str | None = None,
         variables: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
         # Where nothing was said yet the agent greets, and only the visitor's sound goes again.
         self._repeats = follows
         self._follows = follows and parts.memory.has_begun
+        self._language = language
         self._variables = variables
         self._parts = parts
         self._plan = plan
@@ -139,6 +152,7 @@ class Conversation:
         self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
         self._sending: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
+        self._changes_language = False  # the agent, from its next words on
         self._ending: Ending | None = None
         self._task: asyncio.Task[object] | None = None
         self._finished = asyncio.Event()
@@ -166,23 +180,47 @@ class Conversation:
                 return opening
             self._parts.observe(moments.ConversationLeased(loop_now_s()))
             ending = await self._use(opening)
-            if ending.kind is Kind.OVERRIDE_REFUSED and self._silences_greeting:
-                log.info("the agent permits no other first message; its greeting is not played")
-                self._parts.learnt.greets_always = True
-            elif ending.kind is Kind.REFUSED and opening.kept and not self._connected.is_set():
-                # Perhaps it opened nothing any more, as after a change of the API key: what one
-                # that is fetched now comes to is the truth.
-                log.info("a lease fetched ahead was refused (%s); fetching another", ending.detail)
-            else:
-                return ending
-            self._socket, self._core = None, self._new_core()
-            self._connected.clear()
-            fresh = await self._take()
-            if isinstance(fresh, Ending):
-                return fresh
-            return await self._use(fresh)
+            stale = opening.kept
+            while self._learns(ending) or (stale and self._was_stale(ending)):
+                stale = False
+                self._socket, self._core = None, self._new_core()
+                self._connected.clear()
+                fresh = await self._take()
+                if isinstance(fresh, Ending):
+                    return fresh
+                ending = await self._use(fresh)
+            return ending
         finally:
             self._finished.set()
+
+    def _learns(self, ending: Ending) -> bool:
+        """Whether the agent refused an override that this conversation can do without. It learns
+        each once."""
+        learnt = self._parts.learnt
+        if ending.kind is not Kind.OVERRIDE_REFUSED:
+            return False
+        asks, silences = self._asks_for_language, self._silences_greeting
+        if asks and not (silences and _FIRST_MESSAGE in ending.detail):
+            log.info("the agent permits no other language; it is told what the visitor chose")
+            learnt.one_language = True
+            return True
+        if silences:
+            log.info("the agent permits no other first message; its greeting is not played")
+            learnt.greets_always = True
+        return silences
+
+    def _was_stale(self, ending: Ending) -> bool:
+        """Whether a lease fetched ahead opened nothing any more, as after a change of the API key:
+        what one that is fetched now comes to is the truth."""
+        refused = ending.kind is Kind.REFUSED and not self._connected.is_set()
+        if refused:
+            log.info("a lease fetched ahead was refused (%s); fetching another", ending.detail)
+        return refused
+
+    @property
+    def _asks_for_language(self) -> bool:
+        """Whether the agent is asked for another language than its own."""
+        return self._language is not None and not self._parts.learnt.one_language
 
     @property
     def _silences_greeting(self) -> bool:
@@ -195,7 +233,7 @@ class Conversation:
 
     async def _take(self) -> Opening | Ending:
         try:
-            return await self._parts.credentials.take(self._press_id)
+            return await self._parts.credentials.take(self._press_id, self._language)
         except CredentialError as error:
             if error.reason is not None:
                 return classify_denial(error.reason)
@@ -316,7 +354,8 @@ class Conversation:
     async def _hold(self, socket: Socket, opening: Opening) -> Ending:
         metadata_due = asyncio.timeout(METADATA_TIMEOUT_S)
         try:
-            initiation = initiation_of(self._plan.initiation, opening, self._variables)
+            language = self._language if self._asks_for_language else None
+            initiation = initiation_of(self._plan.initiation, opening, self._variables, language)
             if self._silences_greeting:
                 initiation = without_first_message(initiation)
             await socket.send(serialize(initiation))
@@ -329,9 +368,8 @@ class Conversation:
                     for event in self._core.receive(frame, received_at_s):
                         if isinstance(event, Connected):
                             metadata_due.reschedule(None)
-                            if self._follows:
-                                recap = ContextualUpdate(self._parts.memory.recap())
-                                await socket.send(serialize(recap))
+                            for known in self._to_know():
+                                await socket.send(serialize(ContextualUpdate(known)))
                         await self._on_event(event, socket, received_at_s)
         except SocketClosedError as closed:
             return self._ending or self._classify(closed.close)
@@ -343,6 +381,13 @@ class Conversation:
             self._stop_beside()
             await self._hang_up(socket)
         return self._ending
+
+    def _to_know(self) -> Iterator[str]:
+        """What the agent is told first."""
+        if self._follows:
+            yield self._parts.memory.recap()
+        if self._language is not None and not self._asks_for_language:
+            yield _SPEAK.format(language=self._language)
 
     def _classify(self, close: Close) -> Ending:
         if close.dead:
@@ -375,6 +420,7 @@ class Conversation:
                     self._parts.memory.visitor_said(text)
             case AgentResponse(text):
                 self._parts.memory.agent_said(caption(text))
+                self._listen_for_language(caption(text))
             case AgentResponseCorrection():
                 self._parts.memory.agent_was_corrected(caption(event.corrected))
             case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
@@ -387,6 +433,8 @@ class Conversation:
                 self._parts.put(inputs.AgentWorks(for_s))
             case ToolEnded() | AgentToolResponse() | TurnSkipped():
                 self._parts.put(inputs.AgentWorks(0.0))
+                if isinstance(event, AgentToolResponse) and event.tool_name == LANGUAGE_DETECTION:
+                    self._changes_language = event.ran
             case Connected():
                 self._start_audio(event, socket)
             case FormatsChanged():
@@ -402,6 +450,14 @@ class Conversation:
             self._parts.observe(moment)
         if (news := _NEWS.get(type(event))) is not None:
             self._parts.post(*news)
+
+    def _listen_for_language(self, text: str) -> None:
+        """The service says that the agent changed its language, and not to which: its words do."""
+        if self._changes_language:
+            language = language_of(text, self._parts.languages)
+            if language is not None:
+                self._changes_language = False
+                self._parts.put(inputs.AgentSpeaks(language))
 
     def _turn_taken(self, *, heard: bool = False, acts: bool = False) -> None:
         """The agent hears the visitor, has `heard` a turn, or `acts`: nothing goes on any more."""

@@ -31,6 +31,8 @@ Around it stand six rules that are no cells of a table, because they depend on m
               the rest of its answer is played out of memory.
   turns       a turn of the visitor's that ended while the agent could not answer yet is waited for
               when it can; an agent that skips a turn may say so before the gate closes.
+  languages   a key of another language changes the visit to it: another conversation follows, with
+              what was said. An agent that changes by itself takes the kiosk's sentences with it.
   staff       who holds the button for HOLD_S from IDLE on without speaking is no visitor.
 
 *One object per visit.* `Visit` is made at the press and dropped when the kiosk is idle again. What
@@ -65,7 +67,7 @@ from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import TOGGLE_HELD, Action, Event, State, step
-from kiosk.visit.visit import Hold, Kept, Leaving, Timer, Visit
+from kiosk.visit.visit import ENDINGS, LOST_CARDS, Hold, Kept, Leaving, Timer, Visit
 
 # A press this soon after the one that did something is a nervous second press.
 NERVOUS_S = 1.0
@@ -77,19 +79,6 @@ FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 4.0
 HOLD_S = 10.0
 
-_LOST_CARDS: dict[CardUse, Kind] = {
-    CardUse.MICROPHONE: Kind.MICROPHONE_LOST,
-    CardUse.SPEAKER: Kind.SPEAKER_LOST,
-}
-# The endings that events mean which carry none.
-_ENDINGS: dict[Event, Kind] = {
-    Event.PRESS: Kind.HUNG_UP,
-    Event.PRESS_LEFT: Kind.ABANDONED,
-    Event.HANG_UP: Kind.ENDED_BY_OPERATOR,
-    Event.TIME_UP: Kind.TIME_UP,
-    Event.ABANDONED: Kind.ABANDONED,
-    Event.NO_ANSWER: Kind.NO_ANSWER,
-}
 # The sentences that answer presses.
 _ANSWERS: dict[Event, str] = {Event.PRESS_MASHED: "too_soon"}
 
@@ -118,6 +107,7 @@ class VisitCore:
             Action.SAY_CAUSE: self._say_cause,
             Action.SAY_TOO_SOON: lambda _: self._say("too_soon"),
             Action.EXTEND: self._extend,
+            Action.CHANGE_LANGUAGE: self._change_language,
             Action.SAY_QUEUED: lambda _: self._say("queued"),
             Action.CUT_TURN: lambda _: self._do(do.CutTurn()),
             Action.OPEN_TALK: lambda _: self._allow_talk(allowed=True),
@@ -150,10 +140,10 @@ class VisitCore:
 
     def _take(self, happened: inputs.Input) -> None:
         match happened:
-            case ButtonEdge(pressed, at_s):
-                self._button(pressed=pressed, at_s=at_s)
-            case inputs.OperatorPress():
-                self._press(self._now_s)
+            case ButtonEdge(pressed, at_s, language):
+                self._button(pressed=pressed, at_s=at_s, key=language)
+            case inputs.OperatorPress(language):
+                self._press(self._now_s, language)
             case inputs.Speech(began, at_s):
                 self._speech(began=began, at_s=at_s)
             case inputs.SpeechHeld():
@@ -176,6 +166,10 @@ class VisitCore:
             case inputs.AgentWorks(for_s):
                 if self.visit is not None and self.visit.ending is None:
                     self.visit.agent_works(for_s, self.state, self._now_s)
+            case inputs.AgentSpeaks(language):
+                visit, language = self.visit, self._foreign(language)
+                if visit and visit.ending is None and visit.language != language:
+                    self._change_to(visit, language, by="agent")
             case inputs.CardOpened(use, detail):
                 self._card(use, detail, opened=True)
             case inputs.CardLost(use, detail):
@@ -196,12 +190,12 @@ class VisitCore:
 
     # --- the button -----------------------------------------------------------------------------
 
-    def _button(self, *, pressed: bool, at_s: float) -> None:
+    def _button(self, *, pressed: bool, at_s: float, key: str | None) -> None:
         hold, self.kept.hold = self.kept.hold, None
         if pressed:
             if self.state is State.IDLE:
                 self.kept.hold = Hold(self._now_s + HOLD_S)
-            self._press(at_s)
+            self._press(at_s, key)
         elif self._plan_now.held_button:
             self._step(Event.RELEASE)
         elif hold is not None and hold.talks(self._now_s):
@@ -211,10 +205,12 @@ class VisitCore:
         if self.visit is not None and not self.visit.plan.held_button:
             self.visit.plan = replace(self.visit.plan, table=TOGGLE_HELD)
 
-    def _press(self, at_s: float) -> None:
+    def _press(self, at_s: float, key: str | None) -> None:
+        self.kept.key = key
         if not self._plan_now.held_button:
             acted_at_s = self.kept.acted_at_s
-            if acted_at_s is not None and at_s - acted_at_s < NERVOUS_S:
+            nervous = acted_at_s is not None and at_s - acted_at_s < NERVOUS_S
+            if nervous and not self._asks_for_another():
                 return
             self.kept.acted_at_s = at_s
         self._pressed(at_s)
@@ -227,6 +223,7 @@ class VisitCore:
         if event is None:
             return
         if self.state is State.IDLE:
+            self._use_language(self._foreign(self.kept.key))
             answer = _ANSWERS.get(event) if self.cause is None else self.cause.sentence
             if answer is not None and answer in self.kept.own_sound.keys:
                 return  # this press is being answered
@@ -240,13 +237,39 @@ class VisitCore:
             if self.cause is not None:
                 return Event.PRESS_UNFIT
             return Event.PRESS_MASHED if self.kept.is_mashed(now_s) else Event.PRESS
-        if visit.was_extended(now_s) and not visit.plan.held_button:
-            return None
-        if visit.asked and visit.is_left(self.state, now_s):
-            return Event.PRESS_LEFT
-        if visit.may_extend:
-            return Event.PRESS_WARNED
-        return Event.PRESS_LEFT if visit.is_left(self.state, now_s) else Event.PRESS
+        return visit.press_means(self.state, now_s, another_language=self._asks_for_another())
+
+    # --- languages ------------------------------------------------------------------------------
+
+    def _foreign(self, language: str | None) -> str | None:
+        """A language that is not the kiosk's own, else None."""
+        return None if language == self.plan.language else language
+
+    def _asks_for_another(self) -> bool:
+        """Whether the last press was that of another language's key than the visit's."""
+        visit, key = self.visit, self.kept.key
+        return visit is not None and key is not None and self._foreign(key) != visit.language
+
+    def _use_language(self, language: str | None) -> None:
+        if language != self.kept.language:
+            self.kept.language = language
+            self._do(do.UseLanguage(language))
+
+    def _change_to(self, visit: Visit, language: str | None, *, by: str) -> None:
+        visit.language = language
+        self._use_language(language)
+        code = language or visit.plan.language
+        self._notify(moments.LanguageChanged(self._now_s, language=code, by=by))
+
+    def _change_language(self, _: Ending | None) -> None:
+        visit = self._visit_now
+        self._change_to(visit, self._foreign(self.kept.key), by="visitor")
+        self._do(do.SilenceAgent())
+        if visit.plan.disclosure:
+            self._say("disclosure_short")
+        if visit.conversing:
+            visit.changes = True
+            self._do(do.CloseConversation(Ending(Kind.LANGUAGE_CHANGED)))
 
     # --- the table ------------------------------------------------------------------------------
 
@@ -254,15 +277,15 @@ class VisitCore:
         """Follow the table, and the rules around it."""
         before = self.state
         if before is State.IDLE and event is Event.PRESS:
-            self.visit = Visit(self.plan)
+            self.visit = Visit(self.plan, self._foreign(self.kept.key))
         visit = self.visit
         self.state, actions = step(self._plan_now.table, before, event)
-        if self.state is not before and self.state is State.CLOSING and event in SILENCES:
-            self._do(do.FallSilent())
         if self.state is not before or event in ANSWERS:
+            if (event, self.state) in SILENCES:
+                self._do(do.FallSilent())
             self._chime(event)
-        if ending is None and event in _ENDINGS:
-            ending = Ending(_ENDINGS[event])
+        if ending is None and event in ENDINGS:
+            ending = Ending(ENDINGS[event])
         for action in actions:
             self._actions[action](ending)
         if visit is None:
@@ -292,6 +315,7 @@ class VisitCore:
     def _idle(self, visit: Visit) -> None:
         assert visit.ending is not None
         self.visit = None
+        self._use_language(None)
         self.kept.visit_over(visit, self._now_s)
         self._fit(failing=self.kept.failing_until_s is not None)
         answered = self.cause is not None and self.cause.sentence == visit.ending.meaning.sentence
@@ -307,6 +331,8 @@ class VisitCore:
         visit = self._visit_now
         self._do(do.BeginVisit())
         self._notify(moments.VisitStarted(self._now_s, press_id=""))
+        if visit.language is not None:
+            self._change_to(visit, visit.language, by="visitor")
         if visit.plan.disclosure:
             self._say("disclosure")
         visit.begin(self._now_s)
@@ -317,8 +343,8 @@ class VisitCore:
         self._do(do.Hush("warning"))  # it was obeyed
 
     def _converse(self, visit: Visit) -> None:
-        visit.conversing = True
-        self._do(do.Converse())
+        self._do(do.Converse(visit.conversed, visit.language))
+        visit.conversing = visit.conversed = True
 
     def _say_cause(self, _: Ending | None) -> None:
         self._do(do.HurryLease())
@@ -341,6 +367,10 @@ class VisitCore:
         visit.conversing = False
         if visit.ending is not None:
             return  # the kiosk ended it
+        if visit.changes:
+            visit.changes = False
+            self._converse(visit)
+            return
         if visit.reconnects >= min(ending.rule.retries, visit.plan.reconnects):
             self._step(Event.ENDED, ending)
             return
@@ -451,7 +481,7 @@ class VisitCore:
     def _wake(self) -> None:
         """Do what is due, the earliest first."""
         if self.kept.press_waits:
-            self._pressed(self._now_s)
+            self._pressed(self._now_s)  # in the language that was asked for then
         while self.visit is not None and (timer := self.visit.next_due(self._now_s)) is not None:
             self._ring(self.visit, timer)
         if self.kept.hold is not None and self.kept.hold.until_s <= self._now_s:
@@ -505,6 +535,7 @@ class VisitCore:
             self._is_held_to_talk()
             return
         if self.state is State.IDLE:
+            self._use_language(None)
             self._do(do.ComposeReport())
         else:
             self.kept.report_when_idle = True
@@ -520,7 +551,7 @@ class VisitCore:
             self._notify(kind(self._now_s, device=use, detail=detail))
         self._fit(**{use.value: opened})
         if not opened:
-            self._step(Event.ENDED, Ending(_LOST_CARDS[use], None, detail))
+            self._step(Event.ENDED, Ending(LOST_CARDS[use], None, detail))
 
     def _fit(self, **inputs_: Any) -> None:
         self.kept.condition = replace(self.kept.condition, **inputs_)

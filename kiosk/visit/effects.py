@@ -62,6 +62,13 @@ class Announce(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class UseLanguage(Effect):
+    """Say the kiosk's sentences in this language from now on; None: in its own."""
+
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class GiveWay(Effect):
     """Stop the kiosk's sentences; those that must be heard are owed."""
 
@@ -111,7 +118,11 @@ class BeginVisit(Effect):
 
 @dataclass(frozen=True, slots=True)
 class Converse(Effect):
-    """Open a conversation."""
+    """Open a conversation, in a language that is not the kiosk's own. `follows`: it goes on where
+    another of the visit ended."""
+
+    follows: bool = False
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

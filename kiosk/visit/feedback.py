@@ -44,15 +44,21 @@ EARCONS: dict[tuple[Event, State], Earcon] = {
             State.SPEAKING,
         )
     },
+    (Event.PRESS_LANGUAGE, State.OPENING): Earcon.PRESSED,
     (Event.ADMITTED, State.LISTENING): Earcon.READY,
     (Event.LOST, State.OPENING): Earcon.TICK,
     (Event.PRESS, State.CLOSING): Earcon.HANG_UP,
     (Event.HANG_UP, State.CLOSING): Earcon.HANG_UP,
 }
 # Heard though the state stays: they answer a press.
-ANSWERS = frozenset({Event.PRESS_UNFIT, Event.PRESS_MASHED, Event.PRESS_WARNED})
-# The kiosk's own sounds stop for these: whoever wants to end it is answered at once.
-SILENCES = frozenset({Event.PRESS, Event.PRESS_LEFT, Event.HANG_UP})
+ANSWERS = frozenset({
+    Event.PRESS_UNFIT, Event.PRESS_MASHED, Event.PRESS_WARNED, Event.PRESS_LANGUAGE,
+})  # fmt: skip
+# The kiosk's own sounds stop where these lead: whoever wants something else is answered at once.
+SILENCES = frozenset({
+    (Event.PRESS, State.CLOSING), (Event.PRESS_LEFT, State.CLOSING),
+    (Event.HANG_UP, State.CLOSING), (Event.PRESS_LANGUAGE, State.OPENING),
+})  # fmt: skip
 
 
 class Deadline(StrEnum):

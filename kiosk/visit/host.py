@@ -51,12 +51,12 @@ from kiosk.visit.downlink import Downlink
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.fitness import Cause
 from kiosk.visit.plan import Plan
-from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
 from kiosk.visit.tools import Tools
 from kiosk.visit.traces import Traces
 from kiosk.visit.turn_memory import TurnMemory
 from kiosk.visit.uplink import Uplink
+from kiosk.visit.voices import Voices
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Host:
         microphone: Microphone,
         speaker: Speaker,
         indicator: Indicator,
-        voice: Voice,
+        voices: Voices,
         credentials: Credentials,
         tools: Tools,
         observe: Observer,
@@ -95,19 +95,19 @@ class Host:
         self._microphone = microphone
         self._speaker = speaker
         self._indicator = indicator
-        self._voice = voice
+        self._voices = voices
         self._credentials = credentials
         self._chance = chance
         self.memory = TurnMemory()
         self._uplink = Uplink(plan.preroll_ms, self.measures.mic_to_wire, self.memory)
         self._downlink = Downlink(speaker, self.post, self.measures, observe, self.memory, ear)
-        self._announcer = Announcer(speaker, voice, observe)
+        self._announcer = Announcer(speaker, voices, observe)
         self._between_visits = BetweenVisits(
-            self._announcer, voice, report, lambda: self.state is State.IDLE
+            self._announcer, voices.own, report, lambda: self.state is State.IDLE
         )
         self._parts = Parts(
             credentials, tools, self._uplink, self._downlink, observe, self._events, self.post,
-            self._put, self.memory,
+            self._put, self.memory, self.languages,
         )  # fmt: skip
         self._inbox: asyncio.Queue[inputs.Input] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
@@ -132,9 +132,9 @@ class Host:
     def on_button(self, edge: ButtonEdge) -> None:
         self._put(edge)
 
-    def press(self) -> None:
-        """An operator presses in a visitor's place."""
-        self._put(inputs.OperatorPress())
+    def press(self, language: str | None = None) -> None:
+        """An operator presses in a visitor's place: the button, or the key of a language."""
+        self._put(inputs.OperatorPress(language))
 
     def bring_variables(self, variables: Mapping[str, Json]) -> None:
         """Dynamic variables of the visit that the next press begins; if it begins none, of none."""
@@ -202,6 +202,17 @@ class Host:
         """The cause that operators are shown: also a pause, which a press asks about."""
         return self._core.shown
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those that a visit can be in."""
+        return (self._core.plan.language, *self._voices.others)
+
+    @property
+    def language(self) -> str:
+        """That of the visit under way, else the kiosk's own."""
+        visit = self._core.visit
+        return (None if visit is None else visit.language) or self._core.plan.language
+
     def _events(self) -> tuple[VisitEvent, ...]:
         self._afterwards.deliver_all()
         return self._take_events()
@@ -224,6 +235,7 @@ class Host:
             "cause": self.shown,
             "unfit": self.shown,  # as it was called before 0.2
             "visits": self.visits,
+            "language": self.language,
             "press_id": self._press_id if in_visit else None,
             "conversation_id": conversation.conversation_id if conversation else None,
         }
@@ -248,6 +260,7 @@ class Host:
                 tasks.create_task(self._between_visits.run(), name="between visits")
                 self._bring(self._own_voice())
                 tasks.create_task(self._find_voice(), name="voice")
+                tasks.create_task(self._voices.prepare_others(), name="other languages")
                 while True:
                     self._bring(await self._inbox.get())
         finally:
@@ -255,16 +268,16 @@ class Host:
 
     async def _find_voice(self) -> None:
         """Try again what could not be rendered: the machine may have been busy at its start."""
-        while self._voice.sentence("disclosure") is None:
+        while self._voices.own.sentence("disclosure") is None:
             await asyncio.sleep(_RENDER_AGAIN_S)
             try:
-                await self._voice.prepare(("disclosure", "disclosure_short"))
+                await self._voices.own.prepare(("disclosure", "disclosure_short"))
             except ConfigError as error:  # a recording that was changed since the start
                 log.warning("the kiosk's sentences: %s", error, extra=fault("sentence_missing"))
             self._put(self._own_voice())
 
     def _own_voice(self) -> inputs.OwnVoice:
-        return inputs.OwnVoice(self._voice.sentence("disclosure") is not None)
+        return inputs.OwnVoice(self._voices.own.sentence("disclosure") is not None)
 
     def _put(self, happened: inputs.Input) -> None:
         self._inbox.put_nowait(happened)
@@ -315,6 +328,7 @@ class Host:
             do.StopCapture: self._stop_capture,
             do.Chime: self._chime,
             do.Announce: lambda sentence: self._announcer.say(sentence.key),
+            do.UseLanguage: lambda use: self._voices.use(use.language),
             do.GiveWay: lambda _: self._announcer.give_way(),
             do.SayOwed: lambda _: self._announcer.resume(),
             do.Hush: lambda said: self._announcer.hush(said.key),
@@ -359,7 +373,7 @@ class Host:
         self._variables = self._coming_variables
         self._malformed_frames = self._unknown_frames = 0
 
-    def _converse(self, _: do.Converse) -> None:
+    def _converse(self, wanted: do.Converse) -> None:
         visit = self._core.visit
         assert visit is not None
         conversation = Conversation(
@@ -367,7 +381,8 @@ class Host:
             visit.plan,
             self._press_id,
             self._tasks,
-            follows=visit.reconnects > 0,
+            follows=wanted.follows,
+            language=wanted.language,
             variables=self._variables,
         )
         self._conversation = conversation

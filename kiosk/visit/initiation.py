@@ -28,10 +28,14 @@ _NEVER = ("conversation", "text_only")
 
 
 def initiation_of(
-    configured: Initiation, opening: Opening, of_visit: Mapping[str, Json] = MappingProxyType({})
+    configured: Initiation,
+    opening: Opening,
+    of_visit: Mapping[str, Json] = MappingProxyType({}),
+    language: str | None = None,
 ) -> Initiation:
     """The initiation of one conversation: the backend's word counts, key by key, and above it the
-    variables `of_visit`."""
+    variables `of_visit`. `language` is what the visitor chose; a lease that was asked for in it may
+    say better."""
     overrides, wrong = _overrides(opening.overrides)
     variables = {
         name: value for name, value in opening.dynamic_variables.items() if _is_variable(value)
@@ -44,6 +48,10 @@ def initiation_of(
             names,
             extra=fault("lease_unusable"),
         )
+    if language is not None:
+        chosen: dict[str, Json] = {"agent": {"language": language}}
+        asked = opening.language == language
+        overrides = merged(chosen, overrides) if asked else merged(overrides, chosen)
     if not overrides and not variables and not of_visit:
         return configured
     return replace(

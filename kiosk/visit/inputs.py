@@ -22,7 +22,9 @@ class CardUse(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OperatorPress:
-    """An operator presses in a visitor's place."""
+    """An operator presses in a visitor's place. `language`: the key of one; None: the button."""
+
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,13 @@ class AgentWorks:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentSpeaks:
+    """The agent has changed to a language that the kiosk's own sentences have too."""
+
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class CardOpened:
     """A card can be used (again). `detail` describes it."""
 
@@ -163,6 +172,7 @@ Input: TypeAlias = (
     | HeardOut
     | LimitedTo
     | AgentWorks
+    | AgentSpeaks
     | CardOpened
     | CardLost
     | LeaseAvailability

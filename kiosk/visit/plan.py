@@ -27,6 +27,7 @@ class Plan:
 
     table: Transitions
     initiation: Initiation
+    language: str  # the kiosk's own
     max_s: float
     warning_s: float
     idle_s: float

@@ -33,6 +33,7 @@ def plan_of(settings: Settings) -> Plan:
     return Plan(
         table=table_for(button.mode, button.while_speaking),
         initiation=initiation,
+        language=settings.kiosk.language,
         max_s=visit.max_s,
         warning_s=visit.warning_s,
         idle_s=visit.idle_s,

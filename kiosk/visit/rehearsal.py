@@ -5,34 +5,31 @@ from pathlib import Path
 from kiosk.audio.pcm import write_wav
 from kiosk.config import Settings
 from kiosk.errors import ConfigError, UnavailableError
-from kiosk.visit.languages import load_language
-from kiosk.visit.speech import Voice, muteness, recorded, voice_of
+from kiosk.visit.speech import Voice, muteness, voice_of
 
 
 def speechless(settings: Settings) -> str | None:
     """A warning that this machine cannot say the sentences, None: it can. Raises ConfigError where
     the settings are why."""
-    kiosk, visit = settings.kiosk, settings.visit
-    language = load_language(kiosk.language, kiosk.sentences_dir)
-    keys = language.said(kiosk.institution)
-    found = muteness(visit.voice or language.voice, visit.words_per_minute)
+    warnings = [_speechless_in(settings, language) for language in settings.languages]
+    return "\n".join(dict.fromkeys(filter(None, warnings))) or None
+
+
+def _speechless_in(settings: Settings, language: str) -> str | None:
+    voice = voice_of(settings, language=language)
+    found = muteness(voice.name, settings.visit.words_per_minute)
     if found is None:
         return None
-    if len(recorded(keys, visit.messages_dir)) == len(keys):
+    if len(voice.recorded()) == len(voice.sentences):
         return f"every sentence is recorded, but {found.why}; {found.remedy}"
-    if found.by_the_settings:
+    if found.by_the_settings and settings.visit.voice == voice.name:
         raise ConfigError(f"visit.voice: {found.of_a_sentence}")
     return found.of_a_sentence
 
 
 def spoken_in(settings: Settings, language: str | None) -> Voice:
     """The voice as it is set, in another language in that one's own; raises ConfigError."""
-    if language is None or language == settings.kiosk.language:
-        return voice_of(settings)
-    load_language(language, settings.kiosk.sentences_dir, key="--language")
-    kiosk = settings.kiosk.model_copy(update={"language": language})
-    visit = settings.visit.model_copy(update={"voice": None, "messages_dir": None})
-    return voice_of(settings.model_copy(update={"kiosk": kiosk, "visit": visit}))
+    return voice_of(settings, language=language, key="--language")
 
 
 def keep_recordings(voice: Voice, directory: Path) -> None:

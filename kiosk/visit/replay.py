@@ -21,7 +21,7 @@ from kiosk.visit.states import TABLES
 from kiosk.visit.traces import Trace
 from kiosk.visit.visit import Kept
 
-_FORMAT = 2
+_FORMAT = 3
 _INPUTS: dict[str, type] = {each.__name__: each for each in get_args(Input)}
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}  # made when they are first needed
 # What the core does not look at, and a trace does not hold.

@@ -73,11 +73,6 @@ def _muteness(espeak: Espeak, error: ConfigError | UnavailableError | WavError) 
     return Muteness(why, f"`echo A | {' '.join(espeak.command)} > /tmp/a.wav` tells more")
 
 
-def recorded(keys: Collection[str], directory: Path | None) -> list[str]:
-    """Those of which there is a recording, in place of the voice."""
-    return [key for key in keys if directory and (directory / f"{key}.wav").is_file()]
-
-
 def default_cache_dir() -> Path:
     """Where rendered sentences are kept: the service's cache directory, or the user's."""
     if directory := service.cache_directory():
@@ -89,7 +84,8 @@ def default_cache_dir() -> Path:
 class Voice:
     """Clips of everything the kiosk says itself; None for what could not be rendered.
 
-    `voice` None is the language's own. `report`: what the report to staff is made of.
+    `voice` None is the language's own. `report`: what the report to staff is made of. `key` is what
+    asked for the language. `name` is that of the synthetic voice.
     """
 
     def __init__(
@@ -102,11 +98,14 @@ class Voice:
         *,
         institution: str = "",
         sentences_dir: Path | None = None,
+        key: str = "kiosk.language",
     ) -> None:
-        found = load_language(language, sentences_dir)
+        found = load_language(language, sentences_dir, key=key)
         self.sentences = found.said(institution)
         self.report = found.report
-        self._espeak = Espeak(voice or found.voice, words_per_minute, _RENDER_TIMEOUT_S)
+        self.language = language
+        self.name = voice or found.voice
+        self._espeak = Espeak(self.name, words_per_minute, _RENDER_TIMEOUT_S)
         self._messages_dir = messages_dir
         self._cache_dir = cache_dir
         self._clips: dict[str, Clip] = {}
@@ -121,6 +120,11 @@ class Voice:
                 self._clips[key] = _clip(*read_wav(recording))
             elif (rendered := await self._rendered(key, text)) is not None:
                 self._clips[key] = _trimmed_clip(rendered)
+
+    def recorded(self) -> list[str]:
+        """The keys of those of which there is a recording, in place of the synthetic voice."""
+        directory = self._messages_dir
+        return [key for key in self.sentences if directory and (directory / f"{key}.wav").is_file()]
 
     def sentence(self, key: str) -> Clip | None:
         return self._clips.get(key)
@@ -178,17 +182,29 @@ class Voice:
         return rendered
 
 
-def voice_of(settings: Settings, cache_dir: Path | None = None) -> Voice:
-    """The voice as it is set; raises ConfigError."""
+def voice_of(
+    settings: Settings,
+    cache_dir: Path | None = None,
+    language: str | None = None,
+    *,
+    key: str = "kiosk.languages",
+) -> Voice:
+    """The voice as it is set; raises ConfigError. In another `language` than the kiosk's it is that
+    one's own, and its recordings stand in a directory of its code. `key` asked for that one."""
     kiosk, visit = settings.kiosk, settings.visit
+    own = language is None or language == kiosk.language
+    messages_dir = visit.messages_dir
+    if language is not None and not own and messages_dir is not None:
+        messages_dir /= language
     return Voice(
-        kiosk.language,
-        visit.voice,
+        language or kiosk.language,
+        visit.voice if own else None,
         visit.words_per_minute,
-        visit.messages_dir,
+        messages_dir,
         cache_dir,
         institution=kiosk.institution,
         sentences_dir=kiosk.sentences_dir,
+        key="kiosk.language" if own else key,
     )
 
 

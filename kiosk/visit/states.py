@@ -31,6 +31,7 @@ class Event(StrEnum):
     PRESS_MASHED = "press_mashed"  # one of many, each of which would begin a visit and end it
     PRESS_WARNED = "press_warned"  # a press while the visit's end is near and may be put off
     PRESS_LEFT = "press_left"  # a press on a visit that its visitor has left: the next one's
+    PRESS_LANGUAGE = "press_language"  # a press of another language's key
     RELEASE = "release"
     CONNECTED = "connected"
     QUEUED = "queued"
@@ -58,6 +59,7 @@ class Action(StrEnum):
     SAY_CAUSE = "say_cause"
     SAY_TOO_SOON = "say_too_soon"
     EXTEND = "extend"
+    CHANGE_LANGUAGE = "change_language"
     SAY_QUEUED = "say_queued"
     CUT_TURN = "cut_turn"
     OPEN_TALK = "open_talk"
@@ -77,9 +79,13 @@ _LIVE_ENDINGS: dict[Event, Cell] = {
     Event.TIME_UP: _CLOSE,
     Event.LOST: (State.OPENING, ()),  # what the agent has said already is still heard
 }
+_PRESSES: dict[Event, Cell] = {
+    Event.PRESS: _CLOSE,
+    Event.PRESS_LANGUAGE: (State.OPENING, (Action.CHANGE_LANGUAGE,)),
+}
 _TALKING: dict[Event, Cell] = {
     **_LIVE_ENDINGS,
-    Event.PRESS: _CLOSE,
+    **_PRESSES,
     Event.QUEUED: (State.QUEUED, (Action.SAY_QUEUED,)),
 }
 _CLOSING: dict[Event, Cell] = {
@@ -97,13 +103,13 @@ TOGGLE: Transitions = MappingProxyType(
         },
         State.OPENING: {
             **_LIVE_ENDINGS,
-            Event.PRESS: _CLOSE,
+            **_PRESSES,
             Event.PRESS_WARNED: (State.OPENING, (Action.EXTEND,)),
             Event.CONNECTED: (State.LISTENING, ()),
         },
         State.QUEUED: {
             **_LIVE_ENDINGS,
-            Event.PRESS: _CLOSE,
+            **_PRESSES,
             Event.PRESS_WARNED: (State.QUEUED, (Action.EXTEND,)),
             Event.ADMITTED: (State.LISTENING, ()),
         },
@@ -157,6 +163,7 @@ TOGGLE_HELD: Transitions = _with(
     },
 )
 
+_CHANGE_AND_TALK: Cell = (State.OPENING, (Action.CHANGE_LANGUAGE, Action.OPEN_TALK))
 _TALK: Cell = (State.LISTENING, (Action.OPEN_TALK,))
 _TALK_ON: Cell = (State.LISTENING, (Action.EXTEND, Action.OPEN_TALK))
 _LISTEN_ON: dict[Event, Cell] = {
@@ -178,6 +185,7 @@ HOLD: Transitions = _with(
             state: {
                 Event.PRESS: (state, (Action.OPEN_TALK,)),
                 Event.PRESS_WARNED: (state, (Action.EXTEND, Action.OPEN_TALK)),
+                Event.PRESS_LANGUAGE: _CHANGE_AND_TALK,
                 Event.RELEASE: (state, (Action.CLOSE_TALK,)),
             }
             for state in (State.OPENING, State.QUEUED)
@@ -185,6 +193,7 @@ HOLD: Transitions = _with(
         State.LISTENING: {
             **_LISTEN_ON,
             Event.PRESS_WARNED: _TALK_ON,
+            Event.PRESS_LANGUAGE: _CHANGE_AND_TALK,
             # Between words of a held button the turn is not over.
             Event.SPEECH_ENDED: (State.LISTENING, ()),
         },
@@ -192,6 +201,7 @@ HOLD: Transitions = _with(
         State.THINKING: {
             Event.PRESS: _TALK,
             Event.PRESS_WARNED: _TALK_ON,
+            Event.PRESS_LANGUAGE: _CHANGE_AND_TALK,
             Event.NO_ANSWER: (State.LISTENING, ()),
         },
         State.SPEAKING: {
@@ -200,6 +210,7 @@ HOLD: Transitions = _with(
                 State.LISTENING,
                 (Action.EXTEND, Action.CUT_TURN, Action.OPEN_TALK),
             ),
+            Event.PRESS_LANGUAGE: _CHANGE_AND_TALK,
             Event.RELEASE: (State.SPEAKING, (Action.CLOSE_TALK,)),
         },
         # Whoever has let go before the next visit could begin does not hold the button any more.

@@ -39,6 +39,19 @@ _MOST_SHORT = 2
 # ... then a visit begins no sooner than this after the last, until one was held.
 _CALM_S = 10.0
 
+LOST_CARDS: dict[CardUse, Kind] = {
+    CardUse.MICROPHONE: Kind.MICROPHONE_LOST,
+    CardUse.SPEAKER: Kind.SPEAKER_LOST,
+}
+# The endings that events mean which carry none.
+ENDINGS: dict[Event, Kind] = {
+    Event.PRESS: Kind.HUNG_UP,
+    Event.PRESS_LEFT: Kind.ABANDONED,
+    Event.HANG_UP: Kind.ENDED_BY_OPERATOR,
+    Event.TIME_UP: Kind.TIME_UP,
+    Event.ABANDONED: Kind.ABANDONED,
+    Event.NO_ANSWER: Kind.NO_ANSWER,
+}
 # What the next visit fails for too, unless somebody does something.
 _LASTING = frozenset({
     Kind.UNREACHABLE, Kind.NO_METADATA, Kind.QUOTA, Kind.OVERRIDE_REFUSED, Kind.VARIABLE_MISSING,
@@ -49,6 +62,10 @@ _MOST_FAILED = 2
 _FAILING_S = 900.0
 
 _NEVER = float("inf")
+_LEAVES_CONVERSATION = frozenset({Event.LOST, Event.PRESS_LANGUAGE})
+_SILENT_AFTER = frozenset({
+    Event.DRAINED, Event.INTERRUPTED, Event.ADMITTED, Event.PRESS, Event.PRESS_LANGUAGE,
+})  # fmt: skip
 # Who waits for these may be waiting for the agent.
 _AGENTS_TURN = (Deadline.IDLE, Deadline.ANSWER)
 
@@ -78,6 +95,7 @@ class Visit:
     """Made at the press, dropped when the kiosk is idle again. `due`: when each timer rings."""
 
     plan: Plan
+    language: str | None = None  # None: the kiosk's own
     due: dict[Timer | Deadline, float] = field(default_factory=dict)
     began_at_s: float = 0.0
     connected: bool = False  # and once was enough
@@ -95,6 +113,8 @@ class Visit:
     interrupted: bool = False  # and nobody has said anything yet
     goes_on: bool = False  # what is heard is the rest of a turn that a noise had cut
     conversing: bool = False  # a conversation was asked for and is not over
+    conversed: bool = False  # one was asked for before
+    changes: bool = False  # another follows, in another language
     reconnects: int = 0
     talk_allowed: bool = True
     speaking: bool = False
@@ -146,6 +166,18 @@ class Visit:
             self.due[Timer.WARNING] = ends_at_s - lead_s
         self.due[Timer.TIME_UP] = ends_at_s
 
+    def press_means(self, state: State, now_s: float, *, another_language: bool) -> Event | None:
+        """What a press is in this visit; None: nothing. `another_language`: of the key of one."""
+        if another_language and state is not State.CLOSING:
+            return Event.PRESS_LEFT if self.is_left(state, now_s) else Event.PRESS_LANGUAGE
+        if self.was_extended(now_s) and not self.plan.held_button:
+            return None
+        if self.asked and self.is_left(state, now_s):
+            return Event.PRESS_LEFT
+        if self.may_extend:
+            return Event.PRESS_WARNED
+        return Event.PRESS_LEFT if self.is_left(state, now_s) else Event.PRESS
+
     def is_left(self, state: State, now_s: float) -> bool:
         """Whether its visitor has gone, as far as anybody can hear. A visitor who speaks with the
         button held may think for longer between two turns."""
@@ -182,19 +214,19 @@ class Visit:
         self.connected |= event is Event.CONNECTED
         if event is Event.AGENT_STARTED:
             self.agent_sounds = self.answered = True
-        elif event in (Event.DRAINED, Event.INTERRUPTED, Event.ADMITTED, Event.PRESS):
+        elif event in _SILENT_AFTER:
             self.agent_sounds = False
         if event is Event.SPEECH_STARTED:
             self.speaking = True
         elif event in (Event.SPEECH_ENDED, Event.RELEASE):
             self.speaking = False
-        if event is Event.LOST:
+        if event in _LEAVES_CONVERSATION:
             self.working_until_s = -_NEVER  # the tool was that conversation's
             self.turn_heard = False  # the next one gets the turn again
         if state is State.LISTENING and (state is not before or event is Event.SPEECH_ENDED):
             self.quiet_since_s = now_s
         self._watch_interruption(event, now_s)
-        if state is not before:
+        if state is not before or event is Event.PRESS_LANGUAGE:
             for timer in (*Deadline, Timer.ONE_MOMENT, Timer.READY):
                 self.due.pop(timer, None)
             self._start(DEADLINES.get(state), now_s)
@@ -227,7 +259,7 @@ class Visit:
                     self.meant()
                 elif self.interrupted:
                     self.due[Timer.GO_ON] = now_s + max(0.0, COUGH_S - quiet_s)
-            case Event.TURN_SKIPPED | Event.RELEASE | Event.LOST:
+            case Event.TURN_SKIPPED | Event.RELEASE | Event.LOST | Event.PRESS_LANGUAGE:
                 self.meant()
 
     def turn_taken(self, *, heard: bool) -> None:
@@ -271,7 +303,7 @@ class Visit:
                 # The gate waits longer than the agent may to say that a turn is over: an agent that
                 # will not answer says so before the kiosk thinks it could.
                 self.skip_came_first = before is State.LISTENING
-            case Event.LOST if before is State.THINKING:
+            case Event.LOST | Event.PRESS_LANGUAGE if before is State.THINKING:
                 self.unanswered_turn = True  # it goes to the next conversation
             case Event.DRAINED:
                 self.unanswered_turn = False  # the agent heard it and went on: it was no turn
@@ -336,6 +368,8 @@ class Kept:
     short_visits: int = 0  # one after the other, the last of which was over at ...
     over_at_s: float = -_NEVER
     hold: Hold | None = None
+    key: str | None = None  # that of the last press, by its language; None: the button
+    language: str | None = None  # that of its sentences; None: its own
     told_until_s: float | None = None  # what the backend said holds
     failing_until_s: float | None = None  # what the last visits ended for is shown
     failed_visits: int = 0  # one after the other, for what the next may fail for too

@@ -1,5 +1,6 @@
 import json
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -306,3 +307,40 @@ def test_the_paths_lead_to_fields_of_the_contract() -> None:
             inner = [e for e in getattr(annotation, "__args__", ()) if e is not type(None)]
             model = inner[0] if inner else annotation
     assert len(paths) > 20
+
+
+# --- who says that an AI answers ------------------------------------------------------------------
+
+ALONE = replace(NEEDS, disclosed=False)
+GREETING = "conversation_config.agent.first_message"
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        "Hello! I am an AI. What would you like to know?",
+        "Hi, I'm the museum's A.I. guide.",
+        "Guten Tag, hier spricht eine KI.",
+        "Guten Tag, Sie sprechen mit einer künstlichen Intelligenz.",
+        "Bonjour, je suis une intelligence artificielle.",
+        "Hola, soy una IA del museo.",
+        "Buongiorno, sono un'intelligenza artificiale.",
+        "Hallo, ik ben een kunstmatige intelligentie.",
+        "Dzień dobry, jestem sztuczną inteligencją.",
+        "Добрий день, я штучний інтелект.",
+        "Hello, I am your virtual museum assistant.",
+        "Hello, I am Robbie the robot.",
+    ],
+)
+def test_a_first_message_that_says_it_is_believed(greeting: str) -> None:
+    assert found(with_(GREETING, greeting), ALONE) == []
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    ["", None, "Welcome to the museum!", "Said the MAIN man.", "KIND regards", "IAN speaking.", 7],
+)
+def test_where_nobody_says_it_visits_are_not_as_they_should_be(greeting: object) -> None:
+    agent = with_(GREETING, greeting)
+    assert ("disclosure", "fail") in found(agent, ALONE)
+    assert ("disclosure", "fail") not in found(agent), "the kiosks say it themselves"

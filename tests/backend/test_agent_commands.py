@@ -273,3 +273,17 @@ async def test_bad_characters_and_no_agent_are_told_before_anything_is_asked(
     with pytest.raises(ConfigError, match="no agent"):
         await asyncio.to_thread(run_agent, parsed("check"), said.append)
     assert said == []
+
+
+async def test_languages_of_kiosks_and_who_says_it_are_told_by_options(
+    start_agent: StartAgent,
+) -> None:
+    async with start_agent() as (url, _):
+        await Command(url, "apply", "--yes").run()
+        check = Command(url, "check", "--language=de", "--no-disclosure")
+        await check.fail()
+    assert [line.split(": ")[1] for line in check.said if not line.startswith(" ")] == [
+        "override-agent-language",
+        "disclosure",
+        "language-de",
+    ]

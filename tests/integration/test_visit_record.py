@@ -17,7 +17,7 @@ from tests.lockstep import in_lockstep
 from tests.virtual_kiosk import settings, virtual_kiosk
 
 # What did not happen in this visit has no time.
-NOT_HERE = {"queue_ms"}
+NOT_HERE = {"language", "queue_ms"}
 
 
 @in_lockstep

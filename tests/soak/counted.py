@@ -21,6 +21,7 @@ from kiosk.link.report_file import ReportFile
 from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
 from kiosk.visit.tools import Tools
+from kiosk.visit.voices import Voices
 from tests.soak.devices import CountedMicrophone, CountedSpeaker, Lamps
 from tests.soak.material import Material
 from tests.soak.office import Office
@@ -106,7 +107,7 @@ class CountedWorld(World):
         )
         speaker = self._speaker = CountedSpeaker(lambda event: self.host.on_speaker(event))
         self.host = Host(
-            plan_of(self._settings), microphone, speaker, self._lamps, self._what.voice,
+            plan_of(self._settings), microphone, speaker, self._lamps, Voices(self._what.voice),
             self._keeper, Tools({}, 5.0), self._observe, self._report, self._rng.random,
             ear=hears_all,
         )  # fmt: skip

@@ -41,7 +41,7 @@ class Office:
         self._agent_url = agent_url
         self._given = 0
 
-    async def fetch(self, request_id: str) -> Grant:
+    async def fetch(self, request_id: str, language: str | None = None) -> Grant:
         """Another one each time: none of its answers is lost on the way."""
         await self._answer()
         if self.mode in REFUSALS:

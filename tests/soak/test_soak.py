@@ -14,7 +14,7 @@ from kiosk.contract import EndVisit
 from kiosk.endings import Ending, Kind
 from kiosk.link.account import Account, _Report
 from kiosk.link.lease_keeper import LeaseKeeper
-from kiosk.visit import core as core_module
+from kiosk.visit import visit as visit_module
 from kiosk.visit.core import VisitCore
 from kiosk.visit.effects import StopCapture
 from kiosk.visit.host import Host
@@ -155,7 +155,7 @@ def _deaf_to_presses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _hanging_up_is_a_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(core_module._ENDINGS, Event.ABANDONED, Kind.QUOTA)
+    monkeypatch.setitem(visit_module.ENDINGS, Event.ABANDONED, Kind.QUOTA)
 
 
 def _leases_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

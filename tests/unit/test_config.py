@@ -14,12 +14,17 @@ from kiosk.config import (
     load_settings,
     state_dir,
 )
+from kiosk.config.tables import KeyTable
 from kiosk.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 TABLES: dict[str, type[BaseModel]] = {
-    name: type(field.default) for name, field in Settings.model_fields.items()
+    name: type(field.default)
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.default, BaseModel)
 }
+# Of these there may be any number, and by default there is none.
+ARRAYS: dict[str, type[BaseModel]] = {"keys": KeyTable}
 # The one table that holds a table.
 TABLES["convai.compat"] = type(TABLES.pop("convai").model_fields["compat"].default)
 
@@ -54,13 +59,17 @@ def test_the_example_is_the_defaults() -> None:
     assert load_settings(EXAMPLE) == load_settings(None)
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", [*TABLES, *ARRAYS])
 def test_the_example_has_every_setting(table: str) -> None:
-    sections = re.split(r"^\[([\w.]+)\]$", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
+    heading = r"^(?:# \[)?\[([\w.]+)\]\]?$"
+    sections = re.split(heading, EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
     section = dict(zip(sections[1::2], sections[2::2], strict=True))[table]
     set_, commented = (
         set(re.findall(p, section, re.MULTILINE)) for p in (r"^(\w+) *=", r"^# (\w+) *=")
     )
+    if table in ARRAYS:
+        assert (set_, commented) == (set(), set(ARRAYS[table].model_fields))
+        return
     fields = TABLES[table].model_fields
     assert set_ | commented == set(fields)
     # A comment stands only for what TOML cannot say.
@@ -69,6 +78,7 @@ def test_the_example_has_every_setting(table: str) -> None:
 
 def test_the_example_has_every_table() -> None:
     assert set(tomllib.loads(EXAMPLE.read_text("utf-8"))) == {t.split(".")[0] for t in TABLES}
+    assert {*TABLES, *ARRAYS} - {"convai.compat"} | {"convai"} == set(Settings.model_fields)
 
 
 # --- what is read -------------------------------------------------------------------------------
@@ -465,3 +475,37 @@ def test_state_is_kept_where_the_file_or_the_service_says(
     config.write_text(f"[credentials]\nstate_dir = '{tmp_path}/gone'\n")
     with pytest.raises(ConfigError, match=r"credentials\.state_dir: .*gone is not a directory"):
         state_dir(load_settings(config))
+
+
+# --- languages and keys -------------------------------------------------------------------------
+
+
+def test_languages_are_the_sites_own_the_named_and_those_of_keys(config: Path) -> None:
+    config.write_text(
+        '[kiosk]\nlanguage = "de"\nlanguages = ["fr", "de"]\n'
+        '[[keys]]\npin = 5\nlanguage = "en"\n[[keys]]\npin = 6\nlanguage = "fr"\n'
+    )
+    assert load_settings(config).languages == ("de", "fr", "en")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[[keys]]\npin = 17\nlanguage = 'de'", "button.pin and [[keys]] 1 pin are both GPIO 17"),
+        ("[[keys]]\npin = 5\n", "line 1: keys.0.language: Field required"),
+        ("[[keys]]\npin = 5\nlanguage = 'German'", "line 3: keys.0.language: 'German' is no code"),
+        ("[[keys]]\npin = 99\nlanguage = 'de'", "line 2: keys.0.pin: "),
+        ("[kiosk]\nlanguages = ['Deutsch']", "line 2: kiosk.languages.0: 'Deutsch' is no code"),
+        (
+            "[[keys]]\npin = 5\nlanguage = 'de'\n[[keys]]\npin = 6\nlanguage = 'de'",
+            "[[keys]]: there are several of language 'de'",
+        ),
+        (
+            "[[keys]]\npin = 5\nlanguage = 'de'\n[[keys]]\npin = 5\nlanguage = 'fr'",
+            "[[keys]] 1 pin and [[keys]] 2 pin are both GPIO 5",
+        ),
+    ],
+)
+def test_a_key_that_makes_no_sense_is_refused(config: Path, text: str, complaint: str) -> None:
+    config.write_text(text)
+    assert complaint in refusal(config)

@@ -42,6 +42,18 @@ def add_agent_commands(commands: SubParsers, common: argparse.ArgumentParser) ->
             default=[],
             help=f"{what} that kiosks send of their own (repeatable)",
         )
+    needs.add_argument(
+        "--language",
+        metavar="LANGUAGE",
+        action="append",
+        default=[],
+        help="a language that the kiosks' visitors may choose (repeatable)",
+    )
+    needs.add_argument(
+        "--no-disclosure",
+        action="store_true",
+        help="the kiosks have visit.disclosure = false: the agent says that an AI answers",
+    )
     for option, default, what in (
         ("--visit-max-s", 570.0, "the kiosks' visit.max_s"),
         ("--idle-s", 20.0, "the kiosks' visit.idle_s"),
@@ -141,16 +153,18 @@ def _needs(args: argparse.Namespace, settings: "BackendSettings") -> "Needs":
         if name not in OVERRIDE_NAMES:
             known = ", ".join(sorted(OVERRIDE_NAMES))
             raise ConfigError(f"--override: no override is called {name!r}; known: {known}")
+    chosen = {"agent.language"} if args.language else set()
     directory = args.characters or settings.characters_dir
     characters = [] if directory is None else list(load_characters(directory).values())
     of_all = [character.variable_names() for character in characters]
     wanted = [each.wanted_variables() - each.variable_names() for each in characters]
     return Needs(
-        overrides=frozenset(args.override).union(*(c.override_names() for c in characters)),
+        overrides=frozenset(args.override).union(chosen, *(c.override_names() for c in characters)),
         # What one character brings and another does not is missing in the other's conversations.
         variables=frozenset(args.variable).union(frozenset.intersection(*of_all) if of_all else ()),
         wanted_variables=frozenset().union(*wanted),
-        languages=frozenset().union(*(c.languages() for c in characters)),
+        languages=frozenset(args.language).union(*(c.languages() for c in characters)),
+        disclosed=not args.no_disclosure,
         visit_max_s=args.visit_max_s,
         idle_s=args.idle_s,
         longest_s=args.longest_s,

@@ -5,6 +5,7 @@ What the settings leave out counts as the provider's default.
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -38,6 +39,13 @@ USEFUL_EVENTS = (
 # ElevenLabs fills these in itself.
 _NOT_SENT = ("system__", "secret__")
 _TEXTS = (at.FIRST_MESSAGE, at.PROMPT, at.LAST_MESSAGE, at.SOFT_TIMEOUT_MESSAGE)
+# How a first message says that a machine speaks, in the languages that kiosks have.
+_SAYS_IT = re.compile(
+    r"\b(?:AI|A\.I\.|KI|K\.I\.|IA|I\.A\.|SI|ШІ)(?!\w)"
+    r"|(?i:artificial|künstliche[rn]? intelligenz|artificielle|artificiale|kunstmatige"
+    r"|sztuczn\w+ inteligencj|штучн\w+ інтелект|chatbot|\brobot|робот"
+    r"|(?:virtu\w+|digital\w*) (?:\w+ )?assist|assist\w+ (?:virtu|digital))"
+)
 # The service cuts without a word; the kiosk says goodbye, and needs this much longer.
 _FAREWELL_S = 30
 _LONGEST_TURN_TIMEOUT_S = 30.0
@@ -116,8 +124,22 @@ def _languages(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
         yield AgentFinding(
             f"language-{language}",
             "warn",
-            f"Characters speak {language}, which is not among the agent's languages.",
+            f"Visitors may choose {language}, which is not among the agent's languages.",
             "Add it to the agent's languages, and choose a voice and a model that can speak it.",
+        )
+
+
+def _disclosure(agent: JsonObject, needs: Needs) -> Iterator[AgentFinding]:
+    if needs.disclosed:
+        return
+    greeting = value_at(agent, at.FIRST_MESSAGE)
+    if not (isinstance(greeting, str) and _SAYS_IT.search(greeting)):
+        yield AgentFinding(
+            "disclosure",
+            "fail",
+            "Nobody tells visitors that an AI answers them: the kiosks do not, nor does the "
+            "agent's first message.",
+            'Let its first message say "I am an AI", or set visit.disclosure = true on the kiosks.',
         )
 
 
@@ -282,6 +304,7 @@ _CHECKS: tuple[Check, ...] = (
     _overrides,
     _variables,
     _languages,
+    _disclosure,
     _events,
     _audio,
     _duration,

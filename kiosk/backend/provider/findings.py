@@ -19,14 +19,16 @@ class Needs:
 
     `overrides`: the names of all that are sent, as "tts.speed". `variables`: what every
     conversation brings. `wanted_variables`: what the overriding texts want themselves.
-    `visit_max_s` and `idle_s` are the kiosks' own; `longest_s` is what a conversation may last
-    before it costs more than is reckoned with.
+    `languages`: those that visitors may be answered in. `disclosed`: somebody else than the agent
+    says that an AI answers, the kiosk or a sign. `visit_max_s` and `idle_s` are the kiosks' own;
+    `longest_s` is what a conversation may last before it costs more than is reckoned with.
     """
 
     overrides: frozenset[str] = frozenset()
     variables: frozenset[str] = frozenset()
     wanted_variables: frozenset[str] = frozenset()
     languages: frozenset[str] = frozenset()
+    disclosed: bool = True
     visit_max_s: float = 570.0
     idle_s: float = 20.0
     longest_s: int = 900

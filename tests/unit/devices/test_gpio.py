@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gpiozero
 import pytest
 
+from kiosk.config import Settings
 from kiosk.devices.debounce import STANDS_S
 from kiosk.devices.gpio import GpioButton, GpioIndicator, is_active, try_lamp
+from kiosk.devices.hardware import configured_hardware
 from kiosk.devices.ports import ButtonEdge, Pattern
 from kiosk.errors import DeviceError
 from tests.unit.devices.cards import TurnDetector, stand_still
@@ -284,3 +287,61 @@ async def test_a_button_tells_whether_it_is_down(pins: Any) -> None:
     pressed.down()
     assert pressed.button.pressed
     pressed.button.close()
+
+
+# --- keys ---------------------------------------------------------------------------------------
+
+
+def with_keys(driver: str = "gpio") -> Settings:
+    keys = [{"pin": 5, "language": "de"}, {"pin": 6, "language": "fr"}]
+    return Settings.model_validate({"button": {"driver": driver}, "keys": keys})
+
+
+async def test_a_key_tells_its_language(pins: Any) -> None:
+    ears = TurnDetector[ButtonEdge]()
+    hardware = configured_hardware(with_keys())
+    loop = asyncio.get_running_loop()
+    keys = hardware.open_keys(ears.hear, loop)
+    try:
+        pins.pin(6).drive_low()
+        await ears.until(lambda: len(ears.events) == 1)
+        pins.pin(6).drive_high()
+        await ears.until(lambda: len(ears.events) == 2)
+    finally:
+        for key in keys:
+            key.close()
+    assert [(edge.pressed, edge.language) for edge in ears.events] == [(True, "fr"), (False, "fr")]
+
+
+async def test_a_key_that_cannot_be_had_gives_the_others_back(pins: Any) -> None:
+    taken = gpiozero.LED(6)
+    loop = asyncio.get_running_loop()
+    try:
+        with pytest.raises(DeviceError, match="GPIO 6"):
+            configured_hardware(with_keys()).open_keys(lambda _: None, loop)
+        gpiozero.LED(5).close()
+    finally:
+        taken.close()
+
+
+async def test_a_kiosk_without_gpio_has_no_keys_to_open() -> None:
+    loop = asyncio.get_running_loop()
+    assert configured_hardware(with_keys("none")).open_keys(lambda _: None, loop) == ()
+
+
+def _heard(events: list[ButtonEdge], wanted: int) -> bool:
+    return len(events) >= wanted
+
+
+async def test_on_a_terminal_a_language_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, writes = os.pipe()
+    ears = TurnDetector[ButtonEdge]()
+    with os.fdopen(reads) as terminal, os.fdopen(writes, "w", buffering=1) as typed:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        loop = asyncio.get_running_loop()
+        keyboard = configured_hardware(with_keys("keyboard")).open_button(ears.hear, loop)
+        for number, line in enumerate(("", "fr", " de ", "nonsense"), 1):
+            typed.write(f"{line}\n")
+            await ears.until(partial(_heard, ears.events, 2 * number))
+        keyboard.close()
+    assert [edge.language for edge in ears.events if edge.pressed] == [None, "fr", "de", None]

@@ -17,15 +17,21 @@ VIRTUAL: dict[str, dict[str, Any]] = {
 }
 
 
-def settings(**tables: dict[str, Any]) -> Settings:
-    """Virtual devices, a public agent that nobody answers for, and what the test changes."""
-    values = {name: {**VIRTUAL.get(name, {}), **tables.get(name, {})} for name in VIRTUAL | tables}
-    return Settings.model_validate(values)
+def settings(languages: dict[str, int] | None = None, **tables: dict[str, Any]) -> Settings:
+    """Virtual devices, a public agent that nobody answers for, and what the test changes.
+    `languages`: those of keys, and where they are."""
+    changed = {name: {**VIRTUAL.get(name, {}), **table} for name, table in tables.items()}
+    keys = [{"pin": pin, "language": language} for language, pin in (languages or {}).items()]
+    return Settings.model_validate({**VIRTUAL, **changed, "keys": keys})
 
 
-def subject(status: dict[str, object] | None = None, **tables: dict[str, Any]) -> Subject:
+def subject(
+    status: dict[str, object] | None = None,
+    languages: dict[str, int] | None = None,
+    **tables: dict[str, Any],
+) -> Subject:
     """Nobody runs, or a kiosk that says this of itself."""
-    return Subject(settings(**tables), Path("/etc/kiosk/config.toml"), Service(status))
+    return Subject(settings(languages, **tables), Path("/etc/kiosk/config.toml"), Service(status))
 
 
 def barred(**tables: dict[str, Any]) -> Subject:

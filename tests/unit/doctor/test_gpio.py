@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gpiozero
 import pytest
 from gpiozero.pins.mock import MockPin
 
@@ -75,3 +76,30 @@ def test_without_gpio_there_is_nothing_to_look_at() -> None:
     button, lamps = look(subject())
     assert button.value == 'button.driver = "none"'
     assert lamps.value == 'indicator.driver = "none"'
+
+
+KEYS = {"de": 5, "fr": 6}
+
+
+def test_keys_are_named_by_language_and_line() -> None:
+    button, _ = look(subject(languages=KEYS, **GPIO))
+    assert button.value == "GPIO 17, de on GPIO 5, fr on GPIO 6: free, not pressed"
+
+
+def test_a_key_that_is_down_is_warned_of(pins: Any) -> None:
+    pins.pin_class = Leant
+    button, _ = look(subject(languages=KEYS, **GPIO))
+    assert (button.result, button.value.partition(": ")[2]) == (
+        Result.WARN,
+        "pressed is the button",
+    )
+
+
+def test_a_key_whose_line_is_taken_fails() -> None:
+    taken = gpiozero.LED(6)
+    try:
+        button, _ = look(subject(languages=KEYS, **GPIO))
+    finally:
+        taken.close()
+    assert button.result is Result.FAIL
+    assert "GPIO 6" in button.value

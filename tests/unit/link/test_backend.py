@@ -572,3 +572,39 @@ async def test_anothers_backend_is_not_asked_for_a_prospect() -> None:
     ):
         assert await client.prospect() is None
     assert server.asked == []
+
+
+# --- languages ----------------------------------------------------------------------------------
+
+
+async def test_a_visit_is_asked_for_in_the_language_of_the_press() -> None:
+    async with (
+        answering(Answering()) as server,
+        BackendClient(server.url, TOKEN, language="en") as client,
+    ):
+        await client.fetch("one")
+        await client.fetch("two", "de")
+    assert [json.loads(body) for _, _, body in server.asked] == [
+        {"language": "en"},
+        {"language": "de"},
+    ]
+
+
+async def test_another_backend_is_not_told_of_languages() -> None:
+    async with (
+        answering(Answering()) as server,
+        BackendClient(f"{server.url}/token", TOKEN, language="en") as client,
+    ):
+        await client.fetch("one", "de")
+    assert [json.loads(body) for _, _, body in server.asked] == [{}]
+
+
+async def test_an_answer_that_was_lost_is_asked_for_again_in_the_same_language_only() -> None:
+    server = Answering(503)
+    async with answering(server), BackendClient(server.url, TOKEN) as client:
+        for language in (None, "de", None, "de"):
+            with pytest.raises(CredentialError):
+                await client.fetch("press", language)
+    keys = [headers["idempotency-key"] for _, headers, _ in server.asked]
+    assert keys[:2] == keys[2:]
+    assert keys[0] != keys[1]

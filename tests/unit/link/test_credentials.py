@@ -32,10 +32,12 @@ class Backend:
     visit: bool = False
     trouble: CredentialError | None = None
     asked: list[tuple[float, str]] = field(default_factory=list)
+    languages: list[str | None] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
 
-    async def fetch(self, request_id: str) -> Grant:
+    async def fetch(self, request_id: str, language: str | None = None) -> Grant:
+        self.languages.append(language)
         self.asked.append((now_s(), request_id))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -225,7 +227,7 @@ async def test_a_taker_who_gives_up_blocks_nobody() -> None:
 
 @virtual_time
 async def test_a_conversation_token_opens_no_websocket() -> None:
-    async def fetch(_: str) -> Grant:
+    async def fetch(request_id: str, language: str | None = None) -> Grant:
         return Grant(600, conversation_token="secret-token", conversation_id="conv_1")
 
     with pytest.raises(CredentialError, match="WebRTC") as caught:
@@ -650,3 +652,41 @@ async def test_a_file_that_cannot_be_used_costs_one_request(
     causes = {getattr(each, "journal", {}).get("KIOSK_CAUSE") for each in caplog.records}
     assert ("state_unreadable" in causes) == (ruin not in ("boot", "late"))
     assert "wss://" not in caplog.text
+
+
+# --- languages ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["warm", "on_press"])
+@virtual_time
+async def test_a_credential_for_another_language_is_fetched_at_the_press(
+    policy: LeasePolicy,
+) -> None:
+    backend = Backend()
+    async with keeping(backend, policy=policy) as kept:
+        before = len(backend.asked)
+        opening = await kept.keeper.take("press", "de")
+        assert (opening.request_id, opening.language) == ("press", "de")
+        assert backend.languages[before:] == ["de"]
+        own = await kept.keeper.take("another")
+    assert own.language is None
+    assert "de" not in backend.languages[before + 1 :]
+
+
+@virtual_time
+async def test_while_the_backend_is_away_the_credential_that_waits_has_to_do() -> None:
+    backend = Backend()
+    async with keeping(backend) as kept:
+        backend.trouble = CredentialError("away")
+        opening = await kept.keeper.take("press", "de")
+        assert opening.url == "wss://x/?n=1"
+        assert opening.language is None, "it was asked for in the kiosk's own"
+
+
+@virtual_time
+async def test_what_the_backend_refuses_is_refused_in_any_language() -> None:
+    backend = Backend()
+    async with keeping(backend) as kept:
+        backend.trouble = CredentialError("closed", reason="closed")
+        with pytest.raises(CredentialError, match="closed"):
+            await kept.keeper.take("press", "de")

@@ -685,7 +685,7 @@ def test_chance_chooses_the_wait() -> None:
     kiosk.wait(0.24)
     assert kiosk.of(do.Converse) == []
     kiosk.wait(0.02)
-    assert kiosk.of(do.Converse) == [do.Converse()]
+    assert kiosk.of(do.Converse) == [do.Converse(follows=True)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if not RULES[kind].retries])

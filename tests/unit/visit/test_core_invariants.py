@@ -27,6 +27,7 @@ _PLANS = [
 ]  # fmt: skip
 # A visit's own limit, the agent's last words, the kiosk's.
 LONGEST_S = 90.0 + HEAR_OUT_LIMIT_S + FAREWELL_LIMIT_S
+_KEYS = ("en", "de", "fr")
 _LIVE = frozenset(set(State) - {State.IDLE, State.CLOSING})
 _POSTED = (
     Event.CONNECTED, Event.QUEUED, Event.ADMITTED, Event.AGENT_STARTED, Event.TURN_SKIPPED,
@@ -47,6 +48,7 @@ class World:
         self.hearing_out = False
         self.sound = OwnSound()
         self.lit: do.Light | None = None
+        self.language: str | None = None  # of the kiosk's sentences
         self.began_s: float | None = None
         self.acted_s = float("-inf")
         self.endings: Counter[str] = Counter()
@@ -68,15 +70,27 @@ class World:
         self.now_s = until_s
         happened = self._anything()
         idle = self.core.state is State.IDLE
+        another = self._is_another(happened)
         effects = self.bring(happened)
-        if isinstance(happened, inputs.OperatorPress) or happened == ButtonEdge(True, self.now_s):
-            self._pressed(effects, idle=idle)
+        if isinstance(happened, inputs.OperatorPress) or (
+            isinstance(happened, ButtonEdge) and happened.pressed
+        ):
+            self._pressed(effects, idle=idle, another=another)
+
+    def _is_another(self, happened: inputs.Input) -> bool:
+        """Whether it is the key of another language than the visit's."""
+        visit = self.core.visit
+        if visit is None or not isinstance(happened, inputs.OperatorPress | ButtonEdge):
+            return False
+        language = happened.language
+        return language is not None and language != (visit.language or PLAN.language)
 
     def _anything(self) -> inputs.Input:
         rng = self.rng
         roll = rng.random()
         if roll < 0.12:
-            return rng.choice((inputs.OperatorPress(), ButtonEdge(True, self.now_s)))
+            key = rng.choice((None, None, *_KEYS))
+            return rng.choice((inputs.OperatorPress(key), ButtonEdge(True, self.now_s, key)))
         if roll < 0.2:
             return ButtonEdge(False, self.now_s)
         if roll < 0.4:
@@ -107,7 +121,10 @@ class World:
             ),
             inputs.LimitedTo(rng.uniform(1, 100)),
             inputs.AgentWorks(rng.choice((0.0, 20.0))),
-            rng.choice((inputs.TurnTaken(), inputs.GoneOn(), inputs.SpeechHeld())),
+            rng.choice((
+                inputs.TurnTaken(), inputs.GoneOn(), inputs.SpeechHeld(),
+                inputs.AgentSpeaks(rng.choice(_KEYS)),
+            )),
             inputs.Happened(Event.ENDED, Ending(rng.choice(list(Kind)))),
         ))  # fmt: skip
 
@@ -139,6 +156,9 @@ class World:
                 self.ducked = on
             case do.Converse():
                 self.conversations += 1
+                assert effect.language == self.language
+            case do.UseLanguage(language):
+                self.language = language
             case do.AbandonConversation():
                 self.conversations -= 1
             case do.HearOut():
@@ -174,14 +194,15 @@ class World:
         assert self.lit.state is core.state
         assert (core.visit is None) == (core.state is State.IDLE) == (self.began_s is None)
         assert self.conversations in (0, 1)
+        assert core.visit is None or core.visit.language == self.language
         if core.state is State.IDLE:
             assert self.conversations == 0
             assert not self.ducked
             assert self.lit.unfit == (core.shown is not None)
 
-    def _pressed(self, effects: list[do.Effect], *, idle: bool) -> None:
+    def _pressed(self, effects: list[do.Effect], *, idle: bool, another: bool) -> None:
         nervous = self.now_s - self.acted_s < NERVOUS_S and not self.core.plan.held_button
-        if not nervous:
+        if not nervous or another:
             self.acted_s = self.now_s
         if idle and not nervous:
             seen = {do.Light, do.Chime, do.Announce} & {type(effect) for effect in effects}

@@ -26,6 +26,7 @@ from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import Voice
 from kiosk.visit.states import Event, State
 from kiosk.visit.tools import Tools
+from kiosk.visit.voices import Voices
 from tests.unit.fakes import LoopSpeaker, hears_all
 from tests.unit.visit.test_announcer import SENTENCE_S, recorded_voice
 from tests.virtual_time import virtual_time
@@ -73,7 +74,7 @@ class Order:
 class Unreachable(PublicAgent):
     """An agent whose address never comes."""
 
-    async def take(self, press_id: str) -> Opening:
+    async def take(self, press_id: str, language: str | None = None) -> Opening:
         await asyncio.Event().wait()
         raise AssertionError(press_id)
 
@@ -89,7 +90,7 @@ class Kiosk:
 
     def __post_init__(self) -> None:
         self.host = Host(
-            plan_of(Settings()), self.order, self.speaker, self.order, self.voice,
+            plan_of(Settings()), self.order, self.speaker, self.order, Voices(self.voice),
             Unreachable("ws://127.0.0.1", "agent_local"), Tools({}, 1.0),
             self.order.observe, self._report, ear=hears_all,
         )  # fmt: skip

@@ -171,7 +171,7 @@ def test_the_queue_is_left_by_being_admitted_or_by_what_ends_or_loses_a_visit(
     assert step(table, State.QUEUED, Event.ADMITTED) == (State.LISTENING, ())
     leaving = {event for event in Event if step(table, State.QUEUED, event)[0] is not State.QUEUED}
     ends = {Event.ENDED, Event.HANG_UP, Event.TIME_UP, Event.LOST}
-    assert leaving - {Event.PRESS} == ends | {Event.ADMITTED}
+    assert leaving - {Event.PRESS} == ends | {Event.ADMITTED, Event.PRESS_LANGUAGE}
 
 
 @every_table

@@ -107,9 +107,9 @@ def test_another_rule_is_found_by_the_first_line_that_it_changes(
         ("", "line 1: not a kiosk's trace"),
         ("[]", "line 1: not a kiosk's trace"),
         ("hello", "line 1: not a kiosk's trace"),
-        ('{"trace": 99}', "line 1: a trace of format 99; 2 is known"),
-        ('{"trace": 1}', "line 1: a trace of format 1; 2 is known"),
-        ('{"trace": 2}', "line 1: not a kiosk's trace"),
+        ('{"trace": 99}', "line 1: a trace of format 99; 3 is known"),
+        ('{"trace": 1}', "line 1: a trace of format 1; 3 is known"),
+        ('{"trace": 3}', "line 1: not a kiosk's trace"),
     ],
 )
 def test_what_is_no_trace_is_refused_with_its_line(text: str, why: str) -> None:
