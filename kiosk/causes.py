@@ -55,7 +55,13 @@ UNFIT: dict[str, Meaning] = {
         WARNING, "see the entry of the sentence, and `kiosk doctor`", "out_of_order"
     ),
     "out_of_order": Meaning(WARNING, _ENROL, "out_of_order"),
+    "no_network": Meaning(
+        WARNING, "plug the cable in, or mend the Wi-Fi: `ip route` is empty", "cannot_reach"
+    ),
     "cannot_reach": Meaning(WARNING, "check the network, then the backend", "cannot_reach"),
+    "clock_not_set": Meaning(
+        WARNING, "let the network pass NTP (UDP 123): `timedatectl` tells", "cannot_reach"
+    ),
     "not_answered": Meaning(
         WARNING, "`kiosk logs visits` shows how the last ones ended, and why", "cannot_reach"
     ),
@@ -70,6 +76,7 @@ _ENDINGS: dict[str, Meaning] = {
     "time_up": Meaning(NOTICE, sentence="time_up"),
     "abandoned": Meaning(INFO, sentence="goodbye"),
     "no_answer": Meaning(WARNING, _NETWORK, "no_answer"),
+    "trial": Meaning(INFO),
     "stopped": Meaning(INFO),
     "network_lost": Meaning(WARNING, _NETWORK, "connection_lost"),
     "peer_dead": Meaning(WARNING, _NETWORK, "connection_lost"),

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     TIME_UP = "time_up"  # the kiosk's own limit
     ABANDONED = "abandoned"
     NO_ANSWER = "no_answer"
+    TRIAL = "trial"  # without a visitor: does the agent listen again?
     STOPPED = "stopped"  # the daemon is stopping
     NETWORK_LOST = "network_lost"
     PEER_DEAD = "peer_dead"  # nothing at all was heard, not even the answer to a ping

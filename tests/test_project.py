@@ -9,11 +9,10 @@ from kiosk.audio.earcons import Earcon
 from kiosk.causes import CAUSES, WARNING
 from kiosk.devices.ports import Pattern
 from kiosk.ops.messages import catalog
-from kiosk.visit.core import HOLD_S, NERVOUS_S
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.languages import load_language
 from kiosk.visit.states import TOGGLE, TOGGLE_HELD, Action, Event, State, Transitions, step
-from kiosk.visit.visit import LEFT_S
+from kiosk.visit.visit import HOLD_S, LEFT_S, NERVOUS_S
 
 ROOT = Path(__file__).parent.parent
 

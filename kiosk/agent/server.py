@@ -32,7 +32,7 @@ from kiosk.agent.rest import Rest, new_conversation_id, refusal_of_body
 from kiosk.agent.rest_faults import answer_badly, handshake_timeout_s
 from kiosk.agent.scenario import Scenario, Step
 from kiosk.agent.signatures import Claim, Signer, UrlSignatureError
-from kiosk.agent.talk import Tongue, Talk, TimelineSink
+from kiosk.agent.talk import Talk, TimelineSink, Tongue
 from kiosk.agent.turn_schedule import Chance
 from kiosk.agent.voice import AgentVoice
 from kiosk.base.clock import loop_now_s

@@ -7,7 +7,16 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
+
+# No kiosk of this kind is older.
+_BUILT_S = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+
+
+def clock_was_set(now_s: float | None = None) -> bool:
+    """Whether the machine's clock can be right; `now_s`: seconds since 1970, None asks it."""
+    return (time.time() if now_s is None else now_s) >= _BUILT_S
 
 
 def loop_now_s() -> float:

@@ -21,6 +21,7 @@ LIVE = frozenset(
         "agent.variables",
         "agent.custom_llm_extra_body",
         "agent.approved_mcp_tools",
+        "agent.trial_calls",
         "visit.max_s",
         "visit.warning_s",
         "visit.idle_s",

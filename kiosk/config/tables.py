@@ -70,6 +70,7 @@ class AgentTable(Table):
     environment: EditionName | None = None
     approved_mcp_tools: tuple[str, ...] = ()
     tool_timeout_s: Seconds = 10
+    trial_calls: Literal["never", "always"] = "never"
 
     @property
     def edition(self) -> AgentEdition:

@@ -27,6 +27,7 @@ from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, SpeakerEvent,
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.doctor import spoken
+from kiosk.link import surroundings
 from kiosk.link.connecting import connect_backend
 from kiosk.link.heartbeat import Vitals
 from kiosk.listeners.backend_events import BackendEvents
@@ -175,6 +176,7 @@ class Daemon:
                     beating = heartbeats.run(self._vitals, self._host.on_instructions)
                     tasks.create_task(beating, name="heartbeats")
                 tasks.create_task(self._tell_alive(), name="signs of life")
+                tasks.create_task(self._watch_surroundings(), name="surroundings")
                 await self._devices_reported()
                 systemd.notify("READY=1", f"STATUS={self._summary()}")
                 self._entries.ready()
@@ -219,6 +221,12 @@ class Daemon:
             "uptime_s": self._status_report.uptime_s,
         }
         return Vitals(self._host.state, self._host.shown, counters)
+
+    async def _watch_surroundings(self) -> None:
+        credentials = self._settings.credentials
+        public = credentials.mode == "public"
+        url = self._settings.agent.url if public else credentials.backend_url
+        await surroundings.watch([url], self._host.on_surroundings)
 
     async def _tell_alive(self) -> None:
         """Tell the journal, again and again, that there is nothing new."""

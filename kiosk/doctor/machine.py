@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kiosk.base.clock import clock_was_set
 from kiosk.config import state_dir
 from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
 from kiosk.doctor.subject import Subject
 from kiosk.errors import ConfigError
 
-# No kiosk of this kind is older: a clock that says so was never set.
-_BUILT = datetime(2026, 1, 1, tzinfo=UTC)
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _SERVICE_STATE = Path("/var/lib/kiosk")
 _MB = 1_000_000
@@ -29,7 +28,7 @@ def look_at_clock(_: Subject) -> Iterator[Finding]:
     check, now = "clock", datetime.fromtimestamp(time.time(), UTC)
     value = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     step = "`timedatectl set-ntp true`, and let the network pass NTP (UDP 123)"
-    if now < _BUILT:
+    if not clock_was_set():
         yield failed(check, f"{value}: was never set", step)
         return
     match _synchronised():

@@ -19,6 +19,8 @@ _STEPS: dict[str, str] = {
     Cause.OUT_OF_ORDER: "see lease: the backend does not accept this kiosk",
     Cause.CANNOT_REACH: "see dns, tls, backend and lease",
     Cause.NO_VOICE: "see voice",
+    Cause.NO_NETWORK: CAUSES[Cause.NO_NETWORK].remedy,
+    Cause.CLOCK_NOT_SET: "see clock",
     Cause.NOT_ANSWERED: CAUSES[Cause.NOT_ANSWERED].remedy,
     Cause.PAUSED: "`kiosk backend resume` on the backend lets visits begin again",
     Cause.CLOSED: "`kiosk backend site NAME --hours` on the backend changes the site's hours",

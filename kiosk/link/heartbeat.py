@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _FIRST_WITHIN_S = 3.0
 _FIRST_RETRY_S = 5.0
 _LAST_RETRY_S = 300.0
+_REVOKED = "out_of_order"
 
 
 # Hears why no visit may begin, the most exact word first, for how many seconds, and whether the one
@@ -81,6 +82,8 @@ class Heartbeats:
                 failures += 1
                 told = log.warning if failures == 1 else log.debug
                 told("no heartbeat: %s", error, extra=fault(error.cause))
+                if not error.retryable:  # nobody knows this kiosk any more
+                    on_instructions([_REVOKED], None, False)
             else:
                 if instructions is None:
                     # Not for ever: a proxy may not have its routes yet, or the backend is older.

@@ -57,7 +57,6 @@ from typing import Any
 
 from kiosk import moments
 from kiosk.audio.earcons import Earcon
-from kiosk.base.backoff import backoff_s
 from kiosk.devices.ports import ButtonEdge
 from kiosk.endings import Ending, Farewell, Kind
 from kiosk.visit import effects as do
@@ -67,17 +66,19 @@ from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import TOGGLE_HELD, Action, Event, State, step
-from kiosk.visit.visit import ENDINGS, LOST_CARDS, Hold, Kept, Leaving, Timer, Visit
-
-# A press this soon after the one that did something is a nervous second press.
-NERVOUS_S = 1.0
-# What the kiosk still says, and the conversation's closing, are waited for so long.
-FAREWELL_LIMIT_S = 60.0
-# An agent that never stops: what it was heard out for, at the most.
-HEAR_OUT_LIMIT_S = 300.0
-FIRST_RETRY_S = 1.0
-LAST_RETRY_S = 4.0
-HOLD_S = 10.0
+from kiosk.visit.visit import (
+    ENDINGS,
+    FAREWELL_LIMIT_S,
+    HEAR_OUT_LIMIT_S,
+    HOLD_S,
+    LOST_CARDS,
+    NERVOUS_S,
+    Hold,
+    Kept,
+    Leaving,
+    Timer,
+    Visit,
+)
 
 # The sentences that answer presses.
 _ANSWERS: dict[Event, str] = {Event.PRESS_MASHED: "too_soon"}
@@ -125,7 +126,7 @@ class VisitCore:
         due = [] if self.visit is None else list(self.visit.due.values())
         if self.kept.hold is not None:
             due.append(self.kept.hold.until_s)
-        ends = (self.kept.told_until_s, self.kept.failing_until_s)
+        ends = (self.kept.told_until_s, self.kept.failing_until_s, self.kept.trial_at_s)
         due += [at_s for at_s in ends if at_s is not None]
         return min(due, default=None)
 
@@ -183,6 +184,11 @@ class VisitCore:
                 self.kept.told_until_s = None if for_s is None else self._now_s + for_s
                 if end_visit:
                     self._step(Event.ENDED, Ending(Kind.PAUSED, None, "ended by an operator"))
+            case inputs.Surroundings(network, clock):
+                self._fit(network=network, clock=clock)
+            case inputs.AgentTried(well):
+                self.kept.agent_tried(well=well, now_s=self._now_s)
+                self._fit(failing=self.kept.failing_until_s is not None)
             case OwnSound():
                 self.kept.own_sound = happened
             case inputs.Wake():
@@ -303,6 +309,8 @@ class VisitCore:
         self._unduck(visit)
         if state is not State.QUEUED:
             self._do(do.Forget("queued"))
+        if state is State.LISTENING and visit.takes_later():
+            self._say("disclosure_later")
         if state is State.THINKING:  # what is owed comes before the answer
             self._do(do.SayOwed())
         elif state in (State.CLOSING, State.IDLE):
@@ -371,13 +379,10 @@ class VisitCore:
             visit.changes = False
             self._converse(visit)
             return
-        if visit.reconnects >= min(ending.rule.retries, visit.plan.reconnects):
+        delay_s = visit.reopen(ending, chance, self._now_s)
+        if delay_s is None:
             self._step(Event.ENDED, ending)
             return
-        # Full jitter, so that a room full of kiosks does not come back at once.
-        delay_s = chance * backoff_s(visit.reconnects + 1, FIRST_RETRY_S, LAST_RETRY_S)
-        visit.reconnects += 1
-        visit.due[Timer.REOPEN] = self._now_s + delay_s
         self._notify(
             moments.ConversationLost(
                 self._now_s,
@@ -400,6 +405,7 @@ class VisitCore:
         if not began:
             self._do(do.SayOwed())
         elif self.state is State.SPEAKING or self.kept.own_sound.busy:
+            visit.owes_later |= "disclosure" in self.kept.own_sound.keys
             self._do(do.GiveWay())
             self._do(do.Duck(on=True))
             self._notify(moments.AgentDucked(self._now_s))
@@ -486,12 +492,10 @@ class VisitCore:
             self._ring(self.visit, timer)
         if self.kept.hold is not None and self.kept.hold.until_s <= self._now_s:
             self._held(self.kept.hold)
-        if self.kept.told_until_s is not None and self.kept.told_until_s <= self._now_s:
-            self.kept.told_until_s = None
-            self._fit(told=None)
-        if self.kept.failing_until_s is not None and self.kept.failing_until_s <= self._now_s:
-            self.kept.failing_until_s = None
-            self._fit(failing=False)
+        if no_more := self.kept.over_by(self._now_s):
+            self._fit(**no_more)
+        if self.kept.trial_is_due(self._now_s):
+            self._do(do.TryAgent())
 
     def _ring(self, visit: Visit, timer: Timer | Deadline) -> None:
         match timer:

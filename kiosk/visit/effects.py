@@ -163,6 +163,11 @@ class HurryLease(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class TryAgent(Effect):
+    """Open a conversation without a visitor and close it at once: does the agent listen again?"""
+
+
+@dataclass(frozen=True, slots=True)
 class ComposeReport(Effect):
     """Look how the kiosk is, and say it to staff."""
 

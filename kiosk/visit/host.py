@@ -54,6 +54,7 @@ from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event, State
 from kiosk.visit.tools import Tools
 from kiosk.visit.traces import Traces
+from kiosk.visit.trial import try_agent
 from kiosk.visit.turn_memory import TurnMemory
 from kiosk.visit.uplink import Uplink
 from kiosk.visit.voices import Voices
@@ -151,6 +152,10 @@ class Host:
         the one under way ends. Of the causes the first that is known counts."""
         known = next((each for word in causes for each in Cause if each == word), None)
         self._put(inputs.Instructed(known, for_s, end_visit))
+
+    def on_surroundings(self, network: bool, clock: bool) -> None:
+        """Whether this machine has a network, and a clock that was set."""
+        self._put(inputs.Surroundings(network, clock))
 
     def on_microphone(self, event: MicrophoneEvent) -> None:
         match event:
@@ -345,6 +350,7 @@ class Host:
             do.CloseConversation: self._close_conversation,
             do.AbandonConversation: self._abandon_conversation,
             do.HurryLease: lambda _: self._credentials.hurry(),
+            do.TryAgent: self._try_agent,
             do.ComposeReport: lambda _: self._between_visits.report(),
             do.DropReport: lambda _: self._between_visits.drop(),
             do.PlaybackStuck: self._playback_stuck,
@@ -423,6 +429,14 @@ class Host:
         if self._holding is not None:
             self._holding.cancel()
         self._conversation = self._holding = None
+
+    def _try_agent(self, _: do.TryAgent) -> None:
+        self._tasks.create_task(self._agent_tried(), name="trial")
+
+    async def _agent_tried(self) -> None:
+        press_id = self._credentials.next_press_id()
+        well = await try_agent(self._credentials, self._core.plan.initiation, press_id)
+        self._put(inputs.AgentTried(well))
 
     def _playback_stuck(self, _: do.PlaybackStuck) -> None:
         log.warning(

@@ -141,6 +141,22 @@ class Instructed:
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Whether this machine has a network by which the agent can be reached, and a clock by which
+    certificates can be judged."""
+
+    network: bool
+    clock: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTried:
+    """The agent was tried without a visitor. `well`: it would have listened."""
+
+    well: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OwnVoice:
     """Whether the kiosk can say that an AI answers."""
 
@@ -177,6 +193,8 @@ Input: TypeAlias = (
     | CardLost
     | LeaseAvailability
     | Instructed
+    | Surroundings
+    | AgentTried
     | OwnVoice
     | OwnSound
     | Wake

@@ -22,6 +22,7 @@ from kiosk.errors import ConfigError
 MODEL = "en"  # the language that has every key
 
 _VOICE = "voice.espeak"
+_LATER = "disclosure_later"
 _TABLES = ("voice", "report")
 
 Texts = dict[str, str]
@@ -39,11 +40,14 @@ class Language:
 
     def said(self, institution: str) -> Texts:
         """The sentences as visitors hear them: where there is an institution, the disclosure names
-        it."""
-        said = dict(self.sentences)
-        named = said.pop("disclosure_named")
-        if institution.strip():
-            said["disclosure"] = named.format(institution=institution.strip())
+        it, also to who spoke over it."""
+        said, named = dict(self.sentences), institution.strip()
+        disclosure = said.pop("disclosure_named")
+        if not named:
+            del said[_LATER]
+            return said
+        said["disclosure"] = disclosure.format(institution=named)
+        said[_LATER] = said[_LATER].format(institution=named)
         return said
 
 
@@ -67,6 +71,7 @@ def load_language(
     if changed is not None and "disclosure" in changed:
         # An operator's own words count, also where they name no institution.
         changed.setdefault("disclosure_named", changed["disclosure"])
+        changed.setdefault(_LATER, changed["disclosure_named"])
     return _language(code, {**(texts or {}), **(changed or {})})
 
 
@@ -130,7 +135,7 @@ def _changed(path: Path, *, whole: bool) -> Texts | None:
         for key, value in found.items()
         if (what := _mistake(key, value, model)) is not None
     ]
-    if whole and (missing := [key for key in model if key not in found]):
+    if whole and (missing := [key for key in model if key not in {*found, _LATER}]):
         mistakes.append(
             f"{path}: a language has every key; these are missing: {', '.join(missing)}"
         )

@@ -40,5 +40,6 @@ class Plan:
     hangover_s: float
     disclosure: bool
     held_button: bool
+    trial_calls: bool = False
     approved_mcp_tools: Collection[str] = ()
     compat: Compat = Compat()

@@ -46,6 +46,7 @@ def plan_of(settings: Settings) -> Plan:
         hangover_s=settings.gate.hangover_ms / 1000,
         disclosure=visit.disclosure is True,  # a sign says it without a voice
         held_button=button.mode == "hold",
+        trial_calls=agent.trial_calls == "always",
         approved_mcp_tools=agent.approved_mcp_tools,
         compat=Compat(
             keep_alive=_KEEP_ALIVES[compat.keep_alive],

@@ -5,7 +5,9 @@ Beside the state itself these are all that the visit's core remembers.
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
+from kiosk.base.backoff import backoff_s
 from kiosk.endings import Ending, Kind
 from kiosk.visit.effects import Light
 from kiosk.visit.feedback import DEADLINES, Deadline
@@ -15,6 +17,16 @@ from kiosk.visit.plan import Plan
 from kiosk.visit.states import TOGGLE_HELD, Event, State
 
 ONE_MOMENT_S = 4.0
+# A press this soon after the one that did something is a nervous second press.
+NERVOUS_S = 1.0
+# What the kiosk still says, and the conversation's closing, are waited for so long.
+FAREWELL_LIMIT_S = 60.0
+# An agent that never stops: what it was heard out for, at the most.
+HEAR_OUT_LIMIT_S = 300.0
+FIRST_RETRY_S = 1.0
+LAST_RETRY_S = 4.0
+HOLD_S = 10.0
+
 # So long after the connection whoever waits is told that somebody listens; an agent that greets, or
 # has a queue, has begun by then.
 READY_S = 0.2
@@ -60,6 +72,8 @@ _LASTING = frozenset({
 # One may fail by chance. Whatever it was may be over without a press that shows it.
 _MOST_FAILED = 2
 _FAILING_S = 900.0
+# Where it may be tried without a visitor: so long after the failure, and after each trial in vain.
+_TRIALS_S = (60.0, 300.0, 900.0)
 
 _NEVER = float("inf")
 _LEAVES_CONVERSATION = frozenset({Event.LOST, Event.PRESS_LANGUAGE})
@@ -126,6 +140,7 @@ class Visit:
     ending: Ending | None = None
     leaving: Leaving | None = None
     press_waits: bool = False  # it came while closing, and begins the next visit
+    owes_later: bool = False  # who answers for the AI: the disclosure was spoken over
 
     def begin(self, now_s: float) -> None:
         """The button was pressed: the plan's limit holds, and what the service itself allows."""
@@ -177,6 +192,22 @@ class Visit:
         if self.may_extend:
             return Event.PRESS_WARNED
         return Event.PRESS_LEFT if self.is_left(state, now_s) else Event.PRESS
+
+    def reopen(self, ending: Ending, chance: float, now_s: float) -> float | None:
+        """How long to wait before another conversation is tried, None: none is."""
+        if self.reconnects >= min(ending.rule.retries, self.plan.reconnects):
+            return None
+        # Full jitter, so that a room full of kiosks does not come back at once.
+        delay_s = chance * backoff_s(self.reconnects + 1, FIRST_RETRY_S, LAST_RETRY_S)
+        self.reconnects += 1
+        self.due[Timer.REOPEN] = now_s + delay_s
+        return delay_s
+
+    def takes_later(self) -> bool:
+        """Whether it is the moment for what is owed of the disclosure; then it is owed no more."""
+        due = self.owes_later and self.answered and not self.speaking
+        self.owes_later = self.owes_later and not due
+        return due
 
     def is_left(self, state: State, now_s: float) -> bool:
         """Whether its visitor has gone, as far as anybody can hear. A visitor who speaks with the
@@ -373,6 +404,8 @@ class Kept:
     told_until_s: float | None = None  # what the backend said holds
     failing_until_s: float | None = None  # what the last visits ended for is shown
     failed_visits: int = 0  # one after the other, for what the next may fail for too
+    trial_at_s: float | None = None  # when the agent is tried without a visitor
+    trials: int = 0  # in vain, since it failed
     press_waits: bool = False  # it came while a visit closed, and is answered now
     report_when_idle: bool = False
     light: Light | None = None
@@ -387,9 +420,43 @@ class Kept:
         if fails:
             self.failed_visits += 1
             if self.failed_visits >= _MOST_FAILED:
-                self.failing_until_s = now_s + _FAILING_S
+                self._fails(now_s, trial=visit.plan.trial_calls)
         elif visit.answered or visit.connected:
-            self.failed_visits, self.failing_until_s = 0, None
+            self._is_well()
+
+    def agent_tried(self, *, well: bool, now_s: float) -> None:
+        """What the trial of an agent that failed came to."""
+        if self.failing_until_s is None:
+            return  # a visitor was faster
+        if well:
+            self._is_well()
+        else:
+            self.trials += 1
+            self._fails(now_s, trial=True)
+
+    def trial_is_due(self, now_s: float) -> bool:
+        """Whether the agent is to be tried now; it is said once."""
+        due = self.trial_at_s is not None and self.trial_at_s <= now_s
+        self.trial_at_s = None if due else self.trial_at_s
+        return due
+
+    def _fails(self, now_s: float, *, trial: bool) -> None:
+        wait_s = _TRIALS_S[min(self.trials, len(_TRIALS_S) - 1)]
+        self.trial_at_s = now_s + wait_s if trial else None
+        self.failing_until_s = now_s + _FAILING_S + (wait_s if trial else 0.0)
+
+    def _is_well(self) -> None:
+        self.failed_visits = self.trials = 0
+        self.failing_until_s = self.trial_at_s = None
+
+    def over_by(self, now_s: float) -> dict[str, Any]:
+        """What of the condition holds no more: what was said or seen for a time."""
+        no_more: dict[str, Any] = {}
+        if self.told_until_s is not None and self.told_until_s <= now_s:
+            self.told_until_s, no_more["told"] = None, None
+        if self.failing_until_s is not None and self.failing_until_s <= now_s:
+            self.failing_until_s, no_more["failing"] = None, False
+        return no_more
 
     def is_mashed(self, now_s: float) -> bool:
         """Whether a press now is one of many."""

@@ -22,8 +22,8 @@ from kiosk.lab.demo.runner import DemoRecord, DemoRunner, settings_for
 from kiosk.lab.demo.servers import servers
 from kiosk.moments import What
 from kiosk.ops.control import request
-from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import State
+from kiosk.visit.visit import NERVOUS_S
 from tests.bench.figures import AT_MOST, Figure, percentile
 from tests.bench.slow_link import slow_link
 from tests.convai_server import scripted_server

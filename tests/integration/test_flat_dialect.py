@@ -19,8 +19,8 @@ from kiosk.endings import Kind
 from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.moments import What
-from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import State
+from kiosk.visit.visit import NERVOUS_S
 from tests.integration.conftest import StartAgent
 from tests.lockstep import in_lockstep
 from tests.virtual_kiosk import VirtualKiosk, settings, virtual_kiosk

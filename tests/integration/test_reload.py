@@ -12,8 +12,8 @@ from kiosk.devices.virtual import Room
 from kiosk.errors import ConfigError
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.moments import What
-from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import Event, State
+from kiosk.visit.visit import NERVOUS_S
 from tests.convai_server import scripted_server
 from tests.integration.daemon import running_kiosk
 from tests.integration.test_daemon import CONFIG

@@ -28,8 +28,8 @@ from kiosk.lab.demo.report import scenario_report
 from kiosk.lab.demo.runner import DemoRecord, DemoRunner, settings_for
 from kiosk.lab.demo.servers import servers
 from kiosk.lab.virtual_loop import running_clock
-from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.states import State
+from kiosk.visit.visit import NERVOUS_S
 from tests.lockstep import in_lockstep
 from tests.slowness import patient_s
 from tests.virtual_kiosk import tones_for_sentences

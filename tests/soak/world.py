@@ -16,10 +16,10 @@ from kiosk.devices.ports import ButtonEdge
 from kiosk.endings import RULES, Kind
 from kiosk.lab.virtual_loop import VirtualLoop
 from kiosk.moments import FieldValue, Moment, What
-from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.fitness import Cause
 from kiosk.visit.host import Host
 from kiosk.visit.states import Event, State
+from kiosk.visit.visit import NERVOUS_S
 from tests.soak.devices import Lamps
 from tests.soak.disk import Disk
 from tests.soak.endings import explained

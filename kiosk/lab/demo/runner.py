@@ -21,7 +21,7 @@ from kiosk.lab.demo.servers import AgentEvent
 from kiosk.lab.virtual_kiosk import VirtualDevices, running
 from kiosk.measures import Measures
 from kiosk.moments import Moment, What
-from kiosk.visit.core import NERVOUS_S
+from kiosk.visit.visit import NERVOUS_S
 
 _READY_TIMEOUT_S = 20.0
 _ANSWER_TIMEOUT_S = 20.0

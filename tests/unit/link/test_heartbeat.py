@@ -168,3 +168,25 @@ async def test_a_token_that_cannot_be_replaced_is_no_missed_heartbeat() -> None:
         await asyncio.sleep(40)
     assert there.gaps == [10.0] * 3
     assert there.rotated == 4
+
+
+@virtual_time
+async def test_a_kiosk_that_is_shut_out_learns_it_with_its_next_heartbeat() -> None:
+    there = HeartbeatSink(Instructions(next_s=30))
+    causes: list[list[str]] = []
+    hearts = Heartbeats(there, lambda _: None, lambda: 0.5)
+    beating = asyncio.create_task(
+        hearts.run(lambda: Vitals("idle"), lambda words, *_: causes.append(list(words)))
+    )
+    await asyncio.sleep(10)
+    there.trouble = CredentialError("nobody knows this kiosk", retryable=False)
+    await asyncio.sleep(40)
+    assert causes[-1] == ["out_of_order"]
+    there.trouble = CredentialError("away")
+    seen = len(causes)
+    await asyncio.sleep(60)
+    assert len(causes) == seen, "of a backend that is away nothing new is known"
+    there.trouble = None
+    await asyncio.sleep(400)
+    assert causes[-1] == []
+    beating.cancel()

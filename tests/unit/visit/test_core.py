@@ -15,13 +15,23 @@ from kiosk.endings import RULES, Ending, Farewell, Kind
 from kiosk.moments import Moment, What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
-from kiosk.visit.core import FAREWELL_LIMIT_S, HEAR_OUT_LIMIT_S, HOLD_S, NERVOUS_S, VisitCore
+from kiosk.visit.core import VisitCore
 from kiosk.visit.feedback import DEADLINES, EARCONS
 from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import HOLD, TOGGLE_CUTTING, Event, State
-from kiosk.visit.visit import COUGH_S, MEANT_S, ONE_MOMENT_S, READY_S, SPOKE_S
+from kiosk.visit.visit import (
+    COUGH_S,
+    FAREWELL_LIMIT_S,
+    HEAR_OUT_LIMIT_S,
+    HOLD_S,
+    MEANT_S,
+    NERVOUS_S,
+    ONE_MOMENT_S,
+    READY_S,
+    SPOKE_S,
+)
 from tests.bare_conversation import PLAN
 from tests.moments import a_moment
 

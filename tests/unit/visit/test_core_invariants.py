@@ -11,11 +11,12 @@ from kiosk.endings import RULES, Ending, Kind
 from kiosk.moments import What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
-from kiosk.visit.core import FAREWELL_LIMIT_S, HEAR_OUT_LIMIT_S, NERVOUS_S, VisitCore
+from kiosk.visit.core import VisitCore
 from kiosk.visit.fitness import Cause
 from kiosk.visit.inputs import CardUse, OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import HOLD, TOGGLE, TOGGLE_CUTTING, Event, State
+from kiosk.visit.visit import FAREWELL_LIMIT_S, HEAR_OUT_LIMIT_S, NERVOUS_S
 from tests.bare_conversation import PLAN
 
 EVENTS = 200_000

@@ -76,22 +76,23 @@ def test_with_everything_in_order_it_is_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("microphone", "speaker", "refused", "credential", "voice"),
-    tuple(itertools.product((False, True), repeat=5)),
+    ("microphone", "speaker", "refused", "credential", "voice", "network"),
+    tuple(itertools.product((False, True), repeat=6)),
 )
 def test_the_gravest_cause_comes_first(
-    microphone: bool, speaker: bool, refused: bool, credential: bool, voice: bool
+    microphone: bool, speaker: bool, refused: bool, credential: bool, voice: bool, network: bool
 ) -> None:
-    condition = Condition(microphone, speaker, refused, credential, voice)
+    condition = Condition(microphone, speaker, refused, credential, voice, network)
     faults = {
         Cause.NO_SPEAKER: not speaker,
         Cause.NO_MICROPHONE: not microphone,
         Cause.NO_VOICE: not voice,
         Cause.OUT_OF_ORDER: refused,
+        Cause.NO_NETWORK: not network,
         Cause.CANNOT_REACH: not credential,
     }
-    told = [Cause.PAUSED, Cause.CLOSED, Cause.NO_MINUTES_LEFT, Cause.NOT_ANSWERED]
-    assert [*faults, *told] == list(Cause)
+    told = [Cause.PAUSED, Cause.CLOSED, Cause.NO_MINUTES_LEFT]
+    assert [*faults, *told, Cause.CLOCK_NOT_SET, Cause.NOT_ANSWERED] == list(Cause)
     assert condition.cause() == next((cause for cause in Cause if faults.get(cause)), None)
 
 

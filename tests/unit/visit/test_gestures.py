@@ -9,10 +9,9 @@ from kiosk.devices.ports import ButtonEdge
 from kiosk.endings import Kind
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
-from kiosk.visit.core import NERVOUS_S
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.states import State
-from kiosk.visit.visit import EXTRA_S, LEFT_S
+from kiosk.visit.visit import EXTRA_S, LEFT_S, NERVOUS_S
 from tests.unit.visit.test_core import (
     AGENT_STARTED,
     CONNECTED,

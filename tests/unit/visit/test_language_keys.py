@@ -10,9 +10,8 @@ from kiosk.endings import Ending, Kind
 from kiosk.moments import What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
-from kiosk.visit.core import HOLD_S, NERVOUS_S
 from kiosk.visit.states import Event, State
-from kiosk.visit.visit import LEFT_S
+from kiosk.visit.visit import HOLD_S, LEFT_S, NERVOUS_S
 from tests.unit.visit.test_core import (
     AGENT_STARTED,
     CONNECTED,

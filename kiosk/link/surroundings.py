@@ -1,0 +1,84 @@
+"""Surroundings of the kiosk without which no server is reached: a network, and a clock that is set.
+
+Nothing is sent: the kernel's tables tell. They may promise more than there is (a router without a
+line); what they deny is certain.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from kiosk.base.clock import clock_was_set
+
+LOOK_EVERY_S = 5.0
+
+_PROC, _SYS = Path("/proc/self/net"), Path("/sys/class/net")
+_ENCRYPTED = ("https", "wss")
+# Of interfaces that cannot tell, such as tunnels, the route counts.
+_UP = ("up", "unknown")
+# Addresses that a machine gives itself, and those of many.
+_LINK_LOCAL_4 = "FEA9"  # 169.254/16, as the kernel writes it
+_LINK_LOCAL_6 = ("fe80", "ff")
+
+# Whether there is a network, and whether the clock was set.
+Tell: TypeAlias = Callable[[bool, bool], None]
+
+
+async def watch(urls: Collection[str], tell: Tell) -> None:
+    """Tell how it is, and again whenever that changes, until cancelled. `urls`: what must be
+    reached. Where all of them are on this machine, or the clock matters to none, all is well."""
+    needs_network = any(not is_here(url) for url in urls)
+    needs_clock = any(urlsplit(url).scheme in _ENCRYPTED for url in urls)
+    told = (True, True)
+    while True:
+        now = (not needs_network or has_network(), not needs_clock or clock_was_set())
+        if now != told:
+            told = now
+            tell(*now)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def is_here(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def has_network(proc: Path = _PROC, sys: Path = _SYS) -> bool:
+    """Whether a route leads out of this machine by an interface that is up; also where nobody can
+    tell."""
+    interfaces, told = set[str](), False
+    for read in (_routes_4, _routes_6):
+        try:
+            interfaces |= read(proc)
+            told = True
+        except OSError:  # a kernel without it
+            continue
+    return not told or any(_is_up(interface, sys) for interface in interfaces)
+
+
+def _routes_4(proc: Path) -> set[str]:
+    rows = [line.split() for line in (proc / "route").read_text("ascii").splitlines()[1:]]
+    return {row[0] for row in rows if len(row) > 1 and not row[1].endswith(_LINK_LOCAL_4)}
+
+
+def _routes_6(proc: Path) -> set[str]:
+    rows = [line.split() for line in (proc / "ipv6_route").read_text("ascii").splitlines()]
+    return {row[-1] for row in rows if len(row) > 1 and not row[0].startswith(_LINK_LOCAL_6)}
+
+
+def _is_up(interface: str, sys: Path) -> bool:
+    if interface == "lo":
+        return False
+    try:
+        return (sys / interface / "operstate").read_text("ascii").strip() in _UP
+    except OSError:  # it has just gone, or nobody tells
+        return not sys.is_dir()
