@@ -14,6 +14,8 @@ from kiosk.errors import KioskError
 from kiosk.proxies import proxy_mistake
 
 if TYPE_CHECKING:
+    from websockets.exceptions import ConnectionClosed
+
     from kiosk.link.last_heard import ConnectionWithLastHeard
 
 # A dead peer is noticed within their sum.
@@ -72,7 +74,7 @@ class Socket:
         try:
             await self._connection.send(frame)
         except ConnectionClosed as error:
-            raise SocketClosedError(self._close()) from error
+            raise self._closed(error) from error
 
     async def receive(self) -> str | bytes:
         """The next frame; raises SocketClosedError. Cancelling it loses nothing."""
@@ -81,10 +83,7 @@ class Socket:
         try:
             return await self._connection.recv()
         except ConnectionClosed as error:
-            sent = error.sent
-            if sent is not None and sent.code in _OUR_VERDICTS and not error.rcvd_then_sent:
-                raise SocketClosedError(Close(sent.code, sent.reason)) from error
-            raise SocketClosedError(self._close()) from error
+            raise self._closed(error) from error
 
     async def close(self) -> None:
         """Close with 1000, waiting at most `CLOSE_TIMEOUT_S` until it is taken and answered."""
@@ -121,6 +120,13 @@ class Socket:
                         self._dead = True
                         connection.transport.abort()
                         return
+
+    def _closed(self, error: "ConnectionClosed") -> SocketClosedError:
+        """What is known of the end: our own verdict on what came, if there was one."""
+        sent = error.sent
+        if sent is not None and sent.code in _OUR_VERDICTS and not error.rcvd_then_sent:
+            return SocketClosedError(Close(sent.code, sent.reason))
+        return SocketClosedError(self._close())
 
     def _close(self) -> Close:
         if self._dead:

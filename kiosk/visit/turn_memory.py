@@ -27,7 +27,7 @@ _LEAST_REST_S = 0.4
 _BACK_S = 2.0
 _FARTHEST_BACK_S = 12.0
 
-_RECAP = "The connection was lost, and this conversation goes on where the last one broke off. "
+_RECAP = "This conversation goes on where the last one broke off. "
 _NO_GREETING = "Do not greet the visitor again."
 _SO_FAR = " So far was said:"
 _VISITOR, _AGENT = "Visitor", "You"

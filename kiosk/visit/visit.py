@@ -336,6 +336,8 @@ class Visit:
                 self.skip_came_first = before is State.LISTENING
             case Event.LOST | Event.PRESS_LANGUAGE if before is State.THINKING:
                 self.unanswered_turn = True  # it goes to the next conversation
+            case Event.PRESS_LANGUAGE if before is State.SPEAKING:
+                self.unanswered_turn = False  # the answer that is silenced was to it
             case Event.DRAINED:
                 self.unanswered_turn = False  # the agent heard it and went on: it was no turn
             case Event.CONNECTED if self.agent_sounds:

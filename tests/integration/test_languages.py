@@ -14,6 +14,7 @@ import pytest
 
 from kiosk.agent.guide import Guide, parse_guide
 from kiosk.agent.recogniser import Recognised, Recogniser
+from kiosk.agent.scenario import load_scenario
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.audio.pcm import Samples
 from kiosk.base.clock import loop_now_s
@@ -311,3 +312,13 @@ async def test_a_tool_that_failed_changes_nothing(short_dir: Path) -> None:
         await connection.send(failed, AgentResponse("Die Kasse ist nebenan.", 2))
         await asyncio.sleep(0.5)
         assert kiosk.host.language == "en"
+
+
+@in_lockstep
+async def test_what_is_told_into_a_connection_that_fails_hides_no_verdict(short_dir: Path) -> None:
+    its_agent, _ = agent([], allowed=[])
+    its_agent.scenario = load_scenario("giant_frame")
+    async with visited(its_agent, short_dir, languages=["de"]) as kiosk:
+        kiosk.host.press("de")
+        ended = await kiosk.moment(What.VISIT_ENDED, timeout_s=60.0)
+    assert (ended.fields["kind"], ended.fields["code"]) == (Kind.PROTOCOL, 1009)

@@ -15,7 +15,7 @@ _LINE = frozenset({Kind.PEER_DEAD, Kind.NETWORK_LOST, Kind.UNREACHABLE, Kind.NO_
 def explained(visit: Visit, held: bool) -> set[Kind]:
     """The endings that what was done and what went wrong in this visit explain."""
     kinds = set(_ALWAYS)
-    presses = sum(act.do in ("press", "down") for act in visit.acts)
+    presses = sum(act.do in ("press", "down", "key") for act in visit.acts)
     if presses > 1 or any(act.do in ("end", "down") for act in visit.acts):
         kinds |= {Kind.HUNG_UP, Kind.ENDED_BY_OPERATOR}
     for act in visit.acts:

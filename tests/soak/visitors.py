@@ -91,6 +91,18 @@ def _holds(rng: random.Random, acts: list[Act]) -> None:
         acts.append(Act(rng.uniform(30.0, 32.0), "up"))
 
 
+def _chooses_a_language(rng: random.Random, acts: list[Act]) -> None:
+    keys = ("de", "fr", "en")
+    if rng.random() < 0.6:
+        acts[0] = Act(0.0, "key", rng.choice(keys))
+    at_s = 0.0
+    for _ in range(rng.randint(1, 4)):
+        at_s += rng.choice((rng.uniform(0.1, 1.5), rng.uniform(2.0, 12.0)))
+        acts.append(Act(at_s, "key", rng.choice(keys)))
+        if rng.random() < 0.6:
+            acts.append(Act(at_s + rng.uniform(0.2, 3.0), "say", rng.uniform(0.8, 2.5)))
+
+
 def _talks_over(rng: random.Random, acts: list[Act]) -> None:
     at_s = 0.3
     for _ in range(rng.randint(2, 5)):
@@ -105,7 +117,9 @@ def _makes_noise(rng: random.Random, acts: list[Act]) -> None:
     ]
 
 
-_VISITORS = (_asks, _asks, _leaves, _mashes, _holds, _talks_over, _makes_noise)
+_VISITORS = (
+    _asks, _asks, _leaves, _mashes, _holds, _chooses_a_language, _talks_over, _makes_noise,
+)  # fmt: skip
 
 
 # --- what goes wrong ----------------------------------------------------------------------------
@@ -152,6 +166,10 @@ def _disk(rng: random.Random, acts: list[Act]) -> None:
     _for_a_while(rng, acts, rng.choice(("disk_gone", "disk_full")), "disk_back")
 
 
+def _network(rng: random.Random, acts: list[Act]) -> None:
+    _for_a_while(rng, acts, "network_gone", "network_back")
+
+
 def _wall_clock(rng: random.Random, acts: list[Act]) -> None:
     """It is set when the network comes back."""
     at_s = rng.uniform(5.0, 60.0)
@@ -163,5 +181,5 @@ def _wall_clock(rng: random.Random, acts: list[Act]) -> None:
 
 _FAULTS = (
     _backend, _backend, _microphone, _microphone, _speaker, _stall, _operator, _stop, _listener,
-    _disk, _wall_clock,
+    _disk, _wall_clock, _network,
 )  # fmt: skip

@@ -209,6 +209,10 @@ class World(abc.ABC):
         match act.do:
             case "press":
                 await self._press()
+            case "key":
+                await self._press(str(act.value))
+            case "network_gone" | "network_back":
+                self.host.on_surroundings(network=act.do == "network_back", clock=True)
             case "down" | "up":
                 await self._edge(pressed=act.do == "down")
             case "say":
@@ -254,22 +258,20 @@ class World(abc.ABC):
         await self._settle()
         self._look()
 
-    async def _press(self) -> None:
+    async def _press(self, key: str | None = None) -> None:
+        await self._edge(pressed=True, key=key)
         if self._held:
-            await self._edge(pressed=True)
             await asyncio.sleep(0.2)
-            await self._edge(pressed=False)
-            return
-        await self._edge(pressed=True)
-        await self._edge(pressed=False)
+        await self._edge(pressed=False, key=key)
 
-    async def _edge(self, *, pressed: bool) -> None:
+    async def _edge(self, *, pressed: bool, key: str | None = None) -> None:
         now_s, was = loop_now_s(), self.host.state
         calm = self._held or now_s - self._pressed_s >= NERVOUS_S
-        if pressed and calm:
+        # The key of another language is meant, however soon it comes.
+        if pressed and (calm or key not in (None, self.host.language)):
             self._pressed_s = now_s
         heard, was_mute = len(self.moments), self._cause == Cause.NO_SPEAKER
-        self._push(ButtonEdge(pressed, now_s))
+        self._push(ButtonEdge(pressed, now_s, key))
         if pressed and calm and was is State.IDLE and not self._speaker.sounds:
             await self._settle()
             answered = was_mute or self.host.state is not State.IDLE or self._speaker.sounds
@@ -297,6 +299,7 @@ class World(abc.ABC):
         self._plays(None)
         self._office.mode = OK
         self._listener_takes_s = 0.0
+        self.host.on_surroundings(network=True, clock=True)
         self._disk.mend()
         self._microphone.mend()
         self._speaker.mend()

@@ -151,6 +151,17 @@ def test_a_turn_that_was_not_answered_goes_to_the_next_conversation() -> None:
     assert kiosk.state() is State.THINKING
 
 
+def test_a_turn_whose_answer_is_silenced_needs_no_other() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.speaks()
+    kiosk.bring(AGENT_STARTED)
+    kiosk.stops_speaking()
+    kiosk.wait(2.0)
+    key(kiosk, "de")
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.LISTENING
+
+
 def test_while_it_waits_to_connect_anew_the_next_attempt_is_in_the_language() -> None:
     kiosk = in_state(State.LISTENING)
     kiosk.conversation_ends(Kind.NETWORK_LOST, chance=1.0)
