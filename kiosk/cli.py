@@ -156,6 +156,16 @@ def _add_operators_commands(
         help="a dynamic variable of the visit that begins, for the agent's prompt (repeatable)",
     )
     with_config(command("end", _end, "end the visit under way"))
+    with_config(command("ring", _ring, "sound a chime: which kiosk is it?"))
+    events = with_config(command("events", _events, "print what happens, a line of JSON each"))
+    events.add_argument(
+        "--event",
+        action="append",
+        metavar="KIND",
+        help="only this kind (repeatable): state, lamp, cause, caption and others",
+    )
+    ask = with_config(command("ask", _ask_agent, "ask the agent in a visitor's place, in writing"))
+    ask.add_argument("text", help="it answers as if a visitor had said it")
     say = with_config(command("say", _say_text, "have the kiosk say something, while it is idle"))
     say.add_argument("text", help="in its own voice; refused during a visit")
     tell = with_config(command("tell", _tell, "let the agent know something, without a turn"))
@@ -241,10 +251,10 @@ def _devices(_: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from kiosk.config import load_settings
+    from kiosk.config import control_socket
     from kiosk.ops.control import request
 
-    answer = request(load_settings(_config_path(args)).control.socket, "status")
+    answer = request(control_socket(_config_path(args)), "status")
     if args.json:
         print(json.dumps(answer))
     else:
@@ -280,7 +290,29 @@ def _variable(text: str) -> tuple[str, str]:
 
 def _press(args: argparse.Namespace) -> int:
     wanted = {"variables": dict(args.variable), "language": args.language}
-    return _ask(args, "press", **{name: value for name, value in wanted.items() if value})
+    answer = _answer(args, "press", **{name: value for name, value in wanted.items() if value})
+    print(f"{str(answer['did']).replace('_', ' ')}: {answer['state']}")
+    return 0
+
+
+def _events(args: argparse.Namespace) -> int:
+    from kiosk.config import control_socket
+    from kiosk.ops.control import subscribe
+
+    wanted = {"events": args.event} if args.event else {}
+    for event in subscribe(control_socket(_config_path(args)), **wanted):
+        if event.get("ok") is False:
+            raise KioskError(str(event.get("error")))
+        print(json.dumps(event, ensure_ascii=False), flush=True)
+    return 0
+
+
+def _ask_agent(args: argparse.Namespace) -> int:
+    return _ask(args, "ask", text=args.text)
+
+
+def _ring(args: argparse.Namespace) -> int:
+    return _ask(args, "ring")
 
 
 def _end(args: argparse.Namespace) -> int:
@@ -302,10 +334,10 @@ def _ask(args: argparse.Namespace, command: str, **fields: object) -> int:
 
 def _answer(args: argparse.Namespace, command: str, **fields: object) -> Mapping[str, object]:
     """Of the running daemon; raises KioskError if it refuses."""
-    from kiosk.config import load_settings
+    from kiosk.config import control_socket
     from kiosk.ops.control import request
 
-    answer = request(load_settings(_config_path(args)).control.socket, command, **fields)
+    answer = request(control_socket(_config_path(args)), command, **fields)
     if answer.get("ok") is not True:
         raise KioskError(str(answer.get("error")))
     return answer

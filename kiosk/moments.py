@@ -28,6 +28,7 @@ class What(StrEnum):
     SPEECH_ENDED = "speech_ended"
     TRANSCRIPT = "transcript"
     RESPONSE = "response"
+    RESPONSE_TEXT = "response_text"
     CORRECTION = "correction"
     AUDIO_RECEIVED = "audio_received"
     AGENT_HEARD = "agent_heard"
@@ -257,6 +258,16 @@ class AgentResponded(Moment):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentTextCame(Moment):
+    """A piece of the text of a turn of the agent's came, while it is spoken: `words`."""
+
+    what = What.RESPONSE_TEXT
+
+    begins: int
+    """1 if the turn's text begins with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseCorrected(Moment):
     """The text of a turn that was cut came: `words`, as far as it was heard."""
 
@@ -311,12 +322,18 @@ class EarconHeard(Moment):
 
     what = What.EARCON_HEARD
 
+    earcon: str
+    """Its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class SentenceHeard(Moment):
     """The first sample of a sentence of the kiosk's is heard."""
 
     what = What.SENTENCE_HEARD
+
+    key: str
+    """Its key; `bulletin` for what an operator or the report says."""
 
 
 @dataclass(frozen=True, slots=True)

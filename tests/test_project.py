@@ -7,7 +7,9 @@ import pytest
 
 from kiosk.audio.earcons import Earcon
 from kiosk.causes import CAUSES, WARNING
+from kiosk.daemon.commands import OperatorCommands
 from kiosk.devices.ports import Pattern
+from kiosk.listeners.events import KINDS
 from kiosk.ops.messages import catalog
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.languages import load_language
@@ -153,6 +155,20 @@ def test_the_readmes_table_of_apologies_is_the_codes() -> None:
     assert f"|---|---|---|\n{cause_table()}\n<!-- end of the causes -->" in readme, (
         "paste this into README.md:\n" + cause_table()
     )
+
+
+def _first_column(page: str, table: str) -> list[str]:
+    """The names in code in the first column of one of a page's tables."""
+    _, _, rest = page.partition(f"<!-- the table of {table}: ")
+    rows = rest.partition(f"<!-- end of the {table} -->")[0].splitlines()
+    return [found[1] for row in rows if (found := re.match(r"\| `(\w+)` \|", row))]
+
+
+def test_the_page_of_the_control_socket_has_every_command_and_event() -> None:
+    page = (ROOT / "deploy" / "control.md").read_text(encoding="utf-8")
+    commands = OperatorCommands.table(OperatorCommands.__new__(OperatorCommands))
+    assert sorted(_first_column(page, "commands")) == sorted(commands)
+    assert _first_column(page, "events") == list(KINDS)
 
 
 def test_the_journal_catalog_is_made_from_the_table_of_messages() -> None:

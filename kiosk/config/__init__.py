@@ -6,6 +6,7 @@ Secrets are never settings, only the paths of the files that hold them.
 from kiosk.config.loading import (
     DEVICE_TOKEN_CREDENTIAL,
     compat_api_key,
+    control_socket,
     device_token,
     line_of,
     load_settings,
@@ -19,6 +20,7 @@ __all__ = [
     "Settings",
     "VisitTable",
     "compat_api_key",
+    "control_socket",
     "device_token",
     "line_of",
     "load_settings",

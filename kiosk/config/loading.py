@@ -6,6 +6,7 @@ variable).
 
 import json
 import os
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from kiosk.base import service
-from kiosk.config.tables import ENVIRONMENT_PREFIX, Settings
+from kiosk.config.tables import ENVIRONMENT_PREFIX, ControlTable, Settings
 from kiosk.errors import ConfigError, DeviceTokenError
 
 M = TypeVar("M", bound=BaseModel)
@@ -51,6 +52,23 @@ def load_settings(path: Path | None) -> Settings:
         raise ConfigError(_explain(error, text, path)) from error
     except SettingsError as error:  # its text names only the table
         raise ConfigError(_explain_environment()) from error
+
+
+def control_socket(path: Path | None) -> Path:
+    """Where the running kiosk answers, also while its file is being edited and holds a mistake;
+    raises ConfigError where nothing of it can be read."""
+    try:
+        return load_settings(path).control.socket
+    except ConfigError:
+        pass
+    named = os.environ.get(f"{ENVIRONMENT_PREFIX}CONTROL__SOCKET")
+    if named is None and path is not None:
+        # A line of its own, whatever else is wrong: TOML has no other way that people write.
+        found = re.search(
+            r"^\[control\][^\[]*?^socket\s*=\s*[\"']([^\"']+)", read_text(path), re.M | re.S
+        )
+        named = found[1] if found else None
+    return ControlTable().socket if named is None else Path(named)
 
 
 def load_table(path: Path, model: type[M], documented: str) -> M:

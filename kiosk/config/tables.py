@@ -267,6 +267,8 @@ class ControlTable(Table):
     """The local control socket."""
 
     socket: Path = Path("/run/kiosk/control.sock")
+    read_socket: Path | None = None
+    captions: bool = False
 
 
 class JournalTable(Table):

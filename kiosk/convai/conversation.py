@@ -151,6 +151,7 @@ CoreEvent: TypeAlias = (
     | Interruption
     | ToolCall
     | Malformed
+    | AgentResponsePart
 )
 
 
@@ -238,6 +239,8 @@ class ClientConversation:
                 is_new = not call_id or self._tool_calls.is_new(call_id, name)
                 return [message] if is_new else []
             case AgentResponseCorrection() | AgentResponseComplete() | GuardrailTriggered():
+                return [message]
+            case AgentResponsePart(reasoning=False):
                 return [message]
             case (
                 Ignored()

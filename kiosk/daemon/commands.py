@@ -10,6 +10,8 @@ from kiosk.convai.fields import Json
 from kiosk.devices.ports import ButtonEdge
 from kiosk.doctor import lease
 from kiosk.link.backend import BackendClient
+from kiosk.listeners import events
+from kiosk.listeners.events import EventStream
 from kiosk.ops import control
 from kiosk.visit.host import Host
 from kiosk.visit.initiation import are_variables
@@ -25,6 +27,7 @@ class OperatorCommands:
         client: BackendClient | None,
         status: Callable[[], Mapping[str, object]],
         clock: Clock,
+        stream: EventStream,
         *,
         held_to_talk: bool,
     ) -> None:
@@ -32,6 +35,7 @@ class OperatorCommands:
         self._client = client
         self._status = status
         self._clock = clock
+        self._events = stream
         self._held_to_talk = held_to_talk
         self._held = False
 
@@ -41,12 +45,19 @@ class OperatorCommands:
             "press": self._press,
             "end": self._end,
             "tell": self._tell,
+            "ask": self._ask,
             "say": self._say,
+            "ring": self._ring,
+            "subscribe": self._subscribe,
             "trace": self._trace,
             lease.COMMAND: self._check_lease,
         }
 
-    def _press(self, request: Mapping[str, object]) -> Mapping[str, object]:
+    def reading(self) -> Mapping[str, control.Command]:
+        """Those that change nothing, for the other socket."""
+        return {"status": lambda _: self._status(), "subscribe": self._subscribe}
+
+    async def _press(self, request: Mapping[str, object]) -> Mapping[str, object]:
         language = request.get("language")
         if language is not None and language not in self._host.languages:
             return _refused(f"languages: {', '.join(self._host.languages)}")
@@ -63,7 +74,7 @@ class OperatorCommands:
             self._host.on_button(ButtonEdge(self._held, self._clock.now_s(), key))
         else:
             self._host.press(key)
-        return {}
+        return {"did": await self._host.what_a_press_did(), "state": self._host.state}
 
     def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:
         self._host.post(Event.HANG_UP)
@@ -76,6 +87,31 @@ class OperatorCommands:
         if not self._host.tell(text):
             return _refused("no conversation is open; press first")
         return {}
+
+    def _ask(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        text = _text_of(request)
+        if text is None:
+            return _refused("ask needs a text")
+        if not self._host.ask(text):
+            return _refused("no conversation is open; press first")
+        return {}
+
+    def _ring(self, _: Mapping[str, object]) -> Mapping[str, object]:
+        self._host.ring()
+        return {}
+
+    def _subscribe(self, request: Mapping[str, object]) -> control.Stream | Mapping[str, object]:
+        wanted = request.get("events", list(events.KINDS))
+        if not isinstance(wanted, list) or not set(map(str, wanted)) <= set(events.KINDS):
+            return _refused(f"events: {', '.join(events.KINDS)}")
+        subscription = self._events.subscribe(wanted)
+        if subscription is None:
+            return _refused(f"{events.MOST_SUBSCRIBERS} subscribers are enough")
+        return control.Stream(
+            {"snapshot": self._events.snapshot()},
+            aiter(subscription),
+            lambda: self._events.leave(subscription),
+        )
 
     async def _say(self, request: Mapping[str, object]) -> Mapping[str, object]:
         text = _text_of(request)

@@ -32,6 +32,7 @@ from kiosk.link.connecting import connect_backend
 from kiosk.link.heartbeat import Vitals
 from kiosk.listeners.backend_events import BackendEvents
 from kiosk.listeners.counters import Counters
+from kiosk.listeners.events import EventStream
 from kiosk.listeners.journal_entries import JournalEntries
 from kiosk.listeners.status import StatusReport
 from kiosk.moments import Moment, Observer, What
@@ -114,6 +115,12 @@ class Daemon:
         self._reported = {"microphone": asyncio.Event(), "speaker": asyncio.Event()}
         self._events = BackendEvents()
         self._counters = Counters()
+        self._stream = EventStream(
+            lambda: self._host.status(),
+            lambda key: self._host.text_of(key),
+            lambda: self._host.level_dbfs(),
+            captions=settings.control.captions,
+        )
         self._status_report = StatusReport(settings.kiosk.name, clock)
         self._stuck: StuckError | None = None
 
@@ -159,10 +166,10 @@ class Daemon:
                 self._backend.client,
                 self._status,
                 self._clock,
+                self._stream,
                 held_to_talk=self._settings.button.mode == "hold",
             )
-            socket = self._settings.control.socket
-            await stack.enter_async_context(control.serve(socket, commands.table()))
+            await self._serve(commands, stack)
             for thread in (microphone, speaker):
                 thread.open()
                 stack.callback(_close, thread)
@@ -177,6 +184,7 @@ class Daemon:
                     tasks.create_task(beating, name="heartbeats")
                 tasks.create_task(self._tell_alive(), name="signs of life")
                 tasks.create_task(self._watch_surroundings(), name="surroundings")
+                tasks.create_task(self._stream.tell_levels(), name="levels")
                 await self._devices_reported()
                 systemd.notify("READY=1", f"STATUS={self._summary()}")
                 self._entries.ready()
@@ -196,6 +204,13 @@ class Daemon:
 
     async def _kiosk_info(self) -> Json:
         return kiosk_info(self._reloading.settings.kiosk, self._host.language)
+
+    async def _serve(self, commands: OperatorCommands, stack: contextlib.AsyncExitStack) -> None:
+        table = self._settings.control
+        await stack.enter_async_context(control.serve(table.socket, commands.table()))
+        if table.read_socket is not None:
+            reading = control.serve(table.read_socket, commands.reading())
+            await stack.enter_async_context(reading)
 
     def _open_buttons(
         self, stack: contextlib.AsyncExitStack, loop: asyncio.AbstractEventLoop
@@ -280,7 +295,9 @@ class Daemon:
         return {**self._host.status(), **standing, **self._sound.status(), **self.losses()}
 
     def _observe(self, moment: Moment) -> None:
-        for listener in (self._events, self._counters, self._status_report, self._entries):
+        for listener in (
+            self._events, self._counters, self._status_report, self._entries, self._stream,
+        ):  # fmt: skip
             listener.observe(moment)
         if moment.what is What.STATE:
             self._end_if_stuck()

@@ -185,13 +185,14 @@ class Source(StrEnum):
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
     """Mono sound to play. Clips of one source and rate join without a seam. `voiced`: a voice is
-    in it."""
+    in it. `name`: the earcon's, or the sentence's key."""
 
     samples: Samples
     rate_hz: int
     source: Source
     received_at_s: float = 0.0
     voiced: bool = True
+    name: str = ""
 
 
 class Microphone(Protocol):

@@ -78,6 +78,8 @@ class JournalEntries:
                 self._record(moment, {"cause": "overloaded"})
             case moments.FrameMalformed():
                 self._record(moment, {"cause": "malformed_frame"})
+            case moments.AgentTextCame():
+                pass  # many in a turn, and nothing but words
             case _:
                 self._remember(moment)
                 self._record(moment)

@@ -1,5 +1,6 @@
 """The kiosk's own sounds while they are played: sentences and earcons on the loudspeaker."""
 
+from dataclasses import replace
 from typing import Protocol
 
 from kiosk.audio.earcons import Earcon
@@ -7,12 +8,6 @@ from kiosk.devices.ports import Began, Clip, Drained, Flushed, Source, Speaker
 from kiosk.moments import EarconHeard, Observer, SentenceHeard
 from kiosk.visit.inputs import OwnSound
 from kiosk.visit.speech import earcon_clip
-
-_HEARD: dict[Source, type[EarconHeard | SentenceHeard]] = {
-    Source.EARCON: EarconHeard,
-    Source.SPEECH: SentenceHeard,
-}
-
 
 # By law (EU AI Act, article 50), and so that nobody is cut off by surprise.
 _MUST_BE_HEARD = frozenset({"disclosure", "disclosure_short", "warning", "last_warning", "queued"})
@@ -59,7 +54,8 @@ class Announcer:
             self.say_clip(key, clip)
 
     def say_clip(self, key: str, clip: Clip) -> None:
-        """Say what is no sentence of the table."""
+        """Say a sentence, or what is none of the table."""
+        clip = replace(clip, name=key)
         self._unfinished.append((key, clip))
         self.busy = True
         self._given = self._speaker.play(clip)
@@ -110,8 +106,10 @@ class Announcer:
                 if self._unfinished and self._unfinished[0][1] is self._sounding:
                     del self._unfinished[0]  # another sound follows: it was heard out
                 self._sounding = clip
-                if clip.source in _HEARD:
-                    self._observe(_HEARD[clip.source](heard_at_s))
+                if clip.source is Source.EARCON:
+                    self._observe(EarconHeard(heard_at_s, earcon=clip.name))
+                elif clip.source is Source.SPEECH:
+                    self._observe(SentenceHeard(heard_at_s, key=clip.name))
             case Drained(clips):
                 self._sounding = None
                 if clips >= self._given:

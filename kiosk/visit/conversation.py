@@ -317,6 +317,14 @@ class Conversation:
         self._start(self._send(self._socket, serialize(ContextualUpdate(text))), "tell")
         return True
 
+    def ask(self, text: str) -> bool:
+        """A turn of the visitor's in writing; False while nobody listens."""
+        if self._socket is None or not self._connected.is_set() or self._finished.is_set():
+            return False
+        self._parts.memory.visitor_said(text)
+        self._start(self._send(self._socket, serialize(UserMessage(text))), "ask")
+        return True
+
     async def _tell_backend(self, opening: Opening) -> None:
         """Let the backend know; what it refuses ends the conversation, connected or not yet."""
         credentials = self._parts.credentials

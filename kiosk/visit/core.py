@@ -212,7 +212,7 @@ class VisitCore:
             self.visit.plan = replace(self.visit.plan, table=TOGGLE_HELD)
 
     def _press(self, at_s: float, key: str | None) -> None:
-        self.kept.key = key
+        self.kept.key, self.kept.meant = key, None
         if not self._plan_now.held_button:
             acted_at_s = self.kept.acted_at_s
             nervous = acted_at_s is not None and at_s - acted_at_s < NERVOUS_S
@@ -225,7 +225,7 @@ class VisitCore:
         self.kept.report_when_idle = self.kept.press_waits = False
         self._do(do.DropReport())
         self._notify(moments.ButtonPressed(at_s))
-        event = self._press_means()
+        event = self.kept.meant = self._press_means()
         if event is None:
             return
         if self.state is State.IDLE:

@@ -11,7 +11,9 @@ from typing import Any
 
 from kiosk.audio.ambience import Ear
 from kiosk.audio.capture import CapturedChunk
+from kiosk.audio.earcons import Earcon
 from kiosk.audio.gate import Edge
+from kiosk.audio.levels import rms_dbfs
 from kiosk.base.clock import loop_now_s
 from kiosk.causes import fault
 from kiosk.contract import VisitEvent
@@ -116,6 +118,7 @@ class Host:
         self._variables: Mapping[str, Json] = {}  # of the visit under way
         self._coming_variables: Mapping[str, Json] = {}
         self._held = False
+        self._newest: CapturedChunk | None = None
         self._conversation: Conversation | None = None
         self._holding: asyncio.Task[None] | None = None
         self._malformed_frames = self._unknown_frames = 0
@@ -136,6 +139,12 @@ class Host:
     def press(self, language: str | None = None) -> None:
         """An operator presses in a visitor's place: the button, or the key of a language."""
         self._put(inputs.OperatorPress(language))
+
+    async def what_a_press_did(self) -> str:
+        """What the last press was, by its event in the visit's table, once everything that
+        happened so far was looked at; `nothing` for one that was not meant."""
+        await self._inbox.join()
+        return self._core.kept.meant or "nothing"
 
     def bring_variables(self, variables: Mapping[str, Json]) -> None:
         """Dynamic variables of the visit that the next press begins; if it begins none, of none."""
@@ -184,6 +193,7 @@ class Host:
         if visit is None or visit.ending is not None:
             return
         self._uplink.push(chunk)
+        self._newest = chunk
         if chunk.verdict.edge is not None:
             began = chunk.verdict.edge is Edge.SPEECH_STARTED
             self._put(inputs.Speech(began, chunk.captured_at_s))
@@ -241,9 +251,36 @@ class Host:
             "unfit": self.shown,  # as it was called before 0.2
             "visits": self.visits,
             "language": self.language,
+            "left_s": self._left_s(),
             "press_id": self._press_id if in_visit else None,
             "conversation_id": conversation.conversation_id if conversation else None,
         }
+
+    def _left_s(self) -> int | None:
+        """How long the visit under way may last yet."""
+        visit = self._core.visit
+        if visit is None or visit.ending is not None or visit.ends_at_s == float("inf"):
+            return None
+        return max(0, round(visit.ends_at_s - loop_now_s()))
+
+    def level_dbfs(self) -> float | None:
+        """The microphone's level now; None between visits."""
+        if self._core.visit is None or self._newest is None:
+            return None
+        return rms_dbfs(self._newest.samples)
+
+    def text_of(self, key: str) -> str | None:
+        """The text of a sentence of the kiosk's, in the language that it speaks now."""
+        return self._voices.text(key)
+
+    def ring(self) -> None:
+        """Sound a chime: which kiosk is it?"""
+        self._announcer.earcon(Earcon.READY)
+
+    def ask(self, text: str) -> bool:
+        """Ask the agent something in writing, as a turn of the visitor's; False while there is no
+        conversation."""
+        return self._conversation is not None and self._conversation.ask(text)
 
     def tell(self, text: str) -> bool:
         """Let the agent know something; False while there is no conversation."""
@@ -268,6 +305,7 @@ class Host:
                 tasks.create_task(self._voices.prepare_others(), name="other languages")
                 while True:
                     self._bring(await self._inbox.get())
+                    self._inbox.task_done()
         finally:
             self._disarm()
 
@@ -454,6 +492,7 @@ class Host:
                 self.memory.forget()
                 self._downlink.forget()
                 self._uplink.reset()
+                self._newest = None
                 self._variables = {}
                 moment = replace(
                     moment,

@@ -10,6 +10,7 @@ from kiosk.convai.frames import Malformed
 from kiosk.convai.server_messages import (
     AgentResponse,
     AgentResponseCorrection,
+    AgentResponsePart,
     GuardrailTriggered,
     UserTranscript,
 )
@@ -27,6 +28,8 @@ def moment_of(event: CoreEvent, at_s: float, malformed_frames: int) -> Moment | 
             return moments.TurnTranscribed(at_s, words=text)
         case AgentResponse(text):
             return moments.AgentResponded(at_s, words=caption(text))
+        case AgentResponsePart(text, kind) if text or kind == "start":
+            return moments.AgentTextCame(at_s, words=text, begins=int(kind == "start"))
         case AgentResponseCorrection():
             return moments.ResponseCorrected(at_s, words=caption(event.corrected))
         case AgentHangsUp():

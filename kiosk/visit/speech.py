@@ -209,7 +209,7 @@ def voice_of(
 
 
 def earcon_clip(earcon: Earcon) -> Clip:
-    return Clip(earcon_samples(earcon), RATE_HZ, Source.EARCON)
+    return Clip(earcon_samples(earcon), RATE_HZ, Source.EARCON, name=earcon.value)
 
 
 async def _synthesise(espeak: Espeak, text: str) -> bytes:

@@ -402,6 +402,7 @@ class Kept:
     over_at_s: float = -_NEVER
     hold: Hold | None = None
     key: str | None = None  # that of the last press, by its language; None: the button
+    meant: Event | None = None  # what the last press was; None: nothing
     language: str | None = None  # that of its sentences; None: its own
     told_until_s: float | None = None  # what the backend said holds
     failing_until_s: float | None = None  # what the last visits ended for is shown

@@ -31,6 +31,10 @@ class Voices:
         clip = self._now.sentence(key)
         return self.own.sentence(key) if clip is None else clip
 
+    def text(self, key: str) -> str | None:
+        """The text of a sentence, None where there is none of that key."""
+        return self._now.sentences.get(key)
+
     async def prepare_others(self) -> None:
         """Load or render what the other languages have to say."""
         for language, voice in self.others.items():

@@ -50,7 +50,7 @@ async def test_press_status_and_end_hold_a_visit_from_another_shell(short_dir: P
         scripted_server() as server,
         running_kiosk(short_dir, CONFIG.format(url=server.url, button="none")) as running,
     ):
-        assert await kiosk("press", config=config) == (0, "", "")
+        assert await kiosk("press", config=config) == (0, "press: opening\n", "")
         await server.connection()
         await running.wait_for_state("listening")
         code, out, _ = await kiosk("status", "--json", config=config)
@@ -89,7 +89,7 @@ async def test_a_press_may_bring_variables_of_its_visit(short_dir: Path) -> None
         running_kiosk(short_dir, CONFIG.format(url=server.url, button="none")) as running,
     ):
         given = ("--variable", "exhibit=the whale", "--variable", "hall=3")
-        assert await kiosk("press", *given, config=config) == (0, "", "")
+        assert await kiosk("press", *given, config=config) == (0, "press: opening\n", "")
         connection = await server.connection()
         await running.wait_for_state("listening")
         code, _, complaint = await kiosk("press", *given, config=config)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from kiosk.errors import ConfigError, UnavailableError
 from kiosk.ops import control
 from kiosk.ops.control import request, request_within, serve
+from tests.slowness import patient_s
 
 
 class Kiosk:
@@ -264,3 +265,93 @@ async def test_something_else_on_the_socket_is_no_kiosk(path: Path, answer: byte
     async with await asyncio.start_unix_server(other, path):
         with pytest.raises(UnavailableError):
             await ask(path, "status")
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+class Ticker:
+    """A command that goes on answering."""
+
+    def __init__(self, lines: int | None = None) -> None:
+        self.lines = lines
+        self.closed = 0
+        self.sent = 0
+
+    def subscribe(self, _: Mapping[str, object]) -> control.Stream:
+        return control.Stream({"snapshot": {"state": "idle"}}, self._ticks(), self._close)
+
+    async def _ticks(self) -> AsyncIterator[Mapping[str, object]]:
+        while self.lines is None or self.sent < self.lines:
+            self.sent += 1
+            yield {"event": "tick", "text": "ж" * 1000}
+            await asyncio.sleep(0)
+
+    def _close(self) -> None:
+        self.closed += 1
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(patient_s(20)):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stream_is_an_answer_and_then_its_lines(path: Path) -> None:
+    ticker = Ticker(lines=3)
+    async with serve(path, {"subscribe": ticker.subscribe}):
+        answers = await asyncio.to_thread(lambda: list(control.subscribe(path)))
+    assert answers[0] == {"ok": True, "protocol": 1, "snapshot": {"state": "idle"}}
+    assert answers[1:] == [{"event": "tick", "text": "ж" * 1000}] * 3
+    assert ticker.closed == 1
+
+
+async def test_a_subscriber_that_hangs_up_is_forgotten(path: Path) -> None:
+    ticker = Ticker()
+    async with serve(path, {"subscribe": ticker.subscribe}):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"command": "subscribe"}\n')
+        await reader.readline()
+        writer.close()
+        await until(lambda: ticker.closed)
+
+
+async def test_one_that_does_not_read_holds_up_nobody_and_is_cut_off_with_its_stream(
+    path: Path,
+) -> None:
+    ticker, kiosk = Ticker(), Kiosk()
+    async with serve(path, {"subscribe": ticker.subscribe, "status": kiosk.status}):
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"command": "subscribe"}\n')
+        await until(lambda: ticker.sent > 50)
+        assert (await ask(path, "status"))["visits"] == 3
+        writer.transport.abort()
+        await until(lambda: ticker.closed)
+
+
+async def test_a_subscriber_may_say_what_it_wants_and_is_not_heard(path: Path) -> None:
+    ticker = Ticker()
+    async with serve(path, {"subscribe": ticker.subscribe}):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"command": "subscribe"}\n' + b"x" * 1_000_000 + b"\n")
+        for _ in range(5):
+            assert await reader.readline()
+        writer.close()
+
+
+async def test_a_kiosk_that_stops_ends_its_streams(path: Path) -> None:
+    ticker = Ticker()
+    async with serve(path, {"subscribe": ticker.subscribe}):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"command": "subscribe"}\n')
+        await reader.readline()
+    async with asyncio.timeout(patient_s(10)):
+        while await reader.read(65536):
+            pass
+    writer.close()
+    await until(lambda: ticker.closed)
+
+
+async def test_where_nobody_answers_nothing_is_subscribed_to(path: Path) -> None:
+    with pytest.raises(UnavailableError, match="no kiosk answers"):
+        await asyncio.to_thread(lambda: list(control.subscribe(path)))
