@@ -190,6 +190,10 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
+def _say_aside(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def _config_path(args: argparse.Namespace) -> Path | None:
     if args.config is not None:
         return Path(args.config)
@@ -213,7 +217,7 @@ def _run(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from kiosk.lab.demo import commands as demo
 
-    return demo.run(args, _say)
+    return demo.run(args, _say, _say_aside)
 
 
 def _check(args: argparse.Namespace) -> int:

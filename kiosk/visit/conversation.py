@@ -307,6 +307,9 @@ class Conversation:
                 return  # somebody had something to say
             self._parts.put(inputs.GoneOn())
             await self._send(socket, serialize(ContextualUpdate(_HEARD)))
+        elif rest.whole:  # all of it was heard: nothing is left to wait for
+            self._parts.post(Event.TURN_SKIPPED, None)
+            await self._send(socket, serialize(ContextualUpdate(_HEARD)))
         if not rest.whole:
             await self._send(socket, serialize(UserMessage(_GO_ON)))
 

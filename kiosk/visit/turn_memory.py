@@ -35,13 +35,16 @@ _VISITOR, _AGENT = "Visitor", "You"
 
 @dataclass(slots=True)
 class _Answer:
-    """The agent's newest turn. `heard`: samples, when it was cut; `whole`: all of it came."""
+    """The agent's newest turn. `heard`: samples, when it was cut; `whole`: all of it came; `first`:
+    of the visit."""
 
     rate_hz: int
     sound: list[Samples] = field(default_factory=list)
     samples: int = 0
     heard: int = 0
     whole: bool = False
+    first: bool = False
+    cut: bool = False
 
     def rest(self) -> Samples | None:
         """From the beginning of the sentence that was cut; None if too little is left."""
@@ -83,8 +86,10 @@ class TurnMemory:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the agent has spoken in this visit, or has understood the visitor."""
-        return self._answer is not None or bool(self._words)
+        """Whether the agent was heard in this visit, or has understood the visitor."""
+        answer = self._answer
+        unheard = answer is None or (answer.first and answer.cut and not answer.heard)
+        return not unheard or any(who == _VISITOR for who, _ in self._words)
 
     # --- the visitor ----------------------------------------------------------------------------
 
@@ -114,7 +119,7 @@ class TurnMemory:
 
     def agent_began(self, rate_hz: int) -> None:
         """A turn of the agent's, whose sound has this rate."""
-        self._answer = _Answer(rate_hz)
+        self._answer = _Answer(rate_hz, first=not self.has_begun)
 
     def agent_spoke(self, samples: Samples) -> None:
         """The next sound of the agent's turn."""
@@ -126,7 +131,7 @@ class TurnMemory:
     def agent_was_cut(self, heard: int, *, whole: bool) -> None:
         """Of the agent's turn so many samples were heard; `whole`: no more of it was to come."""
         if self._answer is not None:
-            self._answer.heard, self._answer.whole = heard, whole
+            self._answer.heard, self._answer.whole, self._answer.cut = heard, whole, True
 
     def rest_of_answer(self) -> AnswerRest:
         """What a cut answer goes on with; from then on that is the answer."""

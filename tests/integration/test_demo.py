@@ -11,6 +11,7 @@ import pytest
 
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.pcm import read_wav, samples_to_bytes
+from tests.slowness import patient_s
 
 
 async def demo(*arguments: str) -> tuple[int, str, str]:
@@ -41,8 +42,9 @@ async def test_a_stereo_recording_at_8_khz_is_said_and_what_was_heard_is_reporte
         file.writeframes(samples_to_bytes(np.repeat(speech, 2)))
     out = tmp_path / "out"
     code, said, complaint = await demo("--voice", str(recording), "--out", str(out), "--json")
-    result = json.loads(said.splitlines()[-1])
-    assert (code, complaint) == (0, "")
+    result = json.loads(said)
+    assert code == 0
+    assert "Everything was heard right" in complaint
     assert result["ok"] is True
     assert [turn["heard"] for turn in result["turns"]] == [
         "tell me about the blue whale",
@@ -114,7 +116,72 @@ async def test_the_kiosk_speaks_a_language_of_its_own_and_says_that_nobody_else_
     language: str, options: list[str]
 ) -> None:
     code, said, complaint = await demo("--language", language, *options)
-    assert (code, complaint) == (0, "")
-    noted = "sentences are in 'de'; agent and visitor speak English" in " ".join(said.split())
+    assert code == 0
+    read = complaint if options else said
+    noted = "sentences are in 'de'; agent and visitor speak English" in " ".join(read.split())
     assert noted is not bool(options)
-    assert "says its own sentence" in said
+    assert "says itself: " in read
+    assert max(map(len, read.splitlines())) <= 80
+    stamps = [float(line.split()[0]) for line in read.splitlines() if " s " in line[:13]]
+    assert stamps == sorted(stamps)
+
+
+async def typed(*lines: str, options: tuple[str, ...] = ()) -> tuple[int, str, str]:
+    """A live demo in writing; each line is typed when the one before was answered."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "kiosk", "demo", "--live", "--text", *options,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = ""
+    async with asyncio.timeout(patient_s(60)):
+        while "Ctrl-D ends" not in said:
+            said += (await process.stdout.readline()).decode()
+        for line in lines:
+            process.stdin.write(f"{line}\n".encode())
+            answered = said.count("answers:")
+            while said.count("answers:") == answered or f"reads: {line}" not in said:
+                said += (await process.stdout.readline()).decode()
+        process.stdin.close()
+        rest, complaint = await process.stdout.read(), await process.stderr.read()
+    return await process.wait(), said + rest.decode(), complaint.decode()
+
+
+async def test_whoever_sits_there_asks_in_writing_and_reads_the_answers() -> None:
+    code, said, complaint = await typed("where is the exit", "purple monkeys")
+    assert (code, complaint) == (0, "")
+    assert "answers: The exit is straight ahead" in said
+    table = said.partition("What was said")[2]
+    assert "where is the exit" in table
+    assert "purple monkeys" in table
+    assert max(map(len, said.splitlines())) <= 80
+
+
+async def test_ones_own_guide_is_talked_with(tmp_path: Path) -> None:
+    guide = tmp_path / "shop.toml"
+    guide.write_text(
+        'language = "en"\nvoice = "en"\ngreeting = "Hello."\nask_again = "Again?"\n'
+        '[[entry]]\nkey = "bread"\nask = ["Do you have bread?"]\nsay = "Next to the milk."\n'
+    )
+    code, said, _ = await typed("Do you have bread?", options=("--guide", str(guide)))
+    assert code == 0
+    assert "answers: Next to the milk." in said
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--text",), "--text and --guide belong to --live"),
+        (("--live", "--out", "x"), "--live is without"),
+        (("--live", "--guide", "nowhere.toml"), "cannot read the guide"),
+    ],
+)
+async def test_what_does_not_go_together_is_refused_before_anything_starts(
+    options: tuple[str, ...], why: str
+) -> None:
+    code, said, complaint = await demo(*options)
+    assert (code, said) == (78, "")
+    assert why in complaint

@@ -100,7 +100,7 @@ def _chooses_a_language(rng: random.Random, acts: list[Act]) -> None:
         at_s += rng.choice((rng.uniform(0.1, 1.5), rng.uniform(2.0, 12.0)))
         acts.append(Act(at_s, "key", rng.choice(keys)))
         if rng.random() < 0.6:
-            acts.append(Act(at_s + rng.uniform(0.2, 3.0), "say", rng.uniform(0.8, 2.5)))
+            acts.append(Act(at_s + rng.uniform(0.2, 3.0), "say", rng.uniform(0.8, 1.5)))
 
 
 def _talks_over(rng: random.Random, acts: list[Act]) -> None:

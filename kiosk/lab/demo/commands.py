@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kiosk.errors import UnavailableError
+from kiosk.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
     from kiosk.audio.pcm import Samples
@@ -57,11 +57,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="keep microphone.wav, speaker.wav, timeline.json"
     )
-    parser.add_argument("--json", action="store_true", help="print one object on the last line")
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="talk with it yourself, by this machine's sound cards; Enter is the button",
+    )
+    parser.add_argument(
+        "--text", action="store_true", help="with --live: in writing, and without a sound card"
+    )
+    parser.add_argument(
+        "--guide",
+        type=Path,
+        metavar="FILE",
+        help="with --live: what the agent knows (default: the museum's guide)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one object, and nothing else")
 
 
-def run(args: argparse.Namespace, show: Show) -> int:
-    """Exit code 0 if all went as it should; raises KioskError."""
+def run(args: argparse.Namespace, show: Show, aside: Show) -> int:
+    """Exit code 0 if all went as it should; raises KioskError. `aside` shows what is for reading
+    where `show` is for one object only."""
+    told = aside if args.json else show
     from kiosk.config.tables import KioskTable
     from kiosk.visit.languages import load_language
 
@@ -72,12 +88,18 @@ def run(args: argparse.Namespace, show: Show) -> int:
             'the demo needs the extras: pip install "voice-kiosk[agent,backend]"'
         ) from error
     load_language(args.language, KioskTable().sentences_dir, key="--language")
+    if args.live:
+        if args.voice or args.scenario or args.out:
+            raise ConfigError("--live is without --voice, --scenario and --out")
+        return asyncio.run(_live(args, show, told))
+    if args.text or args.guide:
+        raise ConfigError("--text and --guide belong to --live")
     if args.out is not None:  # before there is anything that could not be kept
         _make_room(args.out)
-    return asyncio.run(_perform(args, show))
+    return asyncio.run(_perform(args, show, told))
 
 
-async def _perform(args: argparse.Namespace, show: Show) -> int:
+async def _perform(args: argparse.Namespace, show: Show, told: Show) -> int:
     from kiosk.agent.guide import load_guide
     from kiosk.agent.scenario import load_scenario
     from kiosk.lab.demo.lines import MUSEUM, recorded, rehearsed
@@ -88,7 +110,7 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     from kiosk.moments import Moment, What
 
     scenario = None if args.scenario is None else load_scenario(args.scenario)
-    playbill = DemoPrinter(show, colour=sys.stdout.isatty())
+    playbill = DemoPrinter(told, args.language, colour=sys.stdout.isatty())
     room = hall()
     lines = MUSEUM if scenario is None else rehearsed(scenario.visitor)
     if args.voice:
@@ -136,6 +158,38 @@ async def _perform(args: argparse.Namespace, show: Show) -> int:
     if args.json:
         show(json.dumps(result))
     return 0 if result["ok"] else 1
+
+
+async def _live(args: argparse.Namespace, show: Show, told: Show) -> int:
+    from kiosk.agent.guide import load_guide
+    from kiosk.lab.demo.live import HELP, LiveRecord, LiveRunner, typed_lines
+    from kiosk.lab.demo.printer import DemoPrinter
+    from kiosk.lab.demo.runner import settings_for
+    from kiosk.lab.demo.servers import servers
+
+    load_guide(args.guide)  # a mistake in it is told before anything starts
+    playbill = DemoPrinter(told, args.language, colour=sys.stdout.isatty(), live=True)
+    record = LiveRecord()
+    runner = LiveRunner(record, playbill.happened, text=args.text)
+    driver = "virtual" if args.text else "alsa"
+    cards = {"capture": {"driver": driver}, "playback": {"driver": driver}}
+    options = [] if args.guide is None else ["--guide", str(args.guide)]
+    with tempfile.TemporaryDirectory(prefix="kiosk-demo-") as name:
+        directory = Path(name)
+        playbill.note("starting the local agent and the backend, each a process of its own")
+        async with servers(directory, options, runner.on_agent) as there:
+            credentials = {
+                "backend_url": there.backend_url,
+                "device_token_file": there.device_token_file,
+            }
+            playbill.note(HELP)
+            its = settings_for(directory, credentials, cards, language=args.language)
+            await runner.sit(its, typed_lines())
+    result = record.result()
+    playbill.talked(record.turns)
+    if args.json:
+        show(json.dumps(result))
+    return 0
 
 
 def hall() -> "Room":

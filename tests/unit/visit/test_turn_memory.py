@@ -150,3 +150,18 @@ def test_a_pause_is_found_at_any_rate(rate_hz: int) -> None:
     assert found / rate_hz == pytest.approx(4 / 3, abs=0.03)
     assert pause_before(tone, rate_hz) is None
     assert pause_before(silence(0), rate_hz) is None
+
+
+def test_a_visit_whose_greeting_nobody_heard_has_not_begun() -> None:
+    memory = TurnMemory()
+    memory.agent_began(RATE_HZ)
+    memory.agent_spoke(np.ones(RATE_HZ, np.int16))
+    assert memory.has_begun, "it may be heard any moment"
+    memory.agent_was_cut(0, whole=False)
+    assert not memory.has_begun, "and the next conversation greets"
+    memory.agent_began(RATE_HZ)
+    memory.agent_was_cut(1, whole=False)
+    assert memory.has_begun
+    memory.agent_began(RATE_HZ)
+    memory.agent_was_cut(0, whole=False)
+    assert memory.has_begun, "the greeting was heard"
