@@ -25,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=_port, default=8090, help="0 takes any free port")
     parser.add_argument("--guide", type=Path, help="TOML of questions and answers")
+    parser.add_argument(
+        "--check", action="store_true", help="name all that is wrong with it, and stop"
+    )
+    parser.add_argument("--ask", metavar="TEXT", help="what it answers to that, and stop")
     parser.add_argument("--agent-id", default="agent_local")
     parser.add_argument("--api-key-file", type=Path, help="the key REST asks for")
     parser.add_argument("--private", action="store_true", help="only signed URLs open it")
@@ -92,6 +96,8 @@ def run(
     """Serve until SIGTERM or SIGINT; raises KioskError. With an examiner only it reports."""
     if args.list_scenarios:
         return _list_scenarios(say, as_json=args.json)
+    if args.check or args.ask is not None:
+        return _try_guide(args, say)
     agent = _agent(args, say, examiner)
 
     async def serve() -> None:
@@ -106,6 +112,30 @@ def run(
             await stop.wait()
 
     asyncio.run(serve())
+    return 0
+
+
+def _try_guide(args: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Look at a guide without serving it; raises ConfigError for its mistakes."""
+    from kiosk.agent.guide import DEFAULT_GUIDE, load_guide
+    from kiosk.agent.recogniser import Recogniser
+
+    guide = load_guide(args.guide)
+    if args.check:
+        try:
+            Recogniser(guide.jsgf(), guide.ignore)
+        except ConfigError as error:
+            raise ConfigError(f"{args.guide or DEFAULT_GUIDE}: {error}") from error
+        wordings = sum(len(entry.sentences) for entry in guide.entries)
+        say(f"good: {len(guide.entries)} questions in {wordings} wordings, all words are known")
+    if args.ask is None:
+        return 0
+    entry = guide.entry_for(args.ask)
+    if entry is None:
+        nearest = guide.nearest(args.ask)
+        say("no question of the guide" + "".join(f"\n  like it: {each}" for each in nearest))
+        return 1
+    say(f"{entry.key}: {entry.say}")
     return 0
 
 
@@ -134,12 +164,30 @@ def _agent(
     guide = load_guide(args.guide)
 
     def timeline(event: dict[str, object]) -> None:
-        if args.json and examiner is None:
+        if examiner is not None:
+            return
+        if args.json:
             say(json.dumps(event))
+        elif (text := _for_reading(event)) is not None:
+            say(text)
 
     return LocalAgent(
         settings, guide, Recogniser(guide.jsgf(), guide.ignore), timeline, scenario, examiner
     )
+
+
+def _for_reading(event: dict[str, object]) -> str | None:
+    """An event as whoever writes a guide reads it; None: of no interest to him."""
+    match event:
+        case {"event": "heard", "text": None}:
+            return "hears something, and understands none of it"
+        case {"event": "heard" | "read" as how, "text": text}:
+            return f"{how.replace('heard', 'hears').replace('read', 'reads')}: {text}"
+        case {"event": "agent_started", "text": text}:
+            return f"answers: {text}"
+        case {"event": "connected" | "closed" as what}:
+            return f"a client: {what}"
+    return None
 
 
 def _settings(args: argparse.Namespace) -> "AgentSettings":

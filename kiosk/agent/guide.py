@@ -3,12 +3,13 @@
 Pure but for `load_guide`, which reads one TOML file. It may not recognise, speak or touch the wire.
 """
 
+import difflib
 import re
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from kiosk.errors import ConfigError
 
@@ -16,6 +17,13 @@ DEFAULT_GUIDE = Path(__file__).with_name("guide.toml")
 END_CALL = "end_call"
 
 _TOOLS = (END_CALL,)
+# Of a guide that does not say.
+_LANGUAGE, _VOICE = "en", "en-gb"
+_GREETING = "Hello. What would you like to know?"
+_ASK_AGAIN = (
+    "Sorry, I did not understand. Could you say that again?",
+    "I am not sure I heard that right. Please ask me in other words.",
+)
 _MOST_SENTENCES = 500  # of one phrase; more is a slip of nesting, not a question
 _MOST_GROUPS = 20
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
@@ -60,6 +68,10 @@ class Guide:
         return "\n".join(
             ("#JSGF V1.0;", "grammar guide;", f"public <question> = {question};", *rules, "")
         )
+
+    def nearest(self, sentence: str) -> list[str]:
+        """The wordings that are most like a sentence that no entry asks."""
+        return difflib.get_close_matches(folded(sentence), self._by_sentence, n=3, cutoff=0.4)
 
     def entry_for(self, sentence: str) -> Entry | None:
         """The entry one of whose wordings the sentence is; case, spacing and the signs of a
@@ -142,50 +154,57 @@ def _part(tokens: list[str]) -> tuple[_Sentences, list[str]]:
 def load_guide(path: Path | None = None) -> Guide:
     """Read a guide; None is the museum guide that ships with the project.
 
-    Raises ConfigError naming the file and the key. Words unknown to the dictionary are not found
-    here: the recogniser reports them.
+    Raises ConfigError, which names the file, the line and the key of every mistake. Words unknown
+    to the dictionary are not found here: the recogniser reports them.
     """
     path = path or DEFAULT_GUIDE
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot read the guide {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    return parse_guide(table, str(path))
+    return parse_guide(table, str(path), text)
 
 
-def parse_guide(table: dict[str, Any], source: str) -> Guide:
-    """A guide from parsed TOML; `source` names the file in errors (ConfigError)."""
-    top = _Table(source, "", table)
+def parse_guide(table: dict[str, Any], source: str, text: str = "") -> Guide:
+    """A guide from parsed TOML; `source` names the file in errors (ConfigError, a line for each
+    mistake), `text` is what stands in it, for their lines."""
+    mistakes = _Mistakes(source, text)
+    top = _Table(mistakes, table)
     raw_entries = table.get("entry")
     if not isinstance(raw_entries, list) or not raw_entries:
-        top.fail("entry", "at least one [[entry]] is needed")
-    entries: list[Entry] = []
-    for number, raw in enumerate(raw_entries, 1):
-        entries.append(_entry(source, number, raw))
-    _refuse_duplicates(source, entries)
+        mistakes.add("entry", "at least one [[entry]] is needed")
+        raw_entries = []
+    entries = [_entry(mistakes, number, raw) for number, raw in enumerate(raw_entries, 1)]
+    _refuse_duplicates(mistakes, entries)
     guide = Guide(
-        language=top.text("language"),
-        voice=top.text("voice"),
+        language=top.text("language", _LANGUAGE),
+        voice=top.text("voice", _VOICE),
         words_per_minute=top.whole("words_per_minute", default=165, low=80, high=450),
-        greeting=top.text("greeting"),
-        ask_again=top.texts("ask_again"),
+        greeting=top.text("greeting", _GREETING),
+        ask_again=top.texts("ask_again", _ASK_AGAIN),
         entries=tuple(entries),
-        ignore=tuple(top.texts("ignore")) if "ignore" in table else (),
+        ignore=top.texts("ignore", ()),
     )
-    _refuse_unreadable(top, guide.ignore)
+    _refuse_unreadable(mistakes, guide.ignore)
     top.refuse_unknown(*Guide.__dataclass_fields__.keys() - {"entries"}, "entry")
+    mistakes.tell()
     return guide
 
 
-def _entry(source: str, number: int, raw: object) -> Entry:
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{source}: entry {number} is not a table: write [[entry]]")
-    key = raw.get("key")
+def _entry(mistakes: "_Mistakes", number: int, raw: object) -> Entry:
+    key = raw.get("key") if isinstance(raw, dict) else None
     named = f" {key!r}" if isinstance(key, str) else ""
-    table = _Table(source, f"entry {number}{named}: ", raw)
-    if not _KEY.fullmatch(table.text("key")):
+    table = _Table(
+        mistakes, raw if isinstance(raw, dict) else {}, number, f"entry {number}{named}: "
+    )
+    if not isinstance(raw, dict):
+        mistakes.add(f"entry {number}", "is not a table: write [[entry]]")
+        return Entry("", (), "", None, frozenset())
+    name = table.text("key")
+    if name and not _KEY.fullmatch(name):
         table.fail("key", "use lower-case letters, digits and underscores")
     ask = tuple(folded(phrase) for phrase in table.texts("ask"))
     sentences: set[str] = set()
@@ -195,76 +214,112 @@ def _entry(source: str, number: int, raw: object) -> Entry:
         except PhraseError as error:
             table.fail("ask", f"in {phrase!r}: {error}")
     tool = table.text("tool") if "tool" in raw else None
-    if tool is not None and tool not in _TOOLS:
+    if tool and tool not in _TOOLS:
         table.fail("tool", f"{tool!r} is not known; known: {', '.join(_TOOLS)}")
+    say = table.text("say")
     table.refuse_unknown("key", "ask", "say", "tool")
-    return Entry(table.text("key"), ask, table.text("say"), tool, frozenset(sentences))
+    return Entry(name, ask, say, tool, frozenset(sentences))
 
 
-def _refuse_unreadable(top: "_Table", ignored: tuple[str, ...]) -> None:
+def _refuse_unreadable(mistakes: "_Mistakes", ignored: tuple[str, ...]) -> None:
     for words in ignored:
         try:
             expand_phrase(words)
         except PhraseError as error:
-            top.fail("ignore", f"in {words!r}: {error}")
+            mistakes.add("ignore", f"in {words!r}: {error}")
 
 
-def _refuse_duplicates(source: str, entries: list[Entry]) -> None:
+def _refuse_duplicates(mistakes: "_Mistakes", entries: list[Entry]) -> None:
     keys: set[str] = set()
     asked: dict[str, str] = {}
-    for entry in entries:
-        if entry.key in keys:
-            raise ConfigError(f"{source}: entry {entry.key!r}: key: there are two of this key")
+    for number, entry in enumerate(entries, 1):
+        place = f"entry {number} {entry.key!r}: "
+        if entry.key and entry.key in keys:
+            mistakes.add("key", "there are two of this key", number, place)
         keys.add(entry.key)
         for sentence in sorted(entry.sentences):
-            if sentence in asked:
-                raise ConfigError(
-                    f"{source}: entry {entry.key!r}: ask: {sentence!r} is also asked by"
-                    f" {asked[sentence]!r}"
-                )
-            asked[sentence] = entry.key
+            if asked.setdefault(sentence, entry.key) != entry.key:
+                other = asked[sentence]
+                mistakes.add("ask", f"{sentence!r} is also asked by {other!r}", number, place)
+
+
+class _Mistakes:
+    """What is wrong with a guide, all of it."""
+
+    def __init__(self, source: str, text: str) -> None:
+        self._source = source
+        self._lines = text.splitlines()
+        self._found: list[str] = []
+
+    def add(self, key: str, problem: str, entry: int = 0, place: str = "") -> None:
+        """One mistake; `entry`: of the how many-th, 0: of the guide's own keys."""
+        line = self._line_of(key, entry)
+        where = f"{self._source}, line {line}" if line else self._source
+        self._found.append(f"{where}: {place}{key}: {problem}")
+
+    def tell(self) -> None:
+        """Raises ConfigError if there is any."""
+        if self._found:
+            raise ConfigError("\n".join(self._found))
+
+    def _line_of(self, key: str, entry: int) -> int | None:
+        """The line of a key, or of its entry's heading."""
+        seen, heading = 0, None
+        for number, line in enumerate(self._lines, 1):
+            if line.strip().startswith("[["):
+                seen += 1
+                heading = number if seen == entry else heading
+            elif seen == entry and re.match(rf"\s*{re.escape(key)}\s*=", line):
+                return number
+        return heading
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One TOML table, with its place for error messages."""
+    """One TOML table, with its place for the mistakes in it; what is wrong reads as empty."""
 
-    source: str
-    place: str
+    mistakes: _Mistakes
     values: dict[str, Any]
+    entry: int = 0
+    place: str = ""
 
-    def fail(self, key: str, problem: str) -> NoReturn:
-        raise ConfigError(f"{self.source}: {self.place}{key}: {problem}")
+    def fail(self, key: str, problem: str) -> None:
+        self.mistakes.add(key, problem, self.entry, self.place)
 
-    def text(self, key: str) -> str:
-        value = self._required(key)
-        if not isinstance(value, str) or not value.strip():
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self.values.get(key, default)
+        if value is None:
+            self.fail(key, "is missing")
+        elif not isinstance(value, str) or not value.strip():
             self.fail(key, "a text is needed")
-        return value.strip()
+        else:
+            return value.strip()
+        return ""
 
-    def texts(self, key: str) -> tuple[str, ...]:
+    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """A list of texts, or one text alone."""
-        value = self._required(key)
+        if key not in self.values:
+            if default is None:
+                self.fail(key, "is missing")
+            return default or ()
+        value = self.values[key]
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list) or not items or not all(_is_text(item) for item in items):
             self.fail(key, "a list of texts is needed")
+            return ()
         return tuple(item.strip() for item in items)
 
     def whole(self, key: str, *, default: int, low: int, high: int) -> int:
         value = self.values.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             self.fail(key, f"a whole number from {low} to {high} is needed")
+            return default
         return value
 
     def refuse_unknown(self, *known: str) -> None:
         for key in self.values:
             if key not in known:
                 self.fail(key, f"unknown key; known: {', '.join(sorted(known))}")
-
-    def _required(self, key: str) -> Any:
-        if key not in self.values:
-            self.fail(key, "is missing")
-        return self.values[key]
 
 
 def _is_text(value: object) -> bool:

@@ -299,12 +299,19 @@ def _with_end_mark(jsgf: str) -> str:
 
 
 def _refuse_unknown_words(jsgf: str, decoder: Any) -> None:
+    unknown: dict[str, list[str]] = {}
     for rule, word in _words(jsgf):
-        if decoder.lookup_word(word) is None:
-            raise ConfigError(
-                f"{rule}: the word {word!r} is not in the recogniser's English dictionary:"
-                " use another one"
-            )
+        if decoder.lookup_word(word) is None and repr(word) not in unknown.get(rule, ()):
+            unknown.setdefault(rule, []).append(repr(word))
+    if unknown:
+        raise ConfigError("\n".join(_unknown(rule, words) for rule, words in unknown.items()))
+
+
+def _unknown(rule: str, words: list[str]) -> str:
+    several = len(words) > 1
+    which = f"the words {', '.join(words)} are" if several else f"the word {words[0]} is"
+    others = "others" if several else "another one"
+    return f"{rule}: {which} not in the recogniser's English dictionary: use {others}"
 
 
 def _words(jsgf: str) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from kiosk.agent.guide import (
     parse_guide,
 )
 from kiosk.agent.voice import AgentVoice
+from kiosk.cli import main
 from kiosk.errors import ConfigError
 
 
@@ -140,7 +141,7 @@ def test_a_phrase_that_makes_no_sense_is_refused(phrase: str, problem: str) -> N
         ({"entry": {"ask": ["(exit"]}}, "g.toml: entry 1 'exit': ask: in '(exit': '(' is not"),
         ({"entry": {"tool": "dance"}}, "g.toml: entry 1 'exit': tool: 'dance' is not known"),
         ({"entry": {"answer": "x"}}, "g.toml: entry 1 'exit': answer: unknown key; known: ask,"),
-        ({"greeting": None}, "g.toml: greeting: is missing"),
+        ({"greeting": " "}, "g.toml: greeting: a text is needed"),
         ({"ask_again": [1]}, "g.toml: ask_again: a list of texts is needed"),
         ({"voice": 7}, "g.toml: voice: a text is needed"),
         ({"words_per_minute": 9}, "g.toml: words_per_minute: a whole number from 80 to 450"),
@@ -196,3 +197,77 @@ def test_a_guide_elsewhere_is_read_as_the_one_that_ships(tmp_path: Path, guide: 
     copy.write_bytes(DEFAULT_GUIDE.read_bytes())
     assert load_guide(copy) == guide
     assert parse_guide(tomllib.loads(copy.read_text()), "copy").entries == guide.entries
+
+
+def test_a_guide_needs_its_questions_and_no_more() -> None:
+    entry = {"key": "exit", "ask": "where is the exit", "say": "There."}
+    guide = parse_guide({"entry": [entry]}, "g.toml")
+    assert (guide.language, guide.voice) == ("en", "en-gb")
+    assert guide.greeting
+    assert len(guide.ask_again) == 2
+
+
+WRONG = """\
+greeting = 7
+wpm = 100
+
+[[entry]]
+key = "bread"
+ask = ["do you have (bread"]
+say = "Yes."
+
+[[entry]]
+key = "Milk"
+ask = []
+
+[[entry]]
+key = "bread"
+ask = ["where is the bread"]
+say = "There."
+tool = "dance"
+"""
+
+
+def test_all_mistakes_are_named_at_once_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(WRONG)
+    with pytest.raises(ConfigError) as caught:
+        load_guide(path)
+    told = [line.removeprefix(f"{path}, ") for line in str(caught.value).splitlines()]
+    assert [line.split(": ")[0] for line in told] == [
+        "line 6", "line 10", "line 11", "line 9", "line 17", "line 14", "line 1", "line 2",
+    ]  # fmt: skip
+    assert told[3] == "line 9: entry 2 'Milk': say: is missing"
+    assert told[5] == "line 14: entry 3 'bread': key: there are two of this key"
+
+
+def shop(tmp_path: Path, ask: str = "Do you have bread?") -> Path:
+    path = tmp_path / "shop.toml"
+    path.write_text(f'[[entry]]\nkey = "bread"\nask = ["{ask}"]\nsay = "Next to the milk."\n')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "said"),
+    [
+        ("do you have BREAD", 0, "bread: Next to the milk.\n"),
+        ("do you sell bread", 1, "no question of the guide\n  like it: do you have bread\n"),
+        ("xyz", 1, "no question of the guide\n"),
+    ],
+)
+def test_a_guide_is_asked_without_a_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str, code: int, said: str
+) -> None:
+    assert main(["agent", "--guide", str(shop(tmp_path)), "--ask", asked]) == code
+    assert capsys.readouterr().out == said
+
+
+def test_a_guide_is_checked_with_its_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["agent", "--guide", str(shop(tmp_path)), "--check"]) == 0
+    assert capsys.readouterr().out.startswith("good: 1 questions in 1 wordings")
+    path = shop(tmp_path, "is the zwieback with qwertzuiop or zwieback")
+    assert main(["agent", "--guide", str(path), "--check"]) == 78
+    complaint = capsys.readouterr().err
+    assert f"{path}: bread: the words 'zwieback', 'qwertzuiop' are not in the" in complaint
