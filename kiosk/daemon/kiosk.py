@@ -182,9 +182,7 @@ class Daemon:
                 if (heartbeats := self._backend.heartbeats) is not None:
                     beating = heartbeats.run(self._vitals, self._host.on_instructions)
                     tasks.create_task(beating, name="heartbeats")
-                tasks.create_task(self._tell_alive(), name="signs of life")
-                tasks.create_task(self._watch_surroundings(), name="surroundings")
-                tasks.create_task(self._stream.tell_levels(), name="levels")
+                self._start_the_rest(tasks)
                 await self._devices_reported()
                 systemd.notify("READY=1", f"STATUS={self._summary()}")
                 self._entries.ready()
@@ -236,6 +234,12 @@ class Daemon:
             "uptime_s": self._status_report.uptime_s,
         }
         return Vitals(self._host.state, self._host.shown, counters)
+
+    def _start_the_rest(self, tasks: asyncio.TaskGroup) -> None:
+        """What no visit waits for."""
+        tasks.create_task(self._tell_alive(), name="signs of life")
+        tasks.create_task(self._watch_surroundings(), name="surroundings")
+        tasks.create_task(self._stream.tell_levels(), name="levels")
 
     async def _watch_surroundings(self) -> None:
         credentials = self._settings.credentials

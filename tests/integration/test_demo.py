@@ -57,6 +57,9 @@ async def test_a_stereo_recording_at_8_khz_is_said_and_what_was_heard_is_reporte
         samples, rate_hz = read_wav((out / name).read_bytes())
         assert rate_hz == 48_000
         assert np.abs(samples).max() > 1000
+    picture = (out / "visit.html").read_text(encoding="utf-8")
+    assert "tell me about the blue whale" not in picture, "the visitor's words are a recording"
+    assert 'class="agents"' in picture
     events = json.loads((out / "timeline.json").read_text(encoding="utf-8"))
     assert [event["at_s"] for event in events] == sorted(event["at_s"] for event in events)
     assert {"visitor", "kiosk", "agent", "turn"} == {event["who"] for event in events}

@@ -55,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the kiosk's own sentences, such as de; agent and visitor speak English",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="keep microphone.wav, speaker.wav, timeline.json"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="keep both sides' sound, timeline.json and a picture, visit.html",
     )
     parser.add_argument(
         "--live",
@@ -154,7 +157,7 @@ async def _perform(args: argparse.Namespace, show: Show, told: Show) -> int:
         playbill.outcome(result)
     if args.out is not None:
         _keep(args.out, record)
-        playbill.note(f"kept microphone.wav, speaker.wav and timeline.json in {args.out}")
+        playbill.note(f"kept visit.html, timeline.json and the sound in {args.out}")
     if args.json:
         show(json.dumps(result))
     return 0 if result["ok"] else 1
@@ -243,16 +246,21 @@ def _make_room(directory: Path) -> None:
 
 def _keep(directory: Path, record: "DemoRecord") -> None:
     from kiosk.audio.pcm import write_wav
+    from kiosk.lab.demo.picture import page
     from kiosk.lab.demo.report import timeline
 
     room, span = record.room, (record.pressed_s, record.ended_s)
+    microphone, speaker, happened = (
+        room.microphone(*span),
+        room.loudspeaker(*span),
+        timeline(record),
+    )
     try:
-        for name, samples in (
-            ("microphone.wav", room.microphone(*span)),
-            ("speaker.wav", room.loudspeaker(*span)),
-        ):
+        for name, samples in (("microphone.wav", microphone), ("speaker.wav", speaker)):
             (directory / name).write_bytes(write_wav(samples, room.rate_hz))
-        text = "[\n" + ",\n".join(map(json.dumps, timeline(record))) + "\n]\n"
+        text = "[\n" + ",\n".join(map(json.dumps, happened)) + "\n]\n"
         (directory / "timeline.json").write_text(text, encoding="utf-8")
+        picture = page(happened, microphone, speaker, room.rate_hz)
+        (directory / "visit.html").write_text(picture, encoding="utf-8")
     except OSError as error:
         raise UnavailableError(f"--out {directory}: {error.strerror}") from error

@@ -31,7 +31,7 @@ Happened = Callable[[Moment | AgentEvent], None]
 
 
 @dataclass(slots=True)
-class Turn:
+class Exchange:
     """A question, as the agent took it, and its answer. `asked_s`: its last sound, or its Enter."""
 
     asked_s: float
@@ -44,15 +44,15 @@ class Turn:
 class LiveRecord:
     """What was asked and answered, for the table at the end."""
 
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[Exchange] = field(default_factory=list)
 
     def on_agent(self, event: AgentEvent) -> None:
         """What the agent heard or read, and what it says."""
         match event:
             case {"event": "heard", "text": text, "last_voiced_received_s": float(at_s)}:
-                self.turns.append(Turn(at_s, None if text is None else str(text)))
+                self.turns.append(Exchange(at_s, None if text is None else str(text)))
             case {"event": "read", "text": str(text), "at_s": float(at_s)}:
-                self.turns.append(Turn(at_s, text))
+                self.turns.append(Exchange(at_s, text))
             case {"event": "agent_started", "text": str(said)} if self.turns:
                 turn = self.turns[-1]
                 turn.said = turn.said or said
@@ -113,7 +113,7 @@ class LiveRunner:
             await host.what_a_press_did()
         await self._until(lambda: host.state is not State.OPENING, _FIT_WITHIN_S)
         if not host.ask(line):
-            self._record.turns.append(Turn(loop_now_s(), line))  # nobody listens
+            self._record.turns.append(Exchange(loop_now_s(), line))  # nobody listens
 
     def _hardware(self, settings: Settings) -> Hardware:
         return VirtualDevices(Room()).hardware() if self._text else configured_hardware(settings)

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kiosk.lab.demo.live import Turn
+from kiosk.lab.demo.live import Exchange
 from kiosk.lab.demo.report import Chain
 from kiosk.lab.demo.runner import Spoken
 from kiosk.lab.demo.servers import AgentEvent
@@ -121,7 +121,7 @@ class DemoPrinter:
             "heard",
         )
 
-    def talked(self, turns: Sequence[Turn]) -> None:
+    def talked(self, turns: Sequence[Exchange]) -> None:
         """What was asked without a script, and answered."""
         self._flush()
         table = Table(title="What was said", title_justify="left", expand=True)
