@@ -56,7 +56,7 @@ UNFIT: dict[str, Meaning] = {
     ),
     "out_of_order": Meaning(WARNING, _ENROL, "out_of_order"),
     "no_network": Meaning(
-        WARNING, "plug the cable in, or mend the Wi-Fi: `ip route` is empty", "cannot_reach"
+        WARNING, "plug the cable in, or mend the Wi-Fi: `ip link` tells", "cannot_reach"
     ),
     "cannot_reach": Meaning(WARNING, "check the network, then the backend", "cannot_reach"),
     "clock_not_set": Meaning(

@@ -6,6 +6,7 @@ Pure but for `load_guide`, which reads one TOML file. It may not recognise, spea
 import difflib
 import re
 import tomllib
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,9 +75,10 @@ class Guide:
         return difflib.get_close_matches(folded(sentence), self._by_sentence, n=3, cutoff=0.4)
 
     def entry_for(self, sentence: str) -> Entry | None:
-        """The entry one of whose wordings the sentence is; case, spacing and the signs of a
-        sentence do not matter."""
-        return self._by_sentence.get(" ".join(folded(sentence).split()))
+        """The entry one of whose wordings the sentence is; case, spacing, the signs of a sentence
+        and accents that the guide has not do not matter."""
+        words = " ".join(folded(sentence).split())
+        return self._by_sentence.get(words) or self._by_sentence.get(_without_accents(words))
 
     @cached_property
     def _by_sentence(self) -> dict[str, Entry]:
@@ -90,6 +92,10 @@ class PhraseError(ValueError):
 def folded(phrase: str) -> str:
     """A phrase as it is said: no capitals, no signs."""
     return _SIGNS.sub(" ", phrase.lower().replace("\u2019", "'")).strip()
+
+
+def _without_accents(text: str) -> str:
+    return "".join(each for each in unicodedata.normalize("NFKD", text) if each.isascii())
 
 
 def expand_phrase(phrase: str) -> frozenset[str]:

@@ -63,12 +63,20 @@ def control_socket(path: Path | None) -> Path:
         pass
     named = os.environ.get(f"{ENVIRONMENT_PREFIX}CONTROL__SOCKET")
     if named is None and path is not None:
-        # A line of its own, whatever else is wrong: TOML has no other way that people write.
-        found = re.search(
-            r"^\[control\][^\[]*?^socket\s*=\s*[\"']([^\"']+)", read_text(path), re.M | re.S
-        )
-        named = found[1] if found else None
+        named = _socket_in(read_text(path))
     return ControlTable().socket if named is None else Path(named)
+
+
+def _socket_in(text: str) -> str | None:
+    """What `[control] socket` says in a file, whatever else in it is wrong."""
+    table = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            table = line.split("]")[0].strip("[ ")
+        found = re.match(r"(?:control\.)?socket\s*=\s*[\"']([^\"']+)[\"']", line)
+        if found and (table == "control" or (not table and line.startswith("control."))):
+            return found[1]
+    return None
 
 
 def load_table(path: Path, model: type[M], documented: str) -> M:

@@ -38,6 +38,7 @@ class OperatorCommands:
         self._events = stream
         self._held_to_talk = held_to_talk
         self._held = False
+        self._held_key: str | None = None
 
     def table(self) -> Mapping[str, control.Command]:
         return {
@@ -71,7 +72,8 @@ class OperatorCommands:
             self._host.bring_variables(variables)
         if self._held_to_talk:  # one press holds it and the next lets go
             self._held = not self._held
-            self._host.on_button(ButtonEdge(self._held, self._clock.now_s(), key))
+            self._held_key = key if self._held else self._held_key
+            self._host.on_button(ButtonEdge(self._held, self._clock.now_s(), self._held_key))
         else:
             self._host.press(key)
         return {"did": await self._host.what_a_press_did(), "state": self._host.state}

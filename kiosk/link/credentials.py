@@ -46,8 +46,9 @@ class Availability:
 class Credentials(Protocol):
     """Where the visit gets its openings."""
 
-    def next_press_id(self) -> str:
-        """The id of the next press: that of the waiting credential, if one was fetched for it."""
+    def next_press_id(self, language: str | None = None) -> str:
+        """The id of the next press: that of the waiting credential, if one was fetched for it. For
+        a language that is not the kiosk's own none was."""
         ...
 
     async def take(self, press_id: str, language: str | None = None) -> Opening:
@@ -98,7 +99,7 @@ class PublicAgent:
         query = {"agent_id": agent_id} | ({} if api_key is None else {"xi-api-key": api_key})
         self._url = f"{agent_url.rstrip('/')}/v1/convai/conversation?{urlencode(query)}"
 
-    def next_press_id(self) -> str:
+    def next_press_id(self, language: str | None = None) -> str:
         return self._new_id()
 
     async def take(self, press_id: str, language: str | None = None) -> Opening:

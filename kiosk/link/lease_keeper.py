@@ -33,6 +33,8 @@ _LAST_RETRY_S = 60.0
 _REFUSED_RETRY_S = 300.0
 # Who was told when to ask again asks a little later, so that a site's kiosks do not come at once.
 _SPREAD_S = 5.0
+# Who wants another language than the one that waits is not kept waiting for longer.
+_PATIENCE_S = 3.0
 # A younger one that opens nothing would not open anything if it were fetched anew.
 STALE_S = 30.0
 
@@ -112,8 +114,8 @@ class LeaseKeeper:
                     async with asyncio.timeout(self._pause_s()):
                         await self._changed.wait()
 
-    def next_press_id(self) -> str:
-        lease = self._leases.oldest(loop_now_s())
+    def next_press_id(self, language: str | None = None) -> str:
+        lease = None if language is not None else self._leases.oldest(loop_now_s())
         return self._new_id() if lease is None or lease.used else lease.request_id
 
     async def take(self, press_id: str, language: str | None = None) -> Opening:
@@ -121,12 +123,16 @@ class LeaseKeeper:
             async with self._in_flight:
                 return _opening(await self._fetched(press_id, language), language)
         if language is not None:
+            waits = self._leases.oldest(loop_now_s()) is not None
             try:
-                async with self._in_flight:
+                async with asyncio.timeout(_PATIENCE_S if waits else None), self._in_flight:
                     return _opening(await self._fetched(press_id, language), language)
+            except TimeoutError:
+                log.info("no credential in another language in %g s", _PATIENCE_S)
             except CredentialError as error:
                 # Better in the language of the site than not at all.
-                if error.reason is not None or self._leases.oldest(loop_now_s()) is None:
+                refused = error.reason not in (None, "too-many-leases")
+                if refused or self._leases.oldest(loop_now_s()) is None:
                     raise
         lease = self._leases.oldest(loop_now_s())
         if lease is None:

@@ -1,10 +1,11 @@
 """Surroundings of the kiosk without which no server is reached: a network, and a clock that is set.
 
 Nothing is sent: the kernel's tables tell. They may promise more than there is (a router without a
-line); what they deny is certain.
+line); what is denied is certain: no interface has a carrier.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -17,8 +18,8 @@ LOOK_EVERY_S = 5.0
 
 _PROC, _SYS = Path("/proc/self/net"), Path("/sys/class/net")
 _ENCRYPTED = ("https", "wss")
-# Of interfaces that cannot tell, such as tunnels, the route counts.
-_UP = ("up", "unknown")
+# Of interfaces that cannot tell, such as tunnels and modems, a route counts.
+_UP, _CANNOT_TELL = "up", "unknown"
 # Addresses that a machine gives itself, and those of many.
 _LINK_LOCAL_4 = "FEA9"  # 169.254/16, as the kernel writes it
 _LINK_LOCAL_6 = ("fe80", "ff")
@@ -53,16 +54,25 @@ def is_here(url: str) -> bool:
 
 
 def has_network(proc: Path = _PROC, sys: Path = _SYS) -> bool:
-    """Whether a route leads out of this machine by an interface that is up; also where nobody can
-    tell."""
-    interfaces, told = set[str](), False
+    """Whether an interface has a carrier, or a route leads out by one that cannot tell; also where
+    nobody tells. Routes alone say too little: there are tables beside the main one."""
+    try:
+        interfaces = [path.name for path in sys.iterdir() if path.name != "lo"]
+    except OSError:
+        return True
+    states = {name: _state(name, sys) for name in interfaces}
+    if _UP in states.values():
+        return True
+    return any(states.get(name) == _CANNOT_TELL for name in _routed(proc))
+
+
+def _routed(proc: Path) -> set[str]:
+    """The interfaces of all routes that lead somewhere."""
+    found = set[str]()
     for read in (_routes_4, _routes_6):
-        try:
-            interfaces |= read(proc)
-            told = True
-        except OSError:  # a kernel without it
-            continue
-    return not told or any(_is_up(interface, sys) for interface in interfaces)
+        with contextlib.suppress(OSError):  # a kernel without it
+            found |= read(proc)
+    return found
 
 
 def _routes_4(proc: Path) -> set[str]:
@@ -75,10 +85,8 @@ def _routes_6(proc: Path) -> set[str]:
     return {row[-1] for row in rows if len(row) > 1 and not row[0].startswith(_LINK_LOCAL_6)}
 
 
-def _is_up(interface: str, sys: Path) -> bool:
-    if interface == "lo":
-        return False
+def _state(interface: str, sys: Path) -> str:
     try:
-        return (sys / interface / "operstate").read_text("ascii").strip() in _UP
-    except OSError:  # it has just gone, or nobody tells
-        return not sys.is_dir()
+        return (sys / interface / "operstate").read_text("ascii").strip()
+    except OSError:  # it has just gone
+        return ""

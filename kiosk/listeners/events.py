@@ -93,6 +93,7 @@ class EventStream:
         if len(self._subscribers) >= MOST_SUBSCRIBERS:
             return None
         subscription = Subscription(kinds)
+        self._lamp = _lamp(self._status())
         self._subscribers.append(subscription)
         return subscription
 

@@ -41,6 +41,8 @@ _CLIENT_LIMIT = 16
 _TIMEOUT_S = 5.0
 # What takes longer than this is not answered.
 _COMMAND_S = 30.0
+# A subscriber takes what it was sent within this time, or is cut off.
+_READS_WITHIN_S = 5.0
 
 
 @contextlib.asynccontextmanager
@@ -161,7 +163,11 @@ async def _send_all(stream: Stream, writer: asyncio.StreamWriter) -> None:
         writer.write(json.dumps(first, ensure_ascii=False).encode() + b"\n")
         async for line in stream.lines:
             writer.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-            await writer.drain()
+            try:
+                async with asyncio.timeout(_READS_WITHIN_S):
+                    await writer.drain()
+            except TimeoutError:
+                return  # it does not read
 
 
 async def _gone(reader: asyncio.StreamReader) -> None:

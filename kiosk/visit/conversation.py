@@ -77,8 +77,8 @@ _HEARD = (
     "Your last answer was interrupted by a noise and not by the visitor. What you had sent of it "
     "was heard to its end. Do not mention the noise."
 )
-# In the reason for which an agent refuses the override of it.
-_FIRST_MESSAGE = "first_message"
+# In the reason for which an agent refuses an override, where it names which.
+_FIELD, _LANGUAGE = "field '", "'language'"
 _SPEAK = (
     "The visitor chose a language at the kiosk, by its code {language!r}. Speak that language from "
     "now on."
@@ -200,7 +200,8 @@ class Conversation:
         if ending.kind is not Kind.OVERRIDE_REFUSED:
             return False
         asks, silences = self._asks_for_language, self._silences_greeting
-        if asks and not (silences and _FIRST_MESSAGE in ending.detail):
+        names_another = _FIELD in ending.detail and _LANGUAGE not in ending.detail
+        if asks and not names_another:
             log.info("the agent permits no other language; it is told what the visitor chose")
             learnt.one_language = True
             return True

@@ -156,7 +156,8 @@ class VisitCore:
                 if self.visit is not None:
                     self.visit.goes_on = False
             case inputs.Happened(event, ending):
-                self._step(event, ending)
+                if self.visit is None or not self.visit.is_stale(event, ending):
+                    self._step(event, ending)
             case inputs.ConversationOver(ending, chance):
                 self._conversation_over(ending, chance)
             case inputs.HeardOut():
@@ -169,7 +170,8 @@ class VisitCore:
                     self.visit.agent_works(for_s, self.state, self._now_s)
             case inputs.AgentSpeaks(language):
                 visit, language = self.visit, self._foreign(language)
-                if visit and visit.ending is None and visit.language != language:
+                idle = visit is None or visit.ending is not None or visit.changes
+                if visit is not None and not idle and visit.language != language:
                     self._change_to(visit, language, by="agent")
             case inputs.CardOpened(use, detail):
                 self._card(use, detail, opened=True)
@@ -201,8 +203,12 @@ class VisitCore:
         if pressed:
             if self.state is State.IDLE:
                 self.kept.hold = Hold(self._now_s + HOLD_S)
+            self.kept.down = key
             self._press(at_s, key)
+        elif key != self.kept.down:
+            self.kept.hold = hold  # another one is held still
         elif self._plan_now.held_button:
+            self.kept.meant = Event.RELEASE
             self._step(Event.RELEASE)
         elif hold is not None and hold.talks(self._now_s):
             self._is_held_to_talk()
@@ -212,13 +218,14 @@ class VisitCore:
             self.visit.plan = replace(self.visit.plan, table=TOGGLE_HELD)
 
     def _press(self, at_s: float, key: str | None) -> None:
-        self.kept.key, self.kept.meant = key, None
+        self.kept.meant = None
         if not self._plan_now.held_button:
             acted_at_s = self.kept.acted_at_s
             nervous = acted_at_s is not None and at_s - acted_at_s < NERVOUS_S
-            if nervous and not self._asks_for_another():
+            if nervous and not self._asks_for_another(key):
                 return
             self.kept.acted_at_s = at_s
+        self.kept.key = key
         self._pressed(at_s)
 
     def _pressed(self, at_s: float) -> None:
@@ -243,7 +250,8 @@ class VisitCore:
             if self.cause is not None:
                 return Event.PRESS_UNFIT
             return Event.PRESS_MASHED if self.kept.is_mashed(now_s) else Event.PRESS
-        return visit.press_means(self.state, now_s, another_language=self._asks_for_another())
+        another = self._asks_for_another(self.kept.key)
+        return visit.press_means(self.state, now_s, another_language=another)
 
     # --- languages ------------------------------------------------------------------------------
 
@@ -251,9 +259,9 @@ class VisitCore:
         """A language that is not the kiosk's own, else None."""
         return None if language == self.plan.language else language
 
-    def _asks_for_another(self) -> bool:
-        """Whether the last press was that of another language's key than the visit's."""
-        visit, key = self.visit, self.kept.key
+    def _asks_for_another(self, key: str | None) -> bool:
+        """Whether it is the key of another language than the visit's."""
+        visit = self.visit
         return visit is not None and key is not None and self._foreign(key) != visit.language
 
     def _use_language(self, language: str | None) -> None:
@@ -273,7 +281,10 @@ class VisitCore:
         self._do(do.SilenceAgent())
         if visit.plan.disclosure:
             self._say("disclosure_short")
-        if visit.conversing:
+        if visit.warned:  # in words that are understood
+            self._warn(visit)
+        visit.due[Timer.REOPEN] = self._now_s + visit.change_settles_s(self._now_s)
+        if visit.conversing and not visit.changes:
             visit.changes = True
             self._do(do.CloseConversation(Ending(Kind.LANGUAGE_CHANGED)))
 
@@ -350,6 +361,12 @@ class VisitCore:
         self._visit_now.extend(self._now_s)
         self._do(do.Hush("warning"))  # it was obeyed
 
+    def _reopen(self, visit: Visit) -> None:
+        """Open another conversation, once the last one is over and it is time."""
+        if not visit.conversing and visit.due.get(Timer.REOPEN, 0.0) <= self._now_s:
+            visit.due.pop(Timer.REOPEN, None)
+            self._converse(visit)
+
     def _converse(self, visit: Visit) -> None:
         self._do(do.Converse(visit.conversed, visit.language))
         visit.conversing = visit.conversed = True
@@ -375,24 +392,15 @@ class VisitCore:
         visit.conversing = False
         if visit.ending is not None:
             return  # the kiosk ended it
-        if visit.changes:
+        if visit.changes:  # and it is opened in another language when that is settled
             visit.changes = False
-            self._converse(visit)
+            self._reopen(visit)
             return
-        delay_s = visit.reopen(ending, chance, self._now_s)
-        if delay_s is None:
+        lost = visit.reopen(ending, chance, self._now_s)
+        if lost is None:
             self._step(Event.ENDED, ending)
             return
-        self._notify(
-            moments.ConversationLost(
-                self._now_s,
-                kind=ending.kind,
-                code=ending.code,
-                detail=ending.detail,
-                attempt=visit.reconnects,
-                delay_ms=round(delay_s * 1000),
-            )
-        )
+        self._notify(lost)
         self._step(Event.LOST)
 
     def _speech(self, *, began: bool, at_s: float) -> None:
@@ -459,16 +467,7 @@ class VisitCore:
         if visit is None or visit.ending is None or visit.leaving is not Leaving.LAST_WORD:
             return
         if not visit.conversing and not self.kept.own_sound.busy:
-            ending = visit.ending
-            self._notify(
-                moments.VisitEnded(
-                    self._now_s,
-                    kind=ending.kind,
-                    code=ending.code,
-                    detail=ending.detail,
-                    severity=ending.meaning.severity,
-                )
-            )
+            self._notify(visit.over(visit.ending, self._now_s))
             self._step(Event.CLOSED)
 
     def _farewell_too_long(self, visit: Visit) -> None:
@@ -494,7 +493,8 @@ class VisitCore:
             self._held(self.kept.hold)
         if no_more := self.kept.over_by(self._now_s):
             self._fit(**no_more)
-        if self.kept.trial_is_due(self._now_s):
+        free = self.visit is None and self.shown is Cause.NOT_ANSWERED
+        if self.kept.trial_is_due(self._now_s, allowed=self.plan.trial_calls, free=free):
             self._do(do.TryAgent())
 
     def _ring(self, visit: Visit, timer: Timer | Deadline) -> None:
@@ -503,11 +503,11 @@ class VisitCore:
                 self._say("one_moment")
             case Timer.WARNING:
                 visit.warned = True
-                self._say("warning" if visit.will_extend else "last_warning")
+                self._warn(visit)
             case Timer.TIME_UP:
                 self._step(Event.TIME_UP)
             case Timer.REOPEN:
-                self._converse(visit)
+                self._reopen(visit)
             case Timer.UNDUCK:
                 self._do(do.Duck(on=False))
             case Timer.READY:
@@ -518,12 +518,8 @@ class VisitCore:
                     self._do(do.GoOn())
             case Timer.FAREWELL:
                 self._farewell_too_long(visit)
-            case Deadline.CONNECT:
-                why = f"no conversation in {visit.plan.connect_s:g} s"
-                self._step(Event.ENDED, Ending(Kind.UNREACHABLE, None, why))
-            case Deadline.QUEUE:
-                why = f"nobody became free in {visit.plan.queue_s:g} s"
-                self._step(Event.ENDED, Ending(Kind.BUSY, None, why))
+            case Deadline.CONNECT | Deadline.QUEUE:
+                self._step(Event.ENDED, visit.overdue(timer))
             case Deadline.ANSWER:
                 self._step(Event.NO_ANSWER)
             case Deadline.IDLE if visit.asked:
@@ -532,6 +528,9 @@ class VisitCore:
                 visit.asked, visit.asked_at_s = True, self._now_s
                 self._say("still_there")
                 visit.due[Deadline.IDLE] = self._now_s + visit.plan.idle_s
+
+    def _warn(self, visit: Visit) -> None:
+        self._say("warning" if visit.will_extend else "last_warning")
 
     def _held(self, hold: Hold) -> None:
         self.kept.hold = None

@@ -412,7 +412,8 @@ class Host:
 
     def _begin_visit(self, _: do.BeginVisit) -> None:
         self.visits += 1
-        self._press_id = self._credentials.next_press_id()
+        visit = self._core.visit
+        self._press_id = self._credentials.next_press_id(None if visit is None else visit.language)
         self._conversation = self._holding = None
         self._variables = self._coming_variables
         self._malformed_frames = self._unknown_frames = 0

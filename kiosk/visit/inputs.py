@@ -151,9 +151,10 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class AgentTried:
-    """The agent was tried without a visitor. `well`: it would have listened."""
+    """The agent was tried without a visitor. `well`: it would have listened; None: it could not be
+    tried, for a reason that is none of the agent's."""
 
-    well: bool
+    well: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,24 +28,27 @@ _LIMIT_S = 15.0
 _REFUSES_WITHIN_S = 1.0
 
 
-async def try_agent(credentials: Credentials, initiation: Initiation, press_id: str) -> bool:
-    """Whether the agent would listen to a visitor now."""
+async def try_agent(credentials: Credentials, initiation: Initiation, press_id: str) -> bool | None:
+    """Whether the agent would listen to a visitor now; None: it could not be tried."""
     try:
         opening = await credentials.take(press_id)
     except CredentialError as error:
         log.info("the agent was not tried: %s", error)
-        return False
+        return None
     began_s = loop_now_s()
     core = ClientConversation()
+    well: bool | None = False
     try:
         async with asyncio.timeout(_LIMIT_S):
             await credentials.spend(opening, press_id)
             well = await _opens(opening, initiation, core)
-    except (
-        DeniedError, ConnectError, HandshakeRefusedError, SocketClosedError, TimeoutError
-    ) as error:  # fmt: skip
+    except DeniedError as error:
+        log.info("the agent was not tried: %s", error)
+        well = None
+    except (ConnectError, HandshakeRefusedError, SocketClosedError, TimeoutError) as error:
         log.info("the agent was tried in vain: %s", error)
-        well = False
+        if isinstance(error, HandshakeRefusedError):
+            credentials.refused(opening)  # what it opened with may be why
     finally:
         account = EndVisit(
             press_id=press_id,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from kiosk import moments
 from kiosk.base.backoff import backoff_s
 from kiosk.endings import Ending, Kind
 from kiosk.visit.effects import Light
@@ -43,6 +44,11 @@ LEFT_S = 5.0
 EXTRA_S = 60.0
 # ... and another one this soon after it is the same hand.
 _EXTENDED_S = 4.0
+# Keys of languages that are pressed within so long of each other are tried: ...
+_TRIES_KEYS_S = 5.0
+# ... then so much calm is waited for; and more changes than these are a game.
+SETTLE_S = 1.5
+_MOST_CHANGES = 6
 # Who is heard for so long while holding the button speaks as on an intercom.
 HELD_TALK_S = 0.5
 # Who ends visits sooner than this, time and again, plays with the button: ...
@@ -76,6 +82,10 @@ _FAILING_S = 900.0
 _TRIALS_S = (60.0, 300.0, 900.0)
 
 _NEVER = float("inf")
+_OF_CONVERSATION = frozenset({
+    Event.CONNECTED, Event.QUEUED, Event.ADMITTED, Event.AGENT_STARTED, Event.DRAINED,
+    Event.INTERRUPTED, Event.TURN_SKIPPED,
+})  # fmt: skip
 _LEAVES_CONVERSATION = frozenset({Event.LOST, Event.PRESS_LANGUAGE})
 _SILENT_AFTER = frozenset({
     Event.DRAINED, Event.INTERRUPTED, Event.ADMITTED, Event.PRESS, Event.PRESS_LANGUAGE,
@@ -129,6 +139,8 @@ class Visit:
     conversing: bool = False  # a conversation was asked for and is not over
     conversed: bool = False  # one was asked for before
     changes: bool = False  # another follows, in another language
+    changed: int = 0  # how often, the last time at ...
+    changed_at_s: float = -_NEVER
     reconnects: int = 0
     talk_allowed: bool = True
     speaking: bool = False
@@ -184,6 +196,8 @@ class Visit:
     def press_means(self, state: State, now_s: float, *, another_language: bool) -> Event | None:
         """What a press is in this visit; None: nothing. `another_language`: of the key of one."""
         if another_language and state is not State.CLOSING:
+            if self.changed >= _MOST_CHANGES:
+                return None
             return Event.PRESS_LEFT if self.is_left(state, now_s) else Event.PRESS_LANGUAGE
         if self.was_extended(now_s) and not self.plan.held_button:
             return None
@@ -193,15 +207,54 @@ class Visit:
             return Event.PRESS_WARNED
         return Event.PRESS_LEFT if self.is_left(state, now_s) else Event.PRESS
 
-    def reopen(self, ending: Ending, chance: float, now_s: float) -> float | None:
-        """How long to wait before another conversation is tried, None: none is."""
+    def reopen(
+        self, ending: Ending, chance: float, now_s: float
+    ) -> moments.ConversationLost | None:
+        """Have another conversation tried in a while; None: none is."""
         if self.reconnects >= min(ending.rule.retries, self.plan.reconnects):
             return None
         # Full jitter, so that a room full of kiosks does not come back at once.
         delay_s = chance * backoff_s(self.reconnects + 1, FIRST_RETRY_S, LAST_RETRY_S)
         self.reconnects += 1
         self.due[Timer.REOPEN] = now_s + delay_s
-        return delay_s
+        return moments.ConversationLost(
+            now_s,
+            kind=ending.kind,
+            code=ending.code,
+            detail=ending.detail,
+            attempt=self.reconnects,
+            delay_ms=round(delay_s * 1000),
+        )
+
+    def over(self, ending: Ending, now_s: float) -> moments.VisitEnded:
+        """For whoever listens: how it ended."""
+        return moments.VisitEnded(
+            now_s,
+            kind=ending.kind,
+            code=ending.code,
+            detail=ending.detail,
+            severity=ending.meaning.severity,
+        )
+
+    def overdue(self, deadline: Deadline) -> Ending:
+        """How it ends by a deadline of those who wait for a conversation."""
+        if deadline is Deadline.CONNECT:
+            why = f"no conversation in {self.plan.connect_s:g} s"
+            return Ending(Kind.UNREACHABLE, None, why)
+        return Ending(Kind.BUSY, None, f"nobody became free in {self.plan.queue_s:g} s")
+
+    def change_settles_s(self, now_s: float) -> float:
+        """The language is another now. How long to wait before a conversation is opened in it: who
+        tries one key after the other costs nobody a conversation for each."""
+        wait_s = SETTLE_S if now_s - self.changed_at_s < _TRIES_KEYS_S else 0.0
+        self.changed, self.changed_at_s = self.changed + 1, now_s
+        return wait_s
+
+    def is_stale(self, event: Event, ending: Ending | None) -> bool:
+        """Whether it is of the conversation that the visitor has left for another language."""
+        if event is Event.ENDED:
+            return self.changes and ending is not None and ending.kind is Kind.AGENT_ENDED
+        return self.changes and event in _OF_CONVERSATION
 
     def takes_later(self) -> bool:
         """Whether it is the moment for what is owed of the disclosure; then it is owed no more."""
@@ -402,6 +455,7 @@ class Kept:
     over_at_s: float = -_NEVER
     hold: Hold | None = None
     key: str | None = None  # that of the last press, by its language; None: the button
+    down: str | None = None  # the one that is held, or was
     meant: Event | None = None  # what the last press was; None: nothing
     language: str | None = None  # that of its sentences; None: its own
     told_until_s: float | None = None  # what the backend said holds
@@ -427,21 +481,26 @@ class Kept:
         elif visit.answered or visit.connected:
             self._is_well()
 
-    def agent_tried(self, *, well: bool, now_s: float) -> None:
-        """What the trial of an agent that failed came to."""
+    def agent_tried(self, *, well: bool | None, now_s: float) -> None:
+        """What the trial of an agent that failed came to; None: it could not be tried."""
         if self.failing_until_s is None:
             return  # a visitor was faster
-        if well:
+        if well is None:
+            self.trial_at_s = now_s + _TRIALS_S[0]
+        elif well:
             self._is_well()
         else:
             self.trials += 1
             self._fails(now_s, trial=True)
 
-    def trial_is_due(self, now_s: float) -> bool:
-        """Whether the agent is to be tried now; it is said once."""
-        due = self.trial_at_s is not None and self.trial_at_s <= now_s
-        self.trial_at_s = None if due else self.trial_at_s
-        return due
+    def trial_is_due(self, now_s: float, *, allowed: bool, free: bool) -> bool:
+        """Whether the agent is to be tried now; it is said once. `free`: nobody is served, and
+        nothing else is in the way; otherwise it waits."""
+        if self.trial_at_s is None or self.trial_at_s > now_s:
+            return False
+        waits = allowed and not free and self.failing_until_s is not None
+        self.trial_at_s = now_s + _TRIALS_S[0] if waits else None
+        return allowed and free
 
     def _fails(self, now_s: float, *, trial: bool) -> None:
         wait_s = _TRIALS_S[min(self.trials, len(_TRIALS_S) - 1)]

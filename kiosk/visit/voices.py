@@ -32,8 +32,9 @@ class Voices:
         return self.own.sentence(key) if clip is None else clip
 
     def text(self, key: str) -> str | None:
-        """The text of a sentence, None where there is none of that key."""
-        return self._now.sentences.get(key)
+        """The text of a sentence as it is said, None where there is none of that key."""
+        voice = self.own if self._now.sentence(key) is None else self._now
+        return voice.sentences.get(key)
 
     async def prepare_others(self) -> None:
         """Load or render what the other languages have to say."""

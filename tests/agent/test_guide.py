@@ -271,3 +271,9 @@ def test_a_guide_is_checked_with_its_words(
     assert main(["agent", "--guide", str(path), "--check"]) == 78
     complaint = capsys.readouterr().err
     assert f"{path}: bread: the words 'zwieback', 'qwertzuiop' are not in the" in complaint
+
+
+def test_accents_that_the_guide_has_not_do_not_matter(guide: Guide) -> None:
+    entry = guide.entry_for("Where is the café?")
+    assert entry is not None
+    assert entry is guide.entry_for("where is the cafe")

@@ -32,7 +32,7 @@ class Accounted(PublicAgent):
         self.ends.append(end)
 
 
-async def tried(server: ScriptedServer, credentials: Accounted) -> bool:
+async def tried(server: ScriptedServer, credentials: Accounted) -> bool | None:
     return await try_agent(credentials, INITIATION, "press")
 
 

@@ -10,6 +10,7 @@ from kiosk.config import (
     DEVICE_TOKEN_CREDENTIAL,
     Settings,
     compat_api_key,
+    control_socket,
     device_token,
     load_settings,
     state_dir,
@@ -475,6 +476,30 @@ def test_state_is_kept_where_the_file_or_the_service_says(
     config.write_text(f"[credentials]\nstate_dir = '{tmp_path}/gone'\n")
     with pytest.raises(ConfigError, match=r"credentials\.state_dir: .*gone is not a directory"):
         state_dir(load_settings(config))
+
+
+# --- a file that is being edited ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "socket"),
+    [
+        ('[captuer]\n[control]\nsocket = "/run/a.sock"\n', "/run/a.sock"),
+        (
+            "[control]\n# see [journal]\n  socket = '/run/a.sock'  # here\nthis is no TOML",
+            "/run/a.sock",
+        ),
+        ('control.socket = "/run/a.sock"\n[captuer]\n', "/run/a.sock"),
+        ('[captuer]\n[other]\nsocket = "/run/b.sock"\n', "/run/kiosk/control.sock"),
+        ("[captuer]\n", "/run/kiosk/control.sock"),
+        ('[control]\nsocket = "/run/a.sock"\n', "/run/a.sock"),
+    ],
+)
+def test_the_running_kiosk_is_found_by_a_file_with_a_mistake(
+    config: Path, text: str, socket: str
+) -> None:
+    config.write_text(text)
+    assert control_socket(config) == Path(socket)
 
 
 # --- languages and keys -------------------------------------------------------------------------

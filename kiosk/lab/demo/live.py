@@ -6,7 +6,8 @@ are this machine's, or nobody's where all is in writing.
 
 import asyncio
 import contextlib
-import sys
+import os
+import stat
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -15,10 +16,11 @@ from kiosk.config import Settings
 from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.virtual import Room
+from kiosk.endings import Ending, Kind
 from kiosk.lab.demo.servers import AgentEvent
 from kiosk.lab.virtual_kiosk import VirtualDevices, running
 from kiosk.moments import Moment, What
-from kiosk.visit.states import State
+from kiosk.visit.states import Event, State
 
 HELP = (
     "Enter is the button: it begins a visit, and ends it. Type a question, and Enter asks it in "
@@ -26,6 +28,7 @@ HELP = (
 )
 _FIT_WITHIN_S = 20.0
 _GOODBYE_WITHIN_S = 30.0
+_PIECE_BYTES = 65_536
 
 Happened = Callable[[Moment | AgentEvent], None]
 
@@ -100,13 +103,13 @@ class LiveRunner:
             async for line in lines:
                 await self._take(daemon, line.strip())
             if daemon.host.state is not State.IDLE:
-                daemon.host.press()
+                self._button(daemon)
                 await self._until(lambda: daemon.host.state is State.IDLE, _GOODBYE_WITHIN_S)
 
     async def _take(self, daemon: Daemon, line: str) -> None:
         host = daemon.host
         if not line:
-            host.press()
+            self._button(daemon)
             return
         if host.state is State.IDLE:
             host.press()
@@ -114,6 +117,13 @@ class LiveRunner:
         await self._until(lambda: host.state is not State.OPENING, _FIT_WITHIN_S)
         if not host.ask(line):
             self._record.turns.append(Exchange(loop_now_s(), line))  # nobody listens
+
+    def _button(self, daemon: Daemon) -> None:
+        """Whoever sits there reads and types: it is his visit also when nobody has spoken."""
+        if daemon.host.state is State.IDLE:
+            daemon.host.press()
+        else:
+            daemon.host.post(Event.HANG_UP, Ending(Kind.HUNG_UP))
 
     def _hardware(self, settings: Settings) -> Hardware:
         return VirtualDevices(Room()).hardware() if self._text else configured_hardware(settings)
@@ -131,15 +141,24 @@ class LiveRunner:
                     await self._changed.wait()
 
 
-async def typed_lines() -> AsyncIterator[str]:
-    """What is typed on the terminal, or comes through a pipe, line by line."""
-    reader = asyncio.StreamReader()
+async def typed_lines(stdin: int = 0) -> AsyncIterator[str]:
+    """What is typed on the terminal, or comes from a pipe or a file, line by line."""
+    if stat.S_ISREG(os.fstat(stdin).st_mode):  # which is there at once
+        with os.fdopen(os.dup(stdin), errors="replace") as file:
+            for line in file:
+                yield line
+        return
+    pieces: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
+    # Not as a pipe of the loop's, which would make the terminal refuse to wait for what is shown.
+    loop.add_reader(stdin, lambda: pieces.put_nowait(os.read(stdin, _PIECE_BYTES)))
     try:
-        while line := await reader.readline():
-            yield line.decode(errors="replace")
+        text = b""
+        while piece := await pieces.get():
+            *whole, text = (text + piece).split(b"\n")
+            for each in whole:
+                yield each.decode(errors="replace")
+        if text:
+            yield text.decode(errors="replace")
     finally:
-        transport.close()
+        loop.remove_reader(stdin)

@@ -184,6 +184,7 @@ def test_what_is_said_and_what_a_guardrail_stops_is_passed_on(core: ClientConver
         AgentResponseComplete(2),
         AgentResponseCorrection("Hi there", "Hi", 2),
         GuardrailTriggered("harm"),
+        AgentResponsePart("Hel", "delta", 1),
     ]
     assert feed(core, *said) == said
 
@@ -192,7 +193,6 @@ def test_what_is_said_and_what_a_guardrail_stops_is_passed_on(core: ClientConver
     "message",
     [
         VadScore(0.9),
-        AgentResponsePart("H", "delta", 1),
         AgentResponsePart("Hm", "delta", 1, reasoning=True),
         AgentResponseMetadata({"tokens": 9}, 1),
         McpConnectionStatus(),

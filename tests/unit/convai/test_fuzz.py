@@ -55,7 +55,6 @@ PASSED_ON = (
 )
 MEANING_NOTHING = (
     AgentResponseMetadata,
-    AgentResponsePart,
     ClientError,
     ContextUsage,
     ErrorReport,
@@ -80,7 +79,9 @@ def check(made: Made, number: int, core: ClientConversation, calls: Calls) -> No
     if not made.from_server:
         return
     heard = core.receive(made.frame, 0.0)
-    if isinstance(message, PASSED_ON):
+    if isinstance(message, AgentResponsePart):
+        assert heard == ([] if message.reasoning else [message]), where
+    elif isinstance(message, PASSED_ON):
         assert heard == [message], where
     elif isinstance(message, MEANING_NOTHING):
         assert heard == [], where

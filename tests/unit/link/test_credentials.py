@@ -690,3 +690,32 @@ async def test_what_the_backend_refuses_is_refused_in_any_language() -> None:
         backend.trouble = CredentialError("closed", reason="closed")
         with pytest.raises(CredentialError, match="closed"):
             await kept.keeper.take("press", "de")
+
+
+@virtual_time
+async def test_too_many_leases_are_no_reason_not_to_use_the_one_that_waits() -> None:
+    backend = Backend()
+    async with keeping(backend) as kept:
+        backend.trouble = CredentialError("enough", reason="too-many-leases")
+        assert (await kept.keeper.take("press", "de")).language is None
+
+
+@virtual_time
+async def test_with_one_at_hand_nobody_waits_long_for_another_language() -> None:
+    backend = Backend()
+    async with keeping(backend) as kept:
+        backend.delay_s = 60.0
+        began_s = now_s()
+        assert (await kept.keeper.take("press", "de")).language is None
+        assert now_s() - began_s <= 3.1
+
+
+@virtual_time
+async def test_every_visit_has_an_id_of_its_own_in_any_language() -> None:
+    backend = Backend()
+    async with keeping(backend) as kept:
+        ids = []
+        for language in ("de", "fr", None):
+            ids.append(kept.keeper.next_press_id(language))
+            await kept.keeper.take(ids[-1], language)
+    assert len(set(ids)) == 3

@@ -88,6 +88,20 @@ async def test_a_visit_is_told_from_its_beginning_to_its_end() -> None:
     ]
 
 
+async def test_the_lamp_is_told_to_who_comes_later_too() -> None:
+    kiosk = Watched()
+    first = kiosk.subscribe("lamp")
+    kiosk.status["cause"] = "paused"
+    kiosk.happens(What.FITNESS, cause="paused")
+    kiosk.stream.leave(first)
+    kiosk.status["cause"] = None
+    kiosk.happens(What.FITNESS, cause="fit")
+    second = kiosk.subscribe("lamp")
+    kiosk.status["cause"] = "paused"
+    kiosk.happens(What.FITNESS, cause="paused")
+    assert await told(second) == [{"event": "lamp", "lamp": "unfit"}]
+
+
 async def test_what_cannot_be_held_shows_on_the_lamp() -> None:
     kiosk = Watched()
     subscription = kiosk.subscribe()

@@ -329,6 +329,28 @@ async def test_one_that_does_not_read_holds_up_nobody_and_is_cut_off_with_its_st
         await until(lambda: ticker.closed)
 
 
+async def test_those_that_do_not_read_keep_nobody_out(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "_READS_WITHIN_S", 0.2)
+    tickers, kiosk = [Ticker() for _ in range(16)], Kiosk()
+    streams = iter(tickers)
+    commands: dict[str, control.Command] = {
+        "subscribe": lambda _: next(streams).subscribe({}),
+        "status": kiosk.status,
+    }
+    async with serve(path, commands):
+        writers = []
+        for _ in tickers:
+            _, writer = await asyncio.open_unix_connection(path)
+            writer.write(b'{"command": "subscribe"}\n')
+            writers.append(writer)
+        await until(lambda: all(ticker.closed for ticker in tickers))
+        assert (await ask(path, "status"))["visits"] == 3
+        for writer in writers:
+            writer.transport.abort()
+
+
 async def test_a_subscriber_may_say_what_it_wants_and_is_not_heard(path: Path) -> None:
     ticker = Ticker()
     async with serve(path, {"subscribe": ticker.subscribe}):

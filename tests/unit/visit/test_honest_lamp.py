@@ -184,3 +184,43 @@ def test_who_heard_the_disclosure_hears_nothing_of_it_again() -> None:
     kiosk.stops_speaking()
     kiosk.bring(AGENT_STARTED, DRAINED)
     assert said(kiosk) == ["disclosure"]
+
+
+# --- trials that wait -----------------------------------------------------------------------------
+
+
+def test_nobody_is_disturbed_by_a_trial() -> None:
+    kiosk = failing(Kiosk(TRIED))
+    kiosk.wait(51.0)
+    kiosk.press()
+    kiosk.bring(CONNECTED, AGENT_STARTED)
+    kiosk.wait(30.0)
+    assert kiosk.state() is State.SPEAKING
+    assert kiosk.of(do.TryAgent) == []
+
+
+def test_a_trial_waits_for_what_else_is_in_the_way() -> None:
+    kiosk = failing(Kiosk(TRIED))
+    kiosk.bring(inputs.Surroundings(network=False, clock=True))
+    kiosk.wait(600.0)
+    assert kiosk.of(do.TryAgent) == []
+    kiosk.bring(WELL)
+    kiosk.wait(61.0)
+    assert len(kiosk.of(do.TryAgent)) == 1
+
+
+def test_what_could_not_be_tried_says_nothing_of_the_agent() -> None:
+    kiosk = failing(Kiosk(TRIED))
+    for _ in range(5):
+        kiosk.wait(61.0)
+        kiosk.bring(inputs.AgentTried(well=None))
+    assert len(kiosk.of(do.TryAgent)) == 5
+    kiosk.wait(700.0)
+    assert kiosk.core.shown is None, "it lapses as it would have"
+
+
+def test_settings_that_are_read_again_may_forbid_it() -> None:
+    kiosk = failing(Kiosk(TRIED))
+    kiosk.core.plan = LIMITS
+    kiosk.wait(3600.0)
+    assert kiosk.of(do.TryAgent) == []

@@ -11,7 +11,7 @@ from kiosk.moments import What
 from kiosk.visit import effects as do
 from kiosk.visit import inputs
 from kiosk.visit.states import Event, State
-from kiosk.visit.visit import HOLD_S, LEFT_S, NERVOUS_S
+from kiosk.visit.visit import HOLD_S, LEFT_S, NERVOUS_S, SETTLE_S
 from tests.unit.visit.test_core import (
     AGENT_STARTED,
     CONNECTED,
@@ -301,3 +301,91 @@ def test_what_the_old_conversation_still_says_changes_nothing(event: Event) -> N
     key(kiosk, "de")
     kiosk.bring(inputs.Happened(event))
     assert kiosk.state() is State.OPENING
+
+
+# --- what must not go wrong ---------------------------------------------------------------------
+
+
+def test_who_tries_one_key_after_the_other_costs_no_conversation_for_each() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.wait(2.0)
+    kiosk.done.clear()
+    for number in range(40):
+        key(kiosk, ("de", "fr")[number % 2])
+        kiosk.wait(0.2)
+    kiosk.wait(SETTLE_S)
+    assert len(kiosk.of(do.Converse)) <= 2
+    assert kiosk.of(do.Converse)[-1] == do.Converse(follows=True, language=languages(kiosk)[-1])
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.LISTENING
+
+
+def test_a_second_thought_is_waited_for_and_the_first_is_not() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.wait(2.0)
+    kiosk.done.clear()
+    key(kiosk, "de")
+    assert len(kiosk.of(do.Converse)) == 1
+    kiosk.wait(1.0)
+    key(kiosk, "fr")
+    assert len(kiosk.of(do.Converse)) == 1
+    kiosk.wait(SETTLE_S)
+    assert kiosk.of(do.Converse)[1:] == [do.Converse(follows=True, language="fr")]
+
+
+STALE = (
+    CONNECTED, AGENT_STARTED, DRAINED, inputs.AgentSpeaks("fr"),
+    inputs.Happened(Event.ENDED, Ending(Kind.AGENT_ENDED)), inputs.Happened(Event.TURN_SKIPPED),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("stale", STALE, ids=str)
+@pytest.mark.parametrize("state", [State.OPENING, State.SPEAKING])
+def test_what_the_conversation_that_was_left_still_does_changes_nothing(
+    state: State, stale: inputs.Input
+) -> None:
+    kiosk = in_state(state)
+    kiosk.wait(1.5)
+    kiosk.core.handle(ButtonEdge(True, kiosk.now_s, "de"), kiosk.now_s)  # it is not over yet
+    kiosk.core.handle(inputs.OwnSound(), kiosk.now_s)
+    kiosk.core.handle(stale, kiosk.now_s)
+    assert kiosk.state() is State.OPENING
+    kiosk.conversation_ends(Kind.STOPPED)
+    assert kiosk.of(do.Converse)[-1] == do.Converse(follows=True, language="de")
+    kiosk.bring(CONNECTED)
+    assert kiosk.state() is State.LISTENING
+    assert kiosk.ended == []
+
+
+def test_the_warning_is_given_again_in_words_that_are_understood() -> None:
+    kiosk = in_state(State.LISTENING)
+    kiosk.bring(AGENT_STARTED)
+    kiosk.wait(LIMITS.max_s - LIMITS.warning_s + 1.0)
+    kiosk.done.clear()
+    key(kiosk, "de")
+    assert languages(kiosk) == ["de"]
+    assert [effect.key for _, effect in kiosk.done if isinstance(effect, do.Announce)] == [
+        "warning"
+    ]
+
+
+def test_a_nervous_press_does_not_change_which_key_was_meant() -> None:
+    kiosk = in_state(State.SPEAKING, sounds=True)
+    kiosk.bring(DRAINED)
+    kiosk.wait(LEFT_S + 0.1)
+    key(kiosk, "de")
+    kiosk.wait(NERVOUS_S / 3)
+    kiosk.press()
+    kiosk.silence()
+    kiosk.wait(0.1)
+    assert kiosk.of(do.Converse)[-1] == do.Converse(follows=False, language="de")
+
+
+def test_of_two_that_are_held_the_last_one_counts() -> None:
+    kiosk = in_state(State.LISTENING, HELD)
+    kiosk.bring(ButtonEdge(True, kiosk.now_s))
+    kiosk.bring(ButtonEdge(True, kiosk.now_s, "de"))
+    kiosk.bring(ButtonEdge(False, kiosk.now_s))
+    assert kiosk.of(do.AllowTalk)[-1] == do.AllowTalk(allowed=True)
+    kiosk.bring(ButtonEdge(False, kiosk.now_s, "de"))
+    assert kiosk.of(do.AllowTalk)[-1] == do.AllowTalk(allowed=False)
