@@ -64,7 +64,7 @@ _CUT_TEXT_S = 0.5e-3
 # How much sound of a cut turn comes late in the guide's manner.
 _LATE_S = 0.2
 # A sound in which no sentence is recognised, and which is no longer, has no words: nothing follows.
-_NO_WORDS_S = 2.5
+NO_WORDS_S = 2.5
 # A single word over a turn must be as sure: a throat can say "hello".
 _SURE = 0.75
 # What asks for the rest of a turn that was cut.
@@ -268,7 +268,7 @@ class Talk:
         if heard.ignored or (over_turn and unsure):
             self._tell("ignored")
             return
-        if entry is None and over_turn and len(ended.samples) < _NO_WORDS_S * INTERNAL_RATE_HZ:
+        if entry is None and over_turn and len(ended.samples) < NO_WORDS_S * INTERNAL_RATE_HZ:
             self._tell("ignored")  # a cough, or a word that asks for nothing
             return
         await self._interrupt()

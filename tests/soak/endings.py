@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from kiosk.agent.scenario import load_scenario
+from kiosk.agent.talk import NO_WORDS_S
 from kiosk.endings import Kind, classify_denial
+from kiosk.visit.visit import MEANT_S
 from tests.soak.devices import BUSY, LOST, STUCK
 from tests.soak.office import DOWN, REFUSALS
 from tests.soak.visitors import Act, Visit
@@ -41,12 +43,20 @@ def _speaker_lost(_: Act) -> frozenset[Kind]:
     return frozenset({Kind.SPEAKER_LOST})
 
 
+def _by_say(act: Act) -> frozenset[Kind]:
+    """So long the visitor means it, for the kiosk; and the local agent takes what it understands
+    nothing of, over a turn of its own, for a noise."""
+    taken_for_noise = MEANT_S - 0.1 <= float(act.value) <= NO_WORDS_S + 0.1
+    return frozenset({Kind.NO_ANSWER}) if taken_for_noise else frozenset()
+
+
 def _nothing(_: Act) -> frozenset[Kind]:
     return frozenset()
 
 
 _BY_ACT: dict[str, Callable[[Act], frozenset[Kind]]] = {
     "goodbye": lambda _: frozenset({Kind.AGENT_ENDED}),
+    "say": _by_say,
     "noise": lambda _: frozenset({Kind.NO_ANSWER}),
     "backend": _by_backend,
     **{f"microphone_{how}": _microphone_lost for how in (LOST, BUSY, STUCK)},
