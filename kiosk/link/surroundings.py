@@ -34,7 +34,7 @@ async def watch(urls: Collection[str], tell: Tell) -> None:
     needs_network = any(not is_here(url) for url in urls)
     needs_clock = any(urlsplit(url).scheme in _ENCRYPTED for url in urls)
     told = (True, True)
-    while True:
+    while needs_network or needs_clock:
         now = (not needs_network or has_network(), not needs_clock or clock_was_set())
         if now != told:
             told = now

@@ -80,6 +80,7 @@ class EventStream:
         self._level_dbfs = level_dbfs
         self._captions = captions
         self._subscribers: list[Subscription] = []
+        self._level_wanted = asyncio.Event()
         self._agent_text = ""
         self._press_id = ""
         self._lamp: object = None
@@ -94,6 +95,8 @@ class EventStream:
             return None
         subscription = Subscription(kinds)
         self._lamp = _lamp(self._status())
+        if "level" in subscription.kinds:
+            self._level_wanted.set()
         self._subscribers.append(subscription)
         return subscription
 
@@ -119,11 +122,12 @@ class EventStream:
     async def tell_levels(self) -> None:
         """Publish the microphone's level while somebody wants it, until cancelled."""
         while True:
+            await self._level_wanted.wait()
             await asyncio.sleep(_LEVEL_EVERY_S)
-            if any("level" in each.kinds for each in self._subscribers):
-                level_dbfs = self._level_dbfs()
-                if level_dbfs is not None:
-                    self._publish({"event": "level", "dbfs": round(level_dbfs, 1)})
+            if not any("level" in each.kinds for each in self._subscribers):
+                self._level_wanted.clear()
+            elif (level_dbfs := self._level_dbfs()) is not None:
+                self._publish({"event": "level", "dbfs": round(level_dbfs, 1)})
 
     def _publish(self, event: Event) -> None:
         self._subscribers = [each for each in self._subscribers if each.offer(event)]
