@@ -196,9 +196,9 @@ class Visit:
     def press_means(self, state: State, now_s: float, *, another_language: bool) -> Event | None:
         """What a press is in this visit; None: nothing. `another_language`: of the key of one."""
         if another_language and state is not State.CLOSING:
-            if self.changed >= _MOST_CHANGES:
-                return None
-            return Event.PRESS_LEFT if self.is_left(state, now_s) else Event.PRESS_LANGUAGE
+            if self.is_left(state, now_s):
+                return Event.PRESS_LEFT
+            return None if self.changed >= _MOST_CHANGES else Event.PRESS_LANGUAGE
         if self.was_extended(now_s) and not self.plan.held_button:
             return None
         if self.asked and self.is_left(state, now_s):

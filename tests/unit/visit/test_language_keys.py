@@ -389,3 +389,22 @@ def test_of_two_that_are_held_the_last_one_counts() -> None:
     assert kiosk.of(do.AllowTalk)[-1] == do.AllowTalk(allowed=True)
     kiosk.bring(ButtonEdge(False, kiosk.now_s, "de"))
     assert kiosk.of(do.AllowTalk)[-1] == do.AllowTalk(allowed=False)
+
+
+def test_after_so_many_changes_a_key_is_a_game_until_the_next_visitor_comes() -> None:
+    kiosk = in_state(State.LISTENING)
+    for number in range(6):
+        kiosk.wait(2.0)
+        key(kiosk, ("de", "fr")[number % 2])
+        kiosk.wait(SETTLE_S)
+        kiosk.bring(CONNECTED)
+    kiosk.bring(AGENT_STARTED, DRAINED)
+    kiosk.wait(2.0)
+    kiosk.done.clear()
+    key(kiosk, "de")
+    assert kiosk.state() is State.LISTENING
+    assert kiosk.of(do.CloseConversation) == []
+    kiosk.wait(LEFT_S + 0.1)
+    key(kiosk, "de")
+    kiosk.wait(0.1)
+    assert kiosk.of(do.Converse)[-1] == do.Converse(follows=False, language="de")
