@@ -152,8 +152,8 @@ async def test_a_lease_shortens_the_visit_and_not_without_a_warning(
 ) -> None:
     fetch = BackendClient.fetch
 
-    async def short(self: BackendClient, request_id: str) -> Grant:
-        return replace(await fetch(self, request_id), max_s=2.0)
+    async def short(self: BackendClient, request_id: str, language: str | None = None) -> Grant:
+        return replace(await fetch(self, request_id, language), max_s=2.0)
 
     monkeypatch.setattr(BackendClient, "fetch", short)
     async with (
