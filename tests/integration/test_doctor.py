@@ -95,7 +95,7 @@ async def test_an_operators_press_is_none_that_is_held(short_dir: Path) -> None:
         scripted_server() as server,
         virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
     ):
-        assert await asked(kiosk, "press") == {"ok": True, "protocol": 1}
+        assert (await asked(kiosk, "press"))["ok"] is True
         await kiosk.state(State.LISTENING)
         await asyncio.sleep(HOLD_S + 0.5)
         assert kiosk.host.state is State.LISTENING

@@ -1,5 +1,6 @@
 """Endings, and what of a visit explains them."""
 
+import itertools
 from collections.abc import Callable
 
 from kiosk.agent.scenario import load_scenario
@@ -11,6 +12,7 @@ from tests.soak.office import DOWN, REFUSALS
 from tests.soak.visitors import Act, Visit
 
 _ALWAYS = frozenset({Kind.ABANDONED, Kind.TIME_UP})
+_JOINED_S = 1.0  # a pause of less ends no turn
 _LINE = frozenset({Kind.PEER_DEAD, Kind.NETWORK_LOST, Kind.UNREACHABLE, Kind.NO_METADATA})
 
 
@@ -20,6 +22,10 @@ def explained(visit: Visit, held: bool) -> set[Kind]:
     presses = sum(act.do in ("press", "down", "key") for act in visit.acts)
     if presses > 1 or any(act.do in ("end", "down") for act in visit.acts):
         kinds |= {Kind.HUNG_UP, Kind.ENDED_BY_OPERATOR}
+    says = [act for act in visit.acts if act.do == "say"]
+    for first, second in itertools.pairwise(says):
+        if second.at_s - first.at_s - float(first.value) < _JOINED_S:
+            kinds |= _by_say(Act(0.0, "say", MEANT_S))  # they are one
     for act in visit.acts:
         kinds |= _BY_ACT.get(act.do, _nothing)(act)
     if visit.script is not None:
