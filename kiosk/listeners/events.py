@@ -115,6 +115,8 @@ class EventStream:
     def observe(self, moment: Moment) -> None:
         if moment.what is What.VISIT_STARTED:
             self._press_id, self._agent_text = str(moment.fields["press_id"]), ""
+        elif moment.what is What.VISIT_ENDED:
+            self._agent_text = ""  # what was said is gone with the visit
         if self._subscribers:
             for event in self._events(moment):
                 self._publish(event)

@@ -150,11 +150,22 @@ async def typed_lines(stdin: int = 0) -> AsyncIterator[str]:
         return
     pieces: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    # Not as a pipe of the loop's, which would make the terminal refuse to wait for what is shown.
-    loop.add_reader(stdin, lambda: pieces.put_nowait(os.read(stdin, _PIECE_BYTES)))
+
+    def take() -> None:
+        loop.remove_reader(stdin)  # the next piece, or the end, waits until this one is used
+        try:
+            pieces.put_nowait(os.read(stdin, _PIECE_BYTES))
+        except OSError:  # the terminal is gone
+            pieces.put_nowait(b"")
+
+    async def piece_of_it() -> bytes:
+        # Not by the loop's own pipe, by which the terminal would not wait for what is shown.
+        loop.add_reader(stdin, take)
+        return await pieces.get()
+
     try:
         text = b""
-        while piece := await pieces.get():
+        while piece := await piece_of_it():
             *whole, text = (text + piece).split(b"\n")
             for each in whole:
                 yield each.decode(errors="replace")

@@ -191,3 +191,12 @@ async def test_levels_are_told_four_times_a_second_while_there_is_a_visit() -> N
     telling.cancel()
     assert await told(subscription) == [{"event": "level", "dbfs": -31.3}] * 4
     assert await told(without) == []
+
+
+def test_nothing_that_was_said_is_kept_after_the_visit() -> None:
+    kiosk = Watched(captions=True)
+    kiosk.subscribe()
+    kiosk.happens(What.RESPONSE_TEXT, "The exit is over there.", begins=1)
+    assert kiosk.stream._agent_text
+    kiosk.happens(What.VISIT_ENDED, kind="hung_up")
+    assert kiosk.stream._agent_text == ""
