@@ -9,7 +9,7 @@ import sys
 
 
 def captions(path):
-    """Who says what, whenever it is known; an empty text when a visit is over."""
+    """Who says what, whenever it is known; an empty text at first, and when a visit is over."""
     wanted = ["caption", "sentence", "visit_ended"]
     with socket.socket(socket.AF_UNIX) as kiosk:
         kiosk.connect(path)
@@ -20,7 +20,7 @@ def captions(path):
                     yield who, text
                 case {"event": "sentence", "text": str(text)}:
                     yield "kiosk", text
-                case {"event": "visit_ended"}:
+                case {"snapshot": _} | {"event": "visit_ended"}:
                     yield "", ""
 
 

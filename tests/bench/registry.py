@@ -7,7 +7,17 @@ import traceback
 from functools import partial
 
 from kiosk.errors import KioskError
-from tests.bench import coughs, echo_sweep, gates, latency, machine, resampling, stages, visits
+from tests.bench import (
+    agent,
+    coughs,
+    echo_sweep,
+    gates,
+    latency,
+    machine,
+    resampling,
+    stages,
+    visits,
+)
 from tests.bench.figures import AT_MOST, Figure, Measurement
 
 PARTS: dict[str, Measurement] = {
@@ -15,6 +25,7 @@ PARTS: dict[str, Measurement] = {
     "share": visits.share_figures,
     "press": visits.press_figures,
     "dead-peer": visits.death_figures,
+    "agent": agent.figures,
     "idle": machine.idle_figures,
     "conversation": machine.conversation_figures,
     "stages": stages.figures,

@@ -35,9 +35,9 @@ def as_captured(sound: Samples) -> Samples:
     return HighPass().push(np.concatenate((sound, silence(RATE_HZ // 2))))
 
 
-def quiet_room(**settings: object) -> Room:
+def quiet_room(noise_dbfs: float | None = None, **settings: object) -> Room:
     """16 kHz and no noise, so that what is sent can be compared sample by sample."""
-    return Room(RATE_HZ, noise_dbfs=None, record=True, clock=running_clock(), **settings)  # type: ignore[arg-type]
+    return Room(RATE_HZ, noise_dbfs=noise_dbfs, record=True, clock=running_clock(), **settings)  # type: ignore[arg-type]
 
 
 def pitch_hz(samples: Samples, rate_hz: int) -> float:

@@ -182,6 +182,7 @@ async def test_the_captions_are_shown_and_cleared(short_dir: Path) -> None:
         running_kiosk(short_dir, config(server.url, captions=True)) as running,
         example("captions.py", str(running.socket)) as screen,
     ):
+        await line_with(screen, "\x1b[2J")  # it has begun to watch
         await running.ask("press")
         connection = await server.connection()
         await running.wait_for_state("listening")
