@@ -359,4 +359,42 @@ _BESIDE: dict[str, Meaning] = {
     ),
 }
 
-CAUSES: dict[str, Meaning] = {**UNFIT, **_ENDINGS, **_LOGGED, **_BESIDE}
+# What spoils a visit that ended as it should, or explains why it did not.
+_SPOILS: dict[str, Meaning] = {
+    "microphone_zeros": Meaning(
+        WARNING, "Switch the microphone's mute off, on the device and in `alsamixer`."
+    ),
+    "loop_stalled": Meaning(
+        WARNING,
+        "Look for what else keeps this machine busy: `top`, the card's speed, its heat; `kiosk "
+        "doctor` tells of the last two.",
+    ),
+    "xruns": Meaning(
+        WARNING,
+        "Give the sound card a USB port and a power supply of its own, and look for what else "
+        "keeps this machine busy.",
+    ),
+    "lossy_link": Meaning(
+        WARNING,
+        "Bring the kiosk nearer to its access point, or give it a cable; `kiosk doctor` tells of "
+        "the Wi-Fi.",
+    ),
+    "slow_link": Meaning(
+        WARNING,
+        "Look for what else uses the line; on a mobile link, for a better place of its antenna.",
+    ),
+    "echo_leak": Meaning(
+        WARNING,
+        "Turn the loudspeaker down, or move it away from the microphone; the page on sound tells "
+        "how to measure it.",
+    ),
+    "tool_failed": Meaning(
+        WARNING, "See the entries of its tools: `kiosk logs visit` with the press's id."
+    ),
+    "slow_agent": Meaning(
+        WARNING, "Give the agent a quicker model or voice, or a shorter prompt and fewer documents."
+    ),
+    "visitor_left": Meaning(NOTICE),
+}
+
+CAUSES: dict[str, Meaning] = {**UNFIT, **_ENDINGS, **_LOGGED, **_BESIDE, **_SPOILS}

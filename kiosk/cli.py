@@ -172,6 +172,9 @@ def _add_operators_commands(
     tell.add_argument("text", help="what it should know; it does not answer")
     trace = with_config(command("trace", _trace, "print what one of the last visits was made of"))
     trace.add_argument("press_id", nargs="?", help="default: the last visit; no words are in it")
+    why = with_config(command("why", _why, "say whether a visit was good, and what spoilt it"))
+    why.add_argument("press_id", nargs="?", help="default: the last visit")
+    why.add_argument("--json", action="store_true", help="print one JSON object, with its record")
     replay = command("replay", _replay, "play a trace again: exit 1 if this version differs")
     replay.add_argument("file", type=Path, help="what `kiosk trace` printed")
 
@@ -352,6 +355,16 @@ def _trace(args: argparse.Namespace) -> int:
     lines = _answer(args, "trace", **wanted).get("lines")
     for line in lines if isinstance(lines, list) else ():
         print(line)
+    return 0
+
+
+def _why(args: argparse.Namespace) -> int:
+    wanted = {} if args.press_id is None else {"press_id": args.press_id}
+    answer = _answer(args, "why", **wanted)
+    if args.json:
+        print(json.dumps({name: value for name, value in answer.items() if name != "ok"}))
+    else:
+        print(f"{answer['press_id']} ({answer['kind']}): {answer['sentence']}")
     return 0
 
 

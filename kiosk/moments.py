@@ -44,6 +44,9 @@ class What(StrEnum):
     TOOL_CALLED = "tool_called"
     GUARDRAIL = "guardrail"
     MALFORMED = "malformed"
+    LINK = "link"
+    GAP = "gap"
+    STALLED = "stalled"
     DEVICE_OPENED = "device_opened"
     DEVICE_LOST = "device_lost"
     OVERLOADED = "overloaded"
@@ -226,6 +229,23 @@ class FrameMalformed(Moment):
     """What is wrong with it, without its content."""
 
 
+@dataclass(frozen=True, slots=True)
+class LinkMeasured(Moment):
+    """A conversation is over, and this is what the system knows of its connection (TCP_INFO). Where
+    a proxy stands between, the connection is the one to the proxy."""
+
+    what = What.LINK
+
+    round_trip_ms: float
+    """The smoothed round trip."""
+
+    sent_segments: int
+    """How many segments with data were sent."""
+
+    resent_segments: int
+    """How many of them once more."""
+
+
 # --- what is said -------------------------------------------------------------------------------
 
 
@@ -293,6 +313,16 @@ class AgentDrained(Moment):
     """The last sample of a turn of the agent's was heard."""
 
     what = What.DRAINED
+
+
+@dataclass(frozen=True, slots=True)
+class AgentGapped(Moment):
+    """Sound of the agent's goes on after the loudspeaker had run out of it within a turn."""
+
+    what = What.GAP
+
+    gap_ms: int
+    """How long there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +412,7 @@ class GuardrailFired(Moment):
     """Its name."""
 
 
-# --- devices ------------------------------------------------------------------------------------
+# --- the machine --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,3 +462,13 @@ class SoundOverloaded(Moment):
 
     consequence: str
     """What follows from it, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStalled(Moment):
+    """Sound of the microphone's waited for the daemon's loop: something held it up."""
+
+    what = What.STALLED
+
+    stall_ms: int
+    """How long."""

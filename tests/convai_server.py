@@ -97,11 +97,13 @@ class ScriptedServer:
 
 
 @asynccontextmanager
-async def scripted_server(**settings: float | str) -> AsyncIterator[ScriptedServer]:
-    """Serve on a free loopback port while the context lasts."""
+async def scripted_server(
+    host: str = "127.0.0.1", **settings: float | str
+) -> AsyncIterator[ScriptedServer]:
+    """Serve on a free port while the context lasts."""
     server = ScriptedServer(**settings)  # type: ignore[arg-type]
-    async with serve(server._converse, "127.0.0.1", 0, ping_interval=None) as listening:
+    async with serve(server._converse, host, 0, ping_interval=None) as listening:
         port = next(iter(listening.sockets)).getsockname()[1]
-        server.url = f"ws://127.0.0.1:{port}"
+        server.url = f"ws://{host}:{port}"
         with suppress(ConnectionClosed):
             yield server

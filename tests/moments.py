@@ -12,7 +12,7 @@ _KINDS: dict[What, type[Moment]] = {
     if isinstance(kind, type) and issubclass(kind, Moment) and kind is not Moment
 }
 assert set(_KINDS) == set(What)
-_PLAIN: dict[object, FieldValue] = {str: "", int: 0, int | None: None, str | None: None}
+_PLAIN: dict[object, FieldValue] = {str: "", int: 0, float: 0.0, int | None: None, str | None: None}
 
 
 def a_moment(

@@ -141,12 +141,14 @@ class SpeechLevel:
 @dataclass(frozen=True, slots=True)
 class Levels:
     """What a microphone delivers: the peak of the last 10 s, the levels of speech and of the room
-    (None: not heard yet), and how many samples the card has clipped in all."""
+    (None: not heard yet), how many samples the card has clipped in all, and for how many seconds it
+    delivered zeros and nothing else."""
 
     peak_dbfs: float = SILENCE_DBFS
     speech_dbfs: float | None = None
     room_dbfs: float | None = None
     clipped_samples: int = 0
+    zeros_s: int = 0
 
 
 class Meter:
@@ -158,6 +160,7 @@ class Meter:
         self._room = RoomFloor(room_window_ms)
         self._peaks: deque[int] = deque([0], maxlen=_PEAK_SECONDS)
         self._clipped = 0
+        self._zeros_s = 0
         self._chunks = 0
 
     def push_card(self, samples: Samples) -> None:
@@ -174,12 +177,14 @@ class Meter:
             self._speech.push(chunk)
         self._chunks += 1
         if self._chunks * CHUNK_MS % 1000 == 0:
+            self._zeros_s += not self._peaks[-1]
             peak = max(self._peaks)
             self.levels = Levels(
                 max(SILENCE_DBFS, 20 * math.log10(peak / FULL_SCALE)) if peak else SILENCE_DBFS,
                 self._speech.dbfs,
                 self._room.dbfs,
                 self._clipped,
+                self._zeros_s,
             )
             self._peaks.append(0)
 

@@ -12,10 +12,13 @@ from kiosk.doctor import lease
 from kiosk.link.backend import BackendClient
 from kiosk.listeners import events
 from kiosk.listeners.events import EventStream
+from kiosk.listeners.visit_record import VisitRecords
 from kiosk.ops import control
 from kiosk.visit.host import Host
 from kiosk.visit.initiation import are_variables
 from kiosk.visit.states import Event, State
+
+_NO_SUCH_VISIT = "no such visit among the last ones; `kiosk logs visits`"
 
 
 class OperatorCommands:
@@ -28,6 +31,7 @@ class OperatorCommands:
         status: Callable[[], Mapping[str, object]],
         clock: Clock,
         stream: EventStream,
+        records: VisitRecords,
         *,
         held_to_talk: bool,
     ) -> None:
@@ -36,6 +40,7 @@ class OperatorCommands:
         self._status = status
         self._clock = clock
         self._events = stream
+        self._records = records
         self._held_to_talk = held_to_talk
         self._held = False
         self._held_key: str | None = None
@@ -51,12 +56,17 @@ class OperatorCommands:
             "ring": self._ring,
             "subscribe": self._subscribe,
             "trace": self._trace,
+            "why": self._why,
             lease.COMMAND: self._check_lease,
         }
 
     def reading(self) -> Mapping[str, control.Command]:
         """Those that change nothing, for the other socket."""
-        return {"status": lambda _: self._status(), "subscribe": self._subscribe}
+        return {
+            "status": lambda _: self._status(),
+            "subscribe": self._subscribe,
+            "why": self._why,
+        }
 
     async def _press(self, request: Mapping[str, object]) -> Mapping[str, object]:
         language = request.get("language")
@@ -128,12 +138,26 @@ class OperatorCommands:
         press_id = request.get("press_id")
         trace = self._host.traces.of(press_id if isinstance(press_id, str) else None)
         if trace is None:
-            return _refused("no such visit among the last ones; `kiosk logs visits`")
+            return _refused(_NO_SUCH_VISIT)
         lines = []
         for line in replay.lines(trace):
             lines.append(line)
             await asyncio.sleep(0)  # a long visit takes a while to play again
         return {"lines": lines}
+
+    def _why(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        press_id = request.get("press_id")
+        record = self._records.of(press_id if isinstance(press_id, str) else None)
+        if record is None:
+            return _refused(_NO_SUCH_VISIT)
+        return {
+            "press_id": record.press_id,
+            "kind": record.kind,
+            "verdict": record.verdict.worth,
+            "spoilt_by": record.verdict.cause,
+            "sentence": record.sentence,
+            "record": record.figures,
+        }
 
     async def _check_lease(self, _: Mapping[str, object]) -> Mapping[str, object]:
         if self._client is None:

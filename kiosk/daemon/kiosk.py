@@ -35,6 +35,7 @@ from kiosk.listeners.counters import Counters
 from kiosk.listeners.events import EventStream
 from kiosk.listeners.journal_entries import JournalEntries
 from kiosk.listeners.status import StatusReport
+from kiosk.listeners.visit_record import VisitRecords
 from kiosk.moments import Moment, Observer, What
 from kiosk.ops import control, journal, systemd
 from kiosk.ops.temperature import temperature_c
@@ -101,11 +102,11 @@ class Daemon:
         self._settings = settings
         self._hardware = hardware
         self._observer = observer
-        self._entries = JournalEntries(
-            settings.kiosk,
+        self._records = VisitRecords(
             lambda: self._host.measures,
             lambda: {**self._sound.counters(), **self._host.losses()},
         )
+        self._entries = JournalEntries(settings.kiosk, self._records)
         self._reloading = Reloading(
             settings,
             load or (lambda: settings),
@@ -167,6 +168,7 @@ class Daemon:
                 self._status,
                 self._clock,
                 self._stream,
+                self._records,
                 held_to_talk=self._settings.button.mode == "hold",
             )
             await self._serve(commands, stack)
@@ -300,7 +302,8 @@ class Daemon:
 
     def _observe(self, moment: Moment) -> None:
         for listener in (
-            self._events, self._counters, self._status_report, self._entries, self._stream,
+            self._records, self._events, self._counters, self._status_report, self._entries,
+            self._stream,
         ):  # fmt: skip
             listener.observe(moment)
         if moment.what is What.STATE:

@@ -55,5 +55,11 @@ class Sound:
         }
 
     def counters(self) -> dict[str, int]:
-        """That, and how many samples the microphone's card has clipped."""
-        return {**self.losses(), "clipped_samples": self._processing.meter.levels.clipped_samples}
+        """That, how many samples the microphone's card has clipped, and for how long it delivered
+        nothing but zeros."""
+        levels = self._processing.meter.levels
+        return {
+            **self.losses(),
+            "clipped_samples": levels.clipped_samples,
+            "zeros_s": levels.zeros_s,
+        }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kiosk.convai.frames import MAX_FRAME_BYTES
 from kiosk.errors import KioskError
+from kiosk.link.path import Path, path_of
 from kiosk.proxies import proxy_mistake
 
 if TYPE_CHECKING:
@@ -60,9 +61,11 @@ class ConnectError(KioskError):
 
 
 class Socket:
-    """An open WebSocket that carries text frames."""
+    """An open WebSocket that carries text frames. `path`: what the system measured of the way there
+    last; None where it does not tell."""
 
     def __init__(self, connection: "ConnectionWithLastHeard") -> None:
+        self.path: Path | None = None
         self._connection = connection
         self._dead = False
         self._watching = asyncio.create_task(self._watch(), name="pings")
@@ -87,6 +90,7 @@ class Socket:
 
     async def close(self) -> None:
         """Close with 1000, waiting at most `CLOSE_TIMEOUT_S` until it is taken and answered."""
+        self._measure()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._connection.close(1000)
@@ -107,6 +111,7 @@ class Socket:
         connection, loop = self._connection, asyncio.get_running_loop()
         with contextlib.suppress(ConnectionClosed):
             while True:
+                self._measure()
                 heard_s = connection.heard_s
                 quiet_s = loop.time() - heard_s
                 if quiet_s < PING_INTERVAL_S:
@@ -120,6 +125,12 @@ class Socket:
                         self._dead = True
                         connection.transport.abort()
                         return
+
+    def _measure(self) -> None:
+        """Again and again: of a connection that is lost the system tells nothing more."""
+        connection = self._connection.transport.get_extra_info("socket")
+        if connection is not None:
+            self.path = path_of(connection) or self.path
 
     def _closed(self, error: "ConnectionClosed") -> SocketClosedError:
         """What is known of the end: our own verdict on what came, if there was one."""

@@ -3,13 +3,12 @@
 A fault's entry carries KIOSK_CAUSE; the entry that ends one that lasts carries KIOSK_OVER.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from kiosk import __version__, moments
 from kiosk.causes import NOTICE
 from kiosk.config.tables import KioskTable
-from kiosk.listeners.visit_record import VisitRecord
-from kiosk.measures import Measures
+from kiosk.listeners.visit_record import VisitRecords
 from kiosk.moments import Moment
 from kiosk.ops.journal import Journal
 from kiosk.ops.messages import MESSAGES
@@ -21,16 +20,11 @@ _NOT_ASKED_YET = "cannot_reach"
 
 
 class JournalEntries:
-    """An observer of moments that keeps the journal. `counters` are those of the sound cards."""
+    """An observer of moments that keeps the journal. `records` observes them before it."""
 
-    def __init__(
-        self,
-        kiosk: KioskTable,
-        measures: Callable[[], Measures],
-        counters: Callable[[], Mapping[str, int]],
-    ) -> None:
+    def __init__(self, kiosk: KioskTable, records: VisitRecords) -> None:
         self._journal = Journal(kiosk.name, kiosk.site, __version__)
-        self._visit = VisitRecord(measures, counters)
+        self._records = records
         self._fitness = FIT
         self._unfit_told: str | None = None
         self._ready = False
@@ -61,7 +55,6 @@ class JournalEntries:
         self._journal.record("reloaded", fields)
 
     def observe(self, moment: Moment) -> None:
-        self._visit.observe(moment)
         match moment:
             case moments.FitnessChanged(cause=cause):
                 self._fitness = cause
@@ -78,6 +71,8 @@ class JournalEntries:
                 self._record(moment, {"cause": "overloaded"})
             case moments.FrameMalformed():
                 self._record(moment, {"cause": "malformed_frame"})
+            case moments.LoopStalled():
+                self._record(moment, {"cause": "loop_stalled"})
             case moments.AgentTextCame():
                 pass  # many in a turn, and nothing but words
             case _:
@@ -97,8 +92,10 @@ class JournalEntries:
         fields: dict[str, object] = {
             "severity": None,  # which is the entry's priority
             "ending": ended.kind,  # which KIOSK_KIND was called before 0.2
-            **self._visit.fields(ended.at_s),
         }
+        if (record := self._records.of(None)) is not None:
+            verdict = record.verdict
+            fields |= {**record.figures, "verdict": verdict.worth, "spoilt_by": verdict.cause}
         if ended.severity < NOTICE:
             fields["cause"] = ended.kind
             self._failed[ended.kind] = None

@@ -1,14 +1,18 @@
-"""Record of a visit, for the journal: times, counts and nobody's words.
+"""Record of a visit: times, counts and nobody's words, and the verdict on it.
 
 Pure: no I/O, no clock.
 """
 
-from collections import Counter
+import re
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+from kiosk.listeners.verdicts import VisitVerdict, sentence_of, verdict_of
 from kiosk.measures import Latencies, Measures
-from kiosk.moments import FieldValue, Moment, What
+from kiosk.moments import FieldValue, Moment, VisitEnded, VisitStarted, What
 from kiosk.visit.states import State
+from kiosk.visit.traces import MOST_VISITS
 
 # How long after the press each first happened.
 _FIRST: dict[What, str] = {
@@ -27,10 +31,27 @@ _COUNTED: dict[What, str] = {
     What.TOOL_CALLED: "tools",
     What.AGENT_TOOL: "tools",
     What.GUARDRAIL: "guardrails",
+    What.GAP: "gaps",
 }
+# Added up over the visit, by the moment's field.
+_ADDED: dict[What, tuple[tuple[str, str], ...]] = {
+    What.GAP: (("gaps_ms", "gap_ms"),),
+    What.LINK: (("sent_segments", "sent_segments"), ("resent_segments", "resent_segments")),
+}
+_WORST: dict[What, tuple[str, str]] = {
+    What.STALLED: ("stall_ms", "stall_ms"),
+    What.LINK: ("round_trip_ms", "round_trip_ms"),
+}
+# So many of the agent's own words in a row, said over its voice, are no visitor's.
+_ECHOED_WORDS = 3
+_WORD = re.compile(r"[^\W_]+")
+_COUNTS = (
+    *dict.fromkeys(_COUNTED.values()), "tools_failed", "unmeant_openings", "echoed_turns",
+    *(name for added in _ADDED.values() for name, _ in added),
+)  # fmt: skip
 LOSSES = (
     "microphone_xruns", "speaker_xruns", "microphone_dropped_chunks", "uplink_dropped_chunks",
-    "clipped_samples",
+    "clipped_samples", "zeros_s",
 )  # fmt: skip
 FIELDS = (
     "duration_s",
@@ -47,7 +68,15 @@ FIELDS = (
     "wire_to_speaker_p50_ms",
     "wire_to_speaker_p99_ms",
     *dict.fromkeys(_COUNTED.values()),
+    "tools_failed",
+    "lost_by",
+    "answered",
+    "unanswered_ms",
+    "unmeant_openings",
+    "echoed_turns",
     "speech_s",
+    *dict.fromkeys(name for added in _ADDED.values() for name, _ in added),
+    *(name for name, _ in _WORST.values()),
     *LOSSES,
 )
 
@@ -80,10 +109,16 @@ class VisitRecord:
         if not self._begun:
             return {}
         self._begun = False
+        self._agent_words = ""
+        self._counts["unmeant_openings"] += self._unmeant
         measures, counters = self._measures(), self._counters()
         found: dict[str, FieldValue] = {
             **self._times_ms,
-            **{name: self._counts[name] for name in _COUNTED.values()},
+            **{name: self._counts[name] for name in _COUNTS},
+            **self._worst,
+            "lost_by": self._lost_by,
+            "answered": int(self._was_answered),
+            "unanswered_ms": self._waited_ms(ended_s),
             "duration_s": round(ended_s - self._pressed_s, 1),
             "language": self._language,
             "speech_s": round(self._speech_s, 1),
@@ -110,11 +145,17 @@ class VisitRecord:
         self._speaks_since_s: float | None = None
         self._asked_s: float | None = None
         self._queued_s: float | None = None
+        self._worst: dict[str, float] = {}
+        self._lost_by: FieldValue = None  # the connection that was lost last
+        self._understood_s: float | None = None  # what the agent has not answered yet
+        self._was_answered = False
+        self._agent_sounds = self._over_agent = self._unmeant = False
+        self._agent_words = ""  # of its newest turn; gone with the visit
 
     def _follow(self, moment: Moment) -> None:
         what, at_s = moment.what, moment.at_s
-        if what in _COUNTED:
-            self._counts[_COUNTED[what]] += 1
+        self._count(moment)
+        self._look_for_echo(moment)
         if what in _FIRST and moment.fields.get("running") != 0:
             self._first(_FIRST[what], at_s)
         match what:
@@ -133,17 +174,116 @@ class VisitRecord:
             case What.SPEECH_ENDED if self._speaks_since_s is not None:
                 self._speech_s += at_s - self._speaks_since_s
                 self._speaks_since_s, self._asked_s = None, at_s
-            case What.AGENT_HEARD if self._asked_s is not None:
-                self._answered((at_s - self._asked_s) * 1000)
+            case What.TRANSCRIPT if not self._agent_sounds:
+                self._understood_s = self._asked_s or at_s
+            case What.LOST:
+                self._lost_by = moment.fields["kind"]
+            case What.AGENT_HEARD:
+                self._answered(at_s)
 
-    def _answered(self, after_ms: float) -> None:
-        self._asked_s = None
-        self._answers.add(after_ms)
-        if self._first_answer_ms is None:
-            self._first_answer_ms = round(after_ms, 1)
+    def _count(self, moment: Moment) -> None:
+        what, fields = moment.what, moment.fields
+        if what in _COUNTED:
+            self._counts[_COUNTED[what]] += 1
+        if fields.get("failed") or fields.get("error_type"):
+            self._counts["tools_failed"] += 1
+        for name, field in _ADDED.get(what, ()):
+            self._counts[name] += int(_number(fields.get(field)))
+        if what in _WORST:
+            name, field = _WORST[what]
+            self._worst[name] = max(self._worst.get(name, 0), _number(fields.get(field)))
+
+    def _waited_ms(self, ended_s: float) -> float | None:
+        return None if self._understood_s is None else _ms(ended_s - self._understood_s)
+
+    def _look_for_echo(self, moment: Moment) -> None:
+        """What opens the gate over the agent's voice is a visitor's turn, or none, or the agent's
+        own words."""
+        match moment.what:
+            case What.AGENT_HEARD:
+                self._agent_sounds = True
+            case What.DRAINED | What.SILENT:
+                self._agent_sounds = False
+            case What.SPEECH_STARTED:
+                self._counts["unmeant_openings"] += self._unmeant
+                self._over_agent = self._unmeant = self._agent_sounds
+            case What.RESPONSE:
+                if self._unmeant:  # nobody asked: the agent goes on by itself
+                    self._counts["unmeant_openings"] += 1
+                    self._unmeant, self._asked_s = False, None
+                self._agent_words = _bare(moment.words)
+            case What.TRANSCRIPT:
+                said = _bare(moment.words)
+                echoed = len(said.split()) >= _ECHOED_WORDS and said in self._agent_words
+                self._counts["echoed_turns"] += self._over_agent and echoed
+                self._unmeant = False
+
+    def _answered(self, at_s: float) -> None:
+        self._was_answered |= self._understood_s is not None
+        self._understood_s = None
+        if self._asked_s is not None:
+            after_ms, self._asked_s = (at_s - self._asked_s) * 1000, None
+            self._answers.add(after_ms)
+            if self._first_answer_ms is None:
+                self._first_answer_ms = round(after_ms, 1)
 
     def _first(self, name: str, at_s: float) -> None:
         self._times_ms.setdefault(name, _ms(at_s - self._pressed_s))
+
+
+@dataclass(frozen=True, slots=True)
+class VisitSummary:
+    """What is kept of a visit: its ending, its figures by FIELDS, and the verdict on it."""
+
+    press_id: str
+    kind: str
+    figures: Mapping[str, FieldValue]
+    verdict: VisitVerdict
+
+    @property
+    def sentence(self) -> str:
+        return sentence_of(self.verdict, self.figures)
+
+
+class VisitRecords:
+    """An observer of moments that keeps the records of the last visits. Arguments as those of
+    VisitRecord."""
+
+    def __init__(
+        self,
+        measures: Callable[[], Measures],
+        counters: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._visit = VisitRecord(measures, counters)
+        self._press_id = ""
+        self._records: deque[VisitSummary] = deque(maxlen=MOST_VISITS)
+
+    def observe(self, moment: Moment) -> None:
+        self._visit.observe(moment)
+        match moment:
+            case VisitStarted(press_id=press_id):
+                self._press_id = press_id
+            case VisitEnded(kind=kind):
+                figures = self._visit.fields(moment.at_s)
+                if figures:
+                    verdict = verdict_of(kind, figures)
+                    self._records.append(VisitSummary(self._press_id, kind, figures, verdict))
+
+    def of(self, press_id: str | None) -> VisitSummary | None:
+        """That of a press; None names the last visit."""
+        for record in reversed(self._records):
+            if press_id in (None, record.press_id):
+                return record
+        return None
+
+
+def _number(value: FieldValue) -> float:
+    return value if isinstance(value, int | float) else 0
+
+
+def _bare(words: str | None) -> str:
+    """The words alone, in small letters, with a space around each."""
+    return f" {' '.join(_WORD.findall((words or '').lower()))} "
 
 
 def _ms(seconds: float) -> float:

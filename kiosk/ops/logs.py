@@ -28,6 +28,8 @@ _COLUMNS: tuple[tuple[str, int, Callable[[Mapping[str, str]], str]], ...] = (
     ("kiosk", 12, lambda entry: entry.get("KIOSK_ID", "-")),
     ("lasted", 7, lambda entry: _lasted(entry.get("KIOSK_DURATION_S", ""))),
     ("ending", 20, lambda entry: entry.get("KIOSK_ENDING", "-")),
+    ("verdict", 7, lambda entry: entry.get("KIOSK_VERDICT", "-")),
+    ("spoilt by", 16, lambda entry: entry.get("KIOSK_SPOILT_BY", "-")),
     ("turns", 5, lambda entry: entry.get("KIOSK_TURNS", "-")),
     ("connect ms", 10, lambda entry: entry.get("KIOSK_CONNECT_MS", "-").partition(".")[0]),
     ("press id", 0, lambda entry: entry.get("PRESS_ID", "-")),

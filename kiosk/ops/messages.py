@@ -138,7 +138,9 @@ MESSAGES: dict[str, JournalMessage] = {
         "A visit ended",
         "The record of the visit. KIOSK_KIND tells why it ended, the priority how grave that is; "
         "KIOSK_CAUSE is there only if it should not have ended so. Times in KIOSK_..._MS count "
-        "from the press, those of answers from the end of what the visitor said.",
+        "from the press, those of answers from the end of what the visitor said. KIOSK_VERDICT is "
+        "good, spoilt or lost, and KIOSK_SPOILT_BY what made it so: `kiosk why` says it in a "
+        "sentence.",
         _remedies(),
         _FAILED,
         lasts=True,
@@ -158,6 +160,31 @@ MESSAGES: dict[str, JournalMessage] = {
         "It was ignored. Its content is not logged.",
         CAUSES["malformed_frame"].remedy,
         ("malformed_frame",),
+    ),
+    "link": JournalMessage(
+        "12859f2caa724abdabc5a7c5a5544870",
+        6,
+        "the connection's round trip took {round_trip_ms} ms, {resent_segments} of "
+        "{sent_segments} segments were sent again",
+        "A conversation's connection was measured",
+        "By the system (TCP_INFO), at the conversation's end. Behind a proxy it is the connection "
+        "to the proxy.",
+    ),
+    "gap": JournalMessage(
+        "d4f7a33c513042baa9548f0f0f8d2447",
+        7,
+        "the agent's sound had a gap of {gap_ms} ms",
+        "The agent's sound had a gap",
+        "The loudspeaker had run out of it in the middle of a turn.",
+    ),
+    "stalled": JournalMessage(
+        "b83ab00f1c8841d78a5af68d4e886aaf",
+        4,
+        "the microphone's sound waited {stall_ms} ms for the kiosk",
+        "The kiosk was held up",
+        "KIOSK_STALL_MS tells for how long.",
+        CAUSES["loop_stalled"].remedy,
+        ("loop_stalled",),
     ),
     "agent_tool": JournalMessage(
         "771f3327cb3b46bd904c009d71f66584",

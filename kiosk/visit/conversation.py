@@ -390,6 +390,7 @@ class Conversation:
             return self._core.timed_out(late)
         finally:
             self._parts.uplink.disconnect()
+            self._measure(socket)
             self._stop_beside()
             await self._hang_up(socket)
         return self._ending
@@ -405,6 +406,17 @@ class Conversation:
         if close.dead:
             return Ending(Kind.PEER_DEAD, None, close.reason)
         return self._core.closed(close.code, close.reason)
+
+    def _measure(self, socket: Socket) -> None:
+        path = socket.path
+        if path is not None:
+            measured = moments.LinkMeasured(
+                loop_now_s(),
+                round_trip_ms=round(path.round_trip_ms, 1),
+                sent_segments=path.sent_segments,
+                resent_segments=path.resent_segments,
+            )
+            self._parts.observe(measured)
 
     async def _hang_up(self, socket: Socket) -> None:
         last_frame = self._plan.compat.last_frame

@@ -68,6 +68,7 @@ class Downlink:
         self._first: Clip | None = None  # of what is to be heard; the report of any other is late
         self._last_audio_s = 0.0
         self._heard_s = 0.0  # when the last sample was heard
+        self._ran_out_s: float | None = None  # the loudspeaker, of a turn that goes on
         self._voice_until_s = 0.0  # when the last voiced one was, or will be
         self._is_background = False  # what is heard
         self._voices_waiting = 0  # clips with a voice that were given and have not begun
@@ -110,6 +111,7 @@ class Downlink:
     def _turn_begins(self) -> None:
         if self._goes_on:
             self._silence()  # the agent has something new to say
+        self._ran_out_s = None
         self._is_background = False
         self._turn.clear()
         self._was_cut = False
@@ -120,6 +122,12 @@ class Downlink:
 
     def _play(self, clip: Clip) -> None:
         self._forget_settling()
+        if self._ran_out_s is not None:
+            gap_s = clip.received_at_s - self._ran_out_s
+            self._ran_out_s = None
+            if 0 < gap_s < FAREWELL_QUIET_S:  # after a longer one the agent was silent by itself
+                gap_ms = round(gap_s * 1000)
+                self._observe(moments.AgentGapped(clip.received_at_s, gap_ms=gap_ms))
         if len(self._turn) < _MOST_CLIPS:
             self._turn.append(clip)
         self._voices_waiting += clip.voiced
@@ -260,6 +268,7 @@ class Downlink:
     def _settle(self, at_s: float) -> None:
         """Everything given was heard; more may still come."""
         left_s = 0.0 if self._final else self._last_audio_s + SETTLE_S - loop_now_s()
+        self._ran_out_s = None if self._final else at_s
         if left_s > 0:
             self._forget_settling()
             loop = asyncio.get_running_loop()
@@ -289,6 +298,7 @@ class Downlink:
         self._first = None
         self._sounding = False
         self._final = True
+        self._ran_out_s = None
         self._forget_settling()
         self._drained.set()
 

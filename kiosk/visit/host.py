@@ -36,6 +36,7 @@ from kiosk.link.credentials import Availability, Credentials
 from kiosk.measures import Measures
 from kiosk.moments import (
     FieldValue,
+    LoopStalled,
     MicrophoneRan,
     Observer,
     SoundOverloaded,
@@ -64,6 +65,8 @@ from kiosk.visit.voices import Voices
 log = logging.getLogger(__name__)
 
 _INBOX_LIMIT = 1000
+# What a visitor notices. Of the microphone's way to here 20 ms is the chunk itself.
+STALL_S = 0.3
 _RENDER_AGAIN_S = 300.0
 # At most a few of each in a visit, and without them it would not end.
 _NEVER_DROPPED = frozenset({Event.ENDED, Event.HANG_UP})
@@ -117,7 +120,7 @@ class Host:
         self._press_id = ""
         self._variables: Mapping[str, Json] = {}  # of the visit under way
         self._coming_variables: Mapping[str, Json] = {}
-        self._held = False
+        self._held = self._stalled = False
         self._newest: CapturedChunk | None = None
         self._conversation: Conversation | None = None
         self._holding: asyncio.Task[None] | None = None
@@ -192,6 +195,7 @@ class Host:
         visit = self._core.visit
         if visit is None or visit.ending is not None:
             return
+        self._look_for_stall(chunk.captured_at_s)
         self._uplink.push(chunk)
         self._newest = chunk
         if chunk.verdict.edge is not None:
@@ -200,6 +204,14 @@ class Host:
         if chunk.verdict.held and not self._held:
             self._put(inputs.SpeechHeld())
         self._held = chunk.verdict.held
+
+    def _look_for_stall(self, captured_at_s: float) -> None:
+        """The first of the chunks that waited for the loop has waited the longest."""
+        now_s = loop_now_s()
+        stalled = now_s - captured_at_s >= STALL_S
+        if stalled and not self._stalled:
+            self._observe(LoopStalled(now_s, stall_ms=round((now_s - captured_at_s) * 1000)))
+        self._stalled = stalled
 
     # --- how it stands --------------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ async def test_the_other_socket_watches_and_does_not_press(short_dir: Path) -> N
         writer.write(b'{"command": "press"}\n{"command": "status"}\n')
         refused, status = [json.loads(await reader.readline()) for _ in range(2)]
         writer.close()
-    assert refused["error"] == "commands: status, subscribe"
+    assert refused["error"] == "commands: status, subscribe, why"
     assert status["state"] == "idle"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kiosk.causes import CAUSES, ERROR, NOTHING, NOTICE, WARNING, fault
 from kiosk.endings import Kind
 from kiosk.errors import KioskError
+from kiosk.listeners.verdicts import SIGNS, VISITOR_LEFT
 from kiosk.ops.messages import MESSAGES
 from kiosk.visit.fitness import Cause
 from kiosk.visit.languages import load_language
@@ -89,7 +90,8 @@ def test_a_fault_gives_an_entry_its_id_and_its_cause() -> None:
 
 def test_every_cause_that_is_named_anywhere_is_a_row_and_every_row_is_named() -> None:
     named = {cause for message in MESSAGES.values() for cause in message.causes}
-    assert {*LOGGED, *named, *Kind, *Cause} == set(CAUSES)
+    judged = {*(sign.cause for sign in SIGNS), VISITOR_LEFT}
+    assert {*LOGGED, *named, *Kind, *Cause, *judged} == set(CAUSES)
 
 
 def test_a_visitor_hears_only_what_there_is_a_sentence_for() -> None:

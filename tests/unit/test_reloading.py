@@ -12,7 +12,7 @@ from kiosk.config.changes import LIVE, changes
 from kiosk.daemon.reloading import Reloading
 from kiosk.errors import ConfigError
 from kiosk.listeners.journal_entries import JournalEntries
-from kiosk.listeners.visit_record import LOSSES
+from kiosk.listeners.visit_record import LOSSES, VisitRecords
 from kiosk.measures import Measures
 from kiosk.visit.plan import Plan
 from kiosk.visit.planning import plan_of
@@ -29,7 +29,7 @@ class Kiosk:
         self.on_disk: Settings | ConfigError = settings()
         self.plan = plan_of(settings())
         counters = dict.fromkeys(LOSSES, 0)
-        self.entries = JournalEntries(settings().kiosk, Measures, lambda: counters)
+        self.entries = JournalEntries(settings().kiosk, VisitRecords(Measures, lambda: counters))
         self.reloading = Reloading(settings(), self._load, self.entries, self._follow)
 
     def _follow(self, plan: Plan) -> None:

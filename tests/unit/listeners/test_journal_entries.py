@@ -6,7 +6,7 @@ import pytest
 
 from kiosk.config.tables import KioskTable
 from kiosk.listeners.journal_entries import JournalEntries
-from kiosk.listeners.visit_record import FIELDS, LOSSES
+from kiosk.listeners.visit_record import FIELDS, LOSSES, VisitRecords
 from kiosk.measures import Measures
 from kiosk.moments import FieldValue, What
 from tests.moments import a_moment
@@ -19,12 +19,13 @@ class Book:
         caplog.set_level(logging.DEBUG)
         self._caplog = caplog
         measures, counters = Measures(), dict.fromkeys(LOSSES, 0)
-        self.entries_of = JournalEntries(
-            KioskTable(name="lobby"), lambda: measures, lambda: counters
-        )
+        self.records = VisitRecords(lambda: measures, lambda: counters)
+        self.entries_of = JournalEntries(KioskTable(name="lobby"), self.records)
 
     def observe(self, what: What, at_s: float = 1.0, /, **fields: FieldValue) -> None:
-        self.entries_of.observe(a_moment(what, at_s, fields, words="marzipan"))
+        moment = a_moment(what, at_s, fields, words="marzipan")
+        self.records.observe(moment)
+        self.entries_of.observe(moment)
 
     def entries(self) -> list[dict[str, str]]:
         assert "marzipan" not in self._caplog.text
@@ -77,7 +78,8 @@ def test_a_visit_has_one_record_with_all_its_fields(book: Book) -> None:
     )
     typed = {name for name in entry if name.startswith("KIOSK_")}
     always = {"ID", "SITE", "VERSION", "SEQ", "EVENT"}
-    ending = {"ENDING", "KIND", "CODE", "DETAIL", "MALFORMED_FRAMES", "UNKNOWN_FRAMES"}
+    frames = {"MALFORMED_FRAMES", "UNKNOWN_FRAMES"}
+    ending = {"ENDING", "KIND", "CODE", "DETAIL", "VERDICT", "SPOILT_BY", *frames}
     assert typed <= {f"KIOSK_{name}" for name in {*always, *ending, *map(str.upper, FIELDS)}}
 
 
@@ -157,6 +159,7 @@ def test_one_cause_of_being_unfit_may_follow_another(book: Book) -> None:
             "network_lost",
         ),
         (What.OVERLOADED, {"percent": 120, "consequence": "half duplex"}, "overloaded"),
+        (What.STALLED, {"stall_ms": 700}, "loop_stalled"),
         (What.MALFORMED, {"why": "not JSON"}, "malformed_frame"),
     ],
 )

@@ -66,12 +66,25 @@ def test_the_fields_are_these() -> None:
         "reconnects",
         "tools",
         "guardrails",
+        "gaps",
+        "tools_failed",
+        "lost_by",
+        "answered",
+        "unanswered_ms",
+        "unmeant_openings",
+        "echoed_turns",
         "speech_s",
+        "gaps_ms",
+        "sent_segments",
+        "resent_segments",
+        "stall_ms",
+        "round_trip_ms",
         "microphone_xruns",
         "speaker_xruns",
         "microphone_dropped_chunks",
         "uplink_dropped_chunks",
         "clipped_samples",
+        "zeros_s",
     )  # fmt: skip
 
 
@@ -169,5 +182,7 @@ def test_nothing_that_was_said_is_told(moments: list[Moment]) -> None:
     kiosk.begin(*moments)
     fields = kiosk.summary.fields(2e6)
     codes = {moment.fields["language"] for moment in moments if moment.what is What.LANGUAGE}
+    kinds = {moment.fields["kind"] for moment in moments if moment.what is What.LOST}
     assert fields.pop("language") in {None, *codes}
+    assert fields.pop("lost_by") in {None, *kinds}
     assert all(value is None or isinstance(value, int | float) for value in fields.values())

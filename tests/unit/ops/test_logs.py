@@ -92,7 +92,7 @@ def test_visits_are_a_table(collected: Path) -> None:
     assert logs.run(args, said.append) == 0
     heading, first, second = said
     assert heading.split("  ")[0] == "when"
-    assert first.split()[2:] == ["lobby", "1:23", "hung_up", "3", "412", "p1"]
+    assert first.split()[2:] == ["lobby", "1:23", "hung_up", "-", "-", "3", "412", "p1"]
     assert second.split()[2] == "shop"
 
 
@@ -107,7 +107,7 @@ def test_visits_are_objects_with_numbers(collected: Path) -> None:
 
 def test_a_visit_that_never_connected_has_its_line() -> None:
     _, line = logs.table(iter([{"KIOSK_ENDING": "unreachable"}]))
-    assert line.split() == ["-", "-", "-", "unreachable", "-", "-", "-"]
+    assert line.split() == ["-", "-", "-", "unreachable", "-", "-", "-", "-", "-"]
 
 
 def test_the_last_day_is_shown_unless_asked_otherwise() -> None:

@@ -114,6 +114,22 @@ async def test_a_gap_inside_a_turn_is_no_end() -> None:
     await asyncio.sleep(0.2)
     assert side.posted == [Event.AGENT_STARTED, Event.DRAINED]
     assert side.observed.count(What.AGENT_HEARD) == 1
+    [gap] = [moment for moment in side.moments if moment.what is What.GAP]
+    assert gap.fields == {"gap_ms": 150}
+
+
+@virtual_time
+async def test_between_turns_and_after_an_interruption_there_is_no_gap() -> None:
+    side = Side()
+    side.agent(0.4, is_final=True)
+    await asyncio.sleep(0.55)
+    side.agent(0.4)
+    await asyncio.sleep(0.5)
+    side.downlink.interrupt()
+    side.agent(0.4)
+    await asyncio.sleep(4)
+    side.agent(0.4)  # long after the last one was over
+    assert What.GAP not in side.observed
 
 
 @virtual_time

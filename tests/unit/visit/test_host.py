@@ -12,6 +12,7 @@ import pytest
 from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge, Verdict
 from kiosk.audio.pcm import silence, write_wav
+from kiosk.base.clock import loop_now_s
 from kiosk.config import Settings
 from kiosk.devices.ports import ButtonEdge, Lost, Opened, Pattern, Source
 from kiosk.endings import Ending, Kind
@@ -245,8 +246,9 @@ async def test_a_visit_waits_for_no_chime_of_an_apology(tmp_path: Path) -> None:
 # --- the button held ----------------------------------------------------------------------------
 
 
-def chunk(edge: Edge | None) -> CapturedChunk:
-    return CapturedChunk(silence(320), 0.0, Verdict(speech=True, passes=True, edge=edge))
+def chunk(edge: Edge | None, captured_at_s: float = 0.0) -> CapturedChunk:
+    verdict = Verdict(speech=True, passes=True, edge=edge)
+    return CapturedChunk(silence(320), captured_at_s, verdict)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +274,16 @@ async def test_a_visitor_who_holds_the_button_while_speaking_gets_no_report(
                     loop.call_later(at_s, kiosk.host.on_microphone, chunk(edge))
         await asyncio.sleep(12)
         assert ("reports to staff" in kiosk.order.noted) == reported
+
+
+@virtual_time
+async def test_sound_that_waits_for_the_loop_is_told_once(tmp_path: Path) -> None:
+    async with idle_kiosk(tmp_path) as kiosk:
+        await kiosk.press()
+        for waited_s in (0.04, 0.7, 0.68, 0.04, 0.35, 0.02):
+            kiosk.host.on_microphone(chunk(None, loop_now_s() - waited_s))
+        await settled()
+        assert kiosk.order.heard().count("stalled") == 2
 
 
 @virtual_time
