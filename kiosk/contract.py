@@ -116,10 +116,24 @@ class VisitEvent(BaseModel):
     fields: Annotated[dict[_Word, int | float | bool | _Id], Field(max_length=8)] = {}
 
 
+Worth: TypeAlias = Literal["good", "spoilt", "lost"]
+
+
+class VisitVerdict(BaseModel):
+    """What a visit was worth to the visitor, and the cause, in the kiosk's words, of what was not
+    good in it. Lost: there was no answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    worth: Worth
+    cause: _Word | None = None
+
+
 class EndVisit(BaseModel):
     """How a visit went. `outcome` is the kind of its ending, `duration_s` the length of its
     conversation, which ended `ago_s` before this was sent; `conversation_id` the one that it really
-    had; `events` what happened in it, numbered from 1 without a gap."""
+    had; `events` what happened in it, numbered from 1 without a gap; `verdict` what it was
+    worth."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -129,6 +143,7 @@ class EndVisit(BaseModel):
     ago_s: Annotated[float, Field(ge=0, le=MAX_REPORT_AGE_S)] = 0.0
     conversation_id: _ConversationId | None = None
     events: Annotated[tuple[VisitEvent, ...], Field(max_length=MAX_EVENTS)] = ()
+    verdict: VisitVerdict | None = None
 
     @field_validator("events")
     @classmethod

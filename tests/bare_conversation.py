@@ -80,6 +80,7 @@ class Bare:
             self.downlink,
             self.moments.append,
             tuple,
+            lambda *_: None,
             self.post,
             self.told.append,
             self.memory,

@@ -23,7 +23,14 @@ from kiosk.daemon.failures import failures
 from kiosk.daemon.reloading import Reloading
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
-from kiosk.devices.ports import ButtonEdge, Lost, MicrophoneEvent, SpeakerEvent, StuckError
+from kiosk.devices.ports import (
+    ButtonEdge,
+    Indicator,
+    Lost,
+    MicrophoneEvent,
+    SpeakerEvent,
+    StuckError,
+)
 from kiosk.devices.sound import Sound
 from kiosk.devices.speaker import SpeakerThread
 from kiosk.doctor import spoken
@@ -144,23 +151,7 @@ class Daemon:
             microphone, speaker = self._sound.microphone, self._sound.speaker
             indicator = self._hardware.open_indicator(loop)
             stack.callback(indicator.close)
-            self._host = Host(
-                plan_of(self._settings),
-                microphone,
-                speaker,
-                indicator,
-                voices,
-                credentials,
-                Tools(
-                    {"kiosk_info": lambda _: self._kiosk_info()},
-                    self._settings.agent.tool_timeout_s,
-                ),
-                self._observe,
-                lambda: spoken.report(self._reloading.settings, voices.own.report),
-                chance=self._chance,
-                take_events=self._events.take,
-                ear=speech_ear,
-            )
+            self._host = self._make_host(indicator, voices)
             self._open_buttons(stack, loop)
             commands = OperatorCommands(
                 self._host,
@@ -196,6 +187,26 @@ class Daemon:
             self._reloading.reload()
 
     # --- making the parts -----------------------------------------------------------------------
+
+    def _make_host(self, indicator: Indicator, voices: Voices) -> Host:
+        return Host(
+            plan_of(self._settings),
+            self._sound.microphone,
+            self._sound.speaker,
+            indicator,
+            voices,
+            self._backend.credentials,
+            Tools(
+                {"kiosk_info": lambda _: self._kiosk_info()},
+                self._settings.agent.tool_timeout_s,
+            ),
+            self._observe,
+            lambda: spoken.report(self._reloading.settings, voices.own.report),
+            chance=self._chance,
+            take_events=self._events.take,
+            judge=self._records.judge,
+            ear=speech_ear,
+        )
 
     async def _prepared_voices(self) -> Voices:
         voices = voices_of(self._settings, default_cache_dir())

@@ -6,29 +6,13 @@ What made it so is the first sign of the table that applies, the ones that expla
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from kiosk.causes import CAUSES, NOTHING, NOTICE
+from kiosk.contract import VisitVerdict, Worth
 from kiosk.endings import Kind
 from kiosk.moments import FieldValue
 
 Figures = Mapping[str, FieldValue]
-
-
-class Worth(StrEnum):
-    """What a visit was worth to the visitor."""
-
-    GOOD = "good"
-    SPOILT = "spoilt"
-    LOST = "lost"
-
-
-@dataclass(frozen=True, slots=True)
-class VisitVerdict:
-    """`cause`: a row of `kiosk.causes`, None for a good visit."""
-
-    worth: Worth
-    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +122,17 @@ _SAYS = {sign.cause: sign.says for sign in SIGNS} | {
 
 def verdict_of(kind: str, figures: Figures) -> VisitVerdict:
     """The verdict on a visit that ended by this kind and left these figures."""
-    worth = Worth.SPOILT if figures.get("answered") else Worth.LOST
+    worth: Worth = "spoilt" if figures.get("answered") else "lost"
     if CAUSES[kind].severity < NOTICE:
-        return VisitVerdict(worth, kind)
+        return VisitVerdict(worth=worth, cause=kind)
     if lost_by := figures.get("lost_by"):
-        return VisitVerdict(worth, str(lost_by))
+        return VisitVerdict(worth=worth, cause=str(lost_by))
     sign = next((sign.cause for sign in SIGNS if sign.applies(figures)), None)
     if sign is not None:
-        return VisitVerdict(worth, sign)
-    if worth is Worth.SPOILT:
-        return VisitVerdict(Worth.GOOD)
-    return VisitVerdict(worth, VISITOR_LEFT if kind in _BY_VISITOR else kind)
+        return VisitVerdict(worth=worth, cause=sign)
+    if worth == "spoilt":
+        return VisitVerdict(worth="good")
+    return VisitVerdict(worth=worth, cause=VISITOR_LEFT if kind in _BY_VISITOR else kind)
 
 
 def sentence_of(verdict: VisitVerdict, figures: Figures) -> str:

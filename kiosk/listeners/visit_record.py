@@ -8,7 +8,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kiosk.listeners.verdicts import VisitVerdict, sentence_of, verdict_of
+from kiosk.contract import VisitVerdict
+from kiosk.listeners.verdicts import sentence_of, verdict_of
 from kiosk.measures import Latencies, Measures
 from kiosk.moments import FieldValue, Moment, VisitEnded, VisitStarted, What
 from kiosk.visit.states import State
@@ -106,11 +107,15 @@ class VisitRecord:
     def fields(self, ended_s: float) -> dict[str, FieldValue]:
         """The summary of the visit that ends now: all FIELDS, None where there is nothing to tell.
         Nothing at all without a visit."""
-        if not self._begun:
-            return {}
+        found = self.so_far(ended_s)
         self._begun = False
         self._agent_words = ""
-        self._counts["unmeant_openings"] += self._unmeant
+        return found
+
+    def so_far(self, now_s: float) -> dict[str, FieldValue]:
+        """The summary of the visit under way, as if it ended now."""
+        if not self._begun:
+            return {}
         measures, counters = self._measures(), self._counters()
         found: dict[str, FieldValue] = {
             **self._times_ms,
@@ -118,8 +123,9 @@ class VisitRecord:
             **self._worst,
             "lost_by": self._lost_by,
             "answered": int(self._was_answered),
-            "unanswered_ms": self._waited_ms(ended_s),
-            "duration_s": round(ended_s - self._pressed_s, 1),
+            "unanswered_ms": self._waited_ms(now_s),
+            "duration_s": round(now_s - self._pressed_s, 1),
+            "unmeant_openings": self._counts["unmeant_openings"] + self._unmeant,
             "language": self._language,
             "speech_s": round(self._speech_s, 1),
             "first_answer_ms": self._first_answer_ms,
@@ -193,8 +199,8 @@ class VisitRecord:
             name, field = _WORST[what]
             self._worst[name] = max(self._worst.get(name, 0), _number(fields.get(field)))
 
-    def _waited_ms(self, ended_s: float) -> float | None:
-        return None if self._understood_s is None else _ms(ended_s - self._understood_s)
+    def _waited_ms(self, now_s: float) -> float | None:
+        return None if self._understood_s is None else _ms(now_s - self._understood_s)
 
     def _look_for_echo(self, moment: Moment) -> None:
         """What opens the gate over the agent's voice is a visitor's turn, or none, or the agent's
@@ -268,6 +274,11 @@ class VisitRecords:
                 if figures:
                     verdict = verdict_of(kind, figures)
                     self._records.append(VisitSummary(self._press_id, kind, figures, verdict))
+
+    def judge(self, kind: str, now_s: float) -> VisitVerdict | None:
+        """The verdict on the visit under way, if it ended now, by this kind."""
+        figures = self._visit.so_far(now_s)
+        return verdict_of(kind, figures) if figures else None
 
     def of(self, press_id: str | None) -> VisitSummary | None:
         """That of a press; None names the last visit."""

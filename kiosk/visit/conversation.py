@@ -10,11 +10,12 @@ import logging
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
 
 from kiosk import moments
 from kiosk.audio.pcm import FORMATS
 from kiosk.base.clock import loop_now_s
-from kiosk.contract import MAX_LIFE_S, EndVisit, VisitEvent, conversation_id
+from kiosk.contract import MAX_LIFE_S, EndVisit, VisitEvent, VisitVerdict, conversation_id
 from kiosk.convai.captions import caption
 from kiosk.convai.client_messages import ContextualUpdate, UserActivity, UserMessage
 from kiosk.convai.closing import classify_handshake
@@ -85,6 +86,9 @@ _SPEAK = (
 )
 _GO_ON = "Please go on with your last answer where it broke off."
 
+# The verdict on the visit under way, if it ended by this kind at this time.
+Judge: TypeAlias = Callable[[str, float], VisitVerdict | None]
+
 log = logging.getLogger(__name__)
 
 
@@ -100,8 +104,8 @@ class Learnt:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What every conversation of a kiosk is made of. `take_events`: those of the visit since they
-    were taken last. `post`: for the visit's table; `put`: for the core. `languages`: those that the
-    kiosk's own sentences have."""
+    were taken last; `judge`: the verdict on it so far. `post`: for the visit's table; `put`: for
+    the core. `languages`: those that the kiosk's own sentences have."""
 
     credentials: Credentials
     tools: Tools
@@ -109,6 +113,7 @@ class Parts:
     downlink: Downlink
     observe: Observer
     take_events: Callable[[], tuple[VisitEvent, ...]]
+    judge: Judge
     post: Callable[[Event, Ending | None], None]
     put: Callable[[inputs.Input], None]
     memory: TurnMemory
@@ -265,6 +270,7 @@ class Conversation:
                     duration_s=min(loop_now_s() - began_s, MAX_LIFE_S),
                     conversation_id=conversation_id(self.conversation_id),
                     events=self._parts.take_events(),
+                    verdict=self._parts.judge(outcome.kind, loop_now_s()),
                 )
                 self._parts.credentials.account_for(opening, account)
 

@@ -48,7 +48,7 @@ from kiosk.visit import inputs
 from kiosk.visit.afterwards import Afterwards
 from kiosk.visit.announcer import Announcer
 from kiosk.visit.between_visits import BetweenVisits
-from kiosk.visit.conversation import Conversation, Parts
+from kiosk.visit.conversation import Conversation, Judge, Parts
 from kiosk.visit.core import VisitCore
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
@@ -88,6 +88,7 @@ class Host:
         report: Callable[[], Awaitable[str]],
         chance: Callable[[], float] = random.random,
         take_events: Callable[[], tuple[VisitEvent, ...]] = tuple,
+        judge: Judge = lambda *_: None,
         *,
         ear: Ear,
     ) -> None:
@@ -112,8 +113,8 @@ class Host:
             self._announcer, voices.own, report, lambda: self.state is State.IDLE
         )
         self._parts = Parts(
-            credentials, tools, self._uplink, self._downlink, observe, self._events, self.post,
-            self._put, self.memory, self.languages,
+            credentials, tools, self._uplink, self._downlink, observe, self._events, judge,
+            self.post, self._put, self.memory, self.languages,
         )  # fmt: skip
         self._inbox: asyncio.Queue[inputs.Input] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None

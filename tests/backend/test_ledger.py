@@ -54,6 +54,26 @@ async def test_a_visit_is_leased_admitted_and_closed(backend: Backend) -> None:
     [visit] = await latest(backend)
     assert (visit.state, visit.outcome, visit.duration_s) == ("closed", "hung_up", 12.5)
     assert (visit.conversation_id, visit.press_id) == ("conv_0", "press-1")
+    assert (visit.verdict, visit.spoilt_by) == (None, None), "as older kiosks tell it"
+
+
+async def test_a_visits_verdict_is_kept_and_counted(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    await start(backend, visit_id)
+    verdict = {"worth": "spoilt", "cause": "slow_agent"}
+    assert (await tell(backend, visit_id, "end", {**END, "verdict": verdict})).status_code == 204
+    [visit] = await latest(backend)
+    assert (visit.verdict, visit.spoilt_by) == ("spoilt", "slow_agent")
+    counted = b'visits_ended_total{outcome="hung_up",verdict="spoilt"} 1.0'
+    assert counted in backend.services.metrics.render(0, 0.0, {}, 0)
+
+
+async def test_a_kiosk_that_makes_up_outcomes_makes_no_series_of_them(backend: Backend) -> None:
+    for number in range(200):
+        backend.services.metrics.ended(f"made_up_{number}", "good")
+    page = backend.services.metrics.render(0, 0.0, {}, 0)
+    assert page.count(b"visits_ended_total{") == 65
+    assert b'visits_ended_total{outcome="other",verdict="good"} 136.0' in page
 
 
 async def test_whoever_got_no_answer_may_ask_again(backend: Backend) -> None:
@@ -205,6 +225,8 @@ async def test_another_kiosks_visit_does_not_exist(backend: Backend) -> None:
         ("start", {"press_id": 7}, "press_id"),
         ("start", [], "the body"),
         ("end", {**END, "outcome": "Said: my secret"}, "outcome"),
+        ("end", {**END, "verdict": {"worth": "dear"}}, "verdict"),
+        ("end", {**END, "verdict": {"worth": "lost", "cause": "He said: no"}}, "verdict"),
         ("end", {**END, "duration_s": -1}, "duration_s"),
         ("end", {**END, "duration_s": 1e9}, "duration_s"),
         ("end", {**END, "conversation_id": "a b"}, "conversation_id"),

@@ -38,6 +38,8 @@ class VisitLine:
     admitted_at: datetime | None
     closed_at: datetime | None
     outcome: str | None
+    verdict: str | None
+    spoilt_by: str | None
     duration_s: float | None
     conversation_id: str | None
     press_id: str | None
@@ -137,6 +139,8 @@ def _line(row: sa.Row[Any]) -> VisitLine:
         row.admitted_at,
         row.closed_at,
         row.outcome,
+        row.verdict,
+        row.spoilt_by,
         row.duration_s,
         row.conversation_id,
         row.press_id,

@@ -195,6 +195,8 @@ class Ledger:
                 "admitted_at": began_at,
                 "closed_at": max(closed_at, began_at),
                 "outcome": end.outcome,
+                "verdict": None if end.verdict is None else end.verdict.worth,
+                "spoilt_by": None if end.verdict is None else end.verdict.cause,
                 "duration_s": end.duration_s,
                 "conversation_id": end.conversation_id or visit.conversation_id,
             }

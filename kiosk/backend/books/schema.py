@@ -117,6 +117,9 @@ visits = sa.Table(
     sa.Column("admitted_at", UtcTime),
     sa.Column("closed_at", UtcTime),
     sa.Column("outcome", sa.String(32)),
+    # What it was worth to the visitor, and what was not good in it, in the kiosk's words.
+    sa.Column("verdict", sa.String(8)),
+    sa.Column("spoilt_by", sa.String(32)),
     sa.Column("duration_s", sa.Float),
     # What the day's minutes are charged with for it, and on which day of the site's.
     sa.Column("charged_s", sa.Float, nullable=False, server_default="0"),

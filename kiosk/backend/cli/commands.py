@@ -132,7 +132,8 @@ def _visits(args: argparse.Namespace, say: Say) -> None:
         length = "" if visit.duration_s is None else f"{visit.duration_s:.0f} s"
         say(
             f"{visit.admitted_at:%Y-%m-%d %H:%M:%S}  {visit.kiosk:16} {visit.state:9}"
-            f"{length:>6}  {visit.outcome or '':20} {visit.conversation_id or ''}".rstrip()
+            f"{length:>6}  {visit.outcome or '':20} {visit.verdict or '':6} "
+            f"{visit.spoilt_by or '':16} {visit.conversation_id or ''}".rstrip()
         )
     if not found and not args.json:
         say("no visits yet")

@@ -156,6 +156,7 @@ async def end_visit(visit_id: VisitId, end: EndVisit, shown: Known, services: He
     """How the visit went."""
     refused = await services.store.ledger.end(shown.kiosk, visit_id, end, datetime.now(UTC))
     _tell(services, shown.kiosk, visit_id, "closed", refused)
+    services.metrics.ended(end.outcome, "" if end.verdict is None else end.verdict.worth)
 
 
 @routes.post(HEARTBEAT_PATH)
