@@ -37,7 +37,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-wide soak mutation test-313 lint slow bench lock venv packages rig-packages bench-packages
-.PHONY: bench-backend javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
+.PHONY: bench-backend browser javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
 .PHONY: install uninstall arm64 arm64-test
 
 help:
@@ -54,7 +54,7 @@ test: venv rig-packages postgresql
 # machine to themselves.
 BESIDE := tests/unit tests/agent/test_recognition.py tests/integration/test_coughs.py \
 	tests/backend/test_contract_fuzz.py tests/backend/test_ledger_model.py
-test-wide: venv rig-packages postgresql javascript-client
+test-wide: venv rig-packages postgresql javascript-client browser
 	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" $(BESIDE)
 	$(BIN)/pytest -m "wide and not slow" $(MACHINES) $(BESIDE:%=--ignore %)
 
@@ -139,6 +139,7 @@ lock:
 	$(LOCK) pyproject.toml --all-extras --group clients --output-file requirements-dev.txt
 	$(LOCK) pyproject.toml --extra backend --output-file requirements-backend.txt
 	$(LOCK) --group bench --output-file requirements-bench.txt
+	$(LOCK) --group browser --output-file requirements-browser.txt
 	$(LOCK) --group deploy --output-file requirements-deploy.txt
 	$(LOCK) --group mutation --constraint requirements-dev.txt --output-file requirements-mutation.txt
 
@@ -164,6 +165,15 @@ postgresql:
 # The official client's own sound needs PyAudio, which is built against PortAudio.
 bench-packages:
 	@.ci/debian-packages portaudio19-dev
+
+# Chromium is Debian's; the packages drive it.
+browser: $(VENV)/.filled-browser
+	@.ci/debian-packages chromium
+
+$(VENV)/.filled-browser: requirements-browser.txt $(VENV)/.filled
+	@echo "Adding requirements-browser.txt to $(VENV)"
+	@$(BIN)/pip install --quiet --require-hashes --requirement requirements-browser.txt
+	@touch $@
 
 $(VENV)/.filled-bench: requirements-bench.txt $(VENV)/.filled
 	@echo "Adding requirements-bench.txt to $(VENV)"

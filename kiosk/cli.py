@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     from kiosk.lab.demo import commands as demo
     from kiosk.lab.simulation import commands as simulation
     from kiosk.ops import logs
+    from kiosk.screen import commands as screen
     from kiosk.watch import commands as watch
 
     parser = argparse.ArgumentParser(
@@ -110,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
         "--backend-url", metavar="URL", help="default: the configuration's credentials.backend_url"
     )
     logs.add_arguments(command("logs", _logs, "what the journal holds: visits, faults, one visit"))
+    screen.add_arguments(
+        with_config(command("screen", _screen, "serve the page for a display beside the kiosk"))
+    )
     watch.add_arguments(command("watch", _watch, "alert when a kiosk of the fleet needs somebody"))
     agent.add_arguments(command("agent", _agent, "run the local ConvAI agent"))
     of_backend = command("backend", _backend, "the backend that holds the API key")
@@ -399,6 +403,13 @@ def _logs(args: argparse.Namespace) -> int:
     from kiosk.ops import logs
 
     return logs.run(args, _say)
+
+
+def _screen(args: argparse.Namespace) -> int:
+    from kiosk.config import load_settings
+    from kiosk.screen import commands as screen
+
+    return screen.run(args, load_settings(_config_path(args)), _say_aside)
 
 
 def _watch(args: argparse.Namespace) -> int:

@@ -181,6 +181,7 @@ def test_the_journal_catalog_is_made_from_the_table_of_messages() -> None:
         ("requirements.txt", 11),
         ("requirements-dev.txt", 11),
         ("requirements-bench.txt", 1),
+        ("requirements-browser.txt", 3),
         ("tests/clients/requirements-next.txt", 1),
     ],
 )

@@ -271,6 +271,15 @@ class ControlTable(Table):
     captions: bool = False
 
 
+class ScreenTable(Table):
+    """The page for a display beside the kiosk, which `kiosk screen` serves on this machine."""
+
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8470
+    # Of whoever reads it, and of the display's picture: together they make the size of the type.
+    reading_distance_m: Annotated[float, Field(ge=0.2, le=10)] = 0.8
+    height_mm: Annotated[float, Field(ge=20, le=3000)] = 155.0
+
+
 class JournalTable(Table):
     """Logging."""
 
@@ -302,6 +311,7 @@ class Settings(BaseSettings):
     visit: VisitTable = VisitTable()
     convai: ConvaiTable = ConvaiTable()
     control: ControlTable = ControlTable()
+    screen: ScreenTable = ScreenTable()
     journal: JournalTable = JournalTable()
 
     @model_validator(mode="after")

@@ -23,19 +23,21 @@ MODEL = "en"  # the language that has every key
 
 _VOICE = "voice.espeak"
 _LATER = "disclosure_later"
-_TABLES = ("voice", "report")
+_SCREEN = "screen."
+_TABLES = ("voice", "report", "screen")
 
 Texts = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """Key to text: `sentences` are for visitors, `report` is what the report to staff is made of.
-    `voice` is espeak-ng's."""
+    """Key to text: `sentences` are for visitors, `report` is what the report to staff is made of,
+    `screen` is what a screen shows. `voice` is espeak-ng's."""
 
     code: str
     sentences: Mapping[str, str]
     report: Mapping[str, str]
+    screen: Mapping[str, str]
     voice: str
 
     def said(self, institution: str) -> Texts:
@@ -72,7 +74,9 @@ def load_language(
         # An operator's own words count, also where they name no institution.
         changed.setdefault("disclosure_named", changed["disclosure"])
         changed.setdefault(_LATER, changed["disclosure_named"])
-    return _language(code, {**(texts or {}), **(changed or {})})
+    # An operator's own language may be one that no screen shows.
+    shown = {key: text for key, text in _flat(shipped[MODEL]).items() if key.startswith(_SCREEN)}
+    return _language(code, {**shown, **(texts or {}), **(changed or {})})
 
 
 def shipped_languages() -> list[str]:
@@ -105,13 +109,18 @@ def _entries(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _language(code: str, texts: Texts) -> Language:
-    report = {
-        key.removeprefix("report."): text
-        for key, text in texts.items()
-        if key.startswith("report.")
-    }
     sentences = {key: text for key, text in texts.items() if "." not in key}
-    return Language(code, sentences, report, texts[_VOICE])
+    return Language(
+        code, sentences, _table(texts, "report"), _table(texts, "screen"), texts[_VOICE]
+    )
+
+
+def _table(texts: Texts, name: str) -> Texts:
+    return {
+        key.removeprefix(f"{name}."): text
+        for key, text in texts.items()
+        if key.startswith(f"{name}.")
+    }
 
 
 def _changed(path: Path, *, whole: bool) -> Texts | None:
@@ -135,7 +144,8 @@ def _changed(path: Path, *, whole: bool) -> Texts | None:
         for key, value in found.items()
         if (what := _mistake(key, value, model)) is not None
     ]
-    if whole and (missing := [key for key in model if key not in {*found, _LATER}]):
+    needed = [key for key in model if key != _LATER and not key.startswith(_SCREEN)]
+    if whole and (missing := [key for key in needed if key not in found]):
         mistakes.append(
             f"{path}: a language has every key; these are missing: {', '.join(missing)}"
         )

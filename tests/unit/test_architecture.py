@@ -20,7 +20,7 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("moments", "measures"),
     ("link", "devices"),
     ("visit", "ops"),
-    ("listeners", "doctor", "watch"),
+    ("listeners", "doctor", "watch", "screen"),
     ("daemon", "backend"),
     ("lab",),
     ("cli",),
@@ -32,6 +32,7 @@ ONLY = {
     "agent": {"convai", "audio", "endings", "base", "errors"},
     "backend": {"convai", "contract", "proxies", "base", "errors"},
     "watch": {"ops", "config", "proxies", "base", "causes", "errors"},
+    "screen": {"visit", "ops", "config", "base", "causes", "errors"},
 }
 
 PURE_ROOMS = {"convai", "audio", "contract", "endings", "errors", "causes"}

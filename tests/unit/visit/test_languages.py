@@ -95,7 +95,17 @@ def test_single_sentences_are_replaced(tmp_path: Path) -> None:
     text = 'goodbye = "Bye."\n[report]\nwell = "Fine."\n[voice]\nespeak = "en-us"\n'
     found = load_language("en", written(tmp_path, text))
     sentences = {**ENGLISH.sentences, "goodbye": "Bye."}
-    assert found == Language("en", sentences, {**ENGLISH.report, "well": "Fine."}, "en-us")
+    report = {**ENGLISH.report, "well": "Fine."}
+    assert found == Language("en", sentences, report, ENGLISH.screen, "en-us")
+
+
+def test_what_a_screen_shows_is_replaced_too(tmp_path: Path) -> None:
+    found = load_language("en", written(tmp_path, '[screen]\npress = "Press here"\n'))
+    assert found.screen == {**ENGLISH.screen, "press": "Press here"}
+
+
+def test_a_language_of_before_there_were_screens_has_the_english_words(tmp_path: Path) -> None:
+    assert load_language("sv", written(tmp_path, whole(), "sv")).screen == ENGLISH.screen
 
 
 def test_a_language_is_added(tmp_path: Path) -> None:

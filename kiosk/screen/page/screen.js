@@ -1,0 +1,50 @@
+"use strict";
+// The page shows what it is sent, as text and nothing else.
+const AGAIN_MS = 1000;
+// What the kiosk says by itself between visits is not left standing for the next visitor.
+const GONE_MS = 10000;
+const [headline, asked, said] = ["headline", "asked", "said"].map((id) => document.getElementById(id));
+// A long text comes at once, and is spoken in its time: what is spoken now is in view.
+const CHARACTERS_PER_S = 14;
+const FOLLOW_MS = 500;
+let gone;
+let begunAt = 0;
+
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function show(view) {
+  document.documentElement.lang = view.language;
+  document.body.dataset.mode = view.mode;
+  put(headline, view.headline);
+  put(asked, view.asked);
+  const goesOn = said.textContent !== "" && view.said.startsWith(said.textContent);
+  const begins = view.speaks === "agent" && document.body.dataset.speaks !== "agent";
+  if (begins || !goesOn) begunAt = Date.now();
+  put(said, view.said);
+  follow();
+  clearTimeout(gone);
+  if (view.said && (view.mode === "idle" || view.mode === "unfit"))
+    gone = setTimeout(() => put(said, ""), GONE_MS);
+  document.body.dataset.speaks = view.speaks;
+}
+
+function follow() {
+  const spoken = ((Date.now() - begunAt) / 1000) * CHARACTERS_PER_S;
+  const share = Math.min(1, spoken / Math.max(1, said.textContent.length));
+  said.scrollTop = share * said.scrollHeight - 0.6 * said.clientHeight;
+}
+
+function connect() {
+  const socket = new WebSocket(`ws://${location.host}/view`);
+  socket.onmessage = (message) => show(JSON.parse(message.data));
+  socket.onclose = () => {
+    document.body.dataset.mode = "away";
+    for (const element of [headline, asked, said]) put(element, element === headline ? "…" : "");
+    setTimeout(connect, AGAIN_MS);
+  };
+}
+
+setInterval(follow, FOLLOW_MS);
+connect();
