@@ -138,6 +138,7 @@ class Fleet:
             "kiosks": {"hosts": {name: {**host(name), "kiosk_site": name} for name in SUITES}},
             "backend": {"hosts": {"server": host("server")}},
             "collector": {"hosts": {"server": {}}},
+            "screens": {"hosts": dict.fromkeys(SUITES, {})},
         }
         variables: dict[str, object] = {
             "backend_agent_id": AGENT_ID,
@@ -149,6 +150,7 @@ class Fleet:
             "kiosk_settings": {**WITHOUT_HARDWARE, "journal": {"alive_s": 20}},
             "monitoring_webhook_url": f"http://127.0.0.1:{WEBHOOK_PORT}/alert",
             "monitoring_silent_minutes": 1,
+            "screen_browser": False,  # there is nothing to look at
         }
         self.control.write_inventory(hosts, variables)
 

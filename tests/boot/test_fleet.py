@@ -5,6 +5,7 @@ The tests are one story: each needs those before it.
 
 import json
 import re
+import shlex
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -76,6 +77,19 @@ git commit -q -a -m 'Another version'
 git push -q {_PUBLISHED} main
 """
 RESTART_LIMIT_PER_MINUTE = 12
+# What the page is sent first, by the library that sends it.
+_FIRST_VIEW = """/opt/kiosk/current/bin/python -c "
+from websockets.sync.client import connect
+at = '127.0.0.1:8470'
+print(connect(f'ws://{at}/view', origin=f'http://{at}').recv())
+" """
+_PRESSES_OVER = """
+import socket
+with socket.socket(socket.AF_UNIX) as kiosk:
+    kiosk.connect("{socket}")
+    kiosk.sendall(b'{{"command": "press"}}\\n')
+    print(kiosk.recv(4096).decode())
+"""
 
 
 def _held_visit(guest: Guest) -> str:
@@ -497,6 +511,21 @@ def _fetch_updates(fleet: Fleet) -> None:
     assert status(alone)["kiosk"] == "solo"
     fleet.typed_on(alone, "sudo systemctl start kiosk-pull")
     assert "the last one went well" in alone.run("kiosk doctor")
+
+
+def test_a_display_shows_the_kiosk(fleet: Fleet) -> None:
+    fleet.played("ansible-playbook screen.yml")
+    again = fleet.played("ansible-playbook screen.yml")
+    assert again.changed() == {}
+    for kiosk in fleet.kiosks:
+        assert is_serving(kiosk)
+        told = kiosk.run(f"sh -c {shlex.quote(_FIRST_VIEW)}")
+        assert json.loads(told)["headline"] == "Press the button and speak"
+        refused = kiosk.run(
+            "runuser -u nobody -g kiosk-read -- python3 -c "
+            + shlex.quote(_PRESSES_OVER.format(socket="/run/kiosk-read/events.sock"))
+        )
+        assert "commands: status, subscribe, why" in refused
 
 
 def test_nothing_that_was_said_and_no_secret_is_in_an_alert_or_a_journal(fleet: Fleet) -> None:
