@@ -327,6 +327,13 @@ _LOGGED: dict[str, Meaning] = {
         subject="The account's API key stands in every address",
         explanation="convai.compat.api_key_file is set: servers on the way log the key.",
     ),
+    "metrics_unwritten": Meaning(
+        WARNING,
+        "Check the directory and its group: deploy/monitoring.md has both.",
+        id="2044ab1eebf04f24b62a919f45535120",
+        subject="The metrics cannot be written",
+        explanation="The text names the file. The kiosk tries again, and holds visits.",
+    ),
     "alert_undelivered": Meaning(
         WARNING,
         "Check the address, the password and the network of the collector; `kiosk watch "

@@ -24,6 +24,10 @@ class Latencies:
             return None
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
+    def samples(self) -> tuple[float, ...]:
+        """All that are kept, in milliseconds."""
+        return tuple(self._samples)
+
     def summary(self) -> dict[str, float | None]:
         return {
             name: None if value is None else round(value, 1)

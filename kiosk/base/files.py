@@ -35,13 +35,14 @@ class OneAtATime:
             return await asyncio.to_thread(work)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Whole or not at all, mode 0600, and on the disk when this returns; raises OSError."""
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Whole or not at all, with this mode, and on the disk when this returns; raises OSError."""
     temporary = temporary_path(path)
     temporary.unlink(missing_ok=True)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="ascii") as new:
+            os.fchmod(new.fileno(), mode)  # whatever the umask says
             new.write(text)
             new.flush()
             os.fsync(new.fileno())

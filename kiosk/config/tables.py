@@ -280,6 +280,12 @@ class ScreenTable(Table):
     height_mm: Annotated[float, Field(ge=20, le=3000)] = 155.0
 
 
+class MetricsTable(Table):
+    """Metrics for Prometheus."""
+
+    textfile: Path | None = None
+
+
 class JournalTable(Table):
     """Logging."""
 
@@ -312,6 +318,7 @@ class Settings(BaseSettings):
     convai: ConvaiTable = ConvaiTable()
     control: ControlTable = ControlTable()
     screen: ScreenTable = ScreenTable()
+    metrics: MetricsTable = MetricsTable()
     journal: JournalTable = JournalTable()
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from kiosk.audio.ambience import speech_ear
 from kiosk.base import patience
@@ -53,6 +54,9 @@ from kiosk.visit.states import State
 from kiosk.visit.tools import Tools
 from kiosk.visit.voices import Voices, voices_of
 
+if TYPE_CHECKING:
+    from kiosk.listeners.metrics import KioskMetrics
+
 log = logging.getLogger(__name__)
 
 # READY does not wait longer than this for the cards to say whether they could be opened.
@@ -89,6 +93,12 @@ async def _run_until_signalled(daemon: "Daemon") -> None:
     await daemon.run()
 
 
+class Listener(Protocol):
+    """Who is told of every moment, and returns at once."""
+
+    def observe(self, moment: Moment) -> None: ...
+
+
 class Daemon:
     """One kiosk. `run` it once; `ready` is set when a press can be answered."""
 
@@ -112,8 +122,10 @@ class Daemon:
         self._records = VisitRecords(
             lambda: self._host.measures,
             lambda: {**self._sound.counters(), **self._host.losses()},
+            settings.gate.hangover_ms / 1000,
         )
         self._entries = JournalEntries(settings.kiosk, self._records)
+        self._metrics = self._made_metrics() if settings.metrics.textfile else None
         self._reloading = Reloading(
             settings,
             load or (lambda: settings),
@@ -127,10 +139,17 @@ class Daemon:
             lambda: self._host.status(),
             lambda key: self._host.text_of(key),
             lambda: self._host.level_dbfs(),
+            self._records,
             captions=settings.control.captions,
         )
         self._status_report = StatusReport(settings.kiosk.name, clock)
         self._stuck: StuckError | None = None
+        self._listeners: list[Listener] = [
+            self._records, self._events, self._counters, self._status_report, self._entries,
+            self._stream,
+        ]  # fmt: skip
+        if self._metrics is not None:
+            self._listeners.append(self._metrics)
 
     @property
     def host(self) -> Host:
@@ -187,6 +206,19 @@ class Daemon:
             self._reloading.reload()
 
     # --- making the parts -----------------------------------------------------------------------
+
+    def _made_metrics(self) -> "KioskMetrics":
+        from kiosk.listeners.metrics import KioskMetrics  # 0.1 s that other kiosks do without
+
+        metrics = KioskMetrics(
+            self._records,
+            lambda: self._status(),
+            lambda: {**self._vitals().counters, **_known(temperature_c=temperature_c())},
+            lambda: self._host.measures,
+        )
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(metrics.count_fault)
+        return metrics
 
     def _make_host(self, indicator: Indicator, voices: Voices) -> Host:
         return Host(
@@ -253,6 +285,9 @@ class Daemon:
         tasks.create_task(self._tell_alive(), name="signs of life")
         tasks.create_task(self._watch_surroundings(), name="surroundings")
         tasks.create_task(self._stream.tell_levels(), name="levels")
+        textfile = self._settings.metrics.textfile
+        if self._metrics is not None and textfile is not None:
+            tasks.create_task(self._metrics.keep(textfile), name="metrics")
 
     async def _watch_surroundings(self) -> None:
         credentials = self._settings.credentials
@@ -312,10 +347,7 @@ class Daemon:
         return {**self._host.status(), **standing, **self._sound.status(), **self.losses()}
 
     def _observe(self, moment: Moment) -> None:
-        for listener in (
-            self._records, self._events, self._counters, self._status_report, self._entries,
-            self._stream,
-        ):  # fmt: skip
+        for listener in self._listeners:
             listener.observe(moment)
         if moment.what is What.STATE:
             self._end_if_stuck()
@@ -330,6 +362,10 @@ class Daemon:
         """For systemd: a line."""
         cause = self._host.shown
         return f"{self._host.state}, {self._host.visits} visits" + (f", {cause}" if cause else "")
+
+
+def _known(**values: float | None) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _close(thread: MicrophoneThread | SpeakerThread) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from kiosk.convai.captions import caption
+from kiosk.listeners.visit_record import VisitRecords
 from kiosk.moments import Moment, What
 
 Event: TypeAlias = Mapping[str, object]
@@ -65,19 +66,22 @@ class Subscription:
 
 class EventStream:
     """An observer of moments with subscribers. `status`: how the kiosk stands, for snapshots;
-    `text_of`: the text of a sentence of the kiosk's; `level_dbfs`: the microphone's now."""
+    `text_of`: the text of a sentence of the kiosk's; `level_dbfs`: the microphone's now; `records`
+    observes each moment before it."""
 
     def __init__(
         self,
         status: Callable[[], Mapping[str, object]],
         text_of: Callable[[str], str | None],
         level_dbfs: Callable[[], float | None],
+        records: VisitRecords,
         *,
         captions: bool,
     ) -> None:
         self._status = status
         self._text_of = text_of
         self._level_dbfs = level_dbfs
+        self._records = records
         self._captions = captions
         self._subscribers: list[Subscription] = []
         self._level_wanted = asyncio.Event()
@@ -149,7 +153,7 @@ class EventStream:
                 language = self._status().get("language")
                 yield {"event": "visit_started", "press_id": self._press_id, "language": language}
             case What.VISIT_ENDED:
-                yield {"event": "visit_ended", "press_id": self._press_id, "kind": fields["kind"]}
+                yield self._ended(str(fields["kind"]))
             case What.LANGUAGE:
                 yield {"event": "language", **fields}
             case What.QUEUED | What.ADMITTED:
@@ -165,6 +169,13 @@ class EventStream:
                 yield self._speaks(moment.what)
             case _ if self._captions and moment.words is not None:
                 yield from self._caption(moment, moment.words)
+
+    def _ended(self, kind: str) -> Event:
+        record = self._records.of(self._press_id)
+        judged: Event = {}
+        if record is not None:
+            judged = {"verdict": record.verdict.worth, "spoilt_by": record.verdict.cause}
+        return {"event": "visit_ended", "press_id": self._press_id, "kind": kind, **judged}
 
     def _speaks(self, what: What) -> Event:
         who, speaks = _SPEAKS[what]

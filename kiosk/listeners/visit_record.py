@@ -84,13 +84,16 @@ FIELDS = (
 
 class VisitRecord:
     """An observer of moments. `measures` and `counters` are those of the kiosk, which go on from
-    visit to visit; `counters` has LOSSES."""
+    visit to visit; `counters` has LOSSES. What a visitor says has ended `hangover_s` before the
+    gate closes."""
 
     def __init__(
         self,
         measures: Callable[[], Measures],
         counters: Callable[[], Mapping[str, int]],
+        hangover_s: float = 0.0,
     ) -> None:
+        self._hangover_s = hangover_s
         self._measures = measures
         self._counters = counters
         self._last_press_s = 0.0
@@ -111,6 +114,11 @@ class VisitRecord:
         self._begun = False
         self._agent_words = ""
         return found
+
+    @property
+    def answers_ms(self) -> tuple[float, ...]:
+        """How long each answer of the visit let wait for it."""
+        return self._answers.samples()
 
     def so_far(self, now_s: float) -> dict[str, FieldValue]:
         """The summary of the visit under way, as if it ended now."""
@@ -178,8 +186,9 @@ class VisitRecord:
             case What.SPEECH_STARTED:
                 self._speaks_since_s, self._asked_s = at_s, None
             case What.SPEECH_ENDED if self._speaks_since_s is not None:
-                self._speech_s += at_s - self._speaks_since_s
-                self._speaks_since_s, self._asked_s = None, at_s
+                ended_s = max(self._speaks_since_s, at_s - self._hangover_s)
+                self._speech_s += ended_s - self._speaks_since_s
+                self._speaks_since_s, self._asked_s = None, ended_s
             case What.TRANSCRIPT if not self._agent_sounds:
                 self._understood_s = self._asked_s or at_s
             case What.LOST:
@@ -245,6 +254,7 @@ class VisitSummary:
     kind: str
     figures: Mapping[str, FieldValue]
     verdict: VisitVerdict
+    answers_ms: tuple[float, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -259,8 +269,9 @@ class VisitRecords:
         self,
         measures: Callable[[], Measures],
         counters: Callable[[], Mapping[str, int]],
+        hangover_s: float = 0.0,
     ) -> None:
-        self._visit = VisitRecord(measures, counters)
+        self._visit = VisitRecord(measures, counters, hangover_s)
         self._press_id = ""
         self._records: deque[VisitSummary] = deque(maxlen=MOST_VISITS)
 
@@ -273,7 +284,9 @@ class VisitRecords:
                 figures = self._visit.fields(moment.at_s)
                 if figures:
                     verdict = verdict_of(kind, figures)
-                    self._records.append(VisitSummary(self._press_id, kind, figures, verdict))
+                    answers_ms = self._visit.answers_ms
+                    summary = VisitSummary(self._press_id, kind, figures, verdict, answers_ms)
+                    self._records.append(summary)
 
     def judge(self, kind: str, now_s: float) -> VisitVerdict | None:
         """The verdict on the visit under way, if it ended now, by this kind."""

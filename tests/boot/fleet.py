@@ -138,7 +138,7 @@ class Fleet:
             "kiosks": {"hosts": {name: {**host(name), "kiosk_site": name} for name in SUITES}},
             "backend": {"hosts": {"server": host("server")}},
             "collector": {"hosts": {"server": {}}},
-            "screens": {"hosts": dict.fromkeys(SUITES, {})},
+            "screens": {"hosts": {name: {} for name in SUITES}},
         }
         variables: dict[str, object] = {
             "backend_agent_id": AGENT_ID,

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from kiosk.listeners.events import KINDS, MOST_SUBSCRIBERS, EventStream, Subscription
+from kiosk.listeners.visit_record import LOSSES, VisitRecords
+from kiosk.measures import Measures
 from kiosk.moments import What
 from tests.moments import a_moment
 from tests.virtual_time import virtual_time
@@ -21,10 +23,12 @@ class Watched:
             "visits": 3, "microphone": "a card",
         }  # fmt: skip
         self.level_dbfs: float | None = None
+        self.records = VisitRecords(Measures, lambda: dict.fromkeys(LOSSES, 0))
         self.stream = EventStream(
             lambda: self.status,
             {"goodbye": "Goodbye."}.get,
             lambda: self.level_dbfs,
+            self.records,
             captions=captions,
         )
 
@@ -34,7 +38,9 @@ class Watched:
         return subscription
 
     def happens(self, what: What, words: str | None = None, **fields: Any) -> None:
-        self.stream.observe(a_moment(what, 1.0, fields, words))
+        moment = a_moment(what, 1.0, fields, words)
+        self.records.observe(moment)
+        self.stream.observe(moment)
 
 
 async def told(subscription: Subscription) -> list[dict[str, object]]:
@@ -84,7 +90,13 @@ async def test_a_visit_is_told_from_its_beginning_to_its_end() -> None:
         {"event": "agent", "speaks": False},
         {"event": "sentence", "key": "goodbye", "text": "Goodbye."},
         {"event": "sentence", "key": "bulletin", "text": None},
-        {"event": "visit_ended", "press_id": "p1", "kind": "abandoned"},
+        {
+            "event": "visit_ended",
+            "press_id": "p1",
+            "kind": "abandoned",
+            "verdict": "lost",
+            "spoilt_by": "visitor_left",
+        },
     ]
 
 
