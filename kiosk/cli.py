@@ -229,14 +229,15 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from kiosk.config import load_settings
+    from kiosk.daemon.command_tools import unusable
     from kiosk.visit.rehearsal import speechless
 
     path = _config_path(args)
     settings = load_settings(path)
-    warning = speechless(settings)
+    warnings = [warning for warning in (speechless(settings), *unusable(settings.tools)) if warning]
     print(f"# {path or 'no file: the defaults'}")
     print(json.dumps(settings.model_dump(mode="json"), indent=2))
-    if warning is not None:
+    for warning in warnings:
         print(f"kiosk: {warning}", file=sys.stderr)
     return 0
 

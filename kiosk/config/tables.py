@@ -27,6 +27,9 @@ Seconds = Annotated[float, Field(gt=0, le=7200)]
 Pin = Annotated[int, Field(ge=0, le=27)]
 Scalar = str | int | float | bool
 
+# Those that every kiosk has.
+OWN_TOOLS = ("kiosk_info",)
+
 
 class Table(BaseModel):
     """A TOML table: unknown keys are mistakes."""
@@ -123,6 +126,33 @@ class KeyTable(Table):
 
     pin: Pin
     language: LanguageCode
+
+
+class ParameterTable(Table):
+    """A parameter of a tool, as the agent must give it."""
+
+    type: Literal["string", "number", "integer", "boolean"] = "string"
+    choices: tuple[Scalar, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    longest: Annotated[int, Field(ge=1, le=2000)] = 200
+    required: bool = True
+
+
+class ToolTable(Table):
+    """A command that the agent may call as a client tool of this name."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
+    command: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
+    timeout_s: Seconds = 5
+    parameters: dict[str, ParameterTable] = {}
+
+    @field_validator("command")
+    @classmethod
+    def _has_a_path(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        if not command[0].startswith("/"):
+            raise ValueError(f'{command[0]!r}: a whole path is wanted, as "/usr/local/bin/lights"')
+        return command
 
 
 class IndicatorTable(Table):
@@ -308,6 +338,7 @@ class Settings(BaseSettings):
     credentials: CredentialsTable = CredentialsTable()
     button: ButtonTable = ButtonTable()
     keys: tuple[KeyTable, ...] = ()
+    tools: Annotated[tuple[ToolTable, ...], Field(max_length=32)] = ()
     indicator: IndicatorTable = IndicatorTable()
     capture: CaptureTable = CaptureTable()
     playback: PlaybackTable = PlaybackTable()
@@ -369,6 +400,13 @@ class Settings(BaseSettings):
         wanted = [key.language for key in self.keys]
         if twins := sorted({code for code in wanted if wanted.count(code) > 1}):
             raise ValueError(f"[[keys]]: there are several of language {twins[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _tools_differ(self) -> "Settings":
+        names = [*OWN_TOOLS, *(tool.name for tool in self.tools)]
+        if twins := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"[[tools]]: there are several of the name {twins[0]!r}")
         return self
 
     @property

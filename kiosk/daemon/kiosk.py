@@ -19,6 +19,7 @@ from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.config import Settings
 from kiosk.convai.fields import Json
+from kiosk.daemon.command_tools import command_tools, time_limits_s
 from kiosk.daemon.commands import OperatorCommands, kiosk_info
 from kiosk.daemon.failures import failures
 from kiosk.daemon.reloading import Reloading
@@ -51,7 +52,7 @@ from kiosk.visit.host import Host
 from kiosk.visit.planning import plan_of
 from kiosk.visit.speech import default_cache_dir
 from kiosk.visit.states import State
-from kiosk.visit.tools import Tools
+from kiosk.visit.tools import Tool, Tools
 from kiosk.visit.voices import Voices, voices_of
 
 if TYPE_CHECKING:
@@ -228,10 +229,7 @@ class Daemon:
             indicator,
             voices,
             self._backend.credentials,
-            Tools(
-                {"kiosk_info": lambda _: self._kiosk_info()},
-                self._settings.agent.tool_timeout_s,
-            ),
+            self._made_tools(),
             self._observe,
             lambda: spoken.report(self._reloading.settings, voices.own.report),
             chance=self._chance,
@@ -244,6 +242,15 @@ class Daemon:
         voices = voices_of(self._settings, default_cache_dir())
         await voices.own.prepare()  # the others, which few visitors want, are not waited for
         return voices
+
+    def _made_tools(self) -> Tools:
+        own: dict[str, Tool] = {"kiosk_info": lambda _: self._kiosk_info()}
+        commands = self._settings.tools
+        return Tools(
+            {**own, **command_tools(commands)},
+            self._settings.agent.tool_timeout_s,
+            time_limits_s(commands),
+        )
 
     async def _kiosk_info(self) -> Json:
         return kiosk_info(self._reloading.settings.kiosk, self._host.language)

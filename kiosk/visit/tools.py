@@ -18,11 +18,18 @@ _AT_ONCE = 4
 
 
 class Tools:
-    """The tools of one kiosk, by name."""
+    """The tools of one kiosk, by name. Each may take `timeout_s`, but those for which `limits_s`
+    has another time."""
 
-    def __init__(self, tools: Mapping[str, Tool], timeout_s: float) -> None:
+    def __init__(
+        self,
+        tools: Mapping[str, Tool],
+        timeout_s: float,
+        limits_s: Mapping[str, float] | None = None,
+    ) -> None:
         self._tools = dict(tools)
         self._timeout_s = timeout_s
+        self._limits_s = dict(limits_s or {})
         self._running = 0
 
     async def run(self, call: ToolCall) -> ToolResult:
@@ -33,13 +40,14 @@ class Tools:
         if self._running >= _AT_ONCE:
             return _failed(call, "The kiosk is busy.", ToolErrorType.EXTERNAL_CLIENT)
         self._running += 1
+        limit_s = self._limits_s.get(call.tool_name, self._timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s) as deadline:
+            async with asyncio.timeout(limit_s) as deadline:
                 return ToolResult(call.tool_call_id, _text(await tool(call.parameters)))
         except TimeoutError:
             if not deadline.expired():
                 raise  # the tool's own, and a bug like any other error
-            text = f"The tool took longer than {self._timeout_s:g} s."
+            text = f"The tool took longer than {limit_s:g} s."
             return _failed(call, text, ToolErrorType.CLIENT_TIMEOUT)
         except ToolError as error:
             return _failed(call, str(error), ToolErrorType.EXTERNAL_CLIENT)

@@ -25,6 +25,9 @@ from kiosk.visit import inputs
 from kiosk.visit.states import State
 from tests.bare_conversation import bare_conversation
 from tests.convai_server import Connection, scripted_server
+from tests.integration.daemon import running_kiosk
+from tests.integration.test_daemon import CONFIG
+from tests.integration.test_events import EXAMPLES
 from tests.lockstep import in_lockstep
 from tests.slowness import patient_s
 from tests.virtual_kiosk import settings, virtual_kiosk
@@ -248,3 +251,33 @@ async def test_a_tool_of_the_agents_is_no_sign_that_a_turn_was_heard_and_a_trans
         await asyncio.sleep(1)
         taken = [each for each in bare.told if isinstance(each, inputs.TurnTaken)]
     assert taken == [inputs.TurnTaken(), inputs.TurnTaken(), inputs.TurnTaken(heard=True)]
+
+
+async def test_the_agent_calls_a_command_of_the_configuration(short_dir: Path) -> None:
+    colour, example = short_dir / "colour", EXAMPLES / "lights_tool.py"
+    table = (
+        f'[[tools]]\nname = "lights"\ncommand = ["{example}", "{colour}"]\n'
+        'parameters = {colour = {choices = ["red", "green"]}}\n'
+    )
+    async with (
+        scripted_server() as server,
+        running_kiosk(short_dir, CONFIG.format(url=server.url, button="none") + table) as kiosk,
+    ):
+        await kiosk.ask("press")
+        connection = await server.connection()
+        for call, parameters in (("c1", {"colour": "blue"}), ("c2", {"colour": "green"})):
+            await connection.send(ToolCall("lights", call, parameters))
+            await until(lambda call=call: call in _results(connection))  # type: ignore[misc]
+    results = _results(connection)
+    assert results["c1"].is_error
+    assert results["c1"].result == "The parameter 'colour' must be one of red, green."
+    assert json.loads(results["c2"].result) == {"colour": "green", "since": "now"}
+    assert colour.read_text("utf-8") == "green\n"
+
+
+def _results(connection: Connection) -> dict[str, ToolResult]:
+    return {
+        result.tool_call_id: result
+        for result in connection.of_type(ToolResult)
+        if isinstance(result, ToolResult)
+    }

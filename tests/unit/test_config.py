@@ -15,7 +15,7 @@ from kiosk.config import (
     load_settings,
     state_dir,
 )
-from kiosk.config.tables import KeyTable
+from kiosk.config.tables import KeyTable, ToolTable
 from kiosk.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -25,7 +25,7 @@ TABLES: dict[str, type[BaseModel]] = {
     if isinstance(field.default, BaseModel)
 }
 # Of these there may be any number, and by default there is none.
-ARRAYS: dict[str, type[BaseModel]] = {"keys": KeyTable}
+ARRAYS: dict[str, type[BaseModel]] = {"keys": KeyTable, "tools": ToolTable}
 # The one table that holds a table.
 TABLES["convai.compat"] = type(TABLES.pop("convai").model_fields["compat"].default)
 
@@ -534,3 +534,24 @@ def test_languages_are_the_sites_own_the_named_and_those_of_keys(config: Path) -
 def test_a_key_that_makes_no_sense_is_refused(config: Path, text: str, complaint: str) -> None:
     config.write_text(text)
     assert complaint in refusal(config)
+
+
+# --- tools --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name = 'x'\ncommand = ['lights']", "'lights': a whole path is wanted"),
+        ("name = 'x y'\ncommand = ['/l']", "tools.0.name: "),
+        ("name = 'x'\ncommand = []", "tools.0.command: "),
+        ("name = 'kiosk_info'\ncommand = ['/l']", "[[tools]]: there are several of the name"),
+        (
+            "name = 'x'\ncommand = ['/l']\nparameters = {p = {type = 'text'}}",
+            "tools.0.parameters.p.type: ",
+        ),
+    ],
+)
+def test_a_tools_mistake_is_named(config: Path, text: str, told: str) -> None:
+    config.write_text(f"[[tools]]\n{text}\n", encoding="utf-8")
+    assert told in refusal(config)
