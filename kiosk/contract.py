@@ -206,7 +206,8 @@ class Instructions(BaseModel):
     """What the backend wants, in answer to a heartbeat. `policy` None: as the kiosk is configured;
     `rotate`: ask for a new device token; `next_s`: until the next heartbeat; `end_visit`: at once,
     for an operator has pulled the plug. `cause`: why no visit may begin now, in the kiosk's words,
-    and `until` when, if that is known; `paused` is the one of them that older kiosks know."""
+    and `until` when, if that is known; `paused` is the one of them that older kiosks know. `ring`:
+    sound a chime, once, for whoever looks for it; `say`: a text, once, between visits."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -217,6 +218,8 @@ class Instructions(BaseModel):
     until: AwareDatetime | None = None
     end_visit: bool = False
     rotate: bool = False
+    ring: bool = False
+    say: Annotated[str, Field(max_length=200)] | None = None
     target_version: str | None = None
 
 

@@ -193,7 +193,11 @@ class Daemon:
                 tasks.create_task(credentials.run(self._host.on_leases), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
                 if (heartbeats := self._backend.heartbeats) is not None:
-                    beating = heartbeats.run(self._vitals, self._host.on_instructions)
+                    beating = heartbeats.run(
+                        self._vitals,
+                        self._host.on_instructions,
+                        lambda ring, say: self._obey(tasks, ring, say),
+                    )
                     tasks.create_task(beating, name="heartbeats")
                 self._start_the_rest(tasks)
                 await self._devices_reported()
@@ -310,6 +314,18 @@ class Daemon:
             self._entries.alive({**counters, "temperature_c": temperature_c()})
 
     # --- what devices and operators report ------------------------------------------------------
+
+    def _obey(self, tasks: asyncio.TaskGroup, ring: bool, text: str | None) -> None:
+        """Do what an operator at the backend wants done."""
+        if ring:
+            self._host.ring()
+        if text:
+            tasks.create_task(self._say(text), name="an operator's words")
+
+    async def _say(self, text: str) -> None:
+        refused = await self._host.say(text)
+        if refused is not None:
+            log.info("what an operator wanted said is not said: %s", refused)
 
     def _on_button(self, edge: ButtonEdge) -> None:
         self._host.on_button(edge)

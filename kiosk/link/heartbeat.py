@@ -30,6 +30,9 @@ _REVOKED = "out_of_order"
 # under way ends.
 OnInstructions: TypeAlias = Callable[[Collection[str], float | None, bool], None]
 
+# Hears what an operator wants done once: whether to ring, and what to say.
+OnOrders: TypeAlias = Callable[[bool, str | None], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
@@ -69,9 +72,14 @@ class Heartbeats:
         self._sequence = 0
         self._answered = False
 
-    async def run(self, vitals: Callable[[], Vitals], on_instructions: OnInstructions) -> None:
+    async def run(
+        self,
+        vitals: Callable[[], Vitals],
+        on_instructions: OnInstructions,
+        on_orders: OnOrders,
+    ) -> None:
         """Beat until cancelled, one at a time. `on_instructions` hears with each why no visit may
-        begin, for how long, and whether none may go on."""
+        begin, for how long, and whether none may go on; `on_orders` what is to be done once."""
         await asyncio.sleep(self._jitter() * _FIRST_WITHIN_S)
         failures = 0
         while True:
@@ -93,6 +101,8 @@ class Heartbeats:
                 else:
                     wait_s, failures = instructions.next_s, 0
                     await self._obey(instructions, on_instructions)
+                    if instructions.ring or instructions.say:
+                        on_orders(instructions.ring, instructions.say)
             await asyncio.sleep(wait_s * (0.8 + 0.4 * self._jitter()))
 
     async def _obey(self, instructions: Instructions, on_instructions: OnInstructions) -> None:

@@ -39,6 +39,8 @@ async def test_a_kiosk_is_told_what_its_fleet_is_told(backend: Backend) -> None:
         "until": None,
         "end_visit": False,
         "rotate": False,
+        "ring": False,
+        "say": None,
         "target_version": None,
     }
     fleet = {"lease_policy": "open_hours", "target_version": "1.2.0"}

@@ -78,7 +78,7 @@ git push -q {_PUBLISHED} main
 """
 RESTART_LIMIT_PER_MINUTE = 12
 # What the page is sent first, by the library that sends it.
-_FIRST_VIEW = """/opt/kiosk/current/bin/python -c "
+_FIRST_VIEW = """$(readlink -f /opt/kiosk/current/bin)/python -c "
 from websockets.sync.client import connect
 at = '127.0.0.1:8470'
 print(connect(f'ws://{at}/view', origin=f'http://{at}').recv())

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -22,14 +21,10 @@ from tests.integration.test_events import config
 from tests.slowness import patient_s
 
 pytest.importorskip("playwright", reason="make browser fetches it")
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+from tests.browser import CHROMIUM, browser_page, grave_faults
+
 SIZES = ((480, 320), (800, 480), (1920, 1080), (1080, 1920))
 HOSTILE = "<img src=x onerror='document.title=1'><script>document.title=2</script>"
 
@@ -53,18 +48,6 @@ async def screen_of(running: RunningKiosk) -> AsyncIterator[str]:
     finally:
         process.terminate()
         await process.wait()
-
-
-@asynccontextmanager
-async def browser_page(**context: object) -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        its = await browser.new_context(**context)
-        page = await its.new_page()
-        page.set_default_timeout(patient_s(10) * 1000)
-        expect.set_options(timeout=patient_s(10) * 1000)
-        yield page
-        await browser.close()
 
 
 @asynccontextmanager
@@ -136,8 +119,7 @@ async def test_the_page_serves_everybody_at_every_size(short_dir: Path) -> None:
         await expect(page.locator("#said")).to_contain_text("beside the shop")
         for width, height in SIZES:
             await page.set_viewport_size({"width": width, "height": height})
-            found = (await Axe().run(page)).response["violations"]
-            assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+            assert await grave_faults(page) == []
             shown = await page.evaluate(
                 "() => [document.documentElement.scrollWidth, innerWidth, "
                 "parseFloat(getComputedStyle(said).fontSize) / innerHeight, "

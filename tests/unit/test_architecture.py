@@ -30,7 +30,7 @@ LEVEL = {room: level for level, line in enumerate(LINES) for room in line}
 # Rooms that may import even less than lies below them.
 ONLY = {
     "agent": {"convai", "audio", "endings", "base", "errors"},
-    "backend": {"convai", "contract", "proxies", "base", "errors"},
+    "backend": {"convai", "contract", "proxies", "base", "causes", "errors"},
     "watch": {"ops", "config", "proxies", "base", "causes", "errors"},
     "screen": {"visit", "ops", "config", "base", "causes", "errors"},
 }

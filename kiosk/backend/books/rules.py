@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from kiosk.backend.books.database import Database
-from kiosk.backend.books.schema import kiosks, limits, pauses, sites, tenants
+from kiosk.backend.books.schema import kiosk_orders, kiosks, limits, pauses, sites, tenants
 from kiosk.backend.books.upsert import insert_missing, put
 from kiosk.contract import Instructions, LeasePolicy
 
@@ -89,6 +89,7 @@ class _Orders:
     paused: Mapping[tuple[Scope, str], bool]
     kiosks: int
     counted_at: datetime
+    waited_for: frozenset[str]  # the kiosks by id that are to do something
 
 
 def pace(kiosks: int) -> timedelta:
@@ -193,20 +194,28 @@ class Rules:
             end_visit=any(under),
         )
 
+    def waits_for(self, kiosk: Kiosk) -> bool:
+        """Whether an order waits for this kiosk, as `instructions` read it."""
+        orders = self._orders.get(kiosk.tenant)
+        return orders is not None and kiosk.id in orders.waited_for
+
     async def _read_orders(self, tenant: str, now: datetime, before: _Orders | None) -> _Orders:
         columns = (tenants.c.lease_policy, tenants.c.target_version)
         fleet = sa.select(*columns).where(tenants.c.name == tenant)
         paused = sa.select(pauses).where(pauses.c.tenant == tenant)
         counted = sa.select(sa.func.count()).select_from(kiosks)
         counted = counted.where(kiosks.c.tenant == tenant, kiosks.c.revoked_at.is_(None))
+        waiting = sa.select(kiosk_orders.c.kiosk_id).where(kiosk_orders.c.tenant == tenant)
         async with self._database.reading(tenant) as db:
             row = (await db.execute(fleet)).one()
             lines = (await db.execute(paused)).all()
+            waited_for = frozenset((await db.execute(waiting)).scalars())
             count, counted_at = (0, None) if before is None else (before.kiosks, before.counted_at)
             if counted_at is None or abs(now - counted_at) > _RECOUNT_AFTER:
                 count, counted_at = (await db.execute(counted)).scalar_one(), now
         stopped = {(Scope(line.scope), line.name): line.ends_visits for line in lines}
-        return _Orders(now, row.lease_policy, row.target_version, stopped, count, counted_at)
+        orders = (row.lease_policy, row.target_version, stopped, count, counted_at, waited_for)
+        return _Orders(now, *orders)
 
     async def assign(self, tenant: str, scope: Scope, name: str, character: str | None) -> None:
         """Whom visitors talk with there; None: as if nobody had chosen."""

@@ -181,6 +181,20 @@ limits = sa.Table(
     sa.Column("minutes_per_visit", sa.Integer),
 )
 
+# What single kiosks are to do with their next heartbeat.
+kiosk_orders = sa.Table(
+    "kiosk_orders",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _tenant(),
+    sa.Column("kiosk_id", sa.ForeignKey("kiosks.id"), nullable=False),
+    sa.Column("what", sa.String(16), nullable=False),
+    sa.Column("text", sa.String(200), nullable=False),
+    sa.Column("ordered_by", Name, nullable=False),
+    sa.Column("ordered_at", UtcTime, nullable=False),
+    sa.Index("ix_kiosk_orders_waiting", "tenant", "kiosk_id"),
+)
+
 # Seconds of conversation charged to a day; the fleet's name is "".
 usage = sa.Table(
     "usage",

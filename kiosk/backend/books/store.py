@@ -11,6 +11,7 @@ from kiosk.backend.books.history import History
 from kiosk.backend.books.ledger import Ledger
 from kiosk.backend.books.liveness import Liveness
 from kiosk.backend.books.operators import Operators
+from kiosk.backend.books.orders import Orders
 from kiosk.backend.books.registry import Registry
 from kiosk.backend.books.rules import Rules
 
@@ -27,6 +28,7 @@ class Store:
         self.confirmations = Confirmations(database)
         self.liveness = Liveness(database)
         self.operators = Operators(database)
+        self.orders = Orders(database)
 
 
 @asynccontextmanager

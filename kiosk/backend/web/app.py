@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import Store
+from kiosk.backend.page import routes as page_routes
 from kiosk.backend.web import device_routes, operator_routes, webhook_routes
 from kiosk.backend.web.openapi import with_problems
 from kiosk.backend.web.problems import add_problems
@@ -84,7 +85,7 @@ def create_routes(services: Services | None) -> FastAPI:
     app.state.services = services
     readiness = Readiness()
     add_problems(app)
-    for part in (device_routes, operator_routes, webhook_routes):
+    for part in (device_routes, operator_routes, webhook_routes, page_routes):
         app.include_router(part.routes)
 
     @app.get(HEALTH_PATH, tags=["health"])

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from kiosk.backend.books.admission import Refusal, VisitRefused
 from kiosk.backend.books.conversations import VisitLease
+from kiosk.backend.books.orders import Order, OrderKind
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.characters.character import Occasion
 from kiosk.backend.provider.client import ProviderError
@@ -171,6 +172,8 @@ async def heartbeat(beat: Heartbeat, shown: Known, services: Here) -> Instructio
         changes["cause"] = _SHUT[refused.refusal]
         if refused.retry_after_s is not None:
             changes["until"] = now + timedelta(seconds=refused.retry_after_s)
+    if services.store.rules.waits_for(shown.kiosk):
+        changes |= _ordered(await services.store.orders.take(shown.kiosk, now))
     return fleet.model_copy(update=changes)
 
 
@@ -192,6 +195,14 @@ async def enroll(response: Response, enroll: Enroll, services: Here) -> NewToken
         raise UnauthorizedError
     response.headers["Cache-Control"] = "no-store"
     return NewToken(device_token=token.reveal(), name=name)
+
+
+def _ordered(orders: list[Order]) -> dict[str, object]:
+    """What follows from them; of several texts the last is said."""
+    changes: dict[str, object] = {}
+    for order in orders:
+        changes[order.what.value] = order.text if order.what is OrderKind.SAY else True
+    return changes
 
 
 def _tell(

@@ -53,6 +53,7 @@ class Beating:
     policies: list[LeasePolicy | None] = field(default_factory=list)
     paused: list[bool] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
+    ordered: list[tuple[bool, str | None]] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -64,7 +65,11 @@ async def beating(there: HeartbeatSink, jitter: float = 0.5) -> AsyncIterator[Be
         return Vitals("idle", "no_speaker", {"visits": 2})
 
     here.task = asyncio.create_task(
-        hearts.run(vitals, lambda causes, *_: here.paused.append("paused" in causes))
+        hearts.run(
+            vitals,
+            lambda causes, *_: here.paused.append("paused" in causes),
+            lambda *order: here.ordered.append(order),
+        )
     )
     try:
         yield here
@@ -171,12 +176,24 @@ async def test_a_token_that_cannot_be_replaced_is_no_missed_heartbeat() -> None:
 
 
 @virtual_time
+async def test_what_is_to_be_done_is_done_once() -> None:
+    there = HeartbeatSink(Instructions(next_s=30, ring=True, say="The café closes."))
+    async with beating(there) as here:
+        await asyncio.sleep(10)
+        there.answer = Instructions(next_s=30)
+        await asyncio.sleep(100)
+        assert here.ordered == [(True, "The café closes.")]
+
+
+@virtual_time
 async def test_a_kiosk_that_is_shut_out_learns_it_with_its_next_heartbeat() -> None:
     there = HeartbeatSink(Instructions(next_s=30))
     causes: list[list[str]] = []
     hearts = Heartbeats(there, lambda _: None, lambda: 0.5)
     beating = asyncio.create_task(
-        hearts.run(lambda: Vitals("idle"), lambda words, *_: causes.append(list(words)))
+        hearts.run(
+            lambda: Vitals("idle"), lambda words, *_: causes.append(list(words)), lambda *_: None
+        )
     )
     await asyncio.sleep(10)
     there.trouble = CredentialError("nobody knows this kiosk", retryable=False)
