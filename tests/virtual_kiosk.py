@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kiosk.audio.pcm import write_wav
+from kiosk.audio.wav import write_wav
 from kiosk.config import Settings
 from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.virtual import Room, VirtualButton, VirtualIndicator, VirtualPlayback

@@ -6,8 +6,9 @@ It may not play anything, nor decide what is said. The WAV is read as espeak-ng 
 from collections import OrderedDict
 
 from kiosk.audio.levels import trim_silence
-from kiosk.audio.pcm import Samples, WavError, read_wav, silence
+from kiosk.audio.pcm import Samples, silence
 from kiosk.audio.resample import resample
+from kiosk.audio.wav import WavError, read_wav
 from kiosk.base.espeak import PROGRAM, Espeak
 from kiosk.errors import UnavailableError
 

@@ -4,8 +4,6 @@ The seven wire formats are those of the ConvAI contract (`asr_input_format`, `tt
 signed 16-bit little-endian mono at six rates, and G.711 mu-law at 8 kHz.
 """
 
-import io
-import wave
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -182,47 +180,7 @@ class Rechunker:
         return len(self._rest)
 
 
-class WavError(ValueError):
-    """The bytes are not a WAV file this project reads; the message says what is wrong."""
-
-
-def read_wav(data: bytes) -> tuple[Samples, int]:
-    """A WAV file's samples, mixed down to mono, and its rate in hertz; 8 to 32 bit PCM."""
-    try:
-        with wave.open(io.BytesIO(data)) as file:
-            width, channels, rate_hz = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            # Streamed WAV (espeak-ng --stdout) claims 2 GiB of frames: take what is there.
-            frames = file.readframes(min(file.getnframes(), len(data)))
-    except (wave.Error, EOFError, RuntimeError) as error:
-        # A chunk that claims to end beyond the file is a bare RuntimeError of the wave module.
-        raise WavError(f"not a PCM WAV file ({str(error) or 'damaged'})") from error
-    if rate_hz < 4000 or not 1 <= width <= 4 or channels < 1:
-        raise WavError(f"unusable WAV: {rate_hz} Hz, {channels} channels, {8 * width} bit")
-    return downmix(_to_s16(frames, width), channels), rate_hz
-
-
-def write_wav(samples: Samples, rate_hz: int) -> bytes:
-    """A mono 16-bit WAV file."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes(samples_to_bytes(samples))
-    return buffer.getvalue()
-
-
-def _to_s16(frames: bytes, width: int) -> bytes:
-    if width == 2:
-        return frames
-    if width == 1:  # 8-bit WAV is unsigned
-        centred = np.frombuffer(frames, dtype=np.uint8).astype(np.int16) - 128
-        return samples_to_bytes((centred << 8).astype(np.int16))
-    octets = np.frombuffer(frames[: len(frames) // width * width], dtype=np.uint8)
-    return octets.reshape(-1, width)[:, -2:].tobytes()  # the two most significant octets
-
-
-# G.711 mu-law, by the segment arithmetic of ITU-T G.711 section 4.
+# G.711, by the segment arithmetic of ITU-T G.711: mu-law by section 4.
 
 _ULAW_BIAS = 0x84
 _ULAW_CLIP = 32635
@@ -246,3 +204,17 @@ def _ulaw_encode(samples: Samples) -> bytes:
     sign = np.where(wide < 0, 0x80, 0)
     codes: npt.NDArray[np.uint8] = (~(sign | segment << 4 | mantissa)).astype(np.uint8)
     return codes.tobytes()
+
+
+@cache
+def _alaw_decode_table() -> Samples:
+    code = np.arange(256, dtype=np.int32) ^ 0x55
+    segment, mantissa = (code >> 4) & 7, ((code & 0x0F) << 4) + 8
+    magnitude = np.where(segment == 0, mantissa, (mantissa + 0x100) << np.maximum(segment - 1, 0))
+    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
+
+
+def alaw_decoded(data: bytes) -> Samples:
+    """G.711 A-law, as European telephones record it, by section 3 of the same."""
+    decoded: Samples = _alaw_decode_table()[np.frombuffer(data, dtype=np.uint8)]
+    return decoded

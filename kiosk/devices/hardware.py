@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from kiosk.audio.pcm import SampleFormat, Samples, WavError, read_wav
+from kiosk.audio.pcm import SampleFormat, Samples
 from kiosk.audio.resample import resample
+from kiosk.audio.wav import WavError, read_wav
 from kiosk.config import Settings
 from kiosk.config.tables import ButtonTable
 from kiosk.devices import cards

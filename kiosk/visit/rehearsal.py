@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kiosk.audio.pcm import write_wav
+from kiosk.audio.wav import write_wav
 from kiosk.config import Settings
 from kiosk.errors import ConfigError, UnavailableError
 from kiosk.visit.speech import Voice, muteness, voice_of

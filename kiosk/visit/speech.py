@@ -15,7 +15,8 @@ from pathlib import Path
 
 from kiosk.audio.earcons import RATE_HZ, Earcon, earcon_samples
 from kiosk.audio.levels import trim_silence
-from kiosk.audio.pcm import Samples, WavError, read_wav
+from kiosk.audio.pcm import Samples
+from kiosk.audio.wav import WavError, read_wav
 from kiosk.base import service
 from kiosk.base.espeak import (
     DEBIAN_PACKAGE,

@@ -12,8 +12,9 @@ import pytest
 
 from kiosk.agent.guide import Guide, load_guide
 from kiosk.agent.recogniser import Recognised, Recogniser
-from kiosk.audio.pcm import Samples, read_wav, to_int16
+from kiosk.audio.pcm import Samples, to_int16
 from kiosk.audio.resample import resample
+from kiosk.audio.wav import read_wav
 from kiosk.base.espeak import espeak_command
 from kiosk.errors import ConfigError
 

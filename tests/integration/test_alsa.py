@@ -9,8 +9,9 @@ from kiosk.agent.guide import Guide, load_guide
 from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.voice import AgentVoice
 from kiosk.audio.levels import rms_dbfs
-from kiosk.audio.pcm import Samples, read_wav
+from kiosk.audio.pcm import Samples
 from kiosk.audio.resample import resample
+from kiosk.audio.wav import read_wav
 from tests.integration.cards import RIG_HZ, ask_through_the_card, card_config, correlation
 from tests.integration.conftest import StartAgent
 from tests.integration.daemon import running_kiosk

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from kiosk.agent.voice import AgentVoice
-from kiosk.audio.pcm import read_wav, samples_to_bytes
+from kiosk.audio.pcm import samples_to_bytes
+from kiosk.audio.wav import read_wav
 from tests.slowness import patient_s
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.agent.voice import AgentVoice
-from kiosk.audio.pcm import write_wav
+from kiosk.audio.wav import write_wav
 from kiosk.convai.server_messages import AgentAudio
 from tests.convai_server import ScriptedServer, scripted_server
 from tests.integration.daemon import RunningKiosk, running_kiosk

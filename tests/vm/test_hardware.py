@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kiosk.audio.pcm import read_wav
+from kiosk.audio.wav import read_wav
 from tests.machines.asking import main_pid, shown, until
 from tests.machines.virtual import VirtualMachine
 from tests.vm import hardware

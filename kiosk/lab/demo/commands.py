@@ -207,8 +207,8 @@ def hall() -> "Room":
 
 def _recordings(paths: list[Path], rate_hz: int) -> "list[tuple[str, Samples]]":
     """Each recording's name and its sound at the room's rate."""
-    from kiosk.audio.pcm import WavError, read_wav
     from kiosk.audio.resample import resample
+    from kiosk.audio.wav import WavError, read_wav
 
     sounds = []
     for path in paths:
@@ -245,7 +245,7 @@ def _make_room(directory: Path) -> None:
 
 
 def _keep(directory: Path, record: "DemoRecord") -> None:
-    from kiosk.audio.pcm import write_wav
+    from kiosk.audio.wav import write_wav
     from kiosk.lab.demo.picture import page
     from kiosk.lab.demo.report import timeline
 

@@ -5,8 +5,9 @@ import subprocess
 import pytest
 
 from kiosk.audio.ambience import speech_ear
-from kiosk.audio.pcm import Samples, read_wav, silence
+from kiosk.audio.pcm import Samples, silence
 from kiosk.audio.resample import resample
+from kiosk.audio.wav import read_wav
 from kiosk.base.espeak import espeak_command
 from tests.unit.sounds import noise
 

@@ -1,5 +1,3 @@
-import io
-import wave
 from fractions import Fraction
 
 import numpy as np
@@ -11,15 +9,12 @@ from kiosk.audio.pcm import (
     FORMATS,
     Rechunker,
     SampleFormat,
-    WavError,
     downmix,
-    read_wav,
     samples_from_bytes,
     samples_to_bytes,
     silence,
     to_int16,
     upmix,
-    write_wav,
 )
 
 EVERY_SAMPLE = np.arange(-32768, 32768).astype(np.int16)
@@ -199,81 +194,3 @@ def test_rechunking_loses_no_sample_and_keeps_the_order(sizes: list[int], size: 
     assert len(out) + rechunker.held == len(stream)
     assert rechunker.held < size
     np.testing.assert_array_equal(out, stream[: len(out)])
-
-
-# --- WAV ----------------------------------------------------------------------------------------
-
-RAMP = np.array([0, 1 << 8, -(1 << 8), 100 << 8, -(128 << 8), 127 << 8], dtype=np.int16)
-
-
-def _wav(frames: bytes, width: int, channels: int, rate_hz: int = 16_000) -> bytes:
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setsampwidth(width)
-        file.setnchannels(channels)
-        file.setframerate(rate_hz)
-        file.writeframes(frames)
-    return buffer.getvalue()
-
-
-def _frames(samples: np.ndarray, width: int) -> bytes:
-    wide = samples.astype(np.int64)
-    if width == 1:
-        return bytes(((wide >> 8) + 128).tolist())
-    return b"".join(int(v << 8 * (width - 2)).to_bytes(width, "little", signed=True) for v in wide)
-
-
-@pytest.mark.parametrize("width", [1, 2, 3, 4])
-@pytest.mark.parametrize("channels", [1, 2])
-def test_wav_files_of_every_width_are_read(width: int, channels: int) -> None:
-    data = _wav(_frames(np.repeat(RAMP, channels), width), width, channels, 22_050)
-    samples, rate_hz = read_wav(data)
-    assert rate_hz == 22_050
-    np.testing.assert_array_equal(samples, RAMP)
-
-
-def test_a_stereo_wav_is_mixed_down() -> None:
-    stereo = np.array([100, 300, 1000, -1000], dtype=np.int16)
-    assert read_wav(_wav(stereo.tobytes(), 2, 2))[0].tolist() == [200, 0]
-
-
-def test_a_written_wav_is_read_back() -> None:
-    samples, rate_hz = read_wav(write_wav(EVERY_SAMPLE, 48_000))
-    assert rate_hz == 48_000
-    np.testing.assert_array_equal(samples, EVERY_SAMPLE)
-
-
-def test_a_streamed_wav_that_claims_two_gigabytes_is_read() -> None:
-    data = bytearray(write_wav(RAMP, 22_050))
-    data[4:8] = (0x7FFFF000).to_bytes(4, "little")
-    data[40:44] = (0x7FFFF000).to_bytes(4, "little")
-    np.testing.assert_array_equal(read_wav(bytes(data))[0], RAMP)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"RIFF",
-        b"not a sound at all, just text, long enough to look at",
-        b"RIFF\x24\x00\x00\x00WAVEjunk",
-        write_wav(RAMP, 16_000)[:20],
-        write_wav(RAMP, 16_000)[:40],
-        write_wav(RAMP, 1000),
-        write_wav(RAMP, 16_000).replace(b"\x01\x00\x01\x00", b"\x55\x00\x01\x00"),  # MP3 inside
-    ],
-)
-def test_what_is_no_wav_file_is_refused(data: bytes) -> None:
-    with pytest.raises(WavError):
-        read_wav(data)
-
-
-@given(st.binary(max_size=60), st.integers(0, 44))
-def test_a_damaged_wav_is_read_or_refused(junk: bytes, at: int) -> None:
-    whole = write_wav(RAMP, 16_000)
-    try:
-        samples, _ = read_wav(whole[:at] + junk + whole[at + len(junk) :])
-    except WavError:
-        return
-    assert samples.dtype == np.int16
-    assert samples.ndim == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kiosk.audio.earcons import Earcon, earcon_samples
-from kiosk.audio.pcm import write_wav
+from kiosk.audio.wav import write_wav
 from kiosk.devices.ports import Clip, Source
 from kiosk.moments import Moment, What
 from kiosk.visit.announcer import Announcer

@@ -11,7 +11,8 @@ import pytest
 
 from kiosk.audio.capture import CapturedChunk
 from kiosk.audio.gate import Edge, Verdict
-from kiosk.audio.pcm import silence, write_wav
+from kiosk.audio.pcm import silence
+from kiosk.audio.wav import write_wav
 from kiosk.base.clock import loop_now_s
 from kiosk.config import Settings
 from kiosk.devices.ports import ButtonEdge, Lost, Opened, Pattern, Source

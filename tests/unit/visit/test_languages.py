@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.audio.levels import trim_silence
-from kiosk.audio.pcm import read_wav
+from kiosk.audio.wav import read_wav
 from kiosk.base.espeak import Espeak
 from kiosk.errors import ConfigError
 from kiosk.visit.languages import Language, load_language, places, shipped_languages

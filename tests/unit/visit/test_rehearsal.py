@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.audio.pcm import read_wav
+from kiosk.audio.wav import read_wav
 from kiosk.cli import main
 from kiosk.visit.languages import load_language
 from tests.virtual_kiosk import tones_for_sentences

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kiosk.audio.pcm import silence, write_wav
+from kiosk.audio.pcm import silence
+from kiosk.audio.wav import write_wav
 from kiosk.visit.languages import load_language
 from kiosk.visit.speech import Voice
 
