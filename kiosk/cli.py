@@ -176,6 +176,9 @@ def _add_operators_commands(
     tell.add_argument("text", help="what it should know; it does not answer")
     trace = with_config(command("trace", _trace, "print what one of the last visits was made of"))
     trace.add_argument("press_id", nargs="?", help="default: the last visit; no words are in it")
+    trace.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a picture of it there, and print nothing"
+    )
     why = with_config(command("why", _why, "say whether a visit was good, and what spoilt it"))
     why.add_argument("press_id", nargs="?", help="default: the last visit")
     why.add_argument("--json", action="store_true", help="print one JSON object, with its record")
@@ -357,8 +360,17 @@ def _answer(args: argparse.Namespace, command: str, **fields: object) -> Mapping
 
 def _trace(args: argparse.Namespace) -> int:
     wanted = {} if args.press_id is None else {"press_id": args.press_id}
-    lines = _answer(args, "trace", **wanted).get("lines")
-    for line in lines if isinstance(lines, list) else ():
+    answer = _answer(args, "trace", **wanted).get("lines")
+    lines = [str(line) for line in answer] if isinstance(answer, list) else []
+    if args.html is not None:
+        from kiosk.lab import trace_picture
+
+        try:
+            args.html.write_text(trace_picture.page(lines), encoding="utf-8")
+        except OSError as error:
+            raise KioskError(f"--html {args.html}: {error.strerror}") from error
+        return 0
+    for line in lines:
         print(line)
     return 0
 
