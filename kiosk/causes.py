@@ -327,6 +327,14 @@ _LOGGED: dict[str, Meaning] = {
         subject="The account's API key stands in every address",
         explanation="convai.compat.api_key_file is set: servers on the way log the key.",
     ),
+    "tool_failed": Meaning(
+        WARNING,
+        "`kiosk logs visit` with the press's id has the calls; try the command by hand: deploy/"
+        "control.md.",
+        id="ee236c4bcb8b4a4a9c3201157f1d733b",
+        subject="A tool of the agent's failed",
+        explanation="The agent was told so, and went on. The text names a command of this machine.",
+    ),
     "metrics_unwritten": Meaning(
         WARNING,
         "Check the directory and its group: deploy/monitoring.md has both.",
@@ -394,9 +402,6 @@ _SPOILS: dict[str, Meaning] = {
         WARNING,
         "Turn the loudspeaker down, or move it away from the microphone; the page on sound tells "
         "how to measure it.",
-    ),
-    "tool_failed": Meaning(
-        WARNING, "See the entries of its tools: `kiosk logs visit` with the press's id."
     ),
     "slow_agent": Meaning(
         WARNING, "Give the agent a quicker model or voice, or a shorter prompt and fewer documents."

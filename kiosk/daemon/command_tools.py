@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from kiosk.causes import fault
 from kiosk.config.tables import ParameterTable, ToolTable
 from kiosk.convai.fields import Json
 from kiosk.errors import ToolError
@@ -94,6 +95,10 @@ def _mistake(table: ParameterTable, value: Json) -> str | None:
     return None
 
 
+def _tell(what: str) -> None:
+    log.warning("tool %s", what, extra=fault("tool_failed"))
+
+
 class _Child:
     """One run of a command, with all that it starts. Another thread may give it up at any time."""
 
@@ -113,7 +118,7 @@ class _Child:
                     stderr=subprocess.DEVNULL, cwd="/", env=_ENVIRONMENT, start_new_session=True,
                 )  # fmt: skip
         except OSError as error:
-            log.warning("tool %s: %s: %s", table.name, table.command[0], error.strerror)
+            _tell(f"{table.name}: {table.command[0]}: {error.strerror}")
             raise ToolError("The command cannot be started.") from error
         with self._process as process:
             assert process.stdin is not None
@@ -127,7 +132,7 @@ class _Child:
                 raise ToolError(f"It answered with more than {LONGEST_ANSWER_BYTES} bytes.")
             status = process.wait()
         if status != 0:
-            log.warning("tool %s: ended with status %d", table.name, status)
+            _tell(f"{table.name}: ended with status {status}")
             raise ToolError(f"The command failed, with status {status}.")
         return answer.decode(errors="replace").strip()
 

@@ -10,8 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from kiosk.watch.entries import SILENT, JournalEntry, explained, lasts
-from kiosk.watch.settings import RuleTable, WatchTable
+from kiosk.watch.entries import OF_VISITS, SILENT, JournalEntry, explained, lasts
+from kiosk.watch.settings import RuleTable, VisitsTable, WatchTable
+from kiosk.watch.visits import Visits
 
 # However wrong a collected journal is, the watcher's memory is bounded.
 _MOST_ALERTS = 5000
@@ -72,9 +73,15 @@ class Alerts:
     """Follows entries; `due` tells what is to be delivered."""
 
     def __init__(
-        self, watch: WatchTable, rules: Iterable[RuleTable], memory: Memory, now_s: float
+        self,
+        watch: WatchTable,
+        rules: Iterable[RuleTable],
+        memory: Memory,
+        now_s: float,
+        visits: VisitsTable | None = None,
     ) -> None:
         self._watch = watch
+        self._visits = Visits(visits or VisitsTable())
         self._rules = tuple(rules)
         self._open = {(alert.kiosk, alert.cause): alert for alert in memory.alerts}
         self._kiosk_of = dict(memory.kiosk_of)
@@ -92,9 +99,15 @@ class Alerts:
         self._end(kiosk, SILENT, now_s)
         over = entry.over
         if entry.name == "starting":  # what is still so is told again
-            over = tuple(cause for name, cause in self._open if name == kiosk)
+            told = (cause for name, cause in self._open if name == kiosk)
+            over = tuple(cause for cause in told if cause not in OF_VISITS)
         for cause in over:
             self._end(kiosk, cause, now_s)
+        for cause, holds in self._visits.ended(kiosk, entry):
+            if holds:
+                self._holds(kiosk, cause, entry.site, now_s, now_s)
+            else:
+                self._end(kiosk, cause, now_s)
         rule = next((rule for rule in self._rules if _fits(rule, entry)), None)
         if rule is not None:
             self._happened(kiosk, entry, rule, now_s)
@@ -156,20 +169,28 @@ class Alerts:
         for kiosk in self._watch.kiosks:
             silent_s = now_s - self._heard_s[kiosk]
             if silent_s >= 60 * self._watch.silent_minutes and (kiosk, SILENT) not in self._open:
-                self._open[kiosk, SILENT] = Alert(
-                    kiosk=kiosk,
-                    site="",
-                    cause=SILENT,
-                    message=SILENT,
-                    priority=_ERROR,
-                    rule=RuleTable(priority=_ERROR),
-                    since_s=self._heard_s[kiosk],
-                    moved_s=now_s,
-                    passing=False,
-                    ended=False,
-                    count=1,
-                    times_s=[now_s],
-                )
+                self._holds(kiosk, SILENT, "", self._heard_s[kiosk], now_s)
+
+    def _holds(self, kiosk: str, cause: str, site: str, since_s: float, now_s: float) -> None:
+        """Something that the watcher itself has found lasts."""
+        alert = self._open.get((kiosk, cause))
+        if alert is not None:
+            alert.ended, alert.moved_s = False, now_s
+        elif len(self._open) < _MOST_ALERTS:
+            self._open[kiosk, cause] = Alert(
+                kiosk=kiosk,
+                site=site,
+                cause=cause,
+                message=cause,
+                priority=_ERROR,
+                rule=RuleTable(priority=_ERROR),
+                since_s=since_s,
+                moved_s=now_s,
+                passing=False,
+                ended=False,
+                count=1,
+                times_s=[now_s],
+            )
 
     def _is_over(self, alert: Alert, now_s: float) -> bool:
         if alert.cause == SILENT:  # it speaks; or nobody waits for it any more

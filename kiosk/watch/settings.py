@@ -8,6 +8,12 @@
     calm_minutes = 15                      # so long after its end an alert is over
     poll_s = 2
 
+    [visits]                               # alerts over the last visits of a kiosk
+    of = 20                                # so many
+    lost_percent = 10                      # more had no answer, and did not leave by themselves
+    spoilt_percent = 30                    # more were spoilt
+    answer_p95_ms = 3000                   # in one of twenty half of the answers took longer
+
     [[rule]]                               # the first that fits an entry counts
     cause = "microphone_lost"              # KIOSK_CAUSE, and/or
     message = "device_lost"                # KIOSK_EVENT, and/or
@@ -41,7 +47,7 @@ from kiosk.causes import UNFIT
 from kiosk.config.loading import load_table
 from kiosk.config.tables import Table
 from kiosk.errors import ConfigError
-from kiosk.watch.entries import CAUSES, NAMES
+from kiosk.watch.entries import CAUSES, NAMES, SAFETY
 
 WEBHOOK_CREDENTIAL = "watch-webhook-url"
 PASSWORD_CREDENTIAL = "watch-smtp-password"  # noqa: S105  the name of a file
@@ -83,6 +89,15 @@ class RuleTable(Table):
         return self
 
 
+class VisitsTable(Table):
+    """When the last visits of a kiosk are an alert together."""
+
+    of: int = Field(default=20, ge=5, le=1000)
+    lost_percent: float = Field(default=10, ge=0, le=100)
+    spoilt_percent: float = Field(default=30, ge=0, le=100)
+    answer_p95_ms: float = Field(default=3000, gt=0, le=60_000)
+
+
 class EmailTable(Table):
     """Alerts by mail."""
 
@@ -106,6 +121,9 @@ _UNFIT_MINUTES = 5
 RULES = (
     *(RuleTable(cause=cause, after_minutes=_UNFIT_MINUTES) for cause in UNFIT),
     RuleTable(cause="service_failed"),
+    # What staff should look at, though nothing is broken.
+    RuleTable(message="guardrail"),
+    RuleTable(cause=SAFETY),
     RuleTable(priority=3),
 )
 
@@ -114,6 +132,7 @@ class WatchSettings(Table):
     """The whole file."""
 
     watch: WatchTable = WatchTable()
+    visits: VisitsTable = VisitsTable()
     rule: tuple[RuleTable, ...] = RULES
     email: EmailTable | None = None
     webhook: WebhookTable | None = None

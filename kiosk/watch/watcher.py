@@ -38,7 +38,7 @@ class Watcher:
         self._file = file
         self._clock = clock
         self._journals = Journals(settings.watch.journal, state.cursors)
-        self._alerts = Alerts(settings.watch, settings.rule, state.memory, clock())
+        self._alerts = Alerts(settings.watch, settings.rule, state.memory, clock(), settings.visits)
         self._outbox = AlertOutbox(channels, state.outbox, self._to_keep)
         self._kept = state
         self._keep_now = True

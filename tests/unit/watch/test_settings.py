@@ -23,6 +23,11 @@ kiosks = ["lobby", "shop"]
 silent_minutes = 15
 calm_minutes = 15
 poll_s = 2
+[visits]
+of = 20
+lost_percent = 10
+spoilt_percent = 30
+answer_p95_ms = 3000
 [[rule]]
 cause = "microphone_lost"
 message = "device_lost"
@@ -57,7 +62,7 @@ def test_every_documented_key_is_a_setting(tmp_path: Path) -> None:
     keys = [line.split(" = ")[0] for line in DOCUMENTED.splitlines() if " = " in line]
     assert documented.__doc__ is not None
     assert [key for key in keys if f"    {key} = " not in documented.__doc__] == []
-    assert {*WatchSettings.model_fields} == {"watch", "rule", "email", "webhook"}
+    assert {*WatchSettings.model_fields} == {"watch", "visits", "rule", "email", "webhook"}
 
 
 def test_a_webhook_alone_is_enough(tmp_path: Path) -> None:
