@@ -161,6 +161,10 @@ def _add_operators_commands(
     )
     with_config(command("end", _end, "end the visit under way"))
     with_config(command("ring", _ring, "sound a chime: which kiosk is it?"))
+    mute = with_config(command("mute", _mute, "let the visit under way hear nothing"))
+    mute.add_argument("--off", action="store_true", help="let it hear again")
+    volume = with_config(command("volume", _volume, "play more softly until the visit ends"))
+    volume.add_argument("db", type=float, help="by so many decibels: 0 is as loud as it is set")
     events = with_config(command("events", _events, "print what happens, a line of JSON each"))
     events.add_argument(
         "--event",
@@ -328,6 +332,14 @@ def _ask_agent(args: argparse.Namespace) -> int:
 
 def _ring(args: argparse.Namespace) -> int:
     return _ask(args, "ring")
+
+
+def _mute(args: argparse.Namespace) -> int:
+    return _ask(args, "mute", on=not args.off)
+
+
+def _volume(args: argparse.Namespace) -> int:
+    return _ask(args, "volume", db=-abs(args.db))
 
 
 def _end(args: argparse.Namespace) -> int:

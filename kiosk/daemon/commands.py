@@ -18,6 +18,7 @@ from kiosk.visit.host import Host
 from kiosk.visit.initiation import are_variables
 from kiosk.visit.states import Event, State
 
+_SOFTEST_DB = -30.0
 _NO_SUCH_VISIT = "no such visit among the last ones; `kiosk logs visits`"
 
 
@@ -54,6 +55,8 @@ class OperatorCommands:
             "ask": self._ask,
             "say": self._say,
             "ring": self._ring,
+            "mute": self._mute,
+            "volume": self._volume,
             "subscribe": self._subscribe,
             "trace": self._trace,
             "why": self._why,
@@ -111,6 +114,25 @@ class OperatorCommands:
     def _ring(self, _: Mapping[str, object]) -> Mapping[str, object]:
         self._host.ring()
         return {}
+
+    def _mute(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        on = request.get("on", True)
+        if not isinstance(on, bool):
+            return _refused("on: true or false")
+        if self._host.state is State.IDLE:
+            return _refused("there is no visit")
+        self._host.mute(on=on)
+        return {"muted": on}
+
+    def _volume(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        level_db = request.get("db")
+        known = isinstance(level_db, int | float) and not isinstance(level_db, bool)
+        if not known or not _SOFTEST_DB <= float(str(level_db)) <= 0:
+            return _refused(f"db: from {_SOFTEST_DB:g} to 0")
+        if self._host.state is State.IDLE:
+            return _refused("there is no visit")
+        self._host.set_level(float(str(level_db)))
+        return {"db": level_db}
 
     def _subscribe(self, request: Mapping[str, object]) -> control.Stream | Mapping[str, object]:
         wanted = request.get("events", list(events.KINDS))

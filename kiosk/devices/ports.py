@@ -218,6 +218,10 @@ class Speaker(Protocol):
         """Play more softly, or as loud as before, from what the card does not have yet on."""
         ...
 
+    def set_level(self, level_db: float) -> None:
+        """Play everything by so much softer, 0 or less, from what the card does not have yet on."""
+        ...
+
 
 # A lamp's pattern: (lit, seconds) steps that repeat; a single step is steady.
 Pattern: TypeAlias = tuple[tuple[bool, float], ...]

@@ -84,6 +84,9 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
     def duck(self, *, on: bool) -> None:
         self._ducking.on = on
 
+    def set_level(self, level_db: float) -> None:
+        self._ducking.level_db = level_db
+
     def _waiting_s(self) -> float:
         return sum(len(clip.samples) / clip.rate_hz for clip in self._clips)
 

@@ -53,6 +53,7 @@ from kiosk.visit.core import VisitCore
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.feedback import LAMPS, UNFIT_LAMP
 from kiosk.visit.fitness import Cause
+from kiosk.visit.muting import Muting
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event, State
 from kiosk.visit.tools import Tools
@@ -122,6 +123,7 @@ class Host:
         self._variables: Mapping[str, Json] = {}  # of the visit under way
         self._coming_variables: Mapping[str, Json] = {}
         self._held = self._stalled = False
+        self._muting = Muting()
         self._newest: CapturedChunk | None = None
         self._conversation: Conversation | None = None
         self._holding: asyncio.Task[None] | None = None
@@ -197,6 +199,7 @@ class Host:
         if visit is None or visit.ending is not None:
             return
         self._look_for_stall(chunk.captured_at_s)
+        chunk = self._muting.heard(chunk)
         self._uplink.push(chunk)
         self._newest = chunk
         if chunk.verdict.edge is not None:
@@ -265,6 +268,7 @@ class Host:
             "visits": self.visits,
             "language": self.language,
             "left_s": self._left_s(),
+            "muted": int(self._muting.on),
             "press_id": self._press_id if in_visit else None,
             "conversation_id": conversation.conversation_id if conversation else None,
         }
@@ -289,6 +293,14 @@ class Host:
     def ring(self) -> None:
         """Sound a chime: which kiosk is it?"""
         self._announcer.earcon(Earcon.READY)
+
+    def mute(self, *, on: bool) -> None:
+        """Let the visit hear nothing, or all again; it ends with the visit."""
+        self._muting.on = on
+
+    def set_level(self, level_db: float) -> None:
+        """Play all sounds by so much softer (0 or less); it ends with the visit."""
+        self._speaker.set_level(level_db)
 
     def ask(self, text: str) -> bool:
         """Ask the agent something in writing, as a turn of the visitor's; False while there is no
@@ -506,6 +518,8 @@ class Host:
                 self.memory.forget()
                 self._downlink.forget()
                 self._uplink.reset()
+                self._muting.on = False
+                self._speaker.set_level(0.0)
                 self._newest = None
                 self._variables = {}
                 moment = replace(

@@ -214,3 +214,27 @@ async def test_the_relay_closes_while_somebody_talks(short_dir: Path) -> None:
         await line_with(process.stdout, "False")
         process.terminate()
         await process.wait()
+
+
+# --- keys of the house --------------------------------------------------------------------------
+
+
+async def test_mute_and_volume_hold_until_the_visit_ends(short_dir: Path) -> None:
+    async with (
+        scripted_server() as server,
+        running_kiosk(short_dir, config(server.url, captions=False)) as running,
+    ):
+        for command, fields in (("mute", {}), ("volume", {"db": -6})):
+            assert (await running.ask(command, **fields))["error"] == "there is no visit"
+        await running.ask("press")
+        await server.connection()
+        await running.wait_for_state("listening")
+        assert (await running.ask("mute"))["muted"] is True
+        assert (await running.ask("status"))["muted"] == 1
+        assert (await running.ask("volume", db=-6.5))["db"] == -6.5
+        for wrong in (1, -31, "loud", None, True):
+            assert (await running.ask("volume", db=wrong))["error"] == "db: from -30 to 0"
+        assert (await running.ask("mute", on="yes"))["error"] == "on: true or false"
+        await running.ask("end")
+        status = await running.wait_for_state("idle")
+        assert status["muted"] == 0

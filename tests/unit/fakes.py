@@ -27,6 +27,7 @@ class LoopSpeaker:
     def __init__(self) -> None:
         self.heard: list[tuple[Clip, float]] = []
         self.ducked: list[tuple[float, bool]] = []
+        self.levels_db: list[float] = []
         self._loop = asyncio.get_running_loop()
         self._handlers: list[Callable[[_Played], None]] = []
         self._waiting: deque[Clip] = deque()
@@ -54,6 +55,9 @@ class LoopSpeaker:
 
     def duck(self, *, on: bool) -> None:
         self.ducked.append((self._loop.time(), on))
+
+    def set_level(self, level_db: float) -> None:
+        self.levels_db.append(level_db)
 
     @property
     def sounds(self) -> bool:

@@ -82,3 +82,17 @@ def test_another_sound_begins_as_loud_as_it_should_be(on: bool) -> None:
     ducking.settle()
     heard = ducking.push(steady(10), RATE_HZ)
     assert set(heard.tolist()) == {round(SOFT) if on else LOUD}
+
+
+def test_a_visitors_own_level_holds_beside_the_ducking() -> None:
+    ducking = Ducking()
+    ducking.level_db = -6.0
+    ducking.settle()
+    assert ducking.push(steady(5), RATE_HZ)[-1] == pytest.approx(LOUD * 10 ** (-6 / 20), abs=1)
+    ducking.on = True
+    ducking.push(steady(40), RATE_HZ)
+    assert ducking.push(steady(5), RATE_HZ)[-1] == pytest.approx(SOFT * 10 ** (-6 / 20), abs=1)
+    ducking.on, ducking.level_db = False, 0.0
+    ducking.push(steady(60), RATE_HZ)
+    sound = noise(0.02, RATE_HZ)
+    np.testing.assert_array_equal(ducking.push(sound, RATE_HZ), sound)
