@@ -403,6 +403,11 @@ _SPOILS: dict[str, Meaning] = {
         "Turn the loudspeaker down, or move it away from the microphone; the page on sound tells "
         "how to measure it.",
     ),
+    "agent_stutters": Meaning(
+        WARNING,
+        "Give the agent a quicker voice, or tools that answer sooner: its sound breaks off in the "
+        "middle of answers.",
+    ),
     "slow_agent": Meaning(
         WARNING, "Give the agent a quicker model or voice, or a shorter prompt and fewer documents."
     ),

@@ -27,6 +27,7 @@ class What(StrEnum):
     SPEECH_STARTED = "speech_started"
     SPEECH_ENDED = "speech_ended"
     TRANSCRIPT = "transcript"
+    ASKED = "asked"
     RESPONSE = "response"
     RESPONSE_TEXT = "response_text"
     CORRECTION = "correction"
@@ -268,6 +269,13 @@ class TurnTranscribed(Moment):
     """The agent understood a turn of the visitor's: `words`."""
 
     what = What.TRANSCRIPT
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAsked(Moment):
+    """Somebody asked the agent in writing, in a visitor's place."""
+
+    what = What.ASKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
     temporary.unlink(missing_ok=True)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="ascii") as new:
+        with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as new:
             os.fchmod(new.fileno(), mode)  # whatever the umask says
             new.write(text)
             new.flush()

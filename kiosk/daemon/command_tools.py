@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -25,6 +26,7 @@ from kiosk.visit.tools import Tool
 log = logging.getLogger(__name__)
 
 LONGEST_ANSWER_BYTES = 4096
+_LOOK_EVERY_S = 0.05
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -54,13 +56,18 @@ def unusable(tables: Sequence[ToolTable]) -> Iterator[str]:
 async def _run(table: ToolTable, parameters: Mapping[str, Json]) -> Json:
     if (mistake := parameters_mistake(table.parameters, parameters)) is not None:
         raise ToolError(mistake)
-    child = _Child()
+    given_up = threading.Event()
     try:
         # In a thread from its start to its end: asyncio's own child processes can hang for ever
         # when they are given up.
-        return await asyncio.to_thread(child.run, table, json.dumps(parameters).encode())
+        work = partial(_run_command, table, json.dumps(parameters).encode(), given_up)
+        return await asyncio.to_thread(work)
     finally:
-        child.give_up()
+        given_up.set()
+
+
+def _tell(what: str) -> None:
+    log.warning("tool %s", what, extra=fault("tool_failed"))
 
 
 def parameters_mistake(
@@ -95,52 +102,52 @@ def _mistake(table: ParameterTable, value: Json) -> str | None:
     return None
 
 
-def _tell(what: str) -> None:
-    log.warning("tool %s", what, extra=fault("tool_failed"))
+def _run_command(table: ToolTable, parameters: bytes, given_up: threading.Event) -> str:
+    """What the command printed; raises ToolError, in words for the agent. Whatever it and its
+    children do, this returns soon after it was given up, and the process group is gone then."""
+    try:
+        process = subprocess.Popen(  # noqa: S603  the operator's own command
+            table.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, cwd="/", env=_ENVIRONMENT, start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        _tell(f"{table.name}: {table.command[0]}: {error.strerror}")
+        raise ToolError("The command cannot be started.") from error
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        with contextlib.suppress(BrokenPipeError):  # it does not read
+            process.stdin.write(parameters)
+            process.stdin.close()
+        answer = _answer(process, process.stdout.fileno(), given_up)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it has left behind, too
+        process.stdout.close()
+        status = process.wait()
+    if given_up.is_set():
+        raise ToolError("The kiosk did not wait for it.")
+    if len(answer) > LONGEST_ANSWER_BYTES:
+        raise ToolError(f"It answered with more than {LONGEST_ANSWER_BYTES} bytes.")
+    if status != 0:
+        _tell(f"{table.name}: ended with status {status}")
+        raise ToolError(f"The command failed, with status {status}.")
+    return answer.decode(errors="replace").strip()
 
 
-class _Child:
-    """One run of a command, with all that it starts. Another thread may give it up at any time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._given_up = False
-
-    def run(self, table: ToolTable, parameters: bytes) -> str:
-        """What it printed; raises ToolError, in words for the agent."""
-        try:
-            with self._lock:
-                if self._given_up:
-                    raise ToolError("The kiosk did not wait for it.")
-                self._process = subprocess.Popen(  # noqa: S603  the operator's own command
-                    table.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL, cwd="/", env=_ENVIRONMENT, start_new_session=True,
-                )  # fmt: skip
-        except OSError as error:
-            _tell(f"{table.name}: {table.command[0]}: {error.strerror}")
-            raise ToolError("The command cannot be started.") from error
-        with self._process as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with contextlib.suppress(BrokenPipeError):  # it does not read
-                process.stdin.write(parameters)
-                process.stdin.close()
-            answer = process.stdout.read(LONGEST_ANSWER_BYTES + 1)
-            if len(answer) > LONGEST_ANSWER_BYTES:
-                self.give_up()
-                raise ToolError(f"It answered with more than {LONGEST_ANSWER_BYTES} bytes.")
-            status = process.wait()
-        if status != 0:
-            _tell(f"{table.name}: ended with status {status}")
-            raise ToolError(f"The command failed, with status {status}.")
-        return answer.decode(errors="replace").strip()
-
-    def give_up(self) -> None:
-        """Kill it, if it runs, with all that it has started."""
-        with self._lock:
-            self._given_up = True
-            process = self._process
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+def _answer(process: subprocess.Popen[bytes], output: int, given_up: threading.Event) -> bytes:
+    """What is printed until the command has ended, or closed its output, or printed too much. A
+    child of its own that lives on may hold the output open: it is not waited for."""
+    answer = b""
+    while not given_up.is_set() and len(answer) <= LONGEST_ANSWER_BYTES:
+        ended = process.poll() is not None
+        if select.select([output], [], [], 0 if ended else _LOOK_EVERY_S)[0]:
+            piece = os.read(output, LONGEST_ANSWER_BYTES + 1 - len(answer))
+            if not piece:
+                while process.poll() is None and not given_up.wait(_LOOK_EVERY_S):
+                    pass
+                return answer
+            answer += piece
+        elif ended:
+            return answer
+    return answer

@@ -64,6 +64,8 @@ log = logging.getLogger(__name__)
 _DEVICES_TIMEOUT_S = 3.0
 
 _SWITCH_INTERVAL_S = 0.001
+# What an operator at the backend wants said is meant for ten minutes.
+_SAY_TRIES, _SAY_AGAIN_S = 120, 5.0
 
 
 def run(settings: Settings, load: Callable[[], Settings]) -> int:
@@ -323,9 +325,13 @@ class Daemon:
             tasks.create_task(self._say(text), name="an operator's words")
 
     async def _say(self, text: str) -> None:
-        refused = await self._host.say(text)
-        if refused is not None:
-            log.info("what an operator wanted said is not said: %s", refused)
+        """Between visits: a visitor who is there now is not talked over."""
+        for _ in range(_SAY_TRIES):
+            refused = await self._host.say(text)
+            if refused is None:
+                return
+            await asyncio.sleep(_SAY_AGAIN_S)
+        log.info("what an operator wanted said is not said: %s", refused)
 
     def _on_button(self, edge: ButtonEdge) -> None:
         self._host.on_button(edge)

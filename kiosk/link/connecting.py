@@ -78,7 +78,7 @@ async def connect_backend(
 
     def counters() -> Mapping[str, float]:
         return {
-            "leases": keeper.in_hand,
+            **({"leases": keeper.in_hand} if keeper.fetches_ahead else {}),
             "untold_reports": account.untold_reports,
             "dropped_reports": account.dropped_reports,
         }

@@ -84,6 +84,11 @@ class LeaseKeeper:
         self._changed = asyncio.Event()
 
     @property
+    def fetches_ahead(self) -> bool:
+        """Whether a lease should be in hand before anybody presses."""
+        return self._policy != "on_press"
+
+    @property
     def in_hand(self) -> int:
         """How many conversations can be opened without the backend, as far as is known."""
         return len(self._leases.valid(loop_now_s()))

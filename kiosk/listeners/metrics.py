@@ -7,15 +7,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from kiosk import __version__
-from kiosk.base.files import write_whole
-from kiosk.base.patience import in_time
+from kiosk.base.files import OneAtATime, write_whole
 from kiosk.causes import CAUSES, fault
+from kiosk.contract import Worth
 from kiosk.endings import Kind
 from kiosk.listeners.verdicts import SIGNS, VISITOR_LEFT
 from kiosk.listeners.visit_record import VisitRecords, VisitSummary
@@ -34,10 +35,11 @@ log = logging.getLogger(__name__)
 
 PREFIX = "kiosk_"
 _EVERY_S = 15.0
-_WRITES_WITHIN_S = 5.0
-_READABLE = 0o640  # by the group that the file's directory is for
+_READABLE = 0o644  # there is nothing in it that is anybody's
 _SECONDS = (0.1, 0.2, 0.3, 0.5, 0.8, 1, 1.5, 2, 3, 5, 8)
+# What the rules count from its first event on.
 _ALERTED = (Kind.QUOTA, Kind.NO_MINUTES_LEFT, Kind.BUSY)
+_FAULTS = ("microphone_lost", "speaker_lost")
 _LENGTHS = (10, 30, 60, 120, 300, 600, 1800)
 
 # Counted from the figures of each visit, with its part of a second.
@@ -79,7 +81,12 @@ class KioskMetrics:
             self._spoilt.labels(cause)
         for kind in _ALERTED:
             self._ended.labels(kind, "lost")
+        self._verdicts = self._counter("visit_verdicts", "Visits by verdict", "verdict")
+        for worth in get_args(Worth):
+            self._verdicts.labels(worth)
         self._faults = self._counter("faults", "Entries of the journal by their cause", "cause")
+        for cause in _FAULTS:
+            self._faults.labels(cause)
         self._answers = self._histogram(
             "response_latency_seconds",
             "From the last voiced sample of a turn to the first audible one of its answer",
@@ -114,18 +121,20 @@ class KioskMetrics:
         return True
 
     async def keep(self, path: Path) -> None:
-        """Write the file again and again, until cancelled."""
-        failed = False
+        """Write the file again and again, until cancelled. A disk that hangs is waited for: one
+        thread does, and there is no other try."""
+        files, failed = OneAtATime(), False
         while True:
             try:
-                await in_time(_WRITES_WITHIN_S, lambda: self.write(path))
+                await files.do(lambda: self.write(path))
                 failed = False
-            except OSError as error:  # TimeoutError is one
+            except (OSError, RuntimeError) as error:  # the second: no thread is left
                 if not failed:
+                    reason = error.strerror if isinstance(error, OSError) else str(error)
                     log.warning(
                         "metrics.textfile: %s cannot be written: %s",
                         path,
-                        error.strerror or "the disk does not answer",
+                        reason,
                         extra=fault("metrics_unwritten"),
                     )
                 failed = True
@@ -138,6 +147,7 @@ class KioskMetrics:
     def _visit_ended(self, record: VisitSummary) -> None:
         verdict, figures = record.verdict, record.figures
         self._ended.labels(record.kind, verdict.worth).inc()
+        self._verdicts.labels(verdict.worth).inc()
         if verdict.cause is not None:
             self._spoilt.labels(verdict.cause).inc()
         self._lengths.observe(_number(figures.get("duration_s")))

@@ -31,10 +31,11 @@ _ZEROS_S = 5
 _STALL_MS = 500
 _XRUNS = 3
 _DROPPED_CHUNKS = 10  # of 20 ms
-_RESENT_SHARE, _FEWEST_RESENT = 0.02, 5
+_RESENT_SHARE, _FEWEST_RESENT, _FEW_RESENT = 0.02, 5, 2
 _GAPS_MS = 3000
-_ROUND_TRIP_MS = 400
-_UNMEANT_OPENINGS = 4
+_ROUND_TRIP_MS, _LONG_TRIP_MS = 400, 250
+_UNMEANT_OPENINGS, _UNMEANT_SHARE = 4, 0.5
+_ECHOED_TURNS = 2
 _ANSWER_MS = 3000
 
 # Whoever ends it so has had enough, or an answer.
@@ -60,16 +61,23 @@ def _has_xruns(figures: Figures) -> bool:
 
 def _loses(figures: Figures) -> bool:
     sent, resent = _number(figures, "sent_segments"), _number(figures, "resent_segments")
-    # The agent's own pauses within an answer are gaps too: not one in each answer.
-    starves = _number(figures, "gaps") > _number(figures, "answers")
+    # What is lost on the way here the kernel does not tell: the agent's sound has gaps then.
+    far = _number(figures, "round_trip_ms") >= _LONG_TRIP_MS
     return (resent >= _FEWEST_RESENT and resent >= _RESENT_SHARE * sent) or (
-        starves and _number(figures, "gaps_ms") >= _GAPS_MS
+        _stutters(figures) and (far or resent >= _FEW_RESENT)
     )
 
 
+def _stutters(figures: Figures) -> bool:
+    """More gaps than answers: an agent's own pause within one is a gap, too."""
+    answers = max(_number(figures, "answers"), _number(figures, "turns"))
+    return _number(figures, "gaps") > answers and _number(figures, "gaps_ms") >= _GAPS_MS
+
+
 def _hears_itself(figures: Figures) -> bool:
-    unmeant = _number(figures, "unmeant_openings")
-    return _number(figures, "echoed_turns") > 0 or unmeant >= _UNMEANT_OPENINGS
+    unmeant, answers = _number(figures, "unmeant_openings"), _number(figures, "answers")
+    coughs = max(_UNMEANT_OPENINGS, _UNMEANT_SHARE * answers)
+    return _number(figures, "echoed_turns") >= _ECHOED_TURNS or unmeant >= coughs
 
 
 def _waits(figures: Figures) -> bool:
@@ -107,6 +115,10 @@ SIGNS = (
     Sign(
         "tool_failed", lambda figures: _number(figures, "tools_failed") > 0,
         "{tools_failed} of the agent's {tools} calls of a tool failed, or took too long",
+    ),
+    Sign(
+        "agent_stutters", _stutters,
+        "the agent's sound came in pieces: {gaps} gaps, {gaps_ms} ms in all",
     ),
     Sign(
         "slow_agent", _waits,

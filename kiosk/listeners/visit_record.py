@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kiosk.contract import VisitVerdict
+from kiosk.convai.server_tools import SKIP_TURN
 from kiosk.listeners.verdicts import sentence_of, verdict_of
 from kiosk.measures import Latencies, Measures
 from kiosk.moments import FieldValue, Moment, VisitEnded, VisitStarted, What
@@ -44,7 +45,7 @@ _WORST: dict[What, tuple[str, str]] = {
     What.LINK: ("round_trip_ms", "round_trip_ms"),
 }
 # So many of the agent's own words in a row, said over its voice, are no visitor's.
-_ECHOED_WORDS = 3
+_ECHOED_WORDS = 5
 _WORD = re.compile(r"[^\W_]+")
 _COUNTS = (
     *dict.fromkeys(_COUNTED.values()), "tools_failed", "unmeant_openings", "echoed_turns",
@@ -163,6 +164,7 @@ class VisitRecord:
         self._lost_by: FieldValue = None  # the connection that was lost last
         self._understood_s: float | None = None  # what the agent has not answered yet
         self._was_answered = False
+        self._spoke_since = False  # the visitor, since the agent was heard last
         self._agent_sounds = self._over_agent = self._unmeant = False
         self._agent_words = ""  # of its newest turn; gone with the visit
 
@@ -185,12 +187,17 @@ class VisitRecord:
                 self._times_ms["queue_ms"] = _ms(at_s - self._queued_s)
             case What.SPEECH_STARTED:
                 self._speaks_since_s, self._asked_s = at_s, None
+                self._spoke_since = True
             case What.SPEECH_ENDED if self._speaks_since_s is not None:
                 ended_s = max(self._speaks_since_s, at_s - self._hangover_s)
                 self._speech_s += ended_s - self._speaks_since_s
                 self._speaks_since_s, self._asked_s = None, ended_s
-            case What.TRANSCRIPT if not self._agent_sounds:
+            case What.TRANSCRIPT if self._agent_sounds and not self._spoke_since:
+                self._was_answered = True  # the text came behind the sound of its answer
+            case What.TRANSCRIPT | What.ASKED:
                 self._understood_s = self._asked_s or at_s
+            case What.AGENT_TOOL if moment.fields["tool"] == SKIP_TURN:
+                self._understood_s = None  # it leaves the visitor time
             case What.LOST:
                 self._lost_by = moment.fields["kind"]
             case What.AGENT_HEARD:
@@ -217,7 +224,7 @@ class VisitRecord:
         match moment.what:
             case What.AGENT_HEARD:
                 self._agent_sounds = True
-            case What.DRAINED | What.SILENT:
+            case What.DRAINED | What.SILENT | What.INTERRUPTED:
                 self._agent_sounds = False
             case What.SPEECH_STARTED:
                 self._counts["unmeant_openings"] += self._unmeant
@@ -234,6 +241,7 @@ class VisitRecord:
                 self._unmeant = False
 
     def _answered(self, at_s: float) -> None:
+        self._spoke_since = False
         self._was_answered |= self._understood_s is not None
         self._understood_s = None
         if self._asked_s is not None:

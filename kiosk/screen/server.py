@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
 _AGAIN_S = 1.0
+_GONE_S = 10.0
 _ANSWERS_WITHIN_S = 5.0
 _LONGEST_LINE_BYTES = 1 << 20
 _MOST_BROWSERS = 8
@@ -70,7 +71,9 @@ class ScreenServer:
             its = next(iter(server.sockets)).getsockname()[1]
             self._names = {f"{name}:{its}" for name in (_HOST, "localhost")}
             on_listening(f"http://{_HOST}:{its}/")
-            await self._follow()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._hush(), name="hush")
+                await self._follow()
 
     # --- the kiosk ------------------------------------------------------------------------------
 
@@ -80,14 +83,27 @@ class ScreenServer:
                 async with contextlib.aclosing(self._events()) as events:
                     async for event in events:
                         self._take(event)
-                        async with self._changed:
-                            self._changed.notify_all()
+                        await self._tell_browsers()
             except (OSError, ValueError, KioskError) as error:
                 self._tell(f"no kiosk answers on {self._socket}: {error}")
             self._screen.away()
-            async with self._changed:
-                self._changed.notify_all()
+            await self._tell_browsers()
             await asyncio.sleep(_AGAIN_S)
+
+    async def _hush(self) -> None:
+        """After what was said last, if nobody has said anything since."""
+        while True:
+            said = self._screen.view.said
+            try:
+                async with asyncio.timeout(_GONE_S), self._changed:
+                    await self._changed.wait_for(lambda: self._screen.view.said != said)  # noqa: B023
+            except TimeoutError:
+                self._screen.hush()
+                await self._tell_browsers()
+
+    async def _tell_browsers(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _events(self) -> AsyncGenerator[Mapping[str, object], None]:
         """Raises OSError, ValueError, and KioskError if the kiosk refuses."""

@@ -48,18 +48,20 @@ class Screen:
         self._cause: str | None = None
         self._state = State.IDLE.value
         self._is_there = False
+        self._in_visit = False
         self._answer = ""  # the agent's, which may come before the kiosk's own sentence is over
         self.view = View()
         self.away()
 
     def away(self) -> None:
         """The kiosk does not answer."""
-        self._is_there, self._answer = False, ""
+        self._is_there, self._in_visit, self._answer = False, False, ""
         self.view = self._headed(View(language=self._own_language))
 
     def snapshot(self, fields: Mapping[str, object]) -> None:
         """The kiosk answers, and is like this."""
         self._is_there = True
+        self._in_visit = _text(fields.get("press_id")) is not None
         self._state = str(fields.get("state"))
         self._cause = _text(fields.get("cause"))
         language = _text(fields.get("language")) or self._own_language
@@ -74,15 +76,17 @@ class Screen:
             case {"event": "cause", "cause": cause}:
                 self._cause = _text(cause)
             case {"event": "visit_started"}:
-                self._answer = ""
+                self._in_visit, self._answer = True, ""
                 view = View(language=_text(event.get("language")) or self._own_language)
             case {"event": "visit_ended"}:
-                self._answer = ""
+                self._in_visit, self._answer = False, ""
                 view = View(language=self._own_language)
             case {"event": "language", "language": str(language)}:
                 view = replace(view, language=language)
             case {"event": "sentence", "text": str(text)}:
                 view = replace(view, said=_shown(text))
+            case {"event": "caption"} if not self._in_visit:
+                pass  # too late: nothing that was said is left after a visit
             case {"event": "caption", "who": "visitor", "text": str(text)}:
                 self._answer = ""
                 view = replace(view, asked=_shown(text), said="")
@@ -95,6 +99,11 @@ class Screen:
             case {"event": "visitor" | "agent" as who, "speaks": False} if view.speaks == who:
                 view = replace(view, speaks="")
         self.view = self._headed(view)
+
+    def hush(self) -> None:
+        """What the kiosk said between visits was read: it does not stand there for the next one."""
+        if not self._in_visit:
+            self.view = replace(self.view, said="", asked="")
 
     def _headed(self, view: View) -> View:
         language = self._languages(view.language)

@@ -35,6 +35,7 @@ from kiosk.errors import ConfigError
 from kiosk.link.credentials import Availability, Credentials
 from kiosk.measures import Measures
 from kiosk.moments import (
+    AgentAsked,
     FieldValue,
     LoopStalled,
     MicrophoneRan,
@@ -305,7 +306,10 @@ class Host:
     def ask(self, text: str) -> bool:
         """Ask the agent something in writing, as a turn of the visitor's; False while there is no
         conversation."""
-        return self._conversation is not None and self._conversation.ask(text)
+        asked = self._conversation is not None and self._conversation.ask(text)
+        if asked:
+            self._observe(AgentAsked(loop_now_s()))
+        return asked
 
     def tell(self, text: str) -> bool:
         """Let the agent know something; False while there is no conversation."""

@@ -10,14 +10,21 @@ import pytest
 from kiosk.backend.books.operators import Role
 from kiosk.backend.books.orders import OrderKind
 from kiosk.backend.books.rules import Scope
-from kiosk.backend.page import session
-from kiosk.backend.page.view import ago
+from kiosk.backend.page import rendered, session
+from kiosk.backend.page.view import _minutes, ago
 from kiosk.backend.tokens import OperatorToken
 from kiosk.contract import Heartbeat
 from tests.backend.conftest import Backend, enrolled
 
 UNKNOWN = f"kop_{'0' * 16}_{'0' * 64}"
 HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(autouse=True)
+def _drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was changed beside the page is looked for at once."""
+    monkeypatch.setattr(rendered, "_LEAST_LIFE_S", 0.0)
+    monkeypatch.setattr(rendered, "_LIFE_OF_COST", 0.0)
 
 
 async def signed_in(backend: Backend, role: Role = Role.ADMIN, tenant: str = "default") -> str:
@@ -55,10 +62,17 @@ def key(text: str) -> str:
 
 
 async def done(
-    backend: Backend, cookie: str, action: str, name: str = "lobby", **form: str
+    backend: Backend,
+    cookie: str,
+    action: str,
+    name: str = "lobby",
+    *,
+    scope: str = "",
+    text: str = "",
 ) -> httpx2.Response:
     its = key(await page(backend, cookie))
-    return await post(backend, "/fleet/do", cookie, None, key=its, action=action, name=name, **form)
+    do = f"{action} {scope} {name}"
+    return await post(backend, "/fleet/do", cookie, None, key=its, do=do, text=text)
 
 
 async def beats(backend: Backend, state: str = "idle", cause: str = "fit") -> None:
@@ -87,7 +101,7 @@ async def test_nobody_else_sees_more_than_the_door(backend: Backend, cookie: str
     for path, status in (("/fleet/part", 401), ("/fleet/stream", 204)):
         answer = await backend.client.get(path, headers={"Cookie": cookie})
         assert (answer.status_code, answer.text) == (status, "")
-    answer = await post(backend, "/fleet/do", cookie, action="pause", scope="fleet")
+    answer = await post(backend, "/fleet/do", cookie, do="pause fleet ")
     assert answer.status_code == 303
     assert await backend.store.rules.paused("default") == []
 
@@ -210,10 +224,31 @@ async def test_what_is_ordered_waits_on_the_page_until_it_is_taken(backend: Back
     assert "waits" not in kiosk_of(await page(backend, cookie))
 
 
-async def test_nothing_is_said_that_has_no_words(backend: Backend) -> None:
+@pytest.mark.parametrize("text", ["  ", "\0", ""])
+async def test_nothing_is_said_that_has_no_words(backend: Backend, text: str) -> None:
     cookie = await signed_in(backend)
-    await done(backend, cookie, "say", text="  ")
+    await done(backend, cookie, "say", text=text)
     assert await backend.store.orders.waiting("default", datetime.now(UTC)) == []
+
+
+async def test_what_is_not_taken_is_told(backend: Backend) -> None:
+    cookie = await signed_in(backend, Role.OPERATOR)
+    for _ in range(5):
+        assert (await done(backend, cookie, "ring")).headers["location"] == "/fleet"
+    for action in ("ring", "end_visit", "resume"):
+        answer = await done(backend, cookie, action, scope="kiosk")
+        assert answer.headers["location"] == "/fleet?refused"
+    assert "That was not taken" in await page(backend, cookie, "/fleet?refused")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "lobby\0", "\x1b", "é" * 300])
+async def test_a_name_that_nobody_types_is_no_fault_of_the_database(
+    backend: Backend, name: str
+) -> None:
+    cookie = await signed_in(backend)
+    for action in ("pause", "ring", "say", "revoke"):
+        answer = await done(backend, cookie, action, name, scope="kiosk", text="x\0y")
+        assert answer.status_code == 303
 
 
 async def test_a_kiosk_is_revoked(backend: Backend) -> None:
@@ -241,9 +276,8 @@ async def test_each_role_does_what_it_may(
     await backend.store.operators.add("default", "ada", role, token, now)
     cookie = f"{session.COOKIE}={token.reveal()}"
     answer = await post(
-        backend, "/fleet/do", cookie, key=session.form_key(token), action=action, name="lobby",
-        scope="kiosk",
-    )  # fmt: skip
+        backend, "/fleet/do", cookie, key=session.form_key(token), do=f"{action} kiosk lobby"
+    )
     assert answer.status_code == (303 if allowed else 403)
     assert bool(await backend.store.operators.audit("default", 1)) >= allowed
 
@@ -253,6 +287,7 @@ async def test_each_role_does_what_it_may(
     [
         ("", {}),
         ("0" * 64, {}),
+        ("é", {}),
         (None, {"Origin": "http://evil.example"}),
         (None, {"Origin": "null"}),
         (None, {"Sec-Fetch-Site": "cross-site"}),
@@ -264,7 +299,7 @@ async def test_another_sites_page_does_nothing(
 ) -> None:
     cookie = await signed_in(backend)
     its = key(await page(backend, cookie)) if form_key is None else form_key
-    form = {"key": its, "action": "pause", "scope": "fleet", "name": ""}
+    form = {"key": its, "do": "pause fleet "}
     answer = await post(backend, "/fleet/do", cookie, headers, **form)
     assert answer.status_code == 403
     assert await backend.store.rules.paused("default") == []
@@ -283,7 +318,7 @@ async def test_our_own_page_does_what_it_is_for(
     backend: Backend, headers: Mapping[str, str]
 ) -> None:
     cookie = await signed_in(backend)
-    form = {"key": key(await page(backend, cookie)), "action": "pause", "scope": "fleet"}
+    form = {"key": key(await page(backend, cookie)), "do": "pause fleet "}
     answer = await post(backend, "/fleet/do", cookie, headers, **form)
     assert answer.status_code == 303
     assert await backend.store.rules.paused("default") == [(Scope.FLEET, "")]
@@ -306,5 +341,12 @@ async def test_a_form_that_is_too_long_is_not_read(backend: Backend) -> None:
 
 
 def test_how_long_ago_is_said_in_a_word() -> None:
+    assert [_minutes(s) for s in (None, 0, 59.4, 59.7, 119.6)] == [
+        "",
+        "0:00",
+        "0:59",
+        "1:00",
+        "2:00",
+    ]
     told = [ago(timedelta(seconds=s)) for s in (-3, 4, 59, 60, 3600, 86_400 * 3)]
     assert told == ["now", "now", "59 s ago", "1 min ago", "1 h ago", "3 d ago"]

@@ -61,7 +61,9 @@ async def test_a_visits_verdict_is_kept_and_counted(backend: Backend) -> None:
     visit_id = await lease(backend)
     await start(backend, visit_id)
     verdict = {"worth": "spoilt", "cause": "slow_agent"}
-    assert (await tell(backend, visit_id, "end", {**END, "verdict": verdict})).status_code == 204
+    for _ in range(2):  # it may be sent again
+        answer = await tell(backend, visit_id, "end", {**END, "verdict": verdict})
+        assert answer.status_code == 204
     [visit] = await latest(backend)
     assert (visit.verdict, visit.spoilt_by) == ("spoilt", "slow_agent")
     counted = b'visits_ended_total{outcome="hung_up",verdict="spoilt"} 1.0'
@@ -72,8 +74,8 @@ async def test_a_kiosk_that_makes_up_outcomes_makes_no_series_of_them(backend: B
     for number in range(200):
         backend.services.metrics.ended(f"made_up_{number}", "good")
     page = backend.services.metrics.render(0, 0.0, {}, 0)
-    assert page.count(b"visits_ended_total{") == 65
-    assert b'visits_ended_total{outcome="other",verdict="good"} 136.0' in page
+    assert page.count(b"visits_ended_total{") == 1
+    assert b'visits_ended_total{outcome="other",verdict="good"} 200.0' in page
 
 
 async def test_whoever_got_no_answer_may_ask_again(backend: Backend) -> None:

@@ -15,7 +15,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from kiosk.backend.books.admission import USUAL_VISIT_S, Refusal
+from kiosk.backend.books.admission import USUAL_VISIT_S, Refusal, VisitRefused
 from kiosk.backend.books.buckets import Bucket, Rate, give_back, take
 from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.database import parse_url
@@ -203,14 +203,15 @@ class LedgerModel(RuleBasedStateMachine):
             lambda store: store.ledger.end(self.kiosks[kiosk], visit, report, self.now)
         )
         if visit not in self.state:
-            assert said is not None
+            assert isinstance(said, VisitRefused)
             assert said.refusal is Refusal.UNKNOWN
             return
         if self.press[visit] not in (None, press):
-            assert said is not None
+            assert isinstance(said, VisitRefused)
             assert said.refusal is Refusal.SPENT
             return
-        assert said is None
+        open_ = self.state[visit] != "closed"
+        assert said is (open_ or self.outcome[visit] in (SUPERSEDED, UNREPORTED))
         if self.state[visit] != "closed" or self.outcome[visit] in (SUPERSEDED, UNREPORTED):
             began_at = self.admitted.get(visit, self.now - timedelta(seconds=lasted_s))
             self.admitted[visit] = began_at

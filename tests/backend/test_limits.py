@@ -96,7 +96,7 @@ async def test_a_visit_that_nobody_reports_is_charged_in_full(place: Place) -> N
         assert await used_s(place, "fleet") == 600
         # The kiosk was only cut off from its backend: it knows better.
         report = EndVisit(press_id="v1", outcome="hung_up", duration_s=42, ago_s=60)
-        assert await store.ledger.end(kiosk, visit_id, report, later) is None
+        assert await store.ledger.end(kiosk, visit_id, report, later) is True
         assert [await used_s(place, scope) for scope in Scope] == [42, 42, 600]
         # The provider tells nothing, as one may who keeps no account: then the kiosk's word counts.
         await store.ledger.sweep("default", later + timedelta(minutes=28))
@@ -147,7 +147,7 @@ async def test_a_visit_of_half_an_hour_is_charged_and_waited_for_as_one(place: P
         ended = NOON + timedelta(minutes=29)
         assert await store.ledger.sweep("default", ended) == 1, "the lease that was refused"
         report = EndVisit(press_id="v1", outcome="agent_ended", duration_s=1700)
-        assert await store.ledger.end(kiosk, visit_id, report, ended) is None
+        assert await store.ledger.end(kiosk, visit_id, report, ended) is True
         assert [await used_s(place, scope) for scope in Scope] == [1700, 1700, 1800]
         await store.ledger.sweep("default", ended + timedelta(minutes=49))
         assert await used_s(place, "kiosk") == 1800

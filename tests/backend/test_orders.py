@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from kiosk.backend.books.orders import MEANT_FOR, Order, OrderKind
 from tests.backend.conftest import Backend, enrolled
 
@@ -38,10 +36,41 @@ async def test_a_heartbeat_takes_what_waits_and_the_next_finds_nothing(backend: 
     assert (told["ring"], told["say"]) == (False, None)
 
 
-@pytest.mark.parametrize("what", [OrderKind.END_VISIT, OrderKind.ROTATE])
-async def test_a_visit_is_ended_and_a_token_replaced(backend: Backend, what: OrderKind) -> None:
-    await give(backend, what, at=datetime.now(UTC))
-    assert (await beat(backend))[what.value] is True
+async def test_a_token_is_replaced(backend: Backend) -> None:
+    await give(backend, OrderKind.ROTATE, at=datetime.now(UTC))
+    assert (await beat(backend))["rotate"] is True
+
+
+async def pressed(backend: Backend, press_id: str) -> str:
+    """A visit that goes on."""
+    visit_id = str((await backend.ask(idempotency_key=press_id)).json()["visit_id"])
+    bearer = {"Authorization": f"Bearer {backend.token.reveal()}"}
+    start = f"/v1/visits/{visit_id}/start"
+    answer = await backend.client.post(start, headers=bearer, json={"press_id": press_id})
+    assert answer.status_code == 204
+    return visit_id
+
+
+async def test_the_visit_that_was_meant_is_ended_and_no_other(backend: Backend) -> None:
+    now = datetime.now(UTC)
+    assert not await give(backend, OrderKind.END_VISIT, at=now), "there is none"
+    visit_id = await pressed(backend, "p1")
+    assert await give(backend, OrderKind.END_VISIT, at=now)
+    assert (await beat(backend))["end_visit"] is True
+    assert await give(backend, OrderKind.END_VISIT, at=now)
+    end = {"press_id": "p1", "outcome": "hung_up", "duration_s": 3}
+    bearer = {"Authorization": f"Bearer {backend.token.reveal()}"}
+    await backend.client.post(f"/v1/visits/{visit_id}/end", headers=bearer, json=end)
+    await pressed(backend, "p2")
+    assert (await beat(backend))["end_visit"] is False
+
+
+async def test_what_nobody_took_is_forgotten(backend: Backend) -> None:
+    await give(backend, OrderKind.SAY, "We close.")
+    await backend.store.orders.forget("default", NOW + MEANT_FOR)
+    assert len(await backend.store.orders.waiting("default", NOW)) == 1
+    await backend.store.orders.forget("default", NOW + MEANT_FOR + timedelta(seconds=1))
+    assert await backend.store.orders.waiting("default", NOW) == []
 
 
 async def test_who_wanted_it_is_written_down(backend: Backend) -> None:

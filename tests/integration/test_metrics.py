@@ -19,7 +19,7 @@ def written(file: Path) -> str:
     while not file.exists():
         assert time.monotonic() < until_s, "there is no file"
         time.sleep(0.05)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
     assert [path.name for path in file.parent.glob("*.prom*")] == [file.name]
     return file.read_text("utf-8")
 

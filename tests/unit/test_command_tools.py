@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,10 +102,7 @@ async def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_pat
     result = await result_of(table)
     assert (result.error_type, result.is_error) == (ToolErrorType.CLIENT_TIMEOUT, True)
     assert result.result == "The tool took longer than 0.5 s."
-    gone_by_s = time.monotonic() + patient_s(5)
-    while _lives(int(pid.read_text("ascii"))):
-        assert time.monotonic() < gone_by_s
-        await asyncio.sleep(0.02)
+    assert await gone(int(pid.read_text("ascii")))
 
 
 def _lives(pid: int) -> bool:
@@ -114,6 +112,48 @@ def _lives(pid: int) -> bool:
         return False
     # A process that nobody has waited for is dead, too.
     return Path(f"/proc/{pid}/stat").read_text("ascii").split(") ")[1][0] != "Z"
+
+
+async def gone(pid: int) -> bool:
+    by_s = time.monotonic() + patient_s(5)
+    while _lives(pid) and time.monotonic() < by_s:  # noqa: ASYNC110  a process has no event
+        await asyncio.sleep(0.02)
+    return not _lives(pid)
+
+
+async def test_nothing_that_a_command_leaves_behind_is_waited_for(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    began_s = time.monotonic()
+    result = await result_of(shell(f"sleep 600 & echo $! > {pid}; echo done"))
+    assert result == ToolResult("call_1", "done")
+    assert time.monotonic() - began_s < patient_s(3)
+    assert await gone(int(pid.read_text("ascii")))
+
+
+async def test_a_child_with_a_session_of_its_own_keeps_no_thread(tmp_path: Path) -> None:
+    """It is out of reach; but nothing here waits for it."""
+    pids = tmp_path / "pids"
+    script = f"setsid sh -c 'echo $$ >> {pids}; exec sleep 600' & sleep 600"
+    threads = threading.active_count()
+    try:
+        for _ in range(3):
+            result = await result_of(shell(script, timeout_s=0.3))
+            assert result.error_type == ToolErrorType.CLIENT_TIMEOUT
+        await asyncio.sleep(0.3)
+        at_rest = threading.active_count() - threads
+        for _ in range(3):
+            await result_of(shell(script, timeout_s=0.3))
+        await asyncio.sleep(0.3)
+        assert threading.active_count() - threads <= at_rest + 1  # the executor's own
+    finally:
+        for left in pids.read_text("ascii").split():
+            os.kill(int(left), 9)
+
+
+async def test_a_command_that_closes_its_output_has_its_time_and_no_more() -> None:
+    assert await result_of(shell("echo yes; exec >&-; sleep 0.2")) == ToolResult("call_1", "yes")
+    late = await result_of(shell("exec >&-; sleep 600", timeout_s=0.3))
+    assert late.error_type == ToolErrorType.CLIENT_TIMEOUT
 
 
 async def test_a_command_that_does_not_read_is_no_fault() -> None:

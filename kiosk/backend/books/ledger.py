@@ -173,8 +173,9 @@ class Ledger:
 
     async def end(
         self, kiosk: Kiosk, visit_id: str, end: EndVisit, now: datetime
-    ) -> VisitRefused | None:
-        """Close a visit; the first report counts, and only that of the press that began it.
+    ) -> VisitRefused | bool:
+        """Close a visit; the first report counts, and only that of the press that began it: False
+        for any other.
 
         One that began while the backend was not reachable is admitted now: it took place.
         """
@@ -186,7 +187,7 @@ class Ledger:
             if visit.press_id not in (None, end.press_id):
                 return VisitRefused(Refusal.SPENT)
             if visit.state in _OVER and visit.outcome not in _GUESSES:
-                return None
+                return False
             closed_at = now - timedelta(seconds=end.ago_s)
             began_at = visit.admitted_at or closed_at - timedelta(seconds=end.duration_s)
             closed: dict[str, object] = {
@@ -210,7 +211,7 @@ class Ledger:
                 await conversations.name(db, kiosk, visit, end.conversation_id)
             await change(db, kiosk, visit_id, closed)
             await conversations.add_events(db, kiosk, visit_id, end.events)
-        return None
+        return True
 
     async def sweep(self, tenant: str, now: datetime) -> int:
         """Close what no kiosk reports any more, and expire what nobody used; how many."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
@@ -12,20 +13,21 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from kiosk.backend.books.operators import Operator, Role
 from kiosk.backend.books.orders import LONGEST_TEXT, OrderKind
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.page import session
+from kiosk.backend.page.rendered import RenderedParts
 from kiosk.backend.page.view import Books, fleet_view
 from kiosk.backend.tokens import OperatorToken
 from kiosk.backend.web.services import Here, Services
+from kiosk.backend.web.stream import apart
 
 routes = APIRouter(prefix="/fleet", include_in_schema=False)
 
 _VISITS = 40
-# A fleet in which much happens renews its page so often and no more.
-_RENEWED_EVERY_S = 0.5
 _SIGN_OF_LIFE_S = 15.0
 _ASSETS = {"fleet.css": "text/css", "fleet.js": "text/javascript"}
 _HEADERS = {
@@ -41,7 +43,22 @@ _BACK = "/fleet"
 _MOST_FIELDS = 10
 
 Fields = dict[str, str]
-Action = Callable[[Services, Operator, Fields], Awaitable[None]]
+# Stands for an operator's own in what is drawn for all.
+_KEY = "{key}"
+_BETWEEN = " "  # action, scope and name, none of which has one
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a form is about."""
+
+    scope: str
+    name: str
+    text: str
+
+
+# Whether it was taken.
+Action = Callable[[Services, Operator, Wanted], Awaitable[bool]]
 
 
 @cache
@@ -58,7 +75,9 @@ async def page(request: Request, services: Here) -> Response:
     token, who = await _signed_in(request, services)
     if token is None or who is None:
         return _html("sign_in.html", refused=False)
-    return await _fleet("fleet.html", services, who, token)
+    refused = "refused" in request.query_params
+    text = await _part(request, services, who, token)
+    return _html("fleet.html", who=who, part=Markup(text), refused=refused)  # noqa: S704  ours
 
 
 @routes.get("/part")
@@ -67,7 +86,7 @@ async def part(request: Request, services: Here) -> Response:
     token, who = await _signed_in(request, services)
     if token is None or who is None:
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers=_HEADERS)
-    return await _fleet("part.html", services, who, token)
+    return HTMLResponse(await _part(request, services, who, token), headers=_HEADERS)
 
 
 @routes.get("/assets/{name}")
@@ -110,11 +129,14 @@ async def do(request: Request, services: Here) -> Response:
         return _back()
     fields = await _fields(request)
     own = session.is_own_page(request.headers) and session.is_own_form(token, fields.get("key", ""))
-    needed, action = _ACTIONS.get(fields.get("action", ""), (Role.ADMIN, None))
+    name, scope, subject = [*fields.get("do", "").split(_BETWEEN), "", "", ""][:3]
+    needed, action = _ACTIONS.get(name, (Role.ADMIN, None))
     if not own or action is None or not who.role.may(needed):
         return Response("not allowed\n", HTTPStatus.FORBIDDEN, _HEADERS, "text/plain")
-    await action(services, who, fields)
-    return _back()
+    wanted = Wanted(scope, subject, fields.get("text", ""))
+    taken = await action(services, who, wanted)
+    request.app.state.fleet_parts.forget(who.tenant)
+    return _back() if taken else _back(refused=True)
 
 
 @routes.get("/stream")
@@ -125,13 +147,15 @@ async def stream(request: Request, services: Here) -> Response:
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=_HEADERS)  # it asks no more
     headers = {**_HEADERS, "X-Accel-Buffering": "no"}
     return StreamingResponse(
-        _changes(services, who.tenant), media_type="text/event-stream", headers=headers
+        _changes(services, who, request.app.state.fleet_parts),
+        media_type="text/event-stream",
+        headers=headers,
     )
 
 
-async def _changes(services: Services, tenant: str) -> AsyncIterator[str]:
+async def _changes(services: Services, who: Operator, parts: RenderedParts) -> AsyncIterator[str]:
     """No row is read for it: the page asks for its part, and is shut out there if it must be."""
-    with services.hub.watching(tenant) as watcher:
+    with services.hub.watching(who.tenant) as watcher:
         yield ": here\n\n"
         while True:
             try:
@@ -141,42 +165,45 @@ async def _changes(services: Services, tenant: str) -> AsyncIterator[str]:
             except TimeoutError:
                 yield ": still here\n\n"
                 continue
+            await asyncio.sleep(parts.anew_in_s(who.tenant, who.role))
             yield "event: change\ndata: 1\n\n"  # one without data would not be told
-            await asyncio.sleep(_RENEWED_EVERY_S)
 
 
 # --- what is done -------------------------------------------------------------------------------
 
 
-async def _pause(services: Services, who: Operator, fields: Fields) -> None:
-    scope, name = await _scope(services, who, fields)
-    if scope is not None:
-        now = datetime.now(UTC)
-        await services.store.rules.pause(who.tenant, scope, name, now)
-        await _record(services, who, "paused", f"{scope} {name}")
+async def _pause(services: Services, who: Operator, wanted: Wanted) -> bool:
+    scope = await _scope(services, who, wanted)
+    if scope is None:
+        return False
+    await services.store.rules.pause(who.tenant, scope, wanted.name, datetime.now(UTC))
+    await _record(services, who, "paused", f"{scope} {wanted.name}")
+    return True
 
 
-async def _resume(services: Services, who: Operator, fields: Fields) -> None:
-    scope, name = await _scope(services, who, fields)
-    if scope is not None and await services.store.rules.resume(who.tenant, scope, name):
-        await _record(services, who, "resumed", f"{scope} {name}")
+async def _resume(services: Services, who: Operator, wanted: Wanted) -> bool:
+    scope = await _scope(services, who, wanted)
+    if scope is None or not await services.store.rules.resume(who.tenant, scope, wanted.name):
+        return False
+    await _record(services, who, "resumed", f"{scope} {wanted.name}")
+    return True
 
 
-async def _revoke(services: Services, who: Operator, fields: Fields) -> None:
-    name = fields.get("name", "")
-    if await services.store.registry.revoke(who.tenant, name, datetime.now(UTC)):
-        await _record(services, who, "revoked", name)
+async def _revoke(services: Services, who: Operator, wanted: Wanted) -> bool:
+    now = datetime.now(UTC)
+    if not await services.store.registry.revoke(who.tenant, wanted.name, now):
+        return False
+    await _record(services, who, "revoked", wanted.name)
+    return True
 
 
 def _order(what: OrderKind) -> Action:
-    async def order(services: Services, who: Operator, fields: Fields) -> None:
-        text = " ".join(fields.get("text", "").split())[:LONGEST_TEXT]
+    async def order(services: Services, who: Operator, wanted: Wanted) -> bool:
+        text = " ".join(wanted.text.split())[:LONGEST_TEXT] if what is OrderKind.SAY else ""
         if what is OrderKind.SAY and not text:
-            return
-        said = text if what is OrderKind.SAY else ""
+            return False
         now = datetime.now(UTC)
-        name = fields.get("name", "")
-        await services.store.orders.give(who.tenant, name, what, said, who.name, now)
+        return await services.store.orders.give(who.tenant, wanted.name, what, text, who.name, now)
 
     return order
 
@@ -192,13 +219,13 @@ _ACTIONS: dict[str, tuple[Role, Action]] = {
 }
 
 
-async def _scope(services: Services, who: Operator, fields: Fields) -> tuple[Scope | None, str]:
+async def _scope(services: Services, who: Operator, wanted: Wanted) -> Scope | None:
     """What is meant; None for what there is not."""
-    name = fields.get("name", "")
-    scope = next((each for each in Scope if each == fields.get("scope")), None)
-    if scope is None or not await services.store.registry.knows(who.tenant, scope, name):
-        return None, name
-    return scope, name
+    scope = next((each for each in Scope if each == wanted.scope), None)
+    known = scope is not None and await services.store.registry.knows(
+        who.tenant, scope, wanted.name
+    )
+    return scope if known else None
 
 
 async def _record(services: Services, who: Operator, action: str, subject: str) -> None:
@@ -219,25 +246,31 @@ async def _signed_in(
     return token, who
 
 
-async def _fleet(name: str, services: Services, who: Operator, token: OperatorToken) -> Response:
-    now, store = datetime.now(UTC), services.store
-    books = Books(
-        kiosks=await store.liveness.kiosks(who.tenant, now),
-        visits=await store.history.latest(who.tenant, _VISITS),
-        figures=await store.history.figures(who.tenant, now),
-        paused=await store.rules.paused(who.tenant),
-        limits=await store.rules.limits(who.tenant),
-        orders=await store.orders.waiting(who.tenant, now),
-    )
-    return _html(
-        name,
-        fleet=fleet_view(books, now),
-        who=who,
-        may_switch=who.role.may(Role.OPERATOR),
-        may_all=who.role.may(Role.ADMIN),
-        key=session.form_key(token),
-        longest=LONGEST_TEXT,
-    )
+async def _part(request: Request, services: Services, who: Operator, token: OperatorToken) -> str:
+    """What of the page changes, with the key of this operator's forms."""
+
+    async def draw() -> str:
+        now, store = datetime.now(UTC), services.store
+        books = Books(
+            kiosks=await store.liveness.kiosks(who.tenant, now),
+            visits=await store.history.latest(who.tenant, _VISITS),
+            figures=await store.history.figures(who.tenant, now),
+            paused=await store.rules.paused(who.tenant),
+            limits=await store.rules.limits(who.tenant),
+            orders=await store.orders.waiting(who.tenant, now),
+        )
+        template = _templates().get_template("part.html")
+        may = {"may_switch": who.role.may(Role.OPERATOR), "may_all": who.role.may(Role.ADMIN)}
+        # In a thread: of a large fleet it takes a while, and a press does not wait for it.
+        return await asyncio.to_thread(
+            lambda: template.render(
+                fleet=fleet_view(books, now), key=_KEY, longest=LONGEST_TEXT, **may
+            )
+        )
+
+    parts: RenderedParts = request.app.state.fleet_parts
+    text = await apart(parts.get(who.tenant, who.role, draw))
+    return text.replace(_KEY, session.form_key(token))
 
 
 async def _fields(request: Request) -> Fields:
@@ -247,15 +280,21 @@ async def _fields(request: Request) -> Fields:
         found = parse_qs(body, max_num_fields=_MOST_FIELDS)
     except ValueError:
         return {}
-    return {name: values[-1] for name, values in found.items()}
+    return {name: _printable(values[-1]) for name, values in found.items()}
+
+
+def _printable(text: str) -> str:
+    """What no keyboard types is none of it: a database would choke on a NUL."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _html(name: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> HTMLResponse:
     return HTMLResponse(_templates().get_template(name).render(**values), status, _HEADERS)
 
 
-def _back() -> RedirectResponse:
-    return RedirectResponse(_BACK, HTTPStatus.SEE_OTHER, _HEADERS)
+def _back(*, refused: bool = False) -> RedirectResponse:
+    where = f"{_BACK}?refused" if refused else _BACK
+    return RedirectResponse(where, HTTPStatus.SEE_OTHER, _HEADERS)
 
 
 def _is_https(request: Request) -> bool:

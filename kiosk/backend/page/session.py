@@ -23,7 +23,7 @@ def form_key(token: OperatorToken) -> str:
 
 def is_own_form(token: OperatorToken, given: str) -> bool:
     """Whether a form came from this operator's page."""
-    return hmac.compare_digest(form_key(token), given)
+    return hmac.compare_digest(form_key(token).encode(), given.encode())
 
 
 def is_own_page(headers: Mapping[str, str]) -> bool:

@@ -191,7 +191,10 @@ def _visit(line: VisitLine) -> VisitRow:
 
 
 def _minutes(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def _minutes_allowed(limits: Sequence[Limit]) -> int | None:

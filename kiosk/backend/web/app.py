@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import Store
 from kiosk.backend.page import routes as page_routes
+from kiosk.backend.page.rendered import RenderedParts
 from kiosk.backend.web import device_routes, operator_routes, webhook_routes
 from kiosk.backend.web.openapi import with_problems
 from kiosk.backend.web.problems import add_problems
@@ -83,6 +84,7 @@ def create_routes(services: Services | None) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
+    app.state.fleet_parts = RenderedParts()
     readiness = Readiness()
     add_problems(app)
     for part in (device_routes, operator_routes, webhook_routes, page_routes):

@@ -155,9 +155,11 @@ async def visit_is_live(visit_id: VisitId, live: LiveVisit, shown: Known, servic
 @routes.post(END_PATH, status_code=204)
 async def end_visit(visit_id: VisitId, end: EndVisit, shown: Known, services: Here) -> None:
     """How the visit went."""
-    refused = await services.store.ledger.end(shown.kiosk, visit_id, end, datetime.now(UTC))
+    closed = await services.store.ledger.end(shown.kiosk, visit_id, end, datetime.now(UTC))
+    refused = closed if isinstance(closed, VisitRefused) else None
     _tell(services, shown.kiosk, visit_id, "closed", refused)
-    services.metrics.ended(end.outcome, "" if end.verdict is None else end.verdict.worth)
+    if closed is True:  # a report that is sent again is no other ending
+        services.metrics.ended(end.outcome, "" if end.verdict is None else end.verdict.worth)
 
 
 @routes.post(HEARTBEAT_PATH)

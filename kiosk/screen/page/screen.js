@@ -1,13 +1,10 @@
 "use strict";
 // The page shows what it is sent, as text and nothing else.
 const AGAIN_MS = 1000;
-// What the kiosk says by itself between visits is not left standing for the next visitor.
-const GONE_MS = 10000;
 const [headline, asked, said] = ["headline", "asked", "said"].map((id) => document.getElementById(id));
 // A long text comes at once, and is spoken in its time: what is spoken now is in view.
 const CHARACTERS_PER_S = 14;
 const FOLLOW_MS = 500;
-let gone;
 let begunAt = 0;
 
 function put(element, text) {
@@ -24,9 +21,6 @@ function show(view) {
   if (begins || !goesOn) begunAt = Date.now();
   put(said, view.said);
   follow();
-  clearTimeout(gone);
-  if (view.said && (view.mode === "idle" || view.mode === "unfit"))
-    gone = setTimeout(() => put(said, ""), GONE_MS);
   document.body.dataset.speaks = view.speaks;
 }
 

@@ -74,6 +74,10 @@ def over(at_s: float, words: str | None) -> Iterator[Moment]:
     yield a_moment(What.DRAINED, at_s + 4.0)
 
 
+def gaps(count: int, gap_ms: int) -> list[Moment]:
+    return [a_moment(What.GAP, 120.0 + n, {"gap_ms": gap_ms}) for n in range(count)]
+
+
 def link(**fields: FieldValue) -> Moment:
     plain: dict[str, FieldValue] = {
         "round_trip_ms": 40.0, "sent_segments": 900, "resent_segments": 3
@@ -94,14 +98,16 @@ def test_an_ordinary_visit_is_good() -> None:
         ("xruns", [], {"microphone_xruns": 2, "speaker_xruns": 1}, "2 times at the microphone"),
         ("xruns", [], {"microphone_dropped_chunks": 10}, "at the sound card"),
         ("lossy_link", [link(resent_segments=40)], {}, "40 of 900 segments"),
-        (
-            "lossy_link",
-            [a_moment(What.GAP, 120.0 + n, {"gap_ms": 900}) for n in range(4)],
-            {},
-            "4 gaps",
-        ),
+        ("lossy_link", [*gaps(4, 900), link(resent_segments=2)], {}, "4 gaps"),
+        ("lossy_link", [*gaps(4, 900), link(round_trip_ms=300.0)], {}, "4 gaps"),
+        ("agent_stutters", [*gaps(4, 900), link(resent_segments=0)], {}, "4 gaps, 3600 ms"),
         ("slow_link", [link(round_trip_ms=612.5)], {}, "takes 612.5 ms"),
-        ("echo_leak", [*over(120.0, "Whale came ashore")], {}, "1 times with the agent's own"),
+        (
+            "echo_leak",
+            [*over(120.0, "the blue Whale came ashore"), *over(130.0, "in this bay in the winter")],
+            {},
+            "2 times with the agent's own",
+        ),
         (
             "echo_leak",
             [moment for n in range(4) for moment in over(120.0 + 5 * n, None)],
@@ -170,11 +176,19 @@ def test_what_lets_no_visit_begin_is_its_cause(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["came ashore", "how did it come ashore in the bay", None, "Where is the exit?"]
+    "words",
+    [
+        "came ashore",
+        "how did it come ashore in the bay",
+        None,
+        "Where is the exit?",
+        "the blue whale came ashore",  # once: who was offered it chose it
+    ],
 )
 def test_whoever_speaks_over_the_agent_is_no_echo(words: str | None) -> None:
-    """Not even one who repeats two of its words."""
-    assert Visits().held(*turn(101.0), *over(120.0, words)).verdict.cause is None
+    """Not even one who repeats some of its words."""
+    answer = [a_moment(What.AGENT_HEARD, 124.5), a_moment(What.DRAINED, 128.0)]
+    assert Visits().held(*turn(101.0), *over(120.0, words), *answer).verdict.cause is None
 
 
 def test_who_repeats_the_agent_after_it_is_no_echo() -> None:
@@ -196,6 +210,62 @@ def test_an_answer_whose_text_comes_behind_its_sound_is_none_that_is_waited_for(
         a_moment(What.DRAINED, 126.0),
     ]
     assert Visits().held(*turn(101.0), *late).verdict.cause is None
+
+
+def test_coughs_in_a_long_visit_are_no_echo() -> None:
+    talk = [moment for n in range(60) for moment in turn(101.0 + 10 * n)]
+    coughs = [moment for n in range(5) for moment in over(120.0 + 100 * n, None)]
+    assert Visits().held(*talk, *coughs).verdict.cause is None
+
+
+@pytest.mark.parametrize("transcript_first", [False, True])
+def test_who_interrupts_the_greeting_is_answered(transcript_first: bool) -> None:
+    """The loudspeaker's silence is told by its own thread, when the words are there already."""
+    told = [
+        a_moment(What.INTERRUPTED, 103.0),
+        a_moment(What.TRANSCRIPT, 103.0, words="where is the exit"),
+    ]
+    record = Visits().held(
+        a_moment(What.AGENT_HEARD, 101.0),
+        a_moment(What.SPEECH_STARTED, 102.0),
+        *(reversed(told) if transcript_first else told),
+        a_moment(What.SILENT, 103.1),
+        a_moment(What.SPEECH_ENDED, 103.5),
+        a_moment(What.RESPONSE, 104.0, words=SAID),
+        a_moment(What.AGENT_HEARD, 104.2),
+        a_moment(What.DRAINED, 109.0),
+    )
+    assert (record.verdict.worth, record.verdict.cause) == ("good", None)
+
+
+def test_who_speaks_over_a_greeting_that_is_heard_to_its_end_is_answered() -> None:
+    record = Visits().held(
+        a_moment(What.AGENT_HEARD, 101.0),
+        a_moment(What.SPEECH_STARTED, 102.0),
+        a_moment(What.SPEECH_ENDED, 103.0),
+        a_moment(What.TRANSCRIPT, 103.3, words="where is the exit"),
+        a_moment(What.DRAINED, 104.0),
+        a_moment(What.AGENT_HEARD, 104.2),
+        a_moment(What.DRAINED, 109.0),
+    )
+    assert record.verdict.cause is None
+
+
+def test_an_agent_that_leaves_the_visitor_time_is_not_slow() -> None:
+    thinking = [
+        a_moment(What.SPEECH_STARTED, 140.0),
+        a_moment(What.SPEECH_ENDED, 142.0),
+        a_moment(What.TRANSCRIPT, 142.3, words="let me think"),
+        a_moment(What.AGENT_TOOL, 142.6, {"tool": "skip_turn", "failed": 0}),
+    ]
+    assert Visits().held(*turn(101.0), *thinking).verdict.cause is None
+
+
+def test_a_visit_that_was_held_in_writing_is_good() -> None:
+    asked = [a_moment(What.ASKED, 110.0), a_moment(What.AGENT_HEARD, 111.0)]
+    assert Visits().held(a_moment(What.AGENT_HEARD, 101.0), *asked).verdict.worth == "good"
+    late = Visits().held(*asked, a_moment(What.ASKED, 150.0))
+    assert (late.verdict.worth, late.verdict.cause) == ("spoilt", "slow_agent")
 
 
 def test_every_sign_has_its_row_in_the_table_of_causes() -> None:

@@ -30,6 +30,9 @@ def state(name: str) -> dict[str, object]:
     return {"event": "state", "state": name, "left_s": None}
 
 
+STARTED = {"event": "visit_started", "press_id": "p", "language": "en"}
+
+
 def caption(who: str, text: str) -> dict[str, object]:
     return {"event": "caption", "who": who, "text": text, "final": True}
 
@@ -37,8 +40,9 @@ def caption(who: str, text: str) -> dict[str, object]:
 def test_a_kiosk_that_does_not_answer_is_away() -> None:
     away = Screen(language, "de", held=False)
     assert (away.view.mode, away.view.headline) == ("away", "Ich bin gleich wieder da")
-    away.snapshot(IDLE)
+    away.snapshot({**IDLE, "press_id": "p", "state": "speaking"})
     away.follow(caption("agent", "marzipan"))
+    assert away.view.said == "marzipan"
     away.away()
     assert (away.view.mode, away.view.said) == ("away", "")
 
@@ -72,7 +76,7 @@ def test_a_cause_of_a_later_release_is_one_too() -> None:
 
 def test_a_question_takes_the_place_of_the_answer_before() -> None:
     followed = screen(
-        {"event": "visit_started", "press_id": "p", "language": "en"},
+        STARTED,
         state("listening"),
         caption("agent", "Welcome."),
     )
@@ -86,8 +90,27 @@ def test_a_question_takes_the_place_of_the_answer_before() -> None:
     assert followed.view.said == "We have to stop soon."
 
 
+def test_what_comes_late_is_not_shown() -> None:
+    followed = screen(STARTED, {"event": "visit_ended", "press_id": "p", "kind": "hung_up"})
+    followed.follow(caption("agent", "marzipan"))
+    followed.follow(caption("visitor", "marzipan"))
+    assert followed.view == screen().view
+
+
+def test_what_the_kiosk_said_between_visits_does_not_stay() -> None:
+    apology = {"event": "sentence", "key": "closed", "text": "I do not answer at this hour."}
+    followed = screen(apology)
+    assert followed.view.said != ""
+    followed.hush()
+    assert followed.view == screen().view
+    in_visit = screen(STARTED, apology)
+    in_visit.hush()
+    assert in_visit.view.said != ""
+
+
 def test_an_answer_that_came_early_is_shown_when_it_is_heard() -> None:
     followed = screen(
+        STARTED,
         state("listening"),
         caption("agent", "Welcome."),
         {"event": "sentence", "key": "disclosure", "text": "An A I will answer you."},
@@ -154,7 +177,7 @@ def test_a_state_of_a_later_release_is_none_that_invites_to_press() -> None:
 
 
 def test_of_a_long_answer_the_end_is_shown() -> None:
-    said = screen(state("speaking"), caption("agent", "a" * 1_000_000 + "z")).view.said
+    said = screen(STARTED, state("speaking"), caption("agent", "a" * 1_000_000 + "z")).view.said
     assert len(said) < 1000
     assert said.startswith("… aaa")
     assert said.endswith("az")
