@@ -27,6 +27,8 @@ HEARTBEAT_PATH = "/v1/heartbeat"
 ROTATE_PATH = "/v1/device/rotate"
 ENROLL_PATH = "/v1/enroll"
 HEALTH_PATH = "/healthz"
+# Where the provider's speech engine asks for answers.
+SPEECH_ENGINE_PATH = "/v1/mind/speech-engine"
 PROBLEM_PREFIX = "urn:kiosk:problem:"
 PROBLEM_TYPE = "application/problem+json"
 # Whoever asks again with the same key gets the same visit.

@@ -55,12 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(the default), or as guides describe them (with --dialect flat)",
     )
     parser.add_argument(
-        "--webhook-url", help="where each conversation's transcription is sent when it is over"
+        "--mind-url",
+        default="",
+        metavar="URL",
+        help="ask this speech engine for the answers: ws://HOST:PORT/v1/mind/speech-engine of a "
+        "backend with a mind; the guide still says which questions are heard",
     )
-    parser.add_argument("--webhook-secret-file", type=Path, help="the secret it is signed with")
-    parser.add_argument("--webhook-after", type=float, default=0.0, metavar="SECONDS")
-    parser.add_argument("--webhook-twice", action="store_true", help="send each once more")
-    parser.add_argument("--webhook-audio", action="store_true", help="and a recording, of silence")
+    _add_webhook_arguments(parser)
     parser.add_argument("--scenario", metavar="NAME|FILE", help="misbehave as a fault script says")
     parser.add_argument("--list-scenarios", action="store_true", help="what ships, and stop")
     parser.add_argument(
@@ -79,6 +80,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="one JSON line for each event or each report, or for the list of scenarios",
     )
+
+
+def _add_webhook_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--webhook-url", help="where each conversation's transcription is sent when it is over"
+    )
+    parser.add_argument("--webhook-secret-file", type=Path, help="the secret it is signed with")
+    parser.add_argument("--webhook-after", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--webhook-twice", action="store_true", help="send each once more")
+    parser.add_argument("--webhook-audio", action="store_true", help="and a recording, of silence")
 
 
 def _port(text: str) -> int:
@@ -215,7 +226,15 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
         dialect=DIALECTS[args.dialect],
         allowed_overrides=_overrides(args.allow_override),
         post_call=_post_call(args),
+        mind_url=_mind_url(args),
     )
+
+
+def _mind_url(args: argparse.Namespace) -> str:
+    url: str = args.mind_url
+    if url and not url.startswith(("ws://", "wss://")):
+        raise ConfigError(f"--mind-url: {url!r} is no address of a WebSocket")
+    return url
 
 
 def _post_call(args: argparse.Namespace) -> "PostCallSettings | None":

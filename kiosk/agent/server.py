@@ -25,6 +25,7 @@ from kiosk.agent.document import Document
 from kiosk.agent.examiner import ClientExaminer, ExaminedConnection
 from kiosk.agent.faults import FaultPlayer, Faults
 from kiosk.agent.guide import Guide
+from kiosk.agent.mind_link import MindLink, mind_link
 from kiosk.agent.post_call import PostCallSettings, PostCallWebhook
 from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.requests import RestConnection
@@ -72,6 +73,7 @@ class AgentSettings:
     dialect: Dialect = DIALECTS["nested"]
     allowed_overrides: frozenset[str] = frozenset()
     post_call: PostCallSettings | None = None
+    mind_url: str = ""  # whoever answers in the guide's place, as a speech engine is asked
 
 
 class LocalAgent:
@@ -241,14 +243,16 @@ class LocalAgent:
         await asyncio.sleep(self._settings.connect_delay_s)
         self._archive.begin(conversation_id)
         try:
-            talk = await self._talk(link, initiation, conversation_id, examined)
-            if talk is None:
-                return
-            self._tell("connected", conversation_id)
-            try:
-                await talk.run()
-            finally:
-                self._tell("closed", conversation_id, code=connection.close_code)
+            async with contextlib.AsyncExitStack() as stack:
+                mind = await self._mind(stack, conversation_id)
+                talk = await self._talk(link, initiation, conversation_id, examined, mind)
+                if talk is None:
+                    return
+                self._tell("connected", conversation_id)
+                try:
+                    await talk.run()
+                finally:
+                    self._tell("closed", conversation_id, code=connection.close_code)
         finally:
             self._archive.end(
                 conversation_id,
@@ -257,6 +261,21 @@ class LocalAgent:
                 by_agent=_agent_closed(connection),
             )
             self._send_webhook(conversation_id)
+
+    async def _mind(
+        self, stack: contextlib.AsyncExitStack, conversation_id: str
+    ) -> MindLink | None:
+        """The conversation's own link to the mind, if there is one that answers."""
+        settings = self._settings
+        if not settings.mind_url:
+            return None
+        try:
+            return await stack.enter_async_context(
+                mind_link(settings.mind_url, settings.api_key, conversation_id)
+            )
+        except UnavailableError as error:
+            self._tell("mind_failed", conversation_id, error=str(error))
+            return None
 
     def _send_webhook(self, conversation_id: str) -> None:
         account = self._archive.as_json(conversation_id)
@@ -285,6 +304,7 @@ class LocalAgent:
         initiation: Initiation,
         conversation_id: str,
         examined: ExaminedConnection | None,
+        mind: MindLink | None,
     ) -> Talk | None:
         """What follows an initiation; None if the client is refused."""
         scenario, settings = self.scenario, self._settings
@@ -320,6 +340,7 @@ class LocalAgent:
             self._note,
             self._new_id,
             self._chance,
+            mind,
         )
 
     def _tongues_for(self, initiation: Initiation) -> list[Tongue]:

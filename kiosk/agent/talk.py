@@ -15,6 +15,7 @@ from kiosk.agent.client_wire import Link
 from kiosk.agent.faults import FaultPlayer
 from kiosk.agent.guide import END_CALL, Entry, Guide
 from kiosk.agent.limits import Limits
+from kiosk.agent.mind_link import MindLink
 from kiosk.agent.recogniser import Recognised, Recogniser
 from kiosk.agent.turn_detector import TurnDetector, TurnEnded, TurnGrows, TurnHeld, TurnStarted
 from kiosk.agent.turn_schedule import (
@@ -53,6 +54,8 @@ from kiosk.convai.server_messages import (
 )
 from kiosk.convai.server_parsing import ServerMessage
 from kiosk.convai.server_tools import LANGUAGE_DETECTION, AgentToolResponse, ToolCall
+from kiosk.convai.speech_engine import Said
+from kiosk.errors import UnavailableError
 
 # After a farewell the client hangs up; a client that does not is hung up on.
 _HANG_UP_GRACE_S = 3.0
@@ -108,7 +111,7 @@ class Tongue:
 
 class Talk:
     """A conversation from the client's initiation on. `tongues`: it begins in the language of the
-    first."""
+    first. `mind`: who makes the answers, in the guide's place."""
 
     def __init__(
         self,
@@ -122,8 +125,11 @@ class Talk:
         timeline: TimelineSink,
         new_id: NewId = random_id,
         chance: Chance = random.random,
+        mind: MindLink | None = None,
     ) -> None:
         self.link = link
+        self._mind = mind
+        self._said: list[Said] = []  # for the mind
         self.new_id = new_id
         self.on_hold = False  # in a queue nobody listens
         self._conversation_id = conversation_id
@@ -215,7 +221,7 @@ class Talk:
                 if entry is None and cut and _GO_ON in text.lower():
                     self._answer_with(self.speak(cut))
                 else:
-                    self._answer_with(self._answer(entry, ""))
+                    self._answer_with(self._answer(entry, text, is_read=True))
             case Pong(event_id) if isinstance(event_id, int) and event_id in self._pings:
                 self._ping_ms = round((now_s - self._pings.pop(event_id)) * 1000)
             case ContextualUpdate(text):
@@ -268,11 +274,13 @@ class Talk:
         if heard.ignored or (over_turn and unsure):
             self._tell("ignored")
             return
-        if entry is None and over_turn and len(ended.samples) < NO_WORDS_S * INTERNAL_RATE_HZ:
+        meant = entry is not None or (self._mind is not None and heard.text is not None)
+        if not meant and over_turn and len(ended.samples) < NO_WORDS_S * INTERNAL_RATE_HZ:
             self._tell("ignored")  # a cough, or a word that asks for nothing
             return
         await self._interrupt()
-        self._answer_with(self._answer(entry, heard.text or "", ended.last_voiced_received_s))
+        answer = self._answer(entry, heard.text or "", ended.last_voiced_received_s)
+        self._answer_with(answer)
 
     def _entry_for(self, sentence: str) -> Entry | None:
         """What is asked, in the language of the talk or another of the agent's."""
@@ -307,9 +315,17 @@ class Talk:
         self._answering = self._start(speaking, "answer")
 
     async def _answer(
-        self, entry: Entry | None, heard: str, last_voiced_received_s: float | None = None
+        self,
+        entry: Entry | None,
+        asked: str,
+        last_voiced_received_s: float | None = None,
+        *,
+        is_read: bool = False,
     ) -> None:
-        if entry is None:
+        heard = "" if is_read else asked
+        if self._mind is not None and asked:
+            entry, text = None, await self._thought(self._mind, asked)
+        elif entry is None:
             again = self._tongue.guide.ask_again
             text = again[self._not_understood % len(again)]
             self._not_understood += 1
@@ -328,6 +344,15 @@ class Talk:
         await self.speak(text, occasion, last_voiced_received_s)
         if entry is not None and entry.tool == END_CALL:
             await self.end_call()
+
+    async def _thought(self, mind: MindLink, asked: str) -> str:
+        """What the mind answers; that it does not, in its place."""
+        self._said.append(Said("user", asked))
+        try:
+            return await mind.answer(self._said)
+        except UnavailableError as error:
+            self._tell("mind_failed", error=str(error))
+            return self._tongue.guide.ask_again[0]
 
     async def _rendered(self, text: str) -> Samples:
         if self._wishes.text_only:
@@ -350,6 +375,7 @@ class Talk:
         first_s = next((at_s for at_s, each in messages if isinstance(each, AgentAudio)), 0.0)
         began_s = loop_now_s()
         self._turn = turn = _Turn(speech, began_s + first_s)
+        self._said.append(Said("agent", text))
         self._cut_text = ""
         self._spoken_id = speech.event_id
         self._tell(

@@ -21,6 +21,8 @@ from starlette.types import ASGIApp
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.characters.character import Character
+from kiosk.backend.mind.scripted import ScriptedMind, load_flow
+from kiosk.backend.mind.speech_engine import SpeechEngine
 from kiosk.backend.provider.client import AgentAccess, open_provider
 from kiosk.backend.settings import BackendSettings
 from kiosk.backend.upkeep import Keep, run_upkeep
@@ -41,6 +43,8 @@ _BACKLOG = 64
 # Longer than a proxy keeps an idle connection (deploy/backend/Caddyfile: two minutes): it must not
 # send a press into one that is closed here at that moment.
 _KEEP_ALIVE_S = 130
+# A whole talk, again with each turn of the visitor's.
+_LARGEST_FRAME_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +76,12 @@ async def serve(
             characters=characters,
             webhook_secrets=secrets.webhooks,
             store_transcripts=settings.store_transcripts,
+            speech_engine=_speech_engine(settings, secrets),
         )
         with contextlib.closing(_listen(settings.host, settings.port)) as sock:
             url = _url(sock)
-            config = server_config(create_app(services))
+            asked = services.speech_engine is not None
+            config = server_config(create_app(services), websockets=asked)
             keep = Keep(
                 timedelta(days=settings.transcript_days), timedelta(days=settings.visit_days)
             )
@@ -95,8 +101,15 @@ async def serve(
             await _flush_last(store)
 
 
-def server_config(app: ASGIApp) -> uvicorn.Config:
-    """How uvicorn serves it."""
+def _speech_engine(settings: BackendSettings, secrets: Secrets) -> SpeechEngine | None:
+    """The mind that answers for the agent, if there is one; raises ConfigError."""
+    if not settings.mind:
+        return None
+    return SpeechEngine(ScriptedMind(load_flow(settings.mind)), secrets.api_key)
+
+
+def server_config(app: ASGIApp, *, websockets: bool = False) -> uvicorn.Config:
+    """How uvicorn serves it; WebSockets only where somebody may open one."""
     return uvicorn.Config(
         app,
         access_log=False,  # it would log query strings
@@ -110,7 +123,10 @@ def server_config(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        ws="none",
+        ws="websockets-sansio" if websockets else "none",
+        ws_max_size=_LARGEST_FRAME_BYTES,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
     )
 
 

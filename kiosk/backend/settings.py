@@ -46,6 +46,7 @@ class BackendSettings(BaseSettings):
     api_key_file: Path | None = None
     webhook_secret_file: Path | None = None
     characters_dir: Path | None = None
+    mind: str = Field(default="", max_length=500)  # a flow of the package's, or a file of your own
     store_transcripts: bool = False
     visit_days: int = Field(default=400, ge=35, le=36500)
     transcript_days: int = Field(default=30, ge=1, le=3650)

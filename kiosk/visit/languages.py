@@ -15,7 +15,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from kiosk.config import line_of, read_text
+from kiosk.base.toml_lines import line_of
+from kiosk.config import read_text
 from kiosk.config.tables import LANGUAGE_CODE, VOICE_NAME
 from kiosk.errors import ConfigError
 

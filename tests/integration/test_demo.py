@@ -100,8 +100,8 @@ async def test_a_recording_that_cannot_be_read_is_named_without_a_traceback(
     assert "Traceback" not in complaint
 
 
-def _made(file: Path) -> None:
-    file.write_text("")
+def _made(file: Path, text: str = "") -> None:
+    file.write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize("where", ["a-file", "a-file/below-it", "/proc/kiosk"])
@@ -189,3 +189,44 @@ async def test_what_does_not_go_together_is_refused_before_anything_starts(
     code, said, complaint = await demo(*options)
     assert (code, said) == (78, "")
     assert why in complaint
+
+
+async def test_a_flow_of_the_backends_is_gone_through_to_its_summary() -> None:
+    code, said, complaint = await demo("--mind", "museum", "--json")
+    result = json.loads(said)
+    assert code == 0, complaint
+    assert result["ok"] is True
+    assert [turn["heard"] for turn in result["turns"]] == [
+        "yes please",
+        "the whole afternoon",
+        "with children",
+        "the whales",
+    ]
+    assert (
+        "you have the whole afternoon, you come with children, and you like the whales best"
+        in result["turns"][-1]["said"]
+    )
+    assert result["ending"] == "hung_up"
+
+
+@pytest.mark.parametrize(
+    ("options", "complains"),
+    [
+        (["--mind", "theatre"], "cannot read the flow theatre: No such file"),
+        (["--mind", "museum", "--scenario", "vanished"], "--mind is without --voice"),
+        (["--mind", "wrong.toml"], "wrong.toml, line 1: nam: there is no such key"),
+    ],
+)
+async def test_a_flow_that_cannot_be_had_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    complains: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _made(tmp_path / "wrong.toml", "nam = 1\n")
+    code, said, complaint = await demo(*options)
+    assert code != 0
+    assert complains in complaint
+    assert "Traceback" not in complaint
+    assert said == ""

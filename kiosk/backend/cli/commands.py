@@ -24,6 +24,7 @@ _EXTRA = (
     "alembic",
     "asyncpg",
     "fastapi",
+    "jinja2",
     "prometheus_client",
     "sqlalchemy",
     "uvicorn",

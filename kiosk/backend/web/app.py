@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import Store
+from kiosk.backend.mind import speech_engine
 from kiosk.backend.page import routes as page_routes
 from kiosk.backend.page.rendered import RenderedParts
 from kiosk.backend.web import device_routes, operator_routes, webhook_routes
@@ -87,7 +88,7 @@ def create_routes(services: Services | None) -> FastAPI:
     app.state.fleet_parts = RenderedParts()
     readiness = Readiness()
     add_problems(app)
-    for part in (device_routes, operator_routes, webhook_routes, page_routes):
+    for part in (device_routes, operator_routes, webhook_routes, page_routes, speech_engine):
         app.include_router(part.routes)
 
     @app.get(HEALTH_PATH, tags=["health"])

@@ -9,15 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
+    from kiosk.agent.scenario import Scenario
     from kiosk.audio.pcm import Samples
+    from kiosk.backend.mind.flow import Flow
+    from kiosk.config import Settings
     from kiosk.devices.virtual import Room
     from kiosk.lab.demo.lines import ScriptLine
-    from kiosk.lab.demo.runner import DemoRecord
+    from kiosk.lab.demo.runner import DemoRecord, DemoRunner
 
 Show = Callable[[str], None]
 
@@ -47,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scenario",
         metavar="NAME|FILE",
         help="let the agent misbehave as a fault script says, and report how the visit ends",
+    )
+    parser.add_argument(
+        "--mind",
+        metavar="NAME|FILE",
+        help="let a flow of the backend's give the answers, such as museum, and hear its summary",
     )
     parser.add_argument(
         "--language",
@@ -97,17 +105,19 @@ def run(args: argparse.Namespace, show: Show, aside: Show) -> int:
         return asyncio.run(_live(args, show, told))
     if args.text or args.guide:
         raise ConfigError("--text and --guide belong to --live")
+    if args.mind and (args.voice or args.scenario):
+        raise ConfigError("--mind is without --voice and --scenario")
     if args.out is not None:  # before there is anything that could not be kept
         _make_room(args.out)
     return asyncio.run(_perform(args, show, told))
 
 
 async def _perform(args: argparse.Namespace, show: Show, told: Show) -> int:
-    from kiosk.agent.guide import load_guide
     from kiosk.agent.scenario import load_scenario
-    from kiosk.lab.demo.lines import MUSEUM, recorded, rehearsed
+    from kiosk.backend.mind.scripted import load_flow
+    from kiosk.lab.demo.lines import MUSEUM, recorded, rehearsed, through
     from kiosk.lab.demo.printer import DemoPrinter
-    from kiosk.lab.demo.report import chains, report, scenario_report
+    from kiosk.lab.demo.report import chains
     from kiosk.lab.demo.runner import DemoRecord, DemoRunner, Spoken, settings_for
     from kiosk.lab.demo.servers import AgentEvent, servers
     from kiosk.moments import Moment, What
@@ -115,7 +125,10 @@ async def _perform(args: argparse.Namespace, show: Show, told: Show) -> int:
     scenario = None if args.scenario is None else load_scenario(args.scenario)
     playbill = DemoPrinter(told, args.language, colour=sys.stdout.isatty())
     room = hall()
+    flow = None if args.mind is None else load_flow(args.mind)
     lines = MUSEUM if scenario is None else rehearsed(scenario.visitor)
+    if flow is not None:
+        lines = through(flow)
     if args.voice:
         lines = recorded(_recordings(args.voice, room.rate_hz))
     lines = await spoken(lines, room.rate_hz)
@@ -137,20 +150,16 @@ async def _perform(args: argparse.Namespace, show: Show, told: Show) -> int:
             playbill.note(_BILINGUAL.format(args.language))
         playbill.note("starting the local agent and the backend, each a process of its own")
         options = [] if args.scenario is None else ["--scenario", args.scenario]
-        async with servers(directory, options, stage.on_agent) as running:
+        if flow is not None:
+            options = ["--guide", str(_ears_for(flow, directory))]
+        async with servers(directory, options, stage.on_agent, args.mind or "") as running:
             credentials = {
                 "backend_url": running.backend_url,
                 "device_token_file": running.device_token_file,
             }
             playbill.note("starting the kiosk on virtual devices; a visitor comes by")
-            if scenario is None:
-                await stage.play(prepared(credentials), lines)
-                result = report(record, load_guide())
-            else:
-                its = prepared(credentials, scenario.kiosk, scenario.name)
-                hang_up = scenario.visitor.then == "hang_up"
-                await stage.rehearse(its, lines, hang_up=hang_up)
-                result = scenario_report(record, scenario)
+            its = partial(prepared, credentials)
+            result = await _played(stage, record, its, lines, scenario or flow)
     if scenario is None:
         playbill.summary(result)
     else:
@@ -161,6 +170,37 @@ async def _perform(args: argparse.Namespace, show: Show, told: Show) -> int:
     if args.json:
         show(json.dumps(result))
     return 0 if result["ok"] else 1
+
+
+async def _played(
+    stage: "DemoRunner",
+    record: "DemoRecord",
+    prepared: "Callable[..., Settings]",
+    lines: tuple["ScriptLine", ...],
+    by: "Scenario | Flow | None",
+) -> dict[str, Any]:
+    """A visit by a fault script, by a flow, or the museum's own; what is reported of it."""
+    from kiosk.agent.guide import load_guide
+    from kiosk.backend.mind.flow import Flow
+    from kiosk.lab.demo.report import mind_report, report, scenario_report
+
+    if by is None:
+        await stage.play(prepared(), lines)
+        return report(record, load_guide())
+    if isinstance(by, Flow):
+        await stage.converse(prepared(), lines)
+        return mind_report(record, by)
+    hang_up = by.visitor.then == "hang_up"
+    await stage.rehearse(prepared(by.kiosk, by.name), lines, hang_up=hang_up)
+    return scenario_report(record, by)
+
+
+def _ears_for(flow: "Flow", directory: Path) -> Path:
+    from kiosk.lab.demo.lines import hears
+
+    guide = directory / "guide.toml"
+    guide.write_text(hears(flow), encoding="utf-8")
+    return guide
 
 
 async def _live(args: argparse.Namespace, show: Show, told: Show) -> int:

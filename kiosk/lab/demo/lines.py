@@ -1,13 +1,17 @@
 """Script of the demo's visitor: what is said, and when. Pure data."""
 
+import json
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from kiosk.agent.scenario import Visitor
 from kiosk.audio.pcm import Samples
+from kiosk.backend.mind.flow import Flow, standing
 
 VISITOR_VOICE = "en-us+f2"
 VISITOR_WORDS_PER_MINUTE = 150
+
+_ANYTHING = "i would like to see everything please"
 
 
 class When(Enum):
@@ -46,6 +50,33 @@ def recorded(recordings: list[tuple[str, Samples]]) -> tuple[ScriptLine, ...]:
         for index, (name, samples) in enumerate(recordings)
     ]
     return (*lines, GOODBYE)
+
+
+def through(flow: Flow) -> tuple[ScriptLine, ...]:
+    """A visitor who tells a flow what it wants to know, one fact after the other."""
+    lines: list[ScriptLine] = []
+    while (now := standing(flow, [line.text or "" for line in lines])).topic is not None:
+        facts = now.topic.facts.items()
+        words = next((words[0] for fact, words in facts if fact not in now.told), _ANYTHING)
+        when = When.AFTER_ANSWER if lines else When.AT_PRESS
+        lines.append(ScriptLine(now.topic.key, when, words.lower()))
+    return tuple(lines)
+
+
+def hears(flow: Flow) -> str:
+    """A guide that hears what a flow wants to know, as TOML; the answers are a mind's to give."""
+    known = dict.fromkeys(
+        each.lower()
+        for topic in flow.topic
+        for words in (*topic.facts.values(), (_ANYTHING,))
+        for each in words
+    )
+    lines = [f"greeting = {json.dumps(flow.greeting)}", 'ask_again = ["Please say that again."]']
+    for number, words in enumerate(known):
+        lines += [
+            "[[entry]]", f'key = "heard_{number}"', f"ask = [{json.dumps(words)}]", 'say = "Yes."',
+        ]  # fmt: skip
+    return "\n".join(lines) + "\n"
 
 
 def rehearsed(visitor: Visitor) -> tuple[ScriptLine, ...]:

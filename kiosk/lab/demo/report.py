@@ -1,5 +1,6 @@
 """Report of the demo: the object that `--json` prints, and a timeline, made of the record."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 from kiosk.agent.guide import Guide
 from kiosk.agent.scenario import Scenario
 from kiosk.audio.levels import rms_dbfs
+from kiosk.backend.mind.flow import Flow, standing
 from kiosk.endings import Kind
-from kiosk.lab.demo.lines import When
+from kiosk.lab.demo.lines import When, through
 from kiosk.lab.demo.runner import DemoRecord, Spoken
 from kiosk.lab.demo.servers import AgentEvent
 from kiosk.moments import Moment, What
@@ -49,14 +51,39 @@ class Chain:
 
 def report(record: DemoRecord, guide: Guide) -> dict[str, Any]:
     """The object that `--json` prints."""
+    wrong = [
+        mistake
+        for spoken, turn in zip(record.spoken, _turns(record), strict=True)
+        for mistake in _misunderstanding(spoken, turn, guide)
+    ]
+    return _result(record, wrong, Kind.AGENT_ENDED)
+
+
+def mind_report(record: DemoRecord, flow: Flow) -> dict[str, Any]:
+    """The same of a visit that goes through a flow; the visitor hangs up when its last sentence was
+    heard."""
     turns = _turns(record)
-    errors = list(record.errors)
-    for spoken, turn in zip(record.spoken, turns, strict=True):
-        errors += _misunderstanding(spoken, turn, guide)
+    words = [line.text or "" for line in through(flow)]
+    answers = [standing(flow, words[: number + 1]).says for number in range(len(words))]
+    wrong = [
+        f"{spoken.line.name}: answered {turn.said!r}, not {answer!r}"
+        for spoken, turn, answer in zip(record.spoken, turns, answers, strict=False)
+        if turn.said != answer
+    ]
+    if len(turns) < len(answers):
+        wrong.append(f"only {len(turns)} of {len(answers)} answers came")
+    if (lost_s := _unheard_s(record)) > _FAREWELL_SLACK_S:
+        wrong.append(f"of the agent's last turn {lost_s:.1f} s were not heard")
+    return _result(record, wrong, Kind.HUNG_UP)
+
+
+def _result(record: DemoRecord, wrong: Sequence[str], should_end: Kind) -> dict[str, Any]:
+    turns = _turns(record)
+    errors = [*record.errors, *wrong]
     ended = _first(record, What.VISIT_ENDED, record.pressed_s)
     ending = None if ended is None else str(ended.fields["kind"])
-    if ending != "agent_ended":
-        errors.append(f"the visit should have ended by the agent's goodbye, not by {ending}")
+    if ending != should_end:
+        errors.append(f"the visit should have ended by {should_end}, not by {ending}")
     imagined = _imagined_onsets(record)
     errors += [f"{at_s:.2f} s: the agent heard a visitor, and nobody spoke" for at_s in imagined]
     connected = _first(record, What.CONNECTED, record.pressed_s)

@@ -120,6 +120,25 @@ class DemoRunner:
             await self._wait_for(What.VISIT_ENDED, self._record.pressed_s, _DRAIN_TIMEOUT_S)
             self._take_note(daemon)
 
+    async def converse(self, settings: Settings, lines: tuple[ScriptLine, ...]) -> None:
+        """Hold a visit with an agent that does not hang up: the visitor does, after the last
+        answer."""
+        record = self._record
+        async with self._kiosk(settings) as daemon:
+            record.pressed_s = self.press()
+            for line in lines:
+                if not await self._perform(line):
+                    break
+            if record.spoken and not self._has_happened(What.VISIT_ENDED):
+                last_s = record.spoken[-1].last_voiced_s
+                heard_s = await self._first_of(_ANSWER, last_s, _ANSWER_TIMEOUT_S)
+                over = {What.DRAINED, What.VISIT_ENDED}
+                await self._first_of(over, heard_s or last_s, _DRAIN_TIMEOUT_S)
+                await asyncio.sleep(_BREATH_S)
+                self.press()
+            await self._wait_for(What.VISIT_ENDED, record.pressed_s, _DRAIN_TIMEOUT_S)
+            self._take_note(daemon)
+
     def press(self) -> float:
         """Press the button; when that was."""
         return self._devices.button.press()

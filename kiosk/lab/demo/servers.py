@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiosk.contract import SPEECH_ENGINE_PATH
 from kiosk.lab.child_server import child_server, run_child, surroundings
 
 AgentEvent = dict[str, object]
@@ -22,12 +24,19 @@ class Servers:
 
 @contextlib.asynccontextmanager
 async def servers(
-    directory: Path, agent_options: list[str], on_agent: Callable[[AgentEvent], None]
+    directory: Path,
+    agent_options: list[str],
+    on_agent: Callable[[AgentEvent], None],
+    mind: str = "",
 ) -> AsyncIterator[Servers]:
-    """Start agent and backend, enrol this kiosk, and stop both at the end."""
+    """Start agent and backend, enrol this kiosk, and stop both at the end. `mind`: the backend has
+    this one, and the agent asks it."""
+    port = _free_port() if mind else 0  # they know each other's address before they start
     key_file, token_file = directory / "api-key", directory / "device-token"
     _write_secret(key_file, os.urandom(16).hex())
-    environment = surroundings(KIOSK_BACKEND_API_KEY_FILE=str(key_file))
+    environment = surroundings(KIOSK_BACKEND_API_KEY_FILE=str(key_file), KIOSK_BACKEND_MIND=mind)
+    if mind:
+        agent_options = [*agent_options, "--mind-url", f"ws://127.0.0.1:{port}{SPEECH_ENGINE_PATH}"]
     database = ["--database", f"sqlite:///{directory / 'backend.db'}"]
     agent = ["agent", "--port", "0", "--private", "--json", "--api-key-file", str(key_file)]
 
@@ -39,10 +48,16 @@ async def servers(
         await run_child(["backend", "init", *database], environment)
         enroll = ["backend", "enroll", "demo", "--token-file", str(token_file), *database]
         await run_child(enroll, environment)
-        serve = ["backend", "serve", "--port", "0", *database]
+        serve = ["backend", "serve", "--port", str(port), *database]
         upstream = ["--provider-url", local_agent.url, "--agent-id", "agent_local"]
         async with child_server([*serve, *upstream], environment) as backend:
             yield Servers(backend.url, token_file)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 def _write_secret(path: Path, secret: str) -> None:
