@@ -29,6 +29,10 @@ ENROLL_PATH = "/v1/enroll"
 HEALTH_PATH = "/healthz"
 # Where the provider's speech engine asks for answers.
 SPEECH_ENGINE_PATH = "/v1/mind/speech-engine"
+# And its agents with a custom LLM; an operator gives it what comes before the form's name.
+LLM_PATH = "/v1/llm"
+CHAT_COMPLETIONS_PATH = f"{LLM_PATH}/chat/completions"
+RESPONSES_PATH = f"{LLM_PATH}/responses"
 PROBLEM_PREFIX = "urn:kiosk:problem:"
 PROBLEM_TYPE = "application/problem+json"
 # Whoever asks again with the same key gets the same visit.

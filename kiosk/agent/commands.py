@@ -15,6 +15,7 @@ from kiosk.errors import ConfigError
 
 if TYPE_CHECKING:
     from kiosk.agent.examiner import ClientExaminer
+    from kiosk.agent.mind_link import MindSettings
     from kiosk.agent.post_call import PostCallSettings
     from kiosk.agent.server import AgentSettings, LocalAgent
 
@@ -54,13 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="order, ids and pieces of what is sent: as a recording of the live service has them "
         "(the default), or as guides describe them (with --dialect flat)",
     )
-    parser.add_argument(
-        "--mind-url",
-        default="",
-        metavar="URL",
-        help="ask this speech engine for the answers: ws://HOST:PORT/v1/mind/speech-engine of a "
-        "backend with a mind; the guide still says which questions are heard",
-    )
+    _add_mind_arguments(parser)
     _add_webhook_arguments(parser)
     parser.add_argument("--scenario", metavar="NAME|FILE", help="misbehave as a fault script says")
     parser.add_argument("--list-scenarios", action="store_true", help="what ships, and stop")
@@ -79,6 +74,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         action="store_true",
         help="one JSON line for each event or each report, or for the list of scenarios",
+    )
+
+
+def _add_mind_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mind-url",
+        default="",
+        metavar="URL",
+        help="ask a backend with a mind for the answers, as the service does: "
+        "ws://HOST:PORT/v1/mind/speech-engine, or http://HOST:PORT/v1/llm/chat/completions or "
+        "/v1/llm/responses; the guide still says which questions are heard",
+    )
+    parser.add_argument(
+        "--mind-secret-file", type=Path, help="what an http:// one is shown; ws:// needs the key"
     )
 
 
@@ -207,6 +216,7 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
     from kiosk.agent.server import DEFAULT_API_KEY, AgentSettings
     from kiosk.audio.pcm import FORMATS
 
+    api_key = _secret("--api-key-file", args.api_key_file, "key") or DEFAULT_API_KEY
     # Not what clients send that do not look at what is announced.
     usual = "pcm_24000" if args.conformance else "pcm_16000"
     input_format = args.input_format or usual
@@ -218,7 +228,7 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
         host=args.host,
         port=args.port,
         agent_id=args.agent_id,
-        api_key=_secret("--api-key-file", args.api_key_file, "key") or DEFAULT_API_KEY,
+        api_key=api_key,
         public=not args.private,
         signature_life_s=args.signature_life,
         connect_delay_s=args.connect_delay_ms / 1000,
@@ -226,15 +236,26 @@ def _settings(args: argparse.Namespace) -> "AgentSettings":
         dialect=DIALECTS[args.dialect],
         allowed_overrides=_overrides(args.allow_override),
         post_call=_post_call(args),
-        mind_url=_mind_url(args),
+        mind=_mind(args, api_key),
     )
 
 
-def _mind_url(args: argparse.Namespace) -> str:
+def _mind(args: argparse.Namespace, api_key: str) -> "MindSettings | None":
+    from kiosk.agent.mind_link import MindSettings
+
     url: str = args.mind_url
-    if url and not url.startswith(("ws://", "wss://")):
-        raise ConfigError(f"--mind-url: {url!r} is no address of a WebSocket")
-    return url
+    if not url:
+        return None
+    if url.startswith(("ws://", "wss://")):
+        return MindSettings(url, api_key)
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"--mind-url: {url!r} begins with neither ws:// nor http://")
+    if not url.endswith(("/chat/completions", "/responses")):
+        raise ConfigError(f"--mind-url: {url!r} ends with neither /chat/completions nor /responses")
+    secret = _secret("--mind-secret-file", args.mind_secret_file, "secret")
+    if secret is None:
+        raise ConfigError("--mind-url: an http:// one needs --mind-secret-file")
+    return MindSettings(url, secret)
 
 
 def _post_call(args: argparse.Namespace) -> "PostCallSettings | None":

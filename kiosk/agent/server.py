@@ -25,7 +25,7 @@ from kiosk.agent.document import Document
 from kiosk.agent.examiner import ClientExaminer, ExaminedConnection
 from kiosk.agent.faults import FaultPlayer, Faults
 from kiosk.agent.guide import Guide
-from kiosk.agent.mind_link import MindLink, mind_link
+from kiosk.agent.mind_link import MindLink, MindSettings, mind_link
 from kiosk.agent.post_call import PostCallSettings, PostCallWebhook
 from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.requests import RestConnection
@@ -73,7 +73,7 @@ class AgentSettings:
     dialect: Dialect = DIALECTS["nested"]
     allowed_overrides: frozenset[str] = frozenset()
     post_call: PostCallSettings | None = None
-    mind_url: str = ""  # whoever answers in the guide's place, as a speech engine is asked
+    mind: MindSettings | None = None  # whoever answers in the guide's place
 
 
 class LocalAgent:
@@ -244,7 +244,7 @@ class LocalAgent:
         self._archive.begin(conversation_id)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                mind = await self._mind(stack, conversation_id)
+                mind = await self._mind(stack, conversation_id, initiation.user_id or "")
                 talk = await self._talk(link, initiation, conversation_id, examined, mind)
                 if talk is None:
                     return
@@ -263,16 +263,14 @@ class LocalAgent:
             self._send_webhook(conversation_id)
 
     async def _mind(
-        self, stack: contextlib.AsyncExitStack, conversation_id: str
+        self, stack: contextlib.AsyncExitStack, conversation_id: str, user_id: str
     ) -> MindLink | None:
         """The conversation's own link to the mind, if there is one that answers."""
-        settings = self._settings
-        if not settings.mind_url:
+        settings = self._settings.mind
+        if settings is None:
             return None
         try:
-            return await stack.enter_async_context(
-                mind_link(settings.mind_url, settings.api_key, conversation_id)
-            )
+            return await stack.enter_async_context(mind_link(settings, conversation_id, user_id))
         except UnavailableError as error:
             self._tell("mind_failed", conversation_id, error=str(error))
             return None

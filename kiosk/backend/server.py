@@ -21,8 +21,7 @@ from starlette.types import ASGIApp
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.characters.character import Character
-from kiosk.backend.mind.scripted import ScriptedMind, load_flow
-from kiosk.backend.mind.speech_engine import SpeechEngine
+from kiosk.backend.mind.opening import open_mind
 from kiosk.backend.provider.client import AgentAccess, open_provider
 from kiosk.backend.settings import BackendSettings
 from kiosk.backend.upkeep import Keep, run_upkeep
@@ -53,6 +52,8 @@ class Secrets:
 
     api_key: SecretStr
     webhooks: Sequence[SecretStr] = ()
+    llm: Sequence[SecretStr] = ()
+    model_key: SecretStr | None = None
 
 
 async def serve(
@@ -69,6 +70,7 @@ async def serve(
     async with (
         open_store(settings.database_url) as store,
         open_provider(access, secrets.api_key) as provider,
+        open_mind(settings, secrets.api_key, secrets.llm, secrets.model_key) as mind,
     ):
         services = Services(
             store=store,
@@ -76,12 +78,11 @@ async def serve(
             characters=characters,
             webhook_secrets=secrets.webhooks,
             store_transcripts=settings.store_transcripts,
-            speech_engine=_speech_engine(settings, secrets),
+            mind=mind,
         )
         with contextlib.closing(_listen(settings.host, settings.port)) as sock:
             url = _url(sock)
-            asked = services.speech_engine is not None
-            config = server_config(create_app(services), websockets=asked)
+            config = server_config(create_app(services), websockets=mind is not None)
             keep = Keep(
                 timedelta(days=settings.transcript_days), timedelta(days=settings.visit_days)
             )
@@ -99,13 +100,6 @@ async def serve(
                     await server.serve(sockets=[sock])
                     beside.cancel()
             await _flush_last(store)
-
-
-def _speech_engine(settings: BackendSettings, secrets: Secrets) -> SpeechEngine | None:
-    """The mind that answers for the agent, if there is one; raises ConfigError."""
-    if not settings.mind:
-        return None
-    return SpeechEngine(ScriptedMind(load_flow(settings.mind)), secrets.api_key)
 
 
 def server_config(app: ASGIApp, *, websockets: bool = False) -> uvicorn.Config:

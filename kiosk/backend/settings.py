@@ -21,6 +21,8 @@ from kiosk.errors import ConfigError
 PREFIX = "KIOSK_BACKEND_"
 KEY_CREDENTIAL = "elevenlabs-api-key"
 WEBHOOK_CREDENTIAL = "elevenlabs-webhook-secret"
+LLM_CREDENTIAL = "llm-secret"
+MODEL_CREDENTIAL = "model-key"
 _SQLITE = "sqlite:///"
 
 
@@ -46,7 +48,10 @@ class BackendSettings(BaseSettings):
     api_key_file: Path | None = None
     webhook_secret_file: Path | None = None
     characters_dir: Path | None = None
-    mind: str = Field(default="", max_length=500)  # a flow of the package's, or a file of your own
+    # A flow of the package's, or a file of your own: a flow, or a persona.
+    mind: str = Field(default="", max_length=500)
+    llm_secret_file: Path | None = None
+    model_key_file: Path | None = None
     store_transcripts: bool = False
     visit_days: int = Field(default=400, ge=35, le=36500)
     transcript_days: int = Field(default=30, ge=1, le=3650)
@@ -107,12 +112,31 @@ def read_api_key(settings: BackendSettings) -> SecretStr:
 def read_webhook_secrets(settings: BackendSettings) -> list[SecretStr]:
     """The secrets of webhooks, one a line, from `webhook_secret_file`, else from systemd's
     credentials; none if there is no such file: then no webhook is believed. Raises ConfigError."""
-    path = settings.webhook_secret_file or service.credential(WEBHOOK_CREDENTIAL)
+    return _secrets_of(settings.webhook_secret_file, WEBHOOK_CREDENTIAL, "webhook secrets")
+
+
+def read_llm_secrets(settings: BackendSettings) -> list[SecretStr]:
+    """What a custom LLM's questions may show, one a line, from `llm_secret_file`, else from
+    systemd's credentials; none: nothing is answered at that door. Raises ConfigError."""
+    return _secrets_of(settings.llm_secret_file, LLM_CREDENTIAL, "a custom LLM's secrets")
+
+
+def read_model_key(settings: BackendSettings) -> SecretStr | None:
+    """The key of the model behind a mind, from `model_key_file`, else from systemd's credentials;
+    None if there is no such file. Raises ConfigError."""
+    keys = _secrets_of(settings.model_key_file, MODEL_CREDENTIAL, "a model's key")
+    if len(keys) > 1:
+        raise ConfigError("a model's key is one line of printable ASCII, and there are several")
+    return keys[0] if keys else None
+
+
+def _secrets_of(path: Path | None, credential: str, what: str) -> list[SecretStr]:
+    path = path or service.credential(credential)
     if path is None:
         return []
     found = _read_secrets(path)
     if not found:
-        raise ConfigError(f"{path} does not hold webhook secrets: lines of printable ASCII")
+        raise ConfigError(f"{path} does not hold {what}: lines of printable ASCII")
     return found
 
 

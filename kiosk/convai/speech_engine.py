@@ -97,7 +97,10 @@ def read_frame(frame: str | bytes) -> FromService | None:
                 raise FrameError("a transcript is not a list")
             event_id = body.get("event_id")
             number = event_id if isinstance(event_id, int) else None
-            return Asked(number, tuple(_said(each) for each in talk))
+            known = tuple(said for each in talk if (said := _said(each)) is not None)
+            if not any(said.role == "user" for said in known):
+                raise FrameError("a transcript holds nothing of the user's")
+            return Asked(number, known)
         case "ping":
             return Pinged()
         case "close":
@@ -225,11 +228,10 @@ def _object(frame: str | bytes) -> dict[str, Json]:
     return body
 
 
-def _said(turn: Json) -> Said:
+def _said(turn: Json) -> Said | None:
+    """A turn; None for one that is of nobody here: it comes again with each transcript."""
     if not isinstance(turn, dict):
-        raise FrameError("a turn is not an object")
+        return None
     role = next((each for each in _ROLES if each == turn.get("role")), None)
     content = turn.get("content")
-    if role is None or not isinstance(content, str):
-        raise FrameError("a turn has no role or no text")
-    return Said(role, content)
+    return Said(role, content) if role is not None and isinstance(content, str) else None

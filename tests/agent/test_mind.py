@@ -9,13 +9,18 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
+from kiosk.agent.mind_link import MindSettings
 from kiosk.agent.server import DEFAULT_AGENT_ID
 from kiosk.agent.signatures import CONVERSATION_PATH
+from kiosk.cli import main
 from kiosk.convai import speech_engine as wire
 from kiosk.convai.client_messages import Initiation, UserMessage
 from kiosk.convai.frames import serialize
+from kiosk.errors import ConfigError
 from tests.integration.conftest import StartAgent
 from tests.slowness import patient_s
+
+SECRET = "a secret of the mind's"
 
 
 @asynccontextmanager
@@ -59,7 +64,7 @@ async def response(socket: ClientConnection) -> str:
 async def test_what_is_written_is_answered_by_the_mind(start_agent: StartAgent) -> None:
     async with (
         echoing() as (mind_url, asked),
-        start_agent(mind_url=mind_url) as (url, _),
+        start_agent(mind=MindSettings(mind_url, SECRET)) as (url, _),
         client(url) as socket,
     ):
         greeting = await response(socket)
@@ -74,12 +79,37 @@ async def test_what_is_written_is_answered_by_the_mind(start_agent: StartAgent) 
     ]
 
 
-@pytest.mark.parametrize("mind_url", ["ws://127.0.0.1:1/", "ws://127.0.0.1:1/nowhere"])
-async def test_without_its_mind_the_agent_has_its_guide(
-    start_agent: StartAgent, mind_url: str
-) -> None:
-    async with start_agent(mind_url=mind_url) as (url, events), client(url) as socket:
+async def test_without_its_speech_engine_the_agent_has_its_guide(start_agent: StartAgent) -> None:
+    async with (
+        start_agent(mind=MindSettings("ws://127.0.0.1:1/nowhere", SECRET)) as (url, events),
+        client(url) as socket,
+    ):
         await response(socket)
         await socket.send(serialize(UserMessage("where is the exit")))
         assert "exit" in await response(socket)
     assert [event["event"] for event in events].count("mind_failed") == 1
+
+
+async def test_a_custom_llm_that_does_not_answer_is_asked_again(start_agent: StartAgent) -> None:
+    mind = MindSettings("http://127.0.0.1:1/v1/llm/chat/completions", SECRET)
+    async with start_agent(mind=mind) as (url, events), client(url) as socket:
+        await response(socket)
+        for _ in range(2):
+            await socket.send(serialize(UserMessage("where is the exit")))
+            assert "say that again" in await response(socket)
+    assert [event["event"] for event in events].count("mind_failed") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--mind-url", "ftp://x"), "begins with neither ws:// nor http://"),
+        (("--mind-url", "http://x/v1"), "ends with neither /chat/completions nor /responses"),
+        (("--mind-url", "http://x/v1/llm/responses"), "needs --mind-secret-file"),
+    ],
+)
+def test_the_command_names_what_is_missing(
+    options: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["agent", "--port", "0", *options]) == ConfigError.exit_code
+    assert complaint in capsys.readouterr().err

@@ -20,15 +20,21 @@ import httpx2
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
 from kiosk.backend.books.operators import Role
+from kiosk.backend.mind.access import MindAccess
+from kiosk.backend.mind.files import load_flow
+from kiosk.backend.mind.scripted import ScriptedMind
 from kiosk.backend.tokens import OperatorToken
+from kiosk.contract import CHAT_COMPLETIONS_PATH, RESPONSES_PATH
 
 from .conftest import AGENT_ID, API_KEY, WEBHOOK_SECRET, Backend, BackendFactory
 from .test_heartbeat import BEAT
 from .test_visits import everything
 
+LLM_SECRET = "the-secret-of-a-custom-llm"
 WORDS = "my daughter Ada is seven and lost her blue mitten"
 # At DEBUG these show values of statements by design; the backend keeps them quiet.
 _KEPT_QUIET = ("aiosqlite", "sqlalchemy")
@@ -52,6 +58,8 @@ PATHS = (
     ("POST", "/v1/enrolment-codes"),
     ("POST", "/v1/kiosks/{}/revoke"),
     ("POST", "/v1/webhooks/elevenlabs"),
+    ("POST", CHAT_COMPLETIONS_PATH),
+    ("POST", RESPONSES_PATH),
     ("GET", "/metrics"),
     ("GET", "/readyz"),
     ("PUT", "/v1/{}"),
@@ -131,7 +139,8 @@ class Vault:
         found |= {f"code {n}": code for n, code in enumerate(self.codes)}
         for number, url in enumerate(self.backend.fake.minted):
             found[f"signature {number}"] = url.partition("cvs+")[2].partition("/")[0]
-        return found | {"key": API_KEY, "webhook": WEBHOOK_SECRET, "words": WORDS}
+        kept = {"key": API_KEY, "webhook": WEBHOOK_SECRET, "llm": LLM_SECRET, "words": WORDS}
+        return found | kept
 
     def refuse(self, where: str, text: str) -> None:
         for what, secret in self.secrets().items():
@@ -232,14 +241,30 @@ def extra(draw: Any, vault: Vault) -> dict[str, Any]:
     }
 
 
+def question(draw: Any) -> dict[str, Any]:
+    """What the provider asks a mind, with the visitor's words in it."""
+    turns = [{"role": "user", "content": draw(st.sampled_from([WORDS, f"yes, {WORDS}", [WORDS]]))}]
+    body = {"messages": turns, "input": turns, "user_id": WORDS, "stream": draw(st.booleans())}
+    shown = draw(st.sampled_from([LLM_SECRET, LLM_SECRET, WEBHOOK_SECRET, API_KEY]))
+    content = json.dumps(body) + draw(st.sampled_from(["", "", WORDS]))
+    return {
+        "method": "POST",
+        "url": draw(st.sampled_from([CHAT_COMPLETIONS_PATH, RESPONSES_PATH])),
+        "content": content,
+        "headers": {"Authorization": f"Bearer {shown}"},
+    }
+
+
 async def step(draw: Any, vault: Vault) -> None:
     """One question, and what may be seen of it."""
     vault.backend.fake.answer = draw(st.none() | st.sampled_from(failures()))
-    kind = draw(st.integers(0, 7))
+    kind = draw(st.integers(0, 8))
     if kind < 2:
         sent = delivery(draw)
     elif kind < 3:
         sent = extra(draw, vault)
+    elif kind > 7:
+        sent = question(draw)
     else:
         asked = PATHS[0] if draw(st.booleans()) else draw(st.sampled_from(PATHS))
         sent = placed(draw, vault, *asked)
@@ -254,7 +279,10 @@ def opened(backend_with: BackendFactory) -> Iterator[tuple[asyncio.Runner, Backe
     """The backend, in a loop that Hypothesis can go back to."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        yield runner, runner.run(stack.enter_async_context(backend_with()))
+        access = MindAccess(
+            ScriptedMind(load_flow("museum")), SecretStr(API_KEY), [SecretStr(LLM_SECRET)]
+        )
+        yield runner, runner.run(stack.enter_async_context(backend_with(mind=access)))
         runner.run(stack.aclose())
 
 

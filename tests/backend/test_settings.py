@@ -8,6 +8,7 @@ from kiosk.backend.settings import (
     BackendSettings,
     load_settings,
     read_api_key,
+    read_llm_secrets,
     require_agent,
 )
 from kiosk.errors import ConfigError
@@ -113,6 +114,22 @@ def test_a_missing_key_names_both_ways_to_give_it(
         read_api_key(BackendSettings())
     with pytest.raises(ConfigError, match="nowhere: No such file"):
         read_api_key(BackendSettings(api_key_file=tmp_path / "nowhere"))
+
+
+def test_the_secrets_of_a_custom_llm_may_be_two_or_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert read_llm_secrets(BackendSettings()) == []
+    (tmp_path / "llm-secret").write_text("new\nold\n")
+    (tmp_path / "other").write_text("another")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    both = read_llm_secrets(BackendSettings())
+    assert [secret.get_secret_value() for secret in both] == ["new", "old"]
+    (only,) = read_llm_secrets(BackendSettings(llm_secret_file=tmp_path / "other"))
+    assert only.get_secret_value() == "another"
+    (tmp_path / "other").write_text("\n")
+    with pytest.raises(ConfigError, match="other does not hold a custom LLM's secrets"):
+        read_llm_secrets(BackendSettings(llm_secret_file=tmp_path / "other"))
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"sk_one\nsk_two", b"sk_\xc3\xa4", b"a\x00b"])

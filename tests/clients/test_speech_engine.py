@@ -11,9 +11,10 @@ import pytest
 from elevenlabs.speech_engine.resource import verify_speech_engine_jwt
 from elevenlabs.speech_engine.server import SpeechEngineServer
 
-from kiosk.agent.mind_link import mind_link
+from kiosk.agent.mind_link import MindSettings, mind_link
 from kiosk.convai.speech_engine import NotTheServiceError, Said, sign, verify
 from kiosk.errors import UnavailableError
+from tests.slowness import patient_s
 
 KEY = "sk_0123456789abcdef"
 
@@ -70,7 +71,7 @@ async def test_the_agent_is_answered_by_the_official_server() -> None:
 
     async with (
         official(on_init=on_init, on_transcript=on_transcript) as url,
-        mind_link(url, KEY, "conv_1") as mind,
+        mind_link(MindSettings(url, KEY), "conv_1") as mind,
     ):
         talk = [Said("agent", "Welcome."), Said("user", "where is the exit")]
         assert await mind.answer(talk) == "word 0 word 1 word 2"
@@ -79,12 +80,21 @@ async def test_the_agent_is_answered_by_the_official_server() -> None:
 
 
 async def test_a_turn_that_is_cut_is_not_heard_in_the_next() -> None:
+    began = asyncio.Event()
+
     async def on_transcript(talk: list[object], session: object) -> None:
         slow = talk[-1].content == "slow"  # type: ignore[attr-defined]
+        if slow:
+            began.set()
         await session.send_response(words(500 if slow else 1))  # type: ignore[attr-defined]
 
-    async with official(on_transcript=on_transcript) as url, mind_link(url, KEY, "c") as mind:
+    async with (
+        official(on_transcript=on_transcript) as url,
+        mind_link(MindSettings(url, KEY), "c") as mind,
+    ):
         asking = asyncio.create_task(mind.answer([Said("user", "slow")]))
+        async with asyncio.timeout(patient_s(10)):
+            await began.wait()
         await asyncio.sleep(0.3)
         asking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -95,5 +105,5 @@ async def test_a_turn_that_is_cut_is_not_heard_in_the_next() -> None:
 async def test_an_agent_with_another_key_is_refused_by_the_official_server() -> None:
     async with official() as url:
         with pytest.raises(UnavailableError, match="refuses"):
-            async with mind_link(url, "another key", "c"):
+            async with mind_link(MindSettings(url, "another key"), "c"):
                 pass

@@ -151,7 +151,12 @@ def _serve(args: argparse.Namespace, say: Say) -> None:
     names = ("database", "tenant", "host", "port", "provider_url", "agent_id")
     settings = of.load_settings({name: getattr(args, name) for name in names})
     of.require_agent(settings)
-    secrets = Secrets(of.read_api_key(settings), of.read_webhook_secrets(settings))
+    secrets = Secrets(
+        of.read_api_key(settings),
+        of.read_webhook_secrets(settings),
+        of.read_llm_secrets(settings),
+        of.read_model_key(settings),
+    )
     characters = load_characters(settings.characters_dir) if settings.characters_dir else {}
     with database_errors(settings.database_url):
         require_current(settings.database_url)

@@ -1,32 +1,25 @@
 """Flow of a talk as data: topics one after the other, each with what it needs to know. Pure.
 
-A talk goes forward or stays; it never goes back. Where it stands follows from what was said, and
-from nothing else: whoever has the talk knows it, after a reconnect and in another process too.
+A talk goes forward or stays; it never goes back. Where it stands follows from what was said in the
+conversation, and from nothing else: whoever has its turns knows it, in another process too.
 """
 
 import re
-import tomllib
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from kiosk.base.toml_lines import line_of
-from kiosk.errors import ConfigError
+from kiosk.backend.mind.operators_file import Key, OperatorsTable, Text, read_table
 
-_KEY = r"^[a-z][a-z0-9_]{0,31}$"
-_WORDS = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-
-Key = Annotated[str, Field(pattern=_KEY)]
-Text = Annotated[str, Field(min_length=1, max_length=1000)]
+_PLACE = re.compile(r"\{([^{}]*)\}")
+Ways = Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Topic(_Table):
+class Topic(OperatorsTable):
     """One step. `ask`: what is said when it begins; `facts`: what an answer must tell, each by the
     words that tell it (none: the answer itself does); `longer_than`: so many characters an answer
     must have; `stay`: what is said when it does not tell enough; `most_turns`: after so many
@@ -36,14 +29,14 @@ class Topic(_Table):
     key: Key
     ask: Text
     stay: Text
-    facts: dict[Key, tuple[Text, ...]] = {}
+    facts: dict[Key, Ways] = Field(default={})
     longer_than: Annotated[int, Field(ge=0, le=200)] = 0
     most_turns: Annotated[int, Field(ge=1, le=10)] = 2
     next: Key | None = None
     report: bool = False
 
 
-class Flow(_Table):
+class Flow(OperatorsTable):
     """A whole talk. `greeting` is the agent's first message; `summary` is said with what was told,
     by `{fact}`; `farewell` ends it. Raises ValueError for what does not fit together."""
 
@@ -65,11 +58,27 @@ class Flow(_Table):
         for number, topic in enumerate(self.topic):
             if topic.next is not None and topic.next not in keys[number + 1 :]:
                 raise ValueError(f"topic {topic.key}: next: {topic.next!r} is no topic further on")
-        known = {*(fact for topic in self.topic for fact in topic.facts), *keys}
-        for place in re.findall(r"\{([^{}]*)\}", self.summary):
-            if place not in known:
+        names = Counter([*keys, *(fact for topic in self.topic for fact in topic.facts)])
+        if twice := sorted(name for name, count in names.items() if count > 1):
+            raise ValueError(f"facts: {twice[0]!r} is the name of a topic or of another fact")
+        for topic in self.topic:
+            for fact, ways in topic.facts.items():
+                if not all(map(_words, ways)):
+                    raise ValueError(f"topic {topic.key}: facts: {fact}: one has no words")
+        for place in _PLACE.findall(self.summary):
+            if place not in names:
                 raise ValueError(f"summary: {{{place}}} is neither a topic nor a fact of one")
+        if set("{}") & set(_PLACE.sub("", self.summary)):
+            raise ValueError("summary: a brace without its other")
+        if not any(topic.report for topic in self._reached()):
+            raise ValueError("summary: it is never said, for no topic that is reached has a report")
         return self
+
+    def _reached(self) -> Iterator[Topic]:
+        topic: Topic | None = self.topic[0]
+        while topic is not None:
+            yield topic
+            topic = self.after(topic)
 
     def after(self, topic: Topic) -> Topic | None:
         """The topic that follows; None at the end."""
@@ -84,32 +93,13 @@ class Standing:
 
     topic: Topic | None
     told: dict[str, str] = field(default_factory=dict)
-    turns: int = 0  # answers to the topic so far
     says: str = ""  # what the visitor's last answer is answered with
+    heard: list[str] = field(default_factory=list)  # the answers to the topic
 
 
 def read_flow(name: str, text: str) -> Flow:
     """Raises ConfigError with a line for each mistake; `name` is for people: the file's."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: {error}") from error
-    try:
-        return Flow.model_validate(values)
-    except ValidationError as error:
-        mistakes = error.errors(include_url=False, include_input=False)
-        raise ConfigError("\n".join(_explained(name, text, each) for each in mistakes)) from None
-
-
-def _explained(name: str, text: str, mistake: Mapping[str, object]) -> str:
-    where = mistake["loc"]
-    keys = [str(part) for part in where] if isinstance(where, tuple) else []
-    what = str(mistake["msg"]).removeprefix("Value error, ")
-    if mistake["type"] == "extra_forbidden":
-        what = "there is no such key"
-    line = line_of(text, keys)
-    place = f"{name}, line {line}" if line else name
-    return f"{place}: {'.'.join(keys)}: {what}" if keys else f"{place}: {what}"
+    return read_table(Flow, name, text)
 
 
 def standing(flow: Flow, answers: Sequence[str]) -> Standing:
@@ -125,30 +115,38 @@ def _hear(flow: Flow, now: Standing, answer: str) -> None:
     if topic is None:
         now.says = flow.farewell
         return
-    now.turns += 1
-    now.told.update(_facts(topic, answer))
-    missing = [fact for fact in topic.facts if fact not in now.told]
-    enough = len(answer.strip()) > topic.longer_than and not missing
-    if enough:
-        now.told[topic.key] = " ".join(answer.split())
-    elif now.turns < topic.most_turns:
+    words = _words(answer)
+    if not words:  # nothing was said
         now.says = topic.stay
         return
-    now.topic, now.turns = flow.after(topic), 0
+    now.heard.append(" ".join(answer.split()))
+    now.told.update(_facts(topic, words))
+    if len(answer.strip()) > topic.longer_than and topic.facts.keys() <= now.told.keys():
+        now.told[topic.key] = " ".join(now.heard)
+    elif len(now.heard) < topic.most_turns:
+        now.says = topic.stay
+        return
+    now.topic, now.heard = flow.after(topic), []
     says = [summary(flow, now.told)] if topic.report else []
     says.append(flow.farewell if now.topic is None else now.topic.ask)
     now.says = " ".join(says)
 
 
-def _facts(topic: Topic, answer: str) -> Iterator[tuple[str, str]]:
-    said = f" {' '.join(_WORDS.findall(answer.lower()))} "
-    for fact, words in topic.facts.items():
-        for each in words:
-            if f" {' '.join(_WORDS.findall(each.lower()))} " in said:
-                yield fact, each
-                break
+def _facts(topic: Topic, words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    said = f" {' '.join(words)} "
+    for fact, ways in topic.facts.items():
+        told = [way for way in ways if f" {' '.join(_words(way))} " in said]
+        if told:
+            yield fact, max(told, key=len)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text as they are compared. A mark on a letter is of the word; an apostrophe or
+    a hyphen is between two."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in plain).split()
 
 
 def summary(flow: Flow, told: Mapping[str, str]) -> str:
     """What was told, as the visitor hears it."""
-    return re.sub(r"\{([^{}]*)\}", lambda place: told.get(place[1], flow.unknown), flow.summary)
+    return _PLACE.sub(lambda place: told.get(place[1], flow.unknown), flow.summary)

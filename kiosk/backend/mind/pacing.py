@@ -1,13 +1,18 @@
 """Pacing of a mind's answer: nobody waits in silence for a model that is slow, or gone."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from kiosk.backend.mind.port import MindError
+from kiosk.backend.mind.port import Mind, MindError, MindTurn
 
 log = logging.getLogger(__name__)
+
+# A mind may take so long to put down what it was doing; the next turn does not wait for more.
+_ENDS_WITHIN_S = 0.5
+_ending: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,44 +25,72 @@ class Pace:
     apology: str = "I am sorry, I cannot think of an answer just now. Please ask me again."
 
 
-async def paced(pieces: AsyncGenerator[str, None], pace: Pace) -> AsyncGenerator[str, None]:
-    """The pieces, with a filler before the first if it lets wait, and an apology if none comes, or
-    none any more. Closed, it cancels what stands behind it."""
-    limit_s, may_breathe = pace.filler_after_s, True
+async def paced(mind: Mind, turn: MindTurn, pace: Pace) -> AsyncGenerator[str, None]:
+    """The mind's pieces, with a filler before the first if it lets wait, and an apology if none
+    comes, or none any more. Closed, it ends what stands behind it."""
+    pieces = _pieces(mind, turn)
+    limit_s, may_breathe, has_said = pace.filler_after_s, True, False
     waiting = asyncio.ensure_future(_next(pieces))
     try:
         while True:
             await asyncio.wait((waiting,), timeout=limit_s)
-            if not waiting.done():
-                if not may_breathe:
-                    log.warning("a mind has said nothing for %g s", pace.apology_after_s)
-                    yield pace.apology
-                    return
+            if not waiting.done() and may_breathe:
                 yield pace.filler
                 limit_s, may_breathe = pace.apology_after_s - pace.filler_after_s, False
                 continue
-            piece = _result(waiting, pace.apology)
+            if not waiting.done():
+                log.warning("a mind has said nothing for %g s", pace.apology_after_s)
+                yield pace.apology
+                return
+            if (fault := _fault(waiting)) is not None:
+                log.warning("a mind failed: %s", fault)
+                yield pace.apology
+                return
+            piece = waiting.result()
             if piece is None:
+                if not has_said:
+                    log.warning("a mind says nothing")
+                    yield pace.apology
                 return
             yield piece
+            has_said = has_said or bool(piece.strip())
             limit_s, may_breathe = pace.apology_after_s, False
             waiting = asyncio.ensure_future(_next(pieces))
     finally:
-        waiting.cancel()
-        await asyncio.wait((waiting,))
-        await pieces.aclose()
+        ending = asyncio.ensure_future(_end(waiting, pieces))
+        _ending.add(ending)
+        ending.add_done_callback(_ended)
+        await asyncio.wait((ending,), timeout=_ENDS_WITHIN_S)
+
+
+async def _pieces(mind: Mind, turn: MindTurn) -> AsyncGenerator[str, None]:
+    async with contextlib.aclosing(mind.answer(turn)) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 async def _next(pieces: AsyncGenerator[str, None]) -> str | None:
     return await anext(pieces, None)
 
 
-def _result(waiting: "asyncio.Future[str | None]", apology: str) -> str | None:
-    error = waiting.exception()
-    if error is None:
-        return waiting.result()
-    if isinstance(error, MindError):
-        log.warning("a mind failed: %s", error)
-    else:  # a mistake of the mind's own, without its text: it may hold what was said
-        log.error("a mind has a fault: %s", type(error).__name__)
-    return apology
+async def _end(waiting: "asyncio.Future[str | None]", pieces: AsyncGenerator[str, None]) -> None:
+    waiting.cancel()
+    await asyncio.wait((waiting,))
+    if not waiting.cancelled():
+        waiting.exception()  # it is known, or nobody wants to know it any more
+    await pieces.aclose()
+
+
+def _ended(ending: asyncio.Task[None]) -> None:
+    _ending.discard(ending)
+    if (fault := _fault(ending)) is not None:
+        log.warning("a mind failed when it was ended: %s", fault)
+
+
+def _fault(done: "asyncio.Future[str | None] | asyncio.Task[None]") -> str | None:
+    """What went wrong, for the log: of a mistake of the mind's own without its text, which may hold
+    what was said."""
+    error = asyncio.CancelledError() if done.cancelled() else done.exception()
+    if error is None or isinstance(error, MindError):
+        return None if error is None else str(error)
+    return type(error).__name__

@@ -13,8 +13,8 @@ class MindError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MindTurn:
-    """What is to be answered: the talk so far, the visitor's newest turn last, and where it is
-    held. What is not known is empty."""
+    """What is to be answered: the talk so far, and where it is held. The visitor's newest turn is
+    its last, unless an agent's tool was called since. What is not known is empty."""
 
     talk: tuple[Said, ...]
     conversation_id: str = ""

@@ -1,12 +1,10 @@
 """Scripted mind: a flow, word for word, without a model and without a network."""
 
-from collections.abc import AsyncGenerator
-from importlib import resources
-from pathlib import Path
+from collections.abc import AsyncGenerator, Sequence
 
-from kiosk.backend.mind.flow import Flow, read_flow, standing
+from kiosk.backend.mind.flow import Flow, standing
 from kiosk.backend.mind.port import MindTurn
-from kiosk.errors import ConfigError
+from kiosk.convai.speech_engine import Said
 
 
 class ScriptedMind:
@@ -17,25 +15,18 @@ class ScriptedMind:
 
     async def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
         """All of it at once: there is nothing to wait for."""
-        answers = [said.content for said in turn.talk if said.role == "user"]
-        yield standing(self.flow, answers).says
+        yield standing(self.flow, _answers(turn.talk)).says
 
 
-def load_flow(name_or_path: str) -> Flow:
-    """A flow that comes with the package, by its name, or a file's; raises ConfigError."""
-    shipped = resources.files("kiosk.backend.mind") / "flows"
-    names = sorted(
-        each.name.removesuffix(".toml") for each in shipped.iterdir() if each.name.endswith(".toml")
-    )
-    if name_or_path in names:
-        name = f"{name_or_path}.toml"
-        return read_flow(name, (shipped / name).read_text("utf-8"))
-    path = Path(name_or_path)
-    try:
-        return read_flow(str(path), path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(
-            f"cannot read the flow {name_or_path}: {reason}; with the package come "
-            f"{', '.join(names)}"
-        ) from error
+def _answers(talk: Sequence[Said]) -> list[str]:
+    """The visitor's, each whole: of one that was cut short and went on, the agent said nothing in
+    between."""
+    answers: list[str] = []
+    before = None
+    for said in talk:
+        if said.role == "user" and before == "user":
+            answers[-1] += f" {said.content}"
+        elif said.role == "user":
+            answers.append(said.content)
+        before = said.role
+    return answers

@@ -7,12 +7,11 @@ nothing is sent any more; one whose id is being answered already is skipped.
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import SecretStr
 
+from kiosk.backend.mind.access import MindAccess
 from kiosk.backend.mind.pacing import Pace, paced
 from kiosk.backend.mind.port import Mind, MindTurn
 from kiosk.contract import SPEECH_ENGINE_PATH
@@ -74,37 +73,10 @@ class EngineSession:
     async def _answer(self, asked: wire.Asked) -> None:
         turn = MindTurn(asked.talk, self._conversation_id)
         with contextlib.suppress(WebSocketDisconnect):  # whoever reads the frames learns it too
-            async with contextlib.aclosing(paced(self._mind.answer(turn), self._pace)) as pieces:
+            async with contextlib.aclosing(paced(self._mind, turn, self._pace)) as pieces:
                 async for piece in pieces:
                     await self._send(wire.write_answer(wire.Answered(asked.event_id, piece, False)))
             await self._send(wire.write_answer(wire.Answered(asked.event_id, "", True)))
-
-
-class SpeechEngine:
-    """What the route works with: the mind, and the key that the service signs with."""
-
-    def __init__(self, mind: Mind, api_key: SecretStr, most: int = 2000) -> None:
-        self.mind = mind
-        self._api_key = api_key
-        self._most = most
-        self._open = 0
-
-    def refuses(self, header: str) -> str | None:
-        """Why not, for the log; None: come in."""
-        try:
-            wire.verify(header, self._api_key.get_secret_value(), time.time())
-        except wire.NotTheServiceError as error:
-            return str(error)
-        return "too many conversations" if self._open >= self._most else None
-
-    @contextlib.contextmanager
-    def counted(self) -> Iterator[None]:
-        """A conversation is open for as long as the block."""
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
 
 
 async def _frames(socket: WebSocket) -> AsyncIterator[str | bytes]:
@@ -115,20 +87,21 @@ async def _frames(socket: WebSocket) -> AsyncIterator[str | bytes]:
 @routes.websocket(SPEECH_ENGINE_PATH)
 async def converse(socket: WebSocket) -> None:
     """A conversation of the provider's, or nobody's."""
-    engine: SpeechEngine | None = socket.app.state.services.speech_engine
+    access: MindAccess | None = socket.app.state.services.mind
     refused = "there is no mind here"
-    if engine is not None:
-        refused = engine.refuses(socket.headers.get(wire.AUTHORIZATION, "")) or ""
-    if engine is None or refused:
+    if access is not None:
+        refused = access.refuses_engine(socket.headers.get(wire.AUTHORIZATION, ""))
+    if access is None or refused:
         log.warning("a speech engine is refused: %s", refused)
         await socket.close()  # before the upgrade: it is answered with 403
         return
     await socket.accept()
-    session = EngineSession(engine.mind, socket.send_text)
-    with engine.counted():
+    session = EngineSession(access.mind, socket.send_text, access.pace)
+    with access.counted():
         try:
             async for frame in _frames(socket):
                 if not await session.receive(frame):
+                    await socket.close()
                     break
         except WebSocketDisconnect:
             pass  # a pong found nobody

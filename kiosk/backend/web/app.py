@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import Store
-from kiosk.backend.mind import speech_engine
+from kiosk.backend.mind import custom_llm, speech_engine
 from kiosk.backend.page import routes as page_routes
 from kiosk.backend.page.rendered import RenderedParts
 from kiosk.backend.web import device_routes, operator_routes, webhook_routes
@@ -22,7 +22,7 @@ from kiosk.backend.web.openapi import with_problems
 from kiosk.backend.web.problems import add_problems
 from kiosk.backend.web.requests import RequestLog
 from kiosk.backend.web.services import Here, Services
-from kiosk.contract import HEALTH_PATH
+from kiosk.contract import CHAT_COMPLETIONS_PATH, HEALTH_PATH, RESPONSES_PATH
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,11 @@ def contract() -> dict[str, Any]:
 
 def create_app(services: Services) -> ASGIApp:
     """Store, provider and hub stay the caller's to close."""
-    large = {webhook_routes.WEBHOOK_PATH: webhook_routes.MAX_RECORDING_BYTES}
+    large = {
+        webhook_routes.WEBHOOK_PATH: webhook_routes.MAX_RECORDING_BYTES,
+        CHAT_COMPLETIONS_PATH: custom_llm.LARGEST_QUESTION_BYTES,
+        RESPONSES_PATH: custom_llm.LARGEST_QUESTION_BYTES,
+    }
     return RequestLog(create_routes(services), services.metrics.request, large)
 
 
@@ -88,8 +92,10 @@ def create_routes(services: Services | None) -> FastAPI:
     app.state.fleet_parts = RenderedParts()
     readiness = Readiness()
     add_problems(app)
-    for part in (device_routes, operator_routes, webhook_routes, page_routes, speech_engine):
+    for part in (device_routes, operator_routes, webhook_routes, page_routes):
         app.include_router(part.routes)
+    for door in (speech_engine, custom_llm):
+        app.include_router(door.routes)
 
     @app.get(HEALTH_PATH, tags=["health"])
     async def health() -> dict[str, str]:

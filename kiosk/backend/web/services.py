@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from kiosk.backend.books.store import Store
 from kiosk.backend.characters.character import Character
-from kiosk.backend.mind.speech_engine import SpeechEngine
+from kiosk.backend.mind.access import MindAccess
 from kiosk.backend.provider.client import Provider
 from kiosk.backend.web.metrics import Metrics
 from kiosk.backend.web.stream import Hub
@@ -26,7 +26,7 @@ class Services:
     store_transcripts: bool = False
     hub: Hub = field(default_factory=Hub)
     metrics: Metrics = field(default_factory=Metrics)
-    speech_engine: SpeechEngine | None = None
+    mind: MindAccess | None = None
 
 
 def _services(request: Request) -> Services:

@@ -114,7 +114,7 @@ def run(args: argparse.Namespace, show: Show, aside: Show) -> int:
 
 async def _perform(args: argparse.Namespace, show: Show, told: Show) -> int:
     from kiosk.agent.scenario import load_scenario
-    from kiosk.backend.mind.scripted import load_flow
+    from kiosk.backend.mind.files import load_flow
     from kiosk.lab.demo.lines import MUSEUM, recorded, rehearsed, through
     from kiosk.lab.demo.printer import DemoPrinter
     from kiosk.lab.demo.report import chains

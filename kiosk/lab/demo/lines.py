@@ -71,12 +71,20 @@ def hears(flow: Flow) -> str:
         for words in (*topic.facts.values(), (_ANYTHING,))
         for each in words
     )
-    lines = [f"greeting = {json.dumps(flow.greeting)}", 'ask_again = ["Please say that again."]']
+    lines = [
+        f"greeting = {_quoted(flow.greeting)}",
+        'ask_again = ["Please say that again."]',
+    ]
     for number, words in enumerate(known):
         lines += [
-            "[[entry]]", f'key = "heard_{number}"', f"ask = [{json.dumps(words)}]", 'say = "Yes."',
+            "[[entry]]", f'key = "heard_{number}"', f"ask = [{_quoted(words)}]", 'say = "Yes."',
         ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A string of TOML; JSON's escapes of what lies beyond 16 bits are none of TOML's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def rehearsed(visitor: Visitor) -> tuple[ScriptLine, ...]:

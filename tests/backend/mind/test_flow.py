@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kiosk.backend.mind.files import load_flow
 from kiosk.backend.mind.flow import Flow, read_flow, standing, summary
 from kiosk.backend.mind.port import MindTurn
-from kiosk.backend.mind.scripted import ScriptedMind, load_flow
+from kiosk.backend.mind.scripted import ScriptedMind
 from kiosk.convai.speech_engine import Said
 from kiosk.errors import ConfigError
 
@@ -95,6 +96,55 @@ def test_a_topic_may_skip_others() -> None:
     assert said(read_flow("f", skipping), "an answer that is long") == "Where to?"
 
 
+@pytest.mark.parametrize(
+    ("way", "heard", "is_told"),
+    [
+        ("don't mind", "I don\u2019t mind", True),
+        ("après-midi", "l'après-midi", True),
+        ("Käse", "mit ka\u0308se bitte", True),
+        ("Straße", "IN DER STRASSE", True),
+        ("दिन", "एक दिन", True),
+        ("दिन", "एक दान", False),
+        ("one", "someone", False),
+    ],
+)
+def test_facts_are_told_in_any_language_with_spaces(way: str, heard: str, is_told: bool) -> None:
+    flow = read_flow("f", TRAVEL.replace('"Paris"', f'"{way}"'))
+    long = ["an answer that is long enough"] * 12
+    assert standing(flow, [*long, heard]).told.get("city") == (way if is_told else None)
+
+
+def test_of_two_ways_the_longer_is_told() -> None:
+    flow = read_flow("f", TRAVEL.replace('"two days", ', '"two days", "some two days", '))
+    long = ["an answer that is long enough"] * 12
+    assert standing(flow, [*long, "for some two days"]).told["days"] == "some two days"
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "...", "?!", "\u2026"])
+def test_whoever_says_nothing_is_asked_again_however_often(nothing: str) -> None:
+    assert said(MUSEUM, "yes", *[nothing] * 20) == MUSEUM.topic[1].stay
+    assert said(MUSEUM, "yes", *[nothing] * 20, "one hour") == MUSEUM.topic[2].ask
+
+
+def test_a_topic_is_told_by_all_that_was_answered_to_it() -> None:
+    flow = read_flow("f", TRAVEL.replace("You go to {city}", "{travel}: {city}"))
+    long = ["an answer that is long enough"] * 12
+    assert (
+        said(flow, *long, "to rome", "for a week")
+        == "to rome for a week: Rome for a week. Goodbye."
+    )
+
+
+async def test_an_answer_that_was_cut_short_and_went_on_is_one() -> None:
+    talk = [Said("agent", MUSEUM.greeting), Said("user", "yes"), Said("agent", "How long?")]
+    talk += [Said("user", "well"), Said("user", "let me think"), Said("user", "an")]
+    (asked_again,) = [each async for each in ScriptedMind(MUSEUM).answer(MindTurn(tuple(talk)))]
+    assert asked_again == MUSEUM.topic[1].stay
+    talk += [Said("agent", asked_again), Said("user", "one"), Said("user", "hour")]
+    (goes_on,) = [each async for each in ScriptedMind(MUSEUM).answer(MindTurn(tuple(talk)))]
+    assert goes_on == MUSEUM.topic[2].ask
+
+
 def test_a_summary_says_what_was_not_told() -> None:
     flow = read_flow("f", TRAVEL)
     assert summary(flow, {"city": "Rome"}) == "You go to Rome for I do not know."
@@ -142,6 +192,12 @@ def test_all_mistakes_of_a_file_are_named_at_once_with_their_lines() -> None:
         (('key = "topic_1"', 'key = "topic_0"'), "there are several of the key 'topic_0'"),
         (('key = "topic_3"', 'next = "topic_2"\nkey = "topic_3"'), "'topic_2' is no topic further"),
         (("{city}", "{town}"), "summary: {town} is neither a topic nor a fact of one"),
+        (("{city}", "{city"), "summary: a brace without its other"),
+        (("report = true", ""), "summary: it is never said"),
+        (('"Paris"', '"?!"'), "topic travel: facts: city: one has no words"),
+        (('["Paris", "Rome"]', "[]"), "topic.12.facts.city: "),
+        (("days = [", "topic_3 = ["), "'topic_3' is the name of a topic or of another fact"),
+        (('key = "topic_0"', 'key = "topic_0"\nfacts = {city = ["x"]}'), "'city' is the name of a"),
         (('name = "travel"', "name = "), "line 2"),
     ],
 )

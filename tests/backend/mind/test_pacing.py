@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncGenerator
 
 import pytest
 
 from kiosk.backend.mind.pacing import Pace, paced
-from kiosk.backend.mind.port import MindError
+from kiosk.backend.mind.port import Mind, MindError, MindTurn
+from kiosk.convai.speech_engine import Said
 from tests.virtual_time import virtual_time
 
 PACE = Pace()
+TURN = MindTurn((Said("user", "where are the whales"),))
 
 
 class Thinking:
@@ -21,7 +24,7 @@ class Thinking:
         self._fails = fails
         self.closed = False
 
-    async def answer(self) -> AsyncGenerator[str, None]:
+    async def answer(self, _turn: MindTurn) -> AsyncGenerator[str, None]:
         try:
             for after_s, piece in self._pieces:
                 await (asyncio.Event().wait() if after_s is None else asyncio.sleep(after_s))
@@ -32,11 +35,11 @@ class Thinking:
             self.closed = True
 
 
-async def heard(thinking: Thinking) -> list[tuple[float, str]]:
+async def heard(thinking: Mind) -> list[tuple[float, str]]:
     began_s = asyncio.get_running_loop().time()
     return [
         (round(asyncio.get_running_loop().time() - began_s, 3), piece)
-        async for piece in paced(thinking.answer(), PACE)
+        async for piece in paced(thinking, TURN, PACE)
     ]
 
 
@@ -84,14 +87,14 @@ async def test_one_that_fails_is_apologised_for_without_its_words(
 @virtual_time
 async def test_whoever_stops_listening_ends_the_thinking() -> None:
     thinking = Thinking((0.1, "a"), (None, ""))
-    async with contextlib.aclosing(paced(thinking.answer(), PACE)) as pieces:
+    async with contextlib.aclosing(paced(thinking, TURN, PACE)) as pieces:
         async for _ in pieces:
             break
     assert thinking.closed
     again = Thinking((None, ""))
 
     async def listen() -> None:
-        async for _ in paced(again.answer(), PACE):
+        async for _ in paced(again, TURN, PACE):
             pass
 
     listening = asyncio.create_task(listen())
@@ -101,3 +104,74 @@ async def test_whoever_stops_listening_ends_the_thinking() -> None:
         await listening
     await asyncio.sleep(0)
     assert again.closed
+
+
+class Odd:
+    """Does what no mind should, and holds the visitor's words in its mouth."""
+
+    def __init__(self, fault: BaseException, when: str) -> None:
+        self._fault = fault
+        self._when = when
+
+    def answer(self, _turn: MindTurn) -> AsyncGenerator[str, None]:
+        if self._when == "called":
+            raise self._fault
+        return self._answer()
+
+    async def _answer(self) -> AsyncGenerator[str, None]:
+        try:
+            if self._when == "begun":
+                raise self._fault
+            await asyncio.sleep(0.1)
+            yield "It is "
+            await asyncio.Event().wait()
+        finally:
+            if self._when == "ended":
+                raise self._fault
+
+
+@virtual_time
+@pytest.mark.parametrize("fault", [ValueError("the whales"), asyncio.CancelledError("the whales")])
+@pytest.mark.parametrize("when", ["called", "begun"])
+async def test_a_mind_with_a_fault_is_apologised_for(
+    when: str, fault: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await heard(Odd(fault, when)) == [(0.0, PACE.apology)]
+    assert "whales" not in caplog.text
+
+
+@virtual_time
+async def test_a_fault_of_the_putting_down_is_logged_without_its_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert await heard(Odd(ValueError("the whales"), "ended")) == [
+        (0.1, "It is "),
+        (8.1, PACE.apology),
+    ]
+    await asyncio.sleep(1)
+    gc.collect()  # a task whose error nobody took complains here
+    assert "whales" not in caplog.text
+
+
+@virtual_time
+async def test_one_that_says_nothing_is_apologised_for() -> None:
+    assert await heard(Thinking()) == [(0.0, PACE.apology)]
+    assert await heard(Thinking((1.0, " "))) == [(0.7, "... "), (1.0, " "), (1.0, PACE.apology)]
+
+
+@virtual_time
+async def test_one_that_is_slow_to_put_down_holds_nobody_up() -> None:
+    class Clinging:
+        async def answer(self, _turn: MindTurn) -> AsyncGenerator[str, None]:
+            try:
+                yield "It is "
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(30)
+
+    pieces = paced(Clinging(), TURN, PACE)
+    assert await anext(pieces) == "It is "
+    before_s = asyncio.get_running_loop().time()
+    await pieces.aclose()
+    assert asyncio.get_running_loop().time() - before_s < 1
+    await asyncio.sleep(60)

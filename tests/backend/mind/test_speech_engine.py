@@ -1,51 +1,29 @@
 """The door of the speech engine: who comes in, and what is never sent."""
 
 import asyncio
-import contextlib
 import gc
 import json
-import socket
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
-import uvicorn
 from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
+from kiosk.backend.mind.access import MindAccess
+from kiosk.backend.mind.files import load_flow
 from kiosk.backend.mind.pacing import Pace
-from kiosk.backend.mind.port import MindTurn
-from kiosk.backend.mind.scripted import ScriptedMind, load_flow
-from kiosk.backend.mind.speech_engine import EngineSession, SpeechEngine
-from kiosk.backend.server import server_config
-from kiosk.backend.web.app import create_app
+from kiosk.backend.mind.scripted import ScriptedMind
+from kiosk.backend.mind.speech_engine import EngineSession
 from kiosk.contract import SPEECH_ENGINE_PATH
 from kiosk.convai import speech_engine as wire
 from kiosk.convai.speech_engine import Said
 from tests.backend.conftest import API_KEY, Backend, BackendFactory
+from tests.backend.mind.conftest import SlowMind, served
 from tests.virtual_time import virtual_time
 
 MUSEUM = load_flow("museum")
-
-
-class SlowMind:
-    """Says words a second apart, and notes what was asked and which answers were ended."""
-
-    def __init__(self, words: int = 5) -> None:
-        self._words = words
-        self.asked: list[str] = []
-        self.ended: list[str] = []
-
-    async def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
-        question = turn.talk[-1].content
-        self.asked.append(question)
-        try:
-            for number in range(self._words):
-                await asyncio.sleep(1)
-                yield f"{question} {number}. "
-        finally:
-            self.ended.append(question)
 
 
 class Service:
@@ -131,24 +109,14 @@ async def test_the_rest_of_the_wire() -> None:
 
 @pytest.fixture
 async def door(backend_with: BackendFactory) -> AsyncIterator[Callable[..., connect]]:
-    engine = SpeechEngine(ScriptedMind(MUSEUM), SecretStr(API_KEY), most=3)
-    async with backend_with(speech_engine=engine) as backend, served(backend) as url:
+    access = MindAccess(ScriptedMind(MUSEUM), SecretStr(API_KEY), most=3)
+    async with backend_with(mind=access) as backend, served(backend) as url:
 
-        def opened(key: str = API_KEY, **options: object) -> connect:
-            shown = {wire.AUTHORIZATION: f"Bearer {wire.sign(key, time.time())}"}
-            return connect(f"{url}{SPEECH_ENGINE_PATH}", additional_headers={**shown, **options})  # type: ignore[arg-type]
+        def opened(key: str = API_KEY, **headers: str) -> connect:
+            shown = {wire.AUTHORIZATION: f"Bearer {wire.sign(key, time.time())}", **headers}
+            return connect(f"ws://{url}{SPEECH_ENGINE_PATH}", additional_headers=shown)
 
         yield opened
-
-
-@contextlib.asynccontextmanager
-async def served(backend: Backend) -> AsyncIterator[str]:
-    server = uvicorn.Server(server_config(create_app(backend.services), websockets=True))
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        yield f"ws://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        await serving
 
 
 async def answer_of(service: ClientConnection, event_id: int, *talk: Said) -> str:
@@ -173,6 +141,7 @@ async def test_a_conversation_goes_through_the_flow(door: Callable[..., connect]
             talk.append(Said("agent", await answer_of(service, number, *talk)))
         await service.send(wire.write_ended())
         await service.wait_closed()
+        assert service.close_code == 1000
     assert [each.content for each in talk[2:8:2]] == [topic.ask for topic in MUSEUM.topic[1:]]
     assert "you have one hour, you come with children, and you like the whales" in talk[-1].content
 
@@ -225,4 +194,4 @@ async def test_a_backend_without_a_mind_lets_nobody_in(backend: Backend) -> None
     async with served(backend) as url:
         shown = {wire.AUTHORIZATION: wire.sign(API_KEY, time.time())}
         with pytest.raises(InvalidStatus):
-            await connect(f"{url}{SPEECH_ENGINE_PATH}", additional_headers=shown)
+            await connect(f"ws://{url}{SPEECH_ENGINE_PATH}", additional_headers=shown)
