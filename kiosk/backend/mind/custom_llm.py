@@ -18,10 +18,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from kiosk.backend.mind.access import MindAccess
-from kiosk.backend.mind.pacing import paced
+from kiosk.backend.mind.pacing import Told, paced
 from kiosk.backend.mind.port import MindTurn
 from kiosk.backend.web.problems import UnauthorizedError, UnusableError
-from kiosk.backend.web.services import Here
+from kiosk.backend.web.services import Here, Services
 from kiosk.contract import CHAT_COMPLETIONS_PATH, RESPONSES_PATH
 from kiosk.convai import custom_llm as wire
 
@@ -58,18 +58,17 @@ class _Streamed(StreamingResponse):
 @routes.post(CHAT_COMPLETIONS_PATH, include_in_schema=False)
 async def chat_completions(request: Request, services: Here) -> StreamingResponse:
     """Answer in the form of OpenAI's chat completions."""
-    return await _answer(request, services.mind, wire.Form.CHAT_COMPLETIONS)
+    return await _answer(request, services, wire.Form.CHAT_COMPLETIONS)
 
 
 @routes.post(RESPONSES_PATH, include_in_schema=False)
 async def responses(request: Request, services: Here) -> StreamingResponse:
     """Answer in the form of OpenAI's responses."""
-    return await _answer(request, services.mind, wire.Form.RESPONSES)
+    return await _answer(request, services, wire.Form.RESPONSES)
 
 
-async def _answer(
-    request: Request, access: MindAccess | None, form: wire.Form
-) -> StreamingResponse:
+async def _answer(request: Request, services: Services, form: wire.Form) -> StreamingResponse:
+    access = services.mind
     if access is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     if not access.knows_llm(request.headers.get("Authorization", "")):
@@ -82,16 +81,16 @@ async def _answer(
         log.warning("a question to the mind cannot be used: %s", error)
         raise UnusableError from None
     writer = wire.answer_writer(form, secrets.token_hex(12), question.model, time.time())
-    return _Streamed(_events(access, question, writer))
+    return _Streamed(_events(access, question, writer, services.metrics.mind))
 
 
 async def _events(
-    access: MindAccess, question: wire.Question, writer: wire.AnswerWriter
+    access: MindAccess, question: wire.Question, writer: wire.AnswerWriter, told: Told
 ) -> AsyncGenerator[str, None]:
     turn = MindTurn(question.talk, kiosk=question.user_id)
     with access.counted():
         yield writer.begin()
-        async with contextlib.aclosing(paced(access.mind, turn, access.pace)) as pieces:
+        async with contextlib.aclosing(paced(access.mind, turn, access.pace, told)) as pieces:
             async for piece in pieces:
                 yield writer.piece(piece)
         yield writer.end()

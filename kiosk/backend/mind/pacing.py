@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from kiosk.backend.mind.port import Mind, MindError, MindTurn
+from kiosk.base.clock import loop_now_s
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +27,25 @@ class Pace:
     apology: str = "I am sorry, I cannot think of an answer just now. Please ask me again."
 
 
-async def paced(mind: Mind, turn: MindTurn, pace: Pace) -> AsyncGenerator[str, None]:
+class MindResult(StrEnum):
+    """What became of an answer."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    LATE = "late"  # nothing came for too long
+    EMPTY = "empty"
+    CUT = "cut"  # whoever asked has gone
+
+
+# Result, and seconds until the first text came; None: none did.
+Told = Callable[[MindResult, float | None], None]
+
+
+async def paced(mind: Mind, turn: MindTurn, pace: Pace, told: Told) -> AsyncGenerator[str, None]:
     """The mind's pieces, with a filler before the first if it lets wait, and an apology if none
-    comes, or none any more. Closed, it ends what stands behind it."""
-    pieces = _pieces(mind, turn)
-    limit_s, may_breathe, has_said = pace.filler_after_s, True, False
+    comes, or none any more. Closed, it ends what stands behind it. `told` is called at the end."""
+    pieces, result, first_s = _pieces(mind, turn), MindResult.CUT, None
+    limit_s, may_breathe, began_s = pace.filler_after_s, True, loop_now_s()
     waiting = asyncio.ensure_future(_next(pieces))
     try:
         while True:
@@ -40,23 +56,25 @@ async def paced(mind: Mind, turn: MindTurn, pace: Pace) -> AsyncGenerator[str, N
                 continue
             if not waiting.done():
                 log.warning("a mind has said nothing for %g s", pace.apology_after_s)
-                yield pace.apology
-                return
+                result = MindResult.LATE
+                break
             if (fault := _fault(waiting)) is not None:
                 log.warning("a mind failed: %s", fault)
-                yield pace.apology
-                return
+                result = MindResult.FAILED
+                break
             piece = waiting.result()
             if piece is None:
-                if not has_said:
-                    log.warning("a mind says nothing")
-                    yield pace.apology
-                return
+                result = MindResult.EMPTY if first_s is None else MindResult.ANSWERED
+                break
+            if first_s is None and piece.strip():
+                first_s = loop_now_s() - began_s
             yield piece
-            has_said = has_said or bool(piece.strip())
             limit_s, may_breathe = pace.apology_after_s, False
             waiting = asyncio.ensure_future(_next(pieces))
+        if result is not MindResult.ANSWERED:
+            yield pace.apology
     finally:
+        told(result, first_s)
         ending = asyncio.ensure_future(_end(waiting, pieces))
         _ending.add(ending)
         ending.add_done_callback(_ended)

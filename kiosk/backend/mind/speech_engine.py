@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from kiosk.backend.mind.access import MindAccess
-from kiosk.backend.mind.pacing import Pace, paced
+from kiosk.backend.mind.pacing import Pace, Told, paced
 from kiosk.backend.mind.port import Mind, MindTurn
 from kiosk.contract import SPEECH_ENGINE_PATH
 from kiosk.convai import speech_engine as wire
@@ -27,10 +27,11 @@ Send = Callable[[str], Awaitable[None]]
 class EngineSession:
     """One conversation. `send` takes a frame; WebSocketDisconnect: the service is gone."""
 
-    def __init__(self, mind: Mind, send: Send, pace: Pace | None = None) -> None:
+    def __init__(self, mind: Mind, send: Send, pace: Pace, told: Told) -> None:
         self._mind = mind
         self._send = send
-        self._pace = pace or Pace()
+        self._pace = pace
+        self._told = told
         self._conversation_id = ""
         self._answering: asyncio.Task[None] | None = None
         self._event_id: int | None = None
@@ -73,7 +74,9 @@ class EngineSession:
     async def _answer(self, asked: wire.Asked) -> None:
         turn = MindTurn(asked.talk, self._conversation_id)
         with contextlib.suppress(WebSocketDisconnect):  # whoever reads the frames learns it too
-            async with contextlib.aclosing(paced(self._mind, turn, self._pace)) as pieces:
+            async with contextlib.aclosing(
+                paced(self._mind, turn, self._pace, self._told)
+            ) as pieces:
                 async for piece in pieces:
                     await self._send(wire.write_answer(wire.Answered(asked.event_id, piece, False)))
             await self._send(wire.write_answer(wire.Answered(asked.event_id, "", True)))
@@ -88,6 +91,7 @@ async def _frames(socket: WebSocket) -> AsyncIterator[str | bytes]:
 async def converse(socket: WebSocket) -> None:
     """A conversation of the provider's, or nobody's."""
     access: MindAccess | None = socket.app.state.services.mind
+    told: Told = socket.app.state.services.metrics.mind
     refused = "there is no mind here"
     if access is not None:
         refused = access.refuses_engine(socket.headers.get(wire.AUTHORIZATION, ""))
@@ -96,7 +100,7 @@ async def converse(socket: WebSocket) -> None:
         await socket.close()  # before the upgrade: it is answered with 403
         return
     await socket.accept()
-    session = EngineSession(access.mind, socket.send_text, access.pace)
+    session = EngineSession(access.mind, socket.send_text, access.pace, told)
     with access.counted():
         try:
             async for frame in _frames(socket):

@@ -28,6 +28,8 @@ class Metrics:
         self._visits = self._counter("visits", "Visits by what became of them", "event")
         self._ended = self._counter("visits_ended", "Visits by their ending", "outcome", "verdict")
         self._webhooks = self._counter("webhooks", "Deliveries", "type", "result")
+        self._minds = self._counter("mind_answers", "Answers of the mind's", "result")
+        self._thought = self._histogram("mind_first_text_seconds", "Until an answer's first text")
         self._open = self._gauge("visits_open", "Visits under way")
         self._kiosks = self._gauge("kiosks", "Kiosks by presence", "presence")
         self._minutes = self._gauge("minutes_today", "Minutes charged to the fleets today")
@@ -58,6 +60,12 @@ class Metrics:
     def webhook(self, kind: str, result: str) -> None:
         """A delivery was taken, or not."""
         self._webhooks.labels(kind, result).inc()
+
+    def mind(self, result: str, first_text_s: float | None) -> None:
+        """A mind was asked: what came of it, and when its first text did, if any."""
+        self._minds.labels(result).inc()
+        if first_text_s is not None:
+            self._thought.observe(first_text_s)
 
     def render(
         self, visits_open: int, minutes_today: float, kiosks: Mapping[str, int], watchers: int

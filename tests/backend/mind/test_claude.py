@@ -108,7 +108,7 @@ async def test_a_turn_that_is_cut_hangs_up() -> None:
         messages_api(hangs_after=700) as api,
         open_claude(persona_at(api.url), SecretStr(KEY)) as mind,
     ):
-        pieces = paced(mind, MindTurn(TALK), Pace(filler_after_s=1000))
+        pieces = paced(mind, MindTurn(TALK), Pace(filler_after_s=1000), lambda *_: None)
         async with contextlib.aclosing(pieces):
             assert await anext(pieces) == "The whales are "
         async with asyncio.timeout(patient_s(10)):

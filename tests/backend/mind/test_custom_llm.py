@@ -18,6 +18,7 @@ from kiosk.backend.mind.files import load_flow
 from kiosk.backend.mind.pacing import Pace
 from kiosk.backend.mind.port import Mind
 from kiosk.backend.mind.scripted import ScriptedMind
+from kiosk.backend.web.metrics import Metrics
 from kiosk.contract import CHAT_COMPLETIONS_PATH, LLM_PATH, RESPONSES_PATH
 from kiosk.convai.speech_engine import Said
 from kiosk.errors import UnavailableError
@@ -37,6 +38,7 @@ class Door:
     """A backend's, at this address."""
 
     address: str
+    metrics: Metrics
 
     def client(self, secret: str = SECRET) -> openai.AsyncOpenAI:
         """OpenAI's own."""
@@ -60,7 +62,7 @@ async def door_to(mind: Mind, backend_with: BackendFactory) -> AsyncIterator[Doo
     pace = Pace(filler_after_s=1000, apology_after_s=2000)
     access = MindAccess(mind, SecretStr(API_KEY), opened_by, pace, most=3)
     async with backend_with(mind=access) as backend, served(backend) as address:
-        yield Door(address)
+        yield Door(address, backend.services.metrics)
 
 
 @pytest.fixture
@@ -113,6 +115,15 @@ async def test_the_agent_goes_through_the_flow(door: Door, path: str) -> None:
             talk.append(Said("user", words))
             talk.append(Said("agent", await mind.answer(talk)))
     assert "you have one hour, you come with children, and you like the whales" in talk[-1].content
+
+
+async def test_what_became_of_an_answer_is_counted(door: Door) -> None:
+    settings = MindSettings(f"http://{door.address}{RESPONSES_PATH}", SECRET)
+    async with mind_link(settings, "conv_1") as mind:
+        await mind.answer([Said("user", "yes")])
+    page = door.metrics.render(0, 0.0, {}, 0).decode()
+    assert 'kiosk_backend_mind_answers_total{result="answered"} 1.0' in page
+    assert "kiosk_backend_mind_first_text_seconds_count 1.0" in page
 
 
 @pytest.mark.parametrize("path", PATHS)

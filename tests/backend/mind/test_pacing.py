@@ -7,13 +7,17 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from kiosk.backend.mind.pacing import Pace, paced
+from kiosk.backend.mind.pacing import MindResult, Pace, paced
 from kiosk.backend.mind.port import Mind, MindError, MindTurn
 from kiosk.convai.speech_engine import Said
 from tests.virtual_time import virtual_time
 
 PACE = Pace()
 TURN = MindTurn((Said("user", "where are the whales"),))
+
+
+def nobody(_result: MindResult, _first_text_s: float | None) -> None:
+    """Is told."""
 
 
 class Thinking:
@@ -39,7 +43,7 @@ async def heard(thinking: Mind) -> list[tuple[float, str]]:
     began_s = asyncio.get_running_loop().time()
     return [
         (round(asyncio.get_running_loop().time() - began_s, 3), piece)
-        async for piece in paced(thinking, TURN, PACE)
+        async for piece in paced(thinking, TURN, PACE, nobody)
     ]
 
 
@@ -87,14 +91,14 @@ async def test_one_that_fails_is_apologised_for_without_its_words(
 @virtual_time
 async def test_whoever_stops_listening_ends_the_thinking() -> None:
     thinking = Thinking((0.1, "a"), (None, ""))
-    async with contextlib.aclosing(paced(thinking, TURN, PACE)) as pieces:
+    async with contextlib.aclosing(paced(thinking, TURN, PACE, nobody)) as pieces:
         async for _ in pieces:
             break
     assert thinking.closed
     again = Thinking((None, ""))
 
     async def listen() -> None:
-        async for _ in paced(again, TURN, PACE):
+        async for _ in paced(again, TURN, PACE, nobody):
             pass
 
     listening = asyncio.create_task(listen())
@@ -169,9 +173,38 @@ async def test_one_that_is_slow_to_put_down_holds_nobody_up() -> None:
             finally:
                 await asyncio.sleep(30)
 
-    pieces = paced(Clinging(), TURN, PACE)
+    pieces = paced(Clinging(), TURN, PACE, nobody)
     assert await anext(pieces) == "It is "
     before_s = asyncio.get_running_loop().time()
     await pieces.aclose()
     assert asyncio.get_running_loop().time() - before_s < 1
     await asyncio.sleep(60)
+
+
+@virtual_time
+async def test_what_became_of_an_answer_is_told_once() -> None:
+    told: list[tuple[MindResult, float | None]] = []
+
+    async def ask(mind: Mind, *, until: str = "") -> None:
+        def tell(result: MindResult, first_s: float | None) -> None:
+            told.append((result, None if first_s is None else round(first_s, 3)))
+
+        async with contextlib.aclosing(paced(mind, TURN, PACE, tell)) as pieces:
+            async for piece in pieces:
+                if piece == until:
+                    return
+
+    await ask(Thinking((0.2, " "), (0.3, "Over "), (0.5, "there.")))
+    await ask(Thinking((0.2, "Over "), fails=MindError("gone")))
+    await ask(Thinking((None, "")))
+    await ask(Thinking())
+    await ask(Thinking((0.2, "Over "), (None, "")), until="Over ")
+    await ask(Thinking((None, "")), until="... ")
+    assert told == [
+        (MindResult.ANSWERED, 0.5),
+        (MindResult.FAILED, 0.2),
+        (MindResult.LATE, None),
+        (MindResult.EMPTY, None),
+        (MindResult.CUT, 0.2),
+        (MindResult.CUT, None),
+    ]

@@ -32,7 +32,7 @@ class Service:
     def __init__(self, mind: SlowMind | ScriptedMind) -> None:
         self.answers: list[wire.Answered] = []
         self.pongs = 0
-        self.session = EngineSession(mind, self._take, Pace(filler_after_s=5))
+        self.session = EngineSession(mind, self._take, Pace(filler_after_s=5), lambda *_: None)
 
     async def _take(self, frame: str) -> None:
         answer = wire.read_answer(frame)
