@@ -1,4 +1,4 @@
-"""`python -m tests.bench_backend`: what a fleet costs the backend, on both databases.
+"""`python -m tests.bench_backend`: what a fleet costs the backend, on both databases, and a mind.
 
 Everything on this machine: the kiosks, the server, the database and the provider share its cores.
 A row whose kiosks were late is not the server's, and counts as not measured. Exit code 0 only if
@@ -28,6 +28,7 @@ from kiosk.lab.simulation.report import SimulationReport
 from kiosk.lab.simulation.simulate import simulate
 from tests.backend.postgres import OWNER, SERVING, cluster, programs
 from tests.bench.figures import AT_MOST, Bar, Figure, table
+from tests.bench_backend import mind
 
 _QUIET_LOAD = 0.5
 # Heartbeats come every minute, and of the largest fleet every five.
@@ -80,6 +81,8 @@ def main() -> int:
             print("no PostgreSQL here: Debian's package `postgresql` has it", file=sys.stderr)
             continue
         figures += _of_database(kind, chosen)
+    if re.search(args.only, mind.NAME):
+        figures += mind.figures(args.seconds)
     print("\n".join(table(figures)))
     missed = sum(not figure.ok for figure in figures)
     print(f"\n{len(figures)} figures; bars missed: {missed}")
