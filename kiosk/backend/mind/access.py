@@ -11,10 +11,14 @@ from kiosk.backend.mind.pacing import Pace
 from kiosk.backend.mind.port import Mind
 from kiosk.convai import speech_engine
 
+# Longer than the provider lets a conversation last: two hours.
+_LONGEST_S = 7500.0
+
 
 class MindAccess:
     """What the doors work with. A speech engine shows what only an account with `api_key` can sign,
-    a custom LLM one of `llm_secrets`; `most` may be asking at a time."""
+    a custom LLM one of `llm_secrets`; `most` may be asking at a time, none longer than
+    `longest_s`."""
 
     def __init__(
         self,
@@ -23,8 +27,10 @@ class MindAccess:
         llm_secrets: Sequence[SecretStr] = (),
         pace: Pace | None = None,
         most: int = 2000,
+        longest_s: float = _LONGEST_S,
     ) -> None:
         self.mind = mind
+        self.longest_s = longest_s
         self.pace = pace or Pace()
         self._api_key = api_key
         self._llm_secrets = llm_secrets

@@ -11,7 +11,10 @@ from kiosk.errors import ConfigError
 
 def load_flow(name_or_path: str) -> Flow:
     """A flow that comes with the package, by its name, or a file's; raises ConfigError."""
-    return read_flow(*_found(name_or_path))
+    made_of = load_flow_or_persona(name_or_path)
+    if isinstance(made_of, Persona):
+        raise ConfigError(f"{name_or_path} is a persona; here a flow is needed, a file of topics")
+    return made_of
 
 
 def load_flow_or_persona(name_or_path: str) -> Flow | Persona:

@@ -18,9 +18,7 @@ class MindTurn:
 
     talk: tuple[Said, ...]
     conversation_id: str = ""
-    language: str = ""
     kiosk: str = ""
-    site: str = ""
 
 
 class Mind(Protocol):

@@ -7,7 +7,7 @@ nothing is sent any more; one whose id is being answered already is skipped.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
@@ -82,9 +82,15 @@ class EngineSession:
             await self._send(wire.write_answer(wire.Answered(asked.event_id, "", True)))
 
 
-async def _frames(socket: WebSocket) -> AsyncIterator[str | bytes]:
-    while (message := await socket.receive())["type"] != "websocket.disconnect":
-        yield message.get("text") or message.get("bytes") or ""
+async def _hold(session: EngineSession, socket: WebSocket) -> None:
+    """Deal with what comes until the service ends the conversation; WebSocketDisconnect: it has
+    gone."""
+    more = True
+    while more:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect
+        more = await session.receive(message.get("text") or message.get("bytes") or "")
 
 
 @routes.websocket(SPEECH_ENGINE_PATH)
@@ -103,11 +109,11 @@ async def converse(socket: WebSocket) -> None:
     session = EngineSession(access.mind, socket.send_text, access.pace, told)
     with access.counted():
         try:
-            async for frame in _frames(socket):
-                if not await session.receive(frame):
-                    await socket.close()
-                    break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(access.longest_s):
+                    await _hold(session, socket)
+            await socket.close()
         except WebSocketDisconnect:
-            pass  # a pong found nobody
+            pass
         finally:
             await session.close()

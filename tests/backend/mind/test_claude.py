@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from kiosk.backend.mind.claude import open_claude
-from kiosk.backend.mind.files import load_flow_or_persona
+from kiosk.backend.mind.files import load_flow, load_flow_or_persona
 from kiosk.backend.mind.opening import open_mind
 from kiosk.backend.mind.pacing import Pace, paced
 from kiosk.backend.mind.persona import Persona, instructions, read_persona
@@ -118,6 +118,8 @@ async def test_a_turn_that_is_cut_hangs_up() -> None:
 def test_the_guide_that_comes_with_the_playbooks_is_good() -> None:
     guide = load_flow_or_persona(str(GUIDE))
     assert isinstance(guide, Persona)
+    with pytest.raises(ConfigError, match="is a persona; here a flow is needed"):
+        load_flow(str(GUIDE))
     told = instructions(guide)
     for words in (guide.biography, *guide.specialties, guide.unknown, guide.knowledge):
         assert words in told

@@ -21,6 +21,7 @@ from kiosk.convai import speech_engine as wire
 from kiosk.convai.speech_engine import Said
 from tests.backend.conftest import API_KEY, Backend, BackendFactory
 from tests.backend.mind.conftest import SlowMind, served
+from tests.slowness import patient_s
 from tests.virtual_time import virtual_time
 
 MUSEUM = load_flow("museum")
@@ -187,6 +188,22 @@ async def test_so_many_conversations_and_no_more(door: Callable[..., connect]) -
         assert await answer_of(first, 1, Said("user", "yes")) == MUSEUM.topic[1].ask
     async with door() as later:
         assert await answer_of(later, 1, Said("user", "yes")) == MUSEUM.topic[1].ask
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+async def test_a_service_that_asks_nothing_more_is_not_waited_for(
+    backend_with: BackendFactory,
+) -> None:
+    access = MindAccess(ScriptedMind(MUSEUM), SecretStr(API_KEY), longest_s=0.2)
+    shown = {wire.AUTHORIZATION: wire.sign(API_KEY, time.time())}
+    async with (
+        backend_with(mind=access) as backend,
+        served(backend) as url,
+        connect(f"ws://{url}{SPEECH_ENGINE_PATH}", additional_headers=shown) as service,
+        asyncio.timeout(patient_s(10)),
+    ):
+        await service.wait_closed()
+        assert service.close_code == 1000
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
