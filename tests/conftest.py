@@ -2,8 +2,8 @@
 
 import pytest
 
-# The limit of pyproject.toml is for tests that wait for nothing. These speak and listen at the speed
-# of speech, in processes of their own: a busy machine makes them slow, and nothing else.
+# The limit of pyproject.toml is for tests that wait for nothing. These speak and listen at the
+# speed of speech, in processes of their own: a busy machine makes them slow, and nothing else.
 _WIDE_S = 300
 
 
