@@ -1,9 +1,11 @@
 """History of the ledger, for operators to read, and when it is forgotten. SQL, but no HTTP,
 no clock."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +26,7 @@ from kiosk.backend.books.schema import conversations as conversations_table
 from kiosk.contract import VisitEvent
 
 _AT_ONCE = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,60 @@ class VisitLine:
     duration_s: float | None
     conversation_id: str | None
     press_id: str | None
+    # What the provider says: of all conversations of the visit, in its credits and in seconds, ...
+    cost: float | None
+    conversation_s: float | None
+    # ... and why the last one ended.
+    termination_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VisitCursor:
+    """The place behind a line, for the page that follows."""
+
+    admitted_at: datetime
+    id: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError."""
+        if not (shape := re.fullmatch(r"([0-9]{1,17})\.([A-Za-z0-9_-]{1,64})", text)):
+            raise ValueError("no cursor of a page of visits")
+        return cls(_EPOCH + timedelta(microseconds=int(shape[1])), shape[2])
+
+    def __str__(self) -> str:
+        return f"{(self.admitted_at - _EPOCH) // timedelta(microseconds=1)}.{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class VisitChoice:
+    """Which visits: of a kiosk, of a site, begun from `since` on and before `until`, behind a
+    line."""
+
+    kiosk: str | None = None
+    site: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: VisitCursor | None = None
+
+    def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
+        """As the database asks."""
+        if self.kiosk is not None:
+            yield kiosks.c.name == self.kiosk
+        if self.site is not None:
+            yield kiosks.c.site == self.site
+        if self.since is not None:
+            yield visits.c.admitted_at >= self.since
+        if self.until is not None:
+            yield visits.c.admitted_at < self.until
+        if self.after is not None:
+            at, last = self.after.admitted_at, self.after.id
+            same = sa.and_(visits.c.admitted_at == at, visits.c.id > last)
+            yield visits.c.admitted_at <= at
+            yield sa.or_(visits.c.admitted_at < at, same)
+
+
+ALL_VISITS = VisitChoice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +116,13 @@ class History:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def latest(self, tenant: str, limit: int, kiosk: str | None = None) -> list[VisitLine]:
-        """The newest visits that somebody pressed for, the newest first."""
-        used = sa.and_(visits.c.tenant == tenant, visits.c.state.in_(USED))
+    async def latest(
+        self, tenant: str, limit: int, choice: VisitChoice = ALL_VISITS
+    ) -> list[VisitLine]:
+        """The newest visits of the choice that somebody pressed for, the newest first."""
         query = (
             _lines()
-            .where(used if kiosk is None else sa.and_(used, kiosks.c.name == kiosk))
+            .where(visits.c.tenant == tenant, visits.c.state.in_(USED), *choice.conditions())
             .order_by(visits.c.admitted_at.desc(), visits.c.id)
             .limit(limit)
         )
@@ -126,8 +184,27 @@ async def _old(
 
 
 def _lines() -> sa.Select[Any]:
-    query = sa.select(visits, kiosks.c.name, kiosks.c.site)
-    return query.join_from(visits, kiosks, visits.c.kiosk_id == kiosks.c.id)
+    had = conversations_table
+    same = sa.and_(had.c.tenant == visits.c.tenant, had.c.visit_id == visits.c.id)
+
+    def sum_of(column: sa.Column[float], name: str) -> sa.Label[float]:
+        summed = sa.select(sa.func.sum(column)).where(same).correlate(visits)
+        return summed.scalar_subquery().label(name)
+
+    last = had.alias("last")
+    ended = sa.and_(last.c.tenant == visits.c.tenant, last.c.id == visits.c.conversation_id)
+    return (
+        sa.select(
+            visits,
+            kiosks.c.name,
+            kiosks.c.site,
+            sum_of(had.c.cost, "cost"),
+            sum_of(had.c.duration_s, "conversation_s"),
+            last.c.termination_reason,
+        )
+        .join_from(visits, kiosks, visits.c.kiosk_id == kiosks.c.id)
+        .outerjoin(last, ended)
+    )
 
 
 def _line(row: sa.Row[Any]) -> VisitLine:
@@ -145,4 +222,7 @@ def _line(row: sa.Row[Any]) -> VisitLine:
         row.duration_s,
         row.conversation_id,
         row.press_id,
+        row.cost,
+        row.conversation_s,
+        row.termination_reason,
     )

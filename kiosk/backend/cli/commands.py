@@ -9,12 +9,14 @@ import importlib.util
 import logging
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from kiosk.backend.cli import agent_commands, backup_commands, fleet_commands, rule_commands
 from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from kiosk.backend.books.history import VisitLine
     from kiosk.backend.cli.operations import At
     from kiosk.backend.settings import BackendSettings
 
@@ -34,6 +36,7 @@ _EXTRA = (
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Objects made and not yet gone. Python's own 700 is half a second's of a busy server.
 _SEARCHED_AFTER = 5000
+_FEW = 20  # visits
 
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -62,8 +65,13 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[Subparsers, argparse.
 
     visits = commands.add_parser("visits", parents=[common], help="the latest visits")
     visits.add_argument("--kiosk", metavar="NAME", type=read_name, help="of this kiosk only")
-    visits.add_argument("--limit", metavar="N", type=_count, default=20, help="so many (20)")
-    visits.add_argument("--json", action="store_true", help="one JSON object a line")
+    visits.add_argument("--site", metavar="NAME", type=read_name, help="of this site only")
+    visits.add_argument("--since", metavar="TIME", type=_moment, help="begun then or later, in UTC")
+    visits.add_argument("--until", metavar="TIME", type=_moment, help="begun before then, in UTC")
+    visits.add_argument("--limit", metavar="N", type=_count, help="so many (20; of a range all)")
+    form = visits.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    form.add_argument("--csv", action="store_true", help="for a spreadsheet")
 
     rule_commands.add_commands(commands, common, read_name)
     fleet_commands.add_commands(commands, common, read_name)
@@ -125,22 +133,36 @@ def _visits(args: argparse.Namespace, say: Say) -> None:
     import dataclasses
     import json
 
+    from kiosk.backend.books.history import VisitChoice, VisitLine
+    from kiosk.backend.books.visit_csv import write_csv
     from kiosk.backend.cli import operations
 
-    at = _at(args)
-    found = operations.latest_visits(at, args.limit, args.kiosk)
-    for visit in found:
-        if args.json:
-            say(json.dumps(dataclasses.asdict(visit), default=str))
-            continue
-        length = "" if visit.duration_s is None else f"{visit.duration_s:.0f} s"
-        say(
-            f"{visit.admitted_at:%Y-%m-%d %H:%M:%S}  {visit.kiosk:16} {visit.state:9}"
-            f"{length:>6}  {visit.outcome or '':20} {visit.verdict or '':6} "
-            f"{visit.spoilt_by or '':16} {visit.conversation_id or ''}".rstrip()
-        )
-    if not found and not args.json:
-        say("no visits yet")
+    has_head = False
+
+    def tell(found: list[VisitLine]) -> None:
+        nonlocal has_head
+        if args.csv:
+            if text := write_csv(found, with_head=not has_head).rstrip("\r\n"):
+                say(text.replace("\r\n", "\n"))
+            has_head = True
+            return
+        for visit in found:
+            say(json.dumps(dataclasses.asdict(visit), default=str) if args.json else _told(visit))
+
+    choice = VisitChoice(args.kiosk, args.site, args.since, args.until)
+    in_range = args.since is not None or args.until is not None
+    limit = args.limit or (None if in_range else _FEW)
+    if not operations.tell_visits(_at(args), limit, choice, tell) and not args.json | args.csv:
+        say("no such visits" if in_range else "no visits yet")
+
+
+def _told(visit: "VisitLine") -> str:
+    length = "" if visit.duration_s is None else f"{visit.duration_s:.0f} s"
+    return (
+        f"{visit.admitted_at:%Y-%m-%d %H:%M:%S}  {visit.kiosk:16} {visit.state:9}"
+        f"{length:>6}  {visit.outcome or '':20} {visit.verdict or '':6} "
+        f"{visit.spoilt_by or '':16} {visit.conversation_id or ''}"
+    ).rstrip()
 
 
 def _serve(args: argparse.Namespace, say: Say) -> None:
@@ -229,6 +251,16 @@ def read_name(text: str) -> str:
             f"{text!r} is not a name: up to 64 letters, digits, dots, dashes or underscores"
         )
     return text
+
+
+def _moment(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: such as 2026-11-30, or 2026-11-30T18:00+01:00"
+        ) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _count(text: str) -> int:

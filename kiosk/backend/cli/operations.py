@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from kiosk.backend.books.database import DatabaseDownError, shown
-from kiosk.backend.books.history import VisitLine
+from kiosk.backend.books.history import VisitChoice, VisitCursor, VisitLine
 from kiosk.backend.books.liveness import KioskLine
 from kiosk.backend.books.migrate import grant, require_current, upgrade
 from kiosk.backend.books.operators import COMMAND_LINE, AuditLine, Role
@@ -25,6 +25,9 @@ from kiosk.base import patience
 from kiosk.errors import KioskError, UnavailableError
 
 T = TypeVar("T")
+
+_PAGE = 1000
+_LISTED_BY = {Scope.KIOSK: "kiosks", Scope.SITE: "site"}
 
 
 class EnrolledAlreadyError(KioskError):
@@ -170,15 +173,28 @@ def revoke(at: At, name: str) -> None:
         raise KioskError(f"no kiosk named {name} is enrolled, or it is revoked already")
 
 
-def latest_visits(at: At, limit: int, kiosk: str | None) -> list[VisitLine]:
-    """The newest visits that somebody pressed for, of one kiosk or of all. Raises KioskError."""
+def tell_visits(
+    at: At, limit: int | None, choice: VisitChoice, tell: Callable[[list[VisitLine]], None]
+) -> int:
+    """Tell the newest visits of the choice that somebody pressed for, a page at a time, all of them
+    without a limit; how many. Raises KioskError."""
 
-    async def read(store: Store) -> list[VisitLine]:
-        if kiosk is not None and not await store.registry.knows(at.tenant, Scope.KIOSK, kiosk):
-            raise KioskError(
-                f"no kiosk named {kiosk} was ever enrolled: see `kiosk backend enroll`"
-            )
-        return await store.history.latest(at.tenant, limit, kiosk)
+    async def read(store: Store) -> int:
+        for scope, name in ((Scope.KIOSK, choice.kiosk), (Scope.SITE, choice.site)):
+            if name is not None and not await store.registry.knows(at.tenant, scope, name):
+                raise KioskError(
+                    f"no {scope} named {name} is known: see `kiosk backend {_LISTED_BY[scope]}`"
+                )
+        page, count = choice, 0
+        while limit is None or count < limit:
+            wanted = _PAGE if limit is None else min(_PAGE, limit - count)
+            lines = await store.history.latest(at.tenant, wanted, page)
+            tell(lines)
+            count += len(lines)
+            if len(lines) < wanted or (begun := lines[-1].admitted_at) is None:
+                break
+            page = replace(page, after=VisitCursor(begun, lines[-1].id))
+        return count
 
     return _with_store(at, read)
 

@@ -70,7 +70,11 @@ _MISSED: dict[str, tuple[str, ...]] = {
     "/v1/stream": ("too-many-watchers",),
 }
 # What is no JSON.
-_OTHER_WORDS = {"/metrics": "text/plain", "/v1/stream": "text/event-stream"}
+_OTHER_WORDS = {
+    "/metrics": "text/plain",
+    "/v1/stream": "text/event-stream",
+    "/v1/visits.csv": "text/csv",
+}
 _OF_DEVICES = {PROSPECT_PATH, HEARTBEAT_PATH, ROTATE_PATH, START_PATH, LIVE_PATH, END_PATH}
 _OF_NOBODY = {ENROLL_PATH, "/healthz", "/readyz", "/v1/webhooks/elevenlabs"}
 

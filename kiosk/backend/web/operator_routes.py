@@ -12,13 +12,23 @@ from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from sqlalchemy.exc import DBAPIError
 
 from kiosk.backend.books.database import DatabaseDownError
+from kiosk.backend.books.history import VisitChoice, VisitCursor, VisitLine
 from kiosk.backend.books.liveness import Presence
 from kiosk.backend.books.operators import Operator, Role
 from kiosk.backend.books.rules import Scope
+from kiosk.backend.books.visit_csv import write_csv
 from kiosk.backend.tokens import OperatorToken, StreamTicket, new_code
 from kiosk.backend.web.device_routes import VisitId
 from kiosk.backend.web.metrics import CONTENT_TYPE
@@ -40,6 +50,8 @@ METRICS_PATH = "/metrics"
 _SIGN_OF_LIFE_S = 15.0
 _SIGN_OF_LIFE = ": still here\n\n"
 _TICKET_S = 60
+_CSV = "text/csv; charset=utf-8"
+_YEARS = 1970, 9998
 
 Name = Annotated[str, Field(pattern=NAME)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -92,6 +104,32 @@ class Invitation(BaseModel):
     site: Annotated[str, Field(pattern=f"{NAME}|^$")] = ""
 
 
+def _moment(at: datetime) -> datetime:
+    """UTC, unless it says otherwise."""
+    if not _YEARS[0] <= at.year <= _YEARS[1]:
+        raise ValueError(f"a time between {_YEARS[0]} and {_YEARS[1]}")
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _cursor(text: str) -> str:
+    VisitCursor.parse(text)
+    return text
+
+
+Moment = Annotated[datetime, AfterValidator(_moment)]
+
+
+class VisitsAsked(BaseModel):
+    """Which visits, and how many at once."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    kiosk: Annotated[str | None, Field(pattern=NAME)] = None
+    site: Annotated[str | None, Field(pattern=f"{NAME}|^$")] = None
+    since: Moment | None = None
+    until: Moment | None = None
+    cursor: Annotated[str, Field(max_length=100), AfterValidator(_cursor)] | None = None
+
+
 class StreamOpening(BaseModel):
     """A ticket for `GET /v1/stream?ticket=`; how long it opens one, in seconds."""
 
@@ -135,14 +173,28 @@ async def list_kiosks(who: Viewer, services: Here) -> list[dict[str, Any]]:
 
 @routes.get("/v1/visits")
 async def list_visits(
+    request: Request,
+    response: Response,
     who: Viewer,
     services: Here,
-    limit: Limit = 50,
-    kiosk: Annotated[str | None, Query(pattern=NAME)] = None,
+    chosen: Annotated[VisitsAsked, Query()],
 ) -> list[dict[str, Any]]:
-    """The latest visits, the newest first."""
-    lines = await services.store.history.latest(who.tenant, limit, kiosk)
+    """The latest visits, the newest first; a header `Link` names the page that follows."""
+    lines = await _page(services, who, chosen, request, response)
     return [asdict(line) for line in lines]
+
+
+@routes.get("/v1/visits.csv")
+async def list_visits_as_csv(
+    request: Request,
+    response: Response,
+    who: Viewer,
+    services: Here,
+    chosen: Annotated[VisitsAsked, Query()],
+) -> Response:
+    """The same, for a spreadsheet."""
+    lines = await _page(services, who, chosen, request, response)
+    return Response(write_csv(lines), headers=dict(response.headers), media_type=_CSV)
 
 
 @routes.get("/v1/visits/{visit_id}/events")
@@ -348,6 +400,20 @@ async def _event(services: Services, change: Change) -> str:
         line = {} if kiosk is None else asdict(kiosk)
     name, data = services.hub.event_id(change), json.dumps(line, default=str)
     return f"event: {change.kind}\nid: {name}\ndata: {data}\n\n"
+
+
+async def _page(
+    services: Services, who: Operator, asked: VisitsAsked, request: Request, response: Response
+) -> list[VisitLine]:
+    after = None if asked.cursor is None else VisitCursor.parse(asked.cursor)
+    choice = VisitChoice(asked.kiosk, asked.site, asked.since, asked.until, after)
+    lines = await services.store.history.latest(who.tenant, asked.limit, choice)
+    if len(lines) == asked.limit and (at := lines[-1].admitted_at) is not None:
+        cursor = str(VisitCursor(at, lines[-1].id))
+        target = request.url.include_query_params(cursor=cursor)
+        # Without the host: behind a proxy it is another.
+        response.headers["Link"] = f'<{target.path}?{target.query}>; rel="next"'
+    return lines
 
 
 async def _require(services: Services, who: Operator, scope: Scope, name: str) -> None:
