@@ -100,11 +100,10 @@ class Fleet:
         assert 503 in seen
 
     async def is_good_again(self) -> None:
-        """Soon, and then for everybody."""
+        """Soon, and for everybody."""
         async with asyncio.timeout(patient_s(GOOD_AGAIN_S)):
-            while await self.press() != 200:  # noqa: ASYNC110
+            while not await self.presses() <= {200, 429}:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
-        assert await self.presses() <= {200, 429}
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 they fail."""
 
 import asyncio
+import contextlib
+import time
 
 import pytest
 
@@ -61,3 +63,22 @@ async def test_a_failure_in_front_ends_the_wait_of_all_and_of_nobody_else() -> N
     await settle()
     line.leave()
     await later
+
+
+async def test_a_place_that_is_given_as_the_time_ends_is_not_lost() -> None:
+    line = Line(1)
+    await line.enter(LONG_S)
+    loop = asyncio.get_running_loop()
+    late = asyncio.create_task(line.enter(0.01))
+    await settle()
+    # In one turn of the loop: the place is given, and then the time is over.
+
+    def give_late() -> None:
+        time.sleep(0.02)
+        line.leave()
+
+    loop.call_at(loop.time() + 0.005, give_late)
+    with contextlib.suppress(DatabaseDownError):
+        await late
+        line.leave()
+    await line.enter(0.01)

@@ -6,6 +6,7 @@ row level security holds it to that: see `migrations.row_level_security`.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -29,6 +30,8 @@ PRESS_S = 1.5
 PATIENT_S = 10.0
 # Of that at most for another's lock, and for another process that writes into SQLite's file.
 _FOR_A_LOCK, _FOR_A_WRITER = 0.7, 0.33
+# And so much of it at most is taken off for the wait behind others.
+_OF_WAITING = 0.6
 # Behind others that come to their end: a whole fleet may ask at once after a power cut.
 _IN_LINE_S = 5.0
 # Connections of one server process to PostgreSQL: more than two cores ever keep busy. To SQLite,
@@ -169,11 +172,12 @@ class Line:
         try:
             async with asyncio.timeout(within_s):
                 await turn
-        except TimeoutError:
-            raise DatabaseDownError("too many wait for it") from None
-        except asyncio.CancelledError:
+        except (TimeoutError, asyncio.CancelledError) as error:
+            # In the moment in which it was given, perhaps.
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.leave()
+            if isinstance(error, TimeoutError):
+                raise DatabaseDownError("too many wait for it") from None
             raise
 
     def leave(self) -> None:
@@ -194,25 +198,27 @@ class Line:
 
 
 class _Idle:
-    """PostgreSQL's connections that nobody uses at the moment, as the driver has them."""
+    """PostgreSQL's connections that nobody uses at the moment, as the driver has them, and since
+    when, by the clock of `time.monotonic`."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        self._idle: set[Any] = set()
+        self._idle: dict[Any, float] = {}
         sa.event.listen(engine, "checkin", self._came_back)
         sa.event.listen(engine, "checkout", self._went)
+        sa.event.listen(engine, "close", self._went)
 
-    def drop(self) -> None:
-        """Close them without a word: the pool makes others."""
-        for raw in self._idle:
+    def drop(self, before_s: float) -> None:
+        """Close those that were not used since, without a word: the pool makes others."""
+        for raw in [raw for raw, since_s in self._idle.items() if since_s < before_s]:
+            del self._idle[raw]
             raw.terminate()
-        self._idle.clear()
 
     def _came_back(self, connection: Any, _record: object) -> None:
         if connection is not None:
-            self._idle.add(connection.driver_connection)
+            self._idle[connection.driver_connection] = time.monotonic()
 
-    def _went(self, connection: Any, _record: object, _proxy: object) -> None:
-        self._idle.discard(connection.driver_connection)
+    def _went(self, connection: Any, *_: object) -> None:
+        self._idle.pop(connection.driver_connection, None)
 
 
 class Database:
@@ -309,8 +315,10 @@ class Database:
         if within_s is not None or spent is None:
             yield began_s + (within_s or self._usual_s)
             return
+        # Whoever waited has less, but enough for a database that works.
+        waited_s = min(spent.in_line_s, self._usual_s * _OF_WAITING)
         try:
-            yield began_s + self._usual_s - spent.seconds
+            yield began_s + self._usual_s - spent.seconds - waited_s
         finally:
             spent.seconds += clock() - began_s
 
@@ -341,10 +349,10 @@ class Database:
     @asynccontextmanager
     async def _begun(self, end_s: float, *, reads: bool) -> AsyncIterator[AsyncConnection]:
         async with self._connected(end_s, reads=reads) as connection:
-            late = asyncio.Event()
+            late, began_s = asyncio.Event(), time.monotonic()
             assert connection.sync_connection is not None
             raw = connection.sync_connection.connection.driver_connection
-            timer = asyncio.get_running_loop().call_at(end_s, self._cut_off, raw, late)
+            timer = asyncio.get_running_loop().call_at(end_s, self._cut_off, raw, late, began_s)
             try:
                 async with connection.begin():
                     yield connection
@@ -369,16 +377,17 @@ class Database:
         finally:
             await connection.close()
 
-    def _cut_off(self, raw: Any, late: asyncio.Event) -> None:
+    def _cut_off(self, raw: Any, late: asyncio.Event, began_s: float) -> None:
         """Whoever waits for the database hears at once that it is gone. The server may be slow, or
-        silent for every connection there is: those that nobody uses are not given to anybody."""
+        silent for every connection there is: those that nobody uses, and nobody has used since this
+        transaction began, are not given to anybody."""
         late.set()
         if self._idle is None:
             _interrupted.add(task := asyncio.ensure_future(raw.interrupt()))
             task.add_done_callback(_interrupted.discard)
             return
         raw.terminate()
-        self._idle.drop()
+        self._idle.drop(began_s)
 
 
 _interrupted: set[asyncio.Future[None]] = set()  # a task that nobody holds may vanish

@@ -133,7 +133,7 @@ class SharedReads(Generic[T]):
 
     def _forget(self, key: tuple[Change, int], task: asyncio.Task[T]) -> None:
         if task.cancelled() or task.exception() is not None:
-            del self._tasks[key]  # whoever comes back tries again
+            self._tasks.pop(key, None)  # whoever comes back tries again
         while len(self._tasks) > _SHARED:
             del self._tasks[next(iter(self._tasks))]
 
