@@ -137,7 +137,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock:
 	$(LOCK) pyproject.toml --output-file requirements.txt
 	$(LOCK) pyproject.toml --all-extras --group clients --output-file requirements-dev.txt
-	$(LOCK) pyproject.toml --extra backend --output-file requirements-backend.txt
+	$(LOCK) pyproject.toml --extra backend --extra models --output-file requirements-backend.txt
 	$(LOCK) --group bench --output-file requirements-bench.txt
 	$(LOCK) --group browser --output-file requirements-browser.txt
 	$(LOCK) --group deploy --output-file requirements-deploy.txt

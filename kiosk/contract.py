@@ -31,6 +31,8 @@ HEALTH_PATH = "/healthz"
 SPEECH_ENGINE_PATH = "/v1/mind/speech-engine"
 # And its agents with a custom LLM; an operator gives it what comes before the form's name.
 LLM_PATH = "/v1/llm"
+# Not the service's: what a widely read guide asks of a custom LLM.
+GUIDES_LLM_PATH = f"{LLM_PATH}/webhook"
 CHAT_COMPLETIONS_PATH = f"{LLM_PATH}/chat/completions"
 RESPONSES_PATH = f"{LLM_PATH}/responses"
 PROBLEM_PREFIX = "urn:kiosk:problem:"

@@ -127,6 +127,18 @@ class Occasion:
     language: str
     local: datetime
 
+    def values(self, spoken: str | None = None) -> dict[str, str]:
+        """What the gaps of a template are filled with; `spoken`: the language, if it is not the
+        kiosk's."""
+        return {
+            "kiosk": self.kiosk,
+            "site": self.site,
+            "language": spoken or self.language,
+            "time": f"{self.local:%H:%M}",
+            "date": f"{self.local:%Y-%m-%d}",
+            "part_of_day": _part_of_day(self.local.hour),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Character:
@@ -138,8 +150,8 @@ class Character:
     def overrides(self, occasion: Occasion) -> dict[str, Json]:
         """What goes into `conversation_config_override`; empty if it changes nothing."""
         file, voice = self._file, self._file.voice
-        values = self._values(occasion)
         spoken = self._spoken(occasion)
+        values = occasion.values(spoken)
         message = file.first_message.get(spoken or _ANY, file.first_message.get(_ANY))
         agent: dict[str, Any] = {}
         if message is not None:
@@ -161,7 +173,7 @@ class Character:
 
     def dynamic_variables(self, occasion: Occasion) -> dict[str, Json]:
         """What goes into `dynamic_variables`."""
-        values = self._values(occasion)
+        values = occasion.values(self._spoken(occasion))
         return {
             name: filled(content, values) if isinstance(content, str) else content
             for name, content in self._file.variables.items()
@@ -191,17 +203,6 @@ class Character:
         if occasion.language and occasion.language in self._file.first_message:
             return occasion.language
         return self._file.language
-
-    def _values(self, occasion: Occasion) -> dict[str, str]:
-        local = occasion.local
-        return {
-            "kiosk": occasion.kiosk,
-            "site": occasion.site,
-            "language": self._spoken(occasion) or occasion.language,
-            "time": f"{local:%H:%M}",
-            "date": f"{local:%Y-%m-%d}",
-            "part_of_day": _part_of_day(local.hour),
-        }
 
 
 _ANY_OCCASION = Occasion("", "", "", datetime(2000, 1, 1))  # noqa: DTZ001  a local time

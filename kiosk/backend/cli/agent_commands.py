@@ -146,6 +146,7 @@ def _next_step(findings: "list[AgentFinding]") -> str:
 
 def _needs(args: argparse.Namespace, settings: "BackendSettings") -> "Needs":
     from kiosk.backend.characters.files import load_characters
+    from kiosk.backend.mind.files import load_flow_or_persona
     from kiosk.backend.provider.findings import Needs
     from kiosk.convai.overrides import OVERRIDE_NAMES
 
@@ -154,6 +155,8 @@ def _needs(args: argparse.Namespace, settings: "BackendSettings") -> "Needs":
             known = ", ".join(sorted(OVERRIDE_NAMES))
             raise ConfigError(f"--override: no override is called {name!r}; known: {known}")
     chosen = {"agent.language"} if args.language else set()
+    if settings.mind and load_flow_or_persona(settings.mind).greeting is not None:
+        chosen.add("agent.first_message")
     directory = args.characters or settings.characters_dir
     characters = [] if directory is None else list(load_characters(directory).values())
     of_all = [character.variable_names() for character in characters]

@@ -18,7 +18,7 @@ _LONGEST_S = 7500.0
 class MindAccess:
     """What the doors work with. A speech engine shows what only an account with `api_key` can sign,
     a custom LLM one of `llm_secrets`; `most` may be asking at a time, none longer than
-    `longest_s`."""
+    `longest_s`. `greeting` is the first message of every visit, if it is the mind's to say."""
 
     def __init__(
         self,
@@ -26,10 +26,12 @@ class MindAccess:
         api_key: SecretStr,
         llm_secrets: Sequence[SecretStr] = (),
         pace: Pace | None = None,
+        greeting: str | None = None,
         most: int = 2000,
         longest_s: float = _LONGEST_S,
     ) -> None:
         self.mind = mind
+        self.greeting = greeting
         self.longest_s = longest_s
         self.pace = pace or Pace()
         self._api_key = api_key

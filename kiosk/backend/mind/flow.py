@@ -5,7 +5,6 @@ conversation, and from nothing else: whoever has its turns knows it, in another 
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from kiosk.backend.characters.character import Template
 from kiosk.backend.mind.operators_file import Key, OperatorsTable, Text, read_table
+from kiosk.backend.mind.words import words_of
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 Ways = Annotated[tuple[Text, ...], Field(min_length=1)]
@@ -42,7 +43,7 @@ class Flow(OperatorsTable):
 
     name: Key
     language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2})?$")] = "en"
-    greeting: Text
+    greeting: Template
     summary: Text
     farewell: Text
     unknown: Text  # stands for a fact that was not told
@@ -63,7 +64,7 @@ class Flow(OperatorsTable):
             raise ValueError(f"facts: {twice[0]!r} is the name of a topic or of another fact")
         for topic in self.topic:
             for fact, ways in topic.facts.items():
-                if not all(map(_words, ways)):
+                if not all(map(words_of, ways)):
                     raise ValueError(f"topic {topic.key}: facts: {fact}: one has no words")
         for place in _PLACE.findall(self.summary):
             if place not in names:
@@ -115,7 +116,7 @@ def _hear(flow: Flow, now: Standing, answer: str) -> None:
     if topic is None:
         now.says = flow.farewell
         return
-    words = _words(answer)
+    words = words_of(answer)
     if not words:  # nothing was said
         now.says = topic.stay
         return
@@ -135,16 +136,9 @@ def _hear(flow: Flow, now: Standing, answer: str) -> None:
 def _facts(topic: Topic, words: Sequence[str]) -> Iterator[tuple[str, str]]:
     said = f" {' '.join(words)} "
     for fact, ways in topic.facts.items():
-        told = [way for way in ways if f" {' '.join(_words(way))} " in said]
+        told = [way for way in ways if f" {' '.join(words_of(way))} " in said]
         if told:
             yield fact, max(told, key=len)
-
-
-def _words(text: str) -> list[str]:
-    """The words of a text as they are compared. A mark on a letter is of the word; an apostrophe or
-    a hyphen is between two."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in plain).split()
 
 
 def summary(flow: Flow, told: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ from kiosk.backend.web.openapi import with_problems
 from kiosk.backend.web.problems import add_problems
 from kiosk.backend.web.requests import RequestLog
 from kiosk.backend.web.services import Here, Services
-from kiosk.contract import CHAT_COMPLETIONS_PATH, HEALTH_PATH, RESPONSES_PATH
+from kiosk.contract import CHAT_COMPLETIONS_PATH, GUIDES_LLM_PATH, HEALTH_PATH, RESPONSES_PATH
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ def create_app(services: Services) -> ASGIApp:
         webhook_routes.WEBHOOK_PATH: webhook_routes.MAX_RECORDING_BYTES,
         CHAT_COMPLETIONS_PATH: custom_llm.LARGEST_QUESTION_BYTES,
         RESPONSES_PATH: custom_llm.LARGEST_QUESTION_BYTES,
+        GUIDES_LLM_PATH: custom_llm.LARGEST_QUESTION_BYTES,
     }
     return RequestLog(create_routes(services), services.metrics.request, large)
 

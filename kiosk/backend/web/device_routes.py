@@ -13,6 +13,7 @@ from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.orders import Order, OrderKind
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.characters.character import Occasion
+from kiosk.backend.characters.templates import filled
 from kiosk.backend.provider.client import ProviderError
 from kiosk.backend.tokens import DeviceToken
 from kiosk.backend.web.problems import (
@@ -46,6 +47,7 @@ from kiosk.contract import (
     StartVisit,
     write_grant,
 )
+from kiosk.convai.nested import merged
 
 routes = APIRouter(tags=["kiosk"])
 
@@ -231,16 +233,20 @@ async def _mint(services: Services, kiosk: Kiosk, request_id: str, wanted: Lease
 async def _in_character(
     services: Services, kiosk: Kiosk, wanted: LeaseRequest, grant: Grant, now: datetime
 ) -> Grant:
-    if not services.characters:
+    greeting = None if services.mind is None else services.mind.greeting
+    if not services.characters and greeting is None:
         return grant
     assigned = await services.store.rules.assigned(kiosk)
+    local = now.astimezone(assigned.zone)
+    occasion = Occasion(kiosk.name, kiosk.site, wanted.language or "", local)
+    if greeting is not None:
+        said = filled(greeting, occasion.values())
+        grant = replace(grant, overrides={"agent": {"first_message": said}})
     character = services.characters.get(assigned.character or "")
     if character is None:
         return grant
-    local = now.astimezone(assigned.zone)
-    occasion = Occasion(kiosk.name, kiosk.site, wanted.language or "", local)
     return replace(
         grant,
-        overrides=character.overrides(occasion),
+        overrides=merged(grant.overrides, character.overrides(occasion)),
         dynamic_variables=character.dynamic_variables(occasion),
     )
