@@ -80,6 +80,11 @@ class Guide:
         words = " ".join(folded(sentence).split())
         return self._by_sentence.get(words) or self._by_sentence.get(_without_accents(words))
 
+    def answer(self, sentence: str) -> str:
+        """What is said to it, the first time."""
+        entry = self.entry_for(sentence)
+        return self.ask_again[0] if entry is None else entry.say
+
     @cached_property
     def _by_sentence(self) -> dict[str, Entry]:
         return {sentence: entry for entry in self.entries for sentence in entry.sentences}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx2
 from pydantic import SecretStr
 
-from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, Persona, instructions
+from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, Brief
 from kiosk.backend.mind.port import MindError, MindTurn
 from kiosk.backend.mind.spending import Spent, Tokens
 from kiosk.convai.speech_engine import Role, Said
@@ -26,24 +26,24 @@ _ROLES: Mapping[Role, str] = {"user": "user", "agent": "assistant"}
 
 
 class ChatModelMind:
-    """Says what a model says in a persona's place. The client stays the caller's to close; `spent`
+    """Says what a model says by its brief. The client stays the caller's to close; `spent`
     is told what each answer took."""
 
-    def __init__(self, persona: Persona, client: "openai.AsyncOpenAI", spent: Spent) -> None:
-        self._persona = persona
+    def __init__(self, brief: Brief, client: "openai.AsyncOpenAI", spent: Spent) -> None:
+        self._brief = brief
         self._client = client
         self._spent = spent
-        limit = _LIMITS[persona.model.base_url.startswith(_THEIRS)]
-        self._limit = {limit: persona.model.most_tokens}
+        limit = _LIMITS[brief.model.base_url.startswith(_THEIRS)]
+        self._limit = {limit: brief.model.most_tokens}
 
     async def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
-        """Its text as it comes; what the persona says of the unknown where the model refuses."""
+        """Its text as it comes; what the brief says instead where the model refuses."""
         import openai
 
         said, stopped, took = False, None, Tokens()
         try:
             async with await self._client.chat.completions.create(
-                model=self._persona.model.name,
+                model=self._brief.model.name,
                 messages=self._messages(turn.talk),
                 stream=True,
                 stream_options={"include_usage": True},
@@ -68,12 +68,12 @@ class ChatModelMind:
         if not said:
             if stopped != "content_filter":
                 raise MindError("the model says nothing")
-            yield self._persona.unknown
+            yield self._brief.refusal
 
     def _messages(self, talk: Sequence[Said]) -> list["ChatCompletionMessageParam"]:
         """The talk as the model takes it; no turn of it is empty."""
         told: list[Mapping[str, str]] = [
-            {"role": "system", "content": instructions(self._persona)},
+            {"role": "system", "content": self._brief.instructions},
             *(
                 {"role": _ROLES[said.role], "content": said.content}
                 for said in talk
@@ -91,7 +91,7 @@ def _tokens(usage: "CompletionUsage") -> Tokens:
 
 @asynccontextmanager
 async def open_chat_model(
-    persona: Persona, key: SecretStr, spent: Spent
+    brief: Brief, key: SecretStr, spent: Spent
 ) -> AsyncIterator[ChatModelMind]:
     """The mind for as long as the block; raises UnavailableError without OpenAI's library."""
     try:
@@ -102,8 +102,8 @@ async def open_chat_model(
         ) from None
     async with openai.AsyncOpenAI(
         api_key=key.get_secret_value(),
-        base_url=persona.model.base_url,
+        base_url=brief.model.base_url,
         timeout=ANSWERS_WITHIN_S,
         max_retries=1,
     ) as client:
-        yield ChatModelMind(persona, client, spent)
+        yield ChatModelMind(brief, client, spent)

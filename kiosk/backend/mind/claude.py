@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx2
 from pydantic import SecretStr
 
-from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, Persona, instructions
+from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, Brief
 from kiosk.backend.mind.port import MindError, MindTurn
 from kiosk.backend.mind.spending import Spent, Tokens
 from kiosk.convai.speech_engine import Said
@@ -26,22 +26,22 @@ _REFUSED = "refusal"
 
 
 class ClaudeMind:
-    """Says what Claude says in a persona's place. The client stays the caller's to close; `spent`
+    """Says what Claude says by its brief. The client stays the caller's to close; `spent`
     is told what each answer took."""
 
-    def __init__(self, persona: Persona, client: "anthropic.AsyncAnthropic", spent: Spent) -> None:
-        self._persona = persona
+    def __init__(self, brief: Brief, client: "anthropic.AsyncAnthropic", spent: Spent) -> None:
+        self._brief = brief
         self._client = client
         self._spent = spent
         self._system: list[TextBlockParam] = [{
-            "type": "text", "text": instructions(persona), "cache_control": {"type": "ephemeral"},
+            "type": "text", "text": brief.instructions, "cache_control": {"type": "ephemeral"},
         }]  # fmt: skip
 
     async def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
-        """Its text as it comes; what the persona says of the unknown where Claude refuses."""
+        """Its text as it comes; what the brief says instead where Claude refuses."""
         import anthropic
 
-        model, said, stopped = self._persona.model, False, None
+        model, said, stopped = self._brief.model, False, None
         took = Tokens()
         try:
             async with self._client.messages.stream(
@@ -70,7 +70,7 @@ class ClaudeMind:
         if not said:
             if stopped != _REFUSED:
                 raise MindError("Claude says nothing")
-            yield self._persona.unknown
+            yield self._brief.refusal
 
 
 def _read(usage: "Usage") -> Tokens:
@@ -97,7 +97,7 @@ def _messages(talk: Sequence[Said]) -> list["MessageParam"]:
 
 
 @asynccontextmanager
-async def open_claude(persona: Persona, key: SecretStr, spent: Spent) -> AsyncIterator[ClaudeMind]:
+async def open_claude(brief: Brief, key: SecretStr, spent: Spent) -> AsyncIterator[ClaudeMind]:
     """The mind for as long as the block; raises UnavailableError without Anthropic's library."""
     try:
         import anthropic
@@ -107,8 +107,8 @@ async def open_claude(persona: Persona, key: SecretStr, spent: Spent) -> AsyncIt
         ) from None
     async with anthropic.AsyncAnthropic(
         api_key=key.get_secret_value(),
-        base_url=persona.model.base_url,
+        base_url=brief.model.base_url,
         timeout=ANSWERS_WITHIN_S,
         max_retries=1,
     ) as client:
-        yield ClaudeMind(persona, client, spent)
+        yield ClaudeMind(brief, client, spent)

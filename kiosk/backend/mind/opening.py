@@ -14,7 +14,7 @@ from kiosk.backend.mind.claude import open_claude
 from kiosk.backend.mind.files import load_flow, load_flow_or_persona
 from kiosk.backend.mind.flow import Flow
 from kiosk.backend.mind.pacing import Pace
-from kiosk.backend.mind.persona import Persona
+from kiosk.backend.mind.persona import Brief, brief
 from kiosk.backend.mind.port import Mind
 from kiosk.backend.mind.scripted import ScriptedMind
 from kiosk.backend.mind.spending import Spending, Spent, Tokens
@@ -31,7 +31,7 @@ class OpenedMind:
     pace: Pace = field(default_factory=Pace)
 
 
-_Opener: TypeAlias = Callable[[Persona, SecretStr, Spent], AbstractAsyncContextManager[Mind]]
+_Opener: TypeAlias = Callable[[Brief, SecretStr, Spent], AbstractAsyncContextManager[Mind]]
 _MODELS: Mapping[str, _Opener] = {"anthropic": open_claude, "openai": open_chat_model}
 
 
@@ -45,11 +45,6 @@ async def open_mind(
     if isinstance(made_of, Flow):
         yield OpenedMind(ScriptedMind(made_of), made_of.greeting)
         return
-    if model_key is None:
-        raise ConfigError(
-            f"no key for the model of {name_or_path}: give systemd the credential "
-            f"{MODEL_CREDENTIAL}, or set {PREFIX}MODEL_KEY_FILE to a file that holds it"
-        )
     instead = None if made_of.instead is None else ScriptedMind(load_flow(made_of.instead))
     spending = Spending(made_of.budget)
     pace = Pace(apology=made_of.apology)
@@ -59,9 +54,35 @@ async def open_mind(
         for kind, tokens in asdict(took).items():
             spent(kind, tokens)
 
-    async with _MODELS[made_of.model.provider](made_of, model_key, count) as model:
+    async with _open_model(brief(made_of), model_key, count) as model:
         careful = CarefulMind(model, spending, instead, pace.apology_after_s, _today)
         yield OpenedMind(careful, made_of.greeting, pace)
+
+
+@asynccontextmanager
+async def open_judge(
+    name_or_path: str, model_key: SecretStr | None, instructions: str
+) -> AsyncIterator[Mind | None]:
+    """The model of a persona, told to judge, for as long as the block; None for a flow, which has
+    no model. Raises ConfigError and UnavailableError."""
+    made_of = load_flow_or_persona(name_or_path)
+    if isinstance(made_of, Flow):
+        yield None
+        return
+    told = Brief(made_of.model, instructions, refusal="no")
+    async with _open_model(told, model_key, lambda *_: None) as judge:
+        yield judge
+
+
+def _open_model(
+    told: Brief, key: SecretStr | None, spent: Spent
+) -> AbstractAsyncContextManager[Mind]:
+    if key is None:
+        raise ConfigError(
+            f"no key for the model {told.model.name}: give systemd the credential "
+            f"{MODEL_CREDENTIAL}, or set {PREFIX}MODEL_KEY_FILE to a file that holds it"
+        )
+    return _MODELS[told.model.provider](told, key, spent)
 
 
 def _today() -> int:

@@ -1,6 +1,7 @@
 """Persona of a guide whose answers a model makes: who it is, what it knows, how it speaks. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -69,6 +70,20 @@ class Persona(OperatorsTable):
 def read_persona(name: str, text: str) -> Persona:
     """Raises ConfigError with a line for each mistake; `name` is for people: the file's."""
     return read_table(Persona, name, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """Which model is asked, what it is told before the talk, and what is said where it refuses."""
+
+    model: Model
+    instructions: str
+    refusal: str
+
+
+def brief(persona: Persona) -> Brief:
+    """What a model is asked with in the persona's place."""
+    return Brief(persona.model, instructions(persona), persona.unknown)
 
 
 def instructions(persona: Persona) -> str:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from kiosk.backend.mind.chat_model import open_chat_model
 from kiosk.backend.mind.pacing import Pace, paced
-from kiosk.backend.mind.persona import Persona, read_persona
+from kiosk.backend.mind.persona import Persona, brief, read_persona
 from kiosk.backend.mind.port import MindError, MindTurn
 from kiosk.backend.mind.spending import Tokens
 from kiosk.convai.speech_engine import Said
@@ -42,7 +42,7 @@ class Asking:
         def spent(conversation_id: str, took: Tokens) -> None:
             self.took.append((conversation_id, took))
 
-        async with open_chat_model(persona_at(api.url), SecretStr(KEY), spent) as mind:
+        async with open_chat_model(brief(persona_at(api.url)), SecretStr(KEY), spent) as mind:
             return [piece async for piece in mind.answer(MindTurn(talk or TALK, "conv_1"))]
 
 
@@ -115,7 +115,7 @@ async def test_a_server_that_is_gone_or_breaks_off_is_said_to() -> None:
 async def test_a_turn_that_is_cut_hangs_up() -> None:
     async with (
         completions_api(hangs_after=370) as api,
-        open_chat_model(persona_at(api.url), SecretStr(KEY), lambda *_: None) as mind,
+        open_chat_model(brief(persona_at(api.url)), SecretStr(KEY), lambda *_: None) as mind,
     ):
         pieces = paced(mind, MindTurn(TALK), Pace(filler_after_s=1000), lambda *_: None)
         async with contextlib.aclosing(pieces):

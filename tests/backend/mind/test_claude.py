@@ -12,7 +12,7 @@ from kiosk.backend.mind.claude import open_claude
 from kiosk.backend.mind.files import load_flow, load_flow_or_persona
 from kiosk.backend.mind.opening import open_mind
 from kiosk.backend.mind.pacing import Pace, paced
-from kiosk.backend.mind.persona import Persona, instructions, read_persona
+from kiosk.backend.mind.persona import Persona, brief, instructions, read_persona
 from kiosk.backend.mind.port import MindError, MindTurn
 from kiosk.convai.speech_engine import Said
 from kiosk.errors import ConfigError
@@ -29,7 +29,7 @@ def persona_at(url: str) -> Persona:
 
 
 async def answer(api: MessagesApi, *talk: Said) -> list[str]:
-    async with open_claude(persona_at(api.url), SecretStr(KEY), lambda *_: None) as mind:
+    async with open_claude(brief(persona_at(api.url)), SecretStr(KEY), lambda *_: None) as mind:
         return [piece async for piece in mind.answer(MindTurn(talk or TALK))]
 
 
@@ -105,7 +105,7 @@ async def test_a_server_that_is_gone_or_breaks_off_is_said_to() -> None:
 async def test_a_turn_that_is_cut_hangs_up() -> None:
     async with (
         messages_api(hangs_after=700) as api,
-        open_claude(persona_at(api.url), SecretStr(KEY), lambda *_: None) as mind,
+        open_claude(brief(persona_at(api.url)), SecretStr(KEY), lambda *_: None) as mind,
     ):
         pieces = paced(mind, MindTurn(TALK), Pace(filler_after_s=1000), lambda *_: None)
         async with contextlib.aclosing(pieces):
