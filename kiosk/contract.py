@@ -31,6 +31,9 @@ HEALTH_PATH = "/healthz"
 SPEECH_ENGINE_PATH = "/v1/mind/speech-engine"
 # And its agents with a custom LLM; an operator gives it what comes before the form's name.
 LLM_PATH = "/v1/llm"
+# For visitors: what a mind made for them to take along.
+HANDOUT_PATH = "/v1/handouts/{token}"
+HANDOUT_RELATION = "related"  # as a `Link` header says it (RFC 8288)
 # Not the service's: what a widely read guide asks of a custom LLM.
 GUIDES_LLM_PATH = f"{LLM_PATH}/webhook"
 CHAT_COMPLETIONS_PATH = f"{LLM_PATH}/chat/completions"

@@ -73,7 +73,7 @@ async def serve(
     async with (
         open_store(settings.database_url) as store,
         open_provider(access, secrets.api_key) as provider,
-        _access_to_mind(settings, secrets, metrics) as mind,
+        _access_to_mind(settings, secrets, metrics, store) as mind,
     ):
         services = Services(
             store=store,
@@ -108,14 +108,20 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _access_to_mind(
-    settings: BackendSettings, secrets: Secrets, metrics: Metrics
+    settings: BackendSettings, secrets: Secrets, metrics: Metrics, store: Store
 ) -> AsyncIterator[MindAccess | None]:
     if not settings.mind:
         yield None
         return
-    async with open_mind(settings.mind, secrets.model_key, metrics.spent) as opened:
+    opening = open_mind(settings.mind, secrets.model_key, metrics.spent, store.talks)
+    async with opening as opened:
         yield MindAccess(
-            opened.mind, secrets.api_key, secrets.llm, opened.pace, greeting=opened.greeting
+            opened.mind,
+            secrets.api_key,
+            secrets.llm,
+            opened.pace,
+            opened.greeting,
+            makes_handouts=opened.makes_handouts,
         )
 
 

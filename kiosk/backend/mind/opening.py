@@ -8,11 +8,13 @@ from typing import TypeAlias
 
 from pydantic import SecretStr
 
+from kiosk.backend.books.talks import Talks
 from kiosk.backend.mind.careful import CarefulMind
 from kiosk.backend.mind.chat_model import open_chat_model
 from kiosk.backend.mind.claude import open_claude
 from kiosk.backend.mind.files import load_flow, load_flow_or_persona
 from kiosk.backend.mind.flow import Flow
+from kiosk.backend.mind.memory import BookMemory
 from kiosk.backend.mind.pacing import Pace
 from kiosk.backend.mind.persona import Brief, brief
 from kiosk.backend.mind.port import Mind
@@ -29,6 +31,7 @@ class OpenedMind:
     mind: Mind
     greeting: str | None = None
     pace: Pace = field(default_factory=Pace)
+    makes_handouts: bool = False
 
 
 _Opener: TypeAlias = Callable[[Brief, SecretStr, Spent], AbstractAsyncContextManager[Mind]]
@@ -37,13 +40,20 @@ _MODELS: Mapping[str, _Opener] = {"anthropic": open_claude, "openai": open_chat_
 
 @asynccontextmanager
 async def open_mind(
-    name_or_path: str, model_key: SecretStr | None, spent: Callable[[str, int], None]
+    name_or_path: str,
+    model_key: SecretStr | None,
+    spent: Callable[[str, int], None],
+    talks: Talks | None = None,
 ) -> AsyncIterator[OpenedMind]:
     """The mind of a flow or a persona for as long as the block; `spent` is told how many tokens of
-    which kind its model took. Raises ConfigError and UnavailableError."""
+    which kind its model took, `talks` is where a flow's are remembered. Raises ConfigError and
+    UnavailableError."""
     made_of = load_flow_or_persona(name_or_path)
     if isinstance(made_of, Flow):
-        yield OpenedMind(ScriptedMind(made_of), made_of.greeting)
+        made = made_of.handout
+        memory = None if talks is None else BookMemory(talks, made.hours if made else 0)
+        scripted = ScriptedMind(made_of, memory)
+        yield OpenedMind(scripted, made_of.greeting, makes_handouts=made is not None)
         return
     instead = None if made_of.instead is None else ScriptedMind(load_flow(made_of.instead))
     spending = Spending(made_of.budget)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from kiosk.backend.characters.character import Template
 from kiosk.backend.mind.operators_file import OperatorsTable, Text, read_table
@@ -25,6 +25,9 @@ _USUAL: Mapping[object, Mapping[str, object]] = {
 class Model(OperatorsTable):
     """Which model answers. A small, quick one: a visitor waits for its first word. `openai` is
     whoever speaks OpenAI's chat completions, at `base_url`."""
+
+    # In a file the usual may be missing.
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required"))
 
     provider: Literal["anthropic", "openai"] = "anthropic"
     name: Text

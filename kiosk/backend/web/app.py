@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.store import Store
-from kiosk.backend.mind import custom_llm, speech_engine
+from kiosk.backend.mind import custom_llm, handout_routes, speech_engine
 from kiosk.backend.page import routes as page_routes
 from kiosk.backend.page.rendered import RenderedParts
 from kiosk.backend.web import device_routes, operator_routes, webhook_routes
@@ -95,7 +95,7 @@ def create_routes(services: Services | None) -> FastAPI:
     add_problems(app)
     for part in (device_routes, operator_routes, webhook_routes, page_routes):
         app.include_router(part.routes)
-    for door in (speech_engine, custom_llm):
+    for door in (speech_engine, custom_llm, handout_routes):
         app.include_router(door.routes)
 
     @app.get(HEALTH_PATH, tags=["health"])

@@ -1,14 +1,20 @@
 """What the pages about minds say can be typed."""
 
+import json
 import re
 import shlex
+import tomllib
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from kiosk.backend.mind.files import load_flow_or_persona
 from kiosk.backend.mind.flow import Flow, Topic
 from kiosk.backend.mind.persona import Budget, Model, Persona
+from kiosk.backend.mind.schemas import schema_of
 from kiosk.cli import _parser
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -49,3 +55,20 @@ def test_the_example_of_a_persona_on_the_page_is_good(tmp_path: Path) -> None:
     file = tmp_path / "guide.toml"
     file.write_text("\n".join(line.removeprefix("    ") for line in part.splitlines()))
     assert isinstance(load_flow_or_persona(str(file)), Persona)
+
+
+@pytest.mark.parametrize(
+    ("kind", "example"),
+    [
+        ("flow", resources.files("kiosk.backend.mind") / "flows" / "museum.toml"),
+        ("persona", DEPLOY / "backend" / "guide.toml"),
+    ],
+)
+def test_the_schemas_for_editors_are_of_today(kind: str, example: Traversable) -> None:
+    """They are written by `print(schema_of(kind), end="")`."""
+    schema = schema_of(kind)
+    assert (DEPLOY / f"{kind}.schema.json").read_text("utf-8") == schema
+    validator = jsonschema.Draft202012Validator(json.loads(schema))
+    good = tomllib.loads(example.read_text("utf-8"))
+    assert list(validator.iter_errors(good)) == []
+    assert list(validator.iter_errors({**good, "nam": 1})) != []
