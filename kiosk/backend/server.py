@@ -7,6 +7,7 @@ and an operator's `systemctl stop` is not a failure.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -18,9 +19,10 @@ from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp
 
-from kiosk.backend.books.database import DatabaseDownError
+from kiosk.backend.books.database import PRESS_S, DatabaseDownError
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.characters.character import Character
+from kiosk.backend.connections import BoundedConnection, take_files
 from kiosk.backend.mind.access import MindAccess
 from kiosk.backend.mind.opening import open_mind
 from kiosk.backend.provider.client import AgentAccess, open_provider
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 _LAST_CALL_S = 0.5
 _SHUTDOWN_S = 1
 _LAST_FLUSH_S = 3
+# Then it ends, whatever hangs: a disk for example, in a thread.
+_STOP_S = 9
 # So many connections may wait to be accepted. A process that has no file left for them logs each of
 # these places with a traceback, again and again: with uvicorn's own 2048, megabytes a second.
 _BACKLOG = 64
@@ -68,10 +72,11 @@ async def serve(
 
     Must run in the main thread. Raises UnavailableError if the address cannot be had.
     """
+    take_files()
     metrics = Metrics()
     access = AgentAccess(settings.provider_url, settings.agent_id, settings.include_conversation_id)
     async with (
-        open_store(settings.database_url) as store,
+        open_store(settings.database_url, usual_s=PRESS_S) as store,
         open_provider(access, secrets.api_key) as provider,
         _access_to_mind(settings, secrets, metrics, store) as mind,
     ):
@@ -93,6 +98,7 @@ async def serve(
             server = _Server(config, lambda: listening(url))
 
             def stop() -> None:
+                signal.alarm(_STOP_S)
                 server.should_exit = True
                 services.hub.close()
                 provider.hurry(_LAST_CALL_S)
@@ -131,7 +137,7 @@ def server_config(app: ASGIApp, *, websockets: bool = False) -> uvicorn.Config:
         app,
         access_log=False,  # it would log query strings
         backlog=_BACKLOG,
-        http="h11",
+        http=BoundedConnection,
         lifespan="off",
         log_config=None,
         log_level="warning",
@@ -176,6 +182,7 @@ class _Server(uvicorn.Server):
 def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
+    signal.signal(signal.SIGALRM, _end_now)
     for number in signals:
         loop.add_signal_handler(number, stop)
     try:
@@ -183,6 +190,13 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+def _end_now(_number: int, _frame: object) -> None:
+    """What hangs is left: an operator's stop is no failure."""
+    log.error("something hangs: stopped without waiting for it")
+    logging.shutdown()
+    os._exit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

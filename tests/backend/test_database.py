@@ -134,7 +134,7 @@ async def test_connections_are_durable_strict_and_patient(database: Path) -> Non
         "journal_mode": "wal",
         "synchronous": 2,  # FULL
         "foreign_keys": 1,
-        "busy_timeout": 5000,
+        "busy_timeout": 3300,
     }
 
 

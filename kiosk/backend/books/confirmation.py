@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books import admission
 from kiosk.backend.books.admission import Place
-from kiosk.backend.books.database import Database
+from kiosk.backend.books.database import PATIENT_S, Database
 from kiosk.backend.books.ledger import UNADMITTED, UNREPORTED, VisitState, change, recharge
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.books.schema import conversations, transcripts, visits
@@ -80,13 +80,15 @@ class Confirmations:
         this = conversations.c.id == report.conversation_id
         columns = (conversations.c.tenant, conversations.c.kiosk_id, conversations.c.confirmed_by)
         query = sa.select(*columns).where(this)
-        async with self._database.introduction(report.conversation_id, reads=True) as db:
+        async with self._database.introduction(
+            report.conversation_id, reads=True, within_s=PATIENT_S
+        ) as db:
             whose = (await db.execute(query)).first()
         if whose is None:
             return Confirmation.UNKNOWN, None
         if not _is_news(whose.confirmed_by, source):
             return Confirmation.KNOWN, None
-        async with self._database.transaction(whose.tenant) as db:
+        async with self._database.transaction(whose.tenant, within_s=PATIENT_S) as db:
             place = await admission.lock_id(db, whose.tenant, whose.kiosk_id)
             own = sa.and_(this, conversations.c.tenant == whose.tenant)
             conversation = (await db.execute(sa.select(conversations).where(own))).one()
@@ -115,7 +117,7 @@ class Confirmations:
             this.append(transcripts.c.stored_at < before)
         if conversation_id is not None:
             this.append(transcripts.c.conversation_id == conversation_id)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.transaction(tenant, within_s=PATIENT_S) as db:
             return (await db.execute(sa.delete(transcripts).where(*this))).rowcount
 
 

@@ -5,6 +5,7 @@ means is read in `answers`; here it is asked for, within a deadline and a size.
 """
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from kiosk.backend.provider.answers import (
     read_token,
     refusal,
 )
+from kiosk.backend.provider.breaker import Breaker
 from kiosk.contract import REQUEST_ID_HEADER, AgentEdition, Grant
 from kiosk.contract import conversation_id as checked_id
 from kiosk.convai.fields import Json
@@ -96,6 +98,13 @@ class Provider:
         self._client = client
         self._deadline_s = deadline_s
         self._running: set[asyncio.Timeout] = set()
+        self._breaker = Breaker()
+        self._failure = ProviderError()  # what was answered last to whoever asked for a credential
+
+    @property
+    def is_spared(self) -> bool:
+        """Whether it failed so often that it is asked for credentials now and then only."""
+        return self._breaker.is_open
 
     async def mint(
         self,
@@ -105,7 +114,27 @@ class Provider:
         participant: str | None = None,
     ) -> Grant:
         """Permission for one conversation, with this edition of the agent. `participant`: the
-        kiosk's name in a conversation over WebRTC; a signed URL has no place for one."""
+        kiosk's name in a conversation over WebRTC; a signed URL has no place for one. A provider
+        that keeps failing is not asked each time: the error is the last one's."""
+        wait_s = self._breaker.wait_s(time.monotonic())
+        if wait_s > 0:
+            failure = self._failure
+            raise type(failure)(failure.code, math.ceil(wait_s), was_asked=False)
+        try:
+            grant = await self._mint(request_id, transport, edition, participant)
+        except AgentUnknownError:
+            self._breaker.answered()  # what one kiosk asks for is wrong: others are not concerned
+            raise
+        except ProviderError as error:
+            self._failure = error
+            self._breaker.failed(time.monotonic())
+            raise
+        self._breaker.answered()
+        return grant
+
+    async def _mint(
+        self, request_id: str, transport: Transport, edition: AgentEdition, participant: str | None
+    ) -> Grant:
         chosen = edition.model_dump(include=set(AgentEdition.model_fields), exclude_none=True)
         query = {"agent_id": self._access.agent_id, **chosen}
         if transport == "webrtc":

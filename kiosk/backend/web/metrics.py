@@ -24,6 +24,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._http = self._histogram("http_request_seconds", "Answers", "route", "method", "status")
         self._mint = self._histogram("mint_seconds", "The provider's answers", "result")
+        self._spared = self._counter("mints_spared", "Not asked of a provider that keeps failing")
         self._refusals = self._counter("refusals", "Visits refused", "reason", "scope")
         self._visits = self._counter("visits", "Visits by what became of them", "event")
         self._ended = self._counter("visits_ended", "Visits by their ending", "outcome", "verdict")
@@ -44,6 +45,10 @@ class Metrics:
         """The provider was asked for a credential; `result` is "ok" or the problem's slug."""
         self.provider = result
         self._mint.labels(result).observe(seconds)
+
+    def spared(self) -> None:
+        """The provider keeps failing, and was not asked for a credential."""
+        self._spared.inc()
 
     def refused(self, reason: str, scope: str | None) -> None:
         """A visit was not let begin."""

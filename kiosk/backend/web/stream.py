@@ -7,6 +7,7 @@ NOTIFY holds a lock of the whole database until its transaction ends.
 
 import asyncio
 import contextlib
+import contextvars
 import json
 import logging
 import secrets
@@ -43,7 +44,8 @@ async def apart(work: Coroutine[Any, Any, T]) -> T:
     A response whose client hangs up is cancelled again at every step that it tries to clean up. A
     transaction in there would leave its connection behind, and on SQLite a WAL that only grows.
     """
-    task = asyncio.create_task(work)
+    # In no request's context, and so in no request's time.
+    task = asyncio.create_task(work, context=contextvars.Context())
     _left.add(task)
     task.add_done_callback(_left.discard)
     return await asyncio.shield(task)
