@@ -18,6 +18,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+from kiosk.base.names import Name
+
 VISITS_PATH = "/v1/visits"
 PROSPECT_PATH = "/v1/visits/prospect"
 START_PATH = "/v1/visits/{visit_id}/start"
@@ -91,7 +93,6 @@ _PROBLEM = re.compile(re.escape(PROBLEM_PREFIX) + r"([a-z0-9-]{1,64})")
 _VISIT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
-_Id: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 _Word: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 _Counter: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
 # `warm`: a lease is always at hand; `open_hours`: while the site is open; `on_press`: never.
@@ -104,7 +105,7 @@ class StartVisit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    press_id: _Id
+    press_id: Name
 
 
 class LiveVisit(BaseModel):
@@ -112,7 +113,7 @@ class LiveVisit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    press_id: _Id
+    press_id: Name
     conversation_id: _ConversationId | None = None
 
 
@@ -124,7 +125,7 @@ class VisitEvent(BaseModel):
     sequence: Annotated[int, Field(ge=1, le=MAX_EVENTS)]
     at_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
     what: _Word
-    fields: Annotated[dict[_Word, int | float | bool | _Id], Field(max_length=8)] = {}
+    fields: Annotated[dict[_Word, int | float | bool | Name], Field(max_length=8)] = {}
 
 
 Worth: TypeAlias = Literal["good", "spoilt", "lost"]
@@ -148,7 +149,7 @@ class EndVisit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    press_id: _Id
+    press_id: Name
     outcome: _Word
     duration_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
     ago_s: Annotated[float, Field(ge=0, le=MAX_REPORT_AGE_S)] = 0.0
@@ -164,18 +165,15 @@ class EndVisit(BaseModel):
         return events
 
 
-EditionName: TypeAlias = _Id
-
-
 class AgentEdition(BaseModel):
     """Which edition of the agent is talked with, where it is not the one that everybody has: a
     branch, a version, an environment (published contract)."""
 
     model_config = ConfigDict(frozen=True)
 
-    branch_id: EditionName | None = None
-    version_id: EditionName | None = None
-    environment: EditionName | None = None
+    branch_id: Name | None = None
+    version_id: Name | None = None
+    environment: Name | None = None
 
 
 class LeaseRequest(AgentEdition):
@@ -205,7 +203,7 @@ class Heartbeat(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    boot_id: _Id
+    boot_id: Name
     sequence: Annotated[int, Field(ge=1, le=2**53)]
     state: _Word
     cause: _Word = "fit"  # why no visit can be held, if none can

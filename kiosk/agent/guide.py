@@ -5,13 +5,13 @@ Pure but for `load_guide`, which reads one TOML file. It may not recognise, spea
 
 import difflib
 import re
-import tomllib
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kiosk.base.toml_lines import parse_toml
 from kiosk.errors import ConfigError
 
 DEFAULT_GUIDE = Path(__file__).with_name("guide.toml")
@@ -171,12 +171,10 @@ def load_guide(path: Path | None = None) -> Guide:
     path = path or DEFAULT_GUIDE
     try:
         text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"cannot read the guide {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return parse_guide(table, str(path), text)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"cannot read the guide {path}: {reason}") from error
+    return parse_guide(parse_toml(str(path), text), str(path), text)
 
 
 def parse_guide(table: dict[str, Any], source: str, text: str = "") -> Guide:

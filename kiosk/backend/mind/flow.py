@@ -53,7 +53,13 @@ class Flow(OperatorsTable):
     Raises ValueError for what does not fit together."""
 
     name: Key
-    language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2})?$")] = "en"
+    language: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z]{2}(-[a-z]{2})?$",
+            description='must be the code of a language, such as "de" or "pt-br"',
+        ),
+    ] = "en"
     greeting: Template
     summary: Text
     farewell: Text

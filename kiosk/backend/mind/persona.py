@@ -32,7 +32,13 @@ class Model(OperatorsTable):
     provider: Literal["anthropic", "openai"] = "anthropic"
     name: Text
     most_tokens: Annotated[int, Field(ge=16, le=4096)] = 400
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
+    base_url: Annotated[
+        str,
+        Field(
+            pattern=r"^https?://[^\s?#]+$",
+            description="must begin with https:// (or http://), without a space, ? or #",
+        ),
+    ]
 
     @model_validator(mode="before")
     @classmethod

@@ -127,7 +127,7 @@ async def test_a_turn_that_is_cut_hangs_up() -> None:
 def test_what_stands_nowhere_is_the_providers_usual() -> None:
     ours = read_persona("guide.toml", f'{GUIDE}name = "small"\n').model
     assert (ours.name, ours.base_url) == ("small", "https://api.openai.com/v1")
-    with pytest.raises(ConfigError, match=r"model\.name: Field required"):
+    with pytest.raises(ConfigError, match=r"model\.name: it must be given"):
         read_persona("guide.toml", GUIDE)
     with pytest.raises(ConfigError, match=r"guide.toml, line 6: model\.provider: "):
         read_persona("guide.toml", GUIDE.replace('"openai"', '"nobody"'))

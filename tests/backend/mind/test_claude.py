@@ -131,8 +131,8 @@ def test_all_mistakes_of_a_persona_are_named_at_once() -> None:
     said = str(error.value)
     for each in (
         "guide.toml, line 1: name: ",
-        "biography: Field required",
-        "knowledge: Field required",
+        "biography: it must be given",
+        "knowledge: it must be given",
         "guide.toml, line 2: most_words: ",
         "guide.toml, line 5: model.temperature: there is no such key",
     ):

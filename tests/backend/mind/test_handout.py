@@ -280,7 +280,7 @@ def test_a_link_is_read_until_its_time_is_over() -> None:
     [
         ('title = "{when}"\ntext = "x"', "handout.title: {when} is neither"),
         ('title = "x"\ntext = "{time"', "handout.text: a brace without its other"),
-        ('title = "x"', "handout.text: Field required"),
+        ('title = "x"', "handout.text: it must be given"),
         ('title = "x"\ntext = "x"\nhours = 1000', "handout.hours: "),
     ],
 )
