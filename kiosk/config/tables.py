@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kiosk.contract import AgentEdition, EditionName, LeasePolicy
+from kiosk.contract import AgentEdition, EditionName, LeasePolicy, Transport
 from kiosk.convai.overrides import ConversationOverrides
 
 ENVIRONMENT_PREFIX = "KIOSK_"
@@ -65,6 +65,7 @@ class AgentTable(Table):
 
     id: str = ""
     url: str = Field(default="wss://api.elevenlabs.io", pattern=r"^wss?://")
+    transport: Transport = "websocket"
     overrides: ConversationOverrides = ConversationOverrides()
     variables: dict[str, Scalar | list[Scalar]] = {}
     custom_llm_extra_body: dict[str, Any] = {}
@@ -97,6 +98,14 @@ class AgentTable(Table):
         if conversation is not None and conversation.text_only:
             raise ValueError("overrides.conversation.text_only: a voice kiosk needs the voice")
         return self
+
+
+class WebrtcTable(Table):
+    """The other road to the agent, where `agent.transport` chooses it."""
+
+    url: str = Field(default="", pattern=r"^(wss?://.*)?$")
+    relay_only: bool = False
+    single_peer_connection: bool = True
 
 
 class CredentialsTable(Table):
@@ -335,6 +344,7 @@ class Settings(BaseSettings):
 
     kiosk: KioskTable = KioskTable()
     agent: AgentTable = AgentTable()
+    webrtc: WebrtcTable = WebrtcTable()
     credentials: CredentialsTable = CredentialsTable()
     button: ButtonTable = ButtonTable()
     keys: tuple[KeyTable, ...] = ()

@@ -27,7 +27,8 @@ from kiosk.convai.server_messages import (
 )
 from kiosk.convai.server_tools import ToolCall
 from kiosk.endings import Ending, Kind
-from kiosk.link.websocket import CLOSE_TIMEOUT_S, PING_INTERVAL_S, PING_TIMEOUT_S
+from kiosk.link.transport import CLOSE_TIMEOUT_S
+from kiosk.link.websocket import PING_INTERVAL_S, PING_TIMEOUT_S, Socket
 from kiosk.visit import conversation
 from tests.bare_conversation import Bare, bare_conversation
 from tests.convai_server import Connection, scripted_server
@@ -287,8 +288,9 @@ async def narrow_server() -> AsyncIterator[tuple[str, "asyncio.Future[ServerConn
 
 
 def transport_of(kiosk: Bare) -> asyncio.Transport:
-    assert kiosk.conversation._socket is not None
-    transport: asyncio.Transport = kiosk.conversation._socket._connection.transport
+    socket = kiosk.conversation._transport
+    assert isinstance(socket, Socket)
+    transport: asyncio.Transport = socket._connection.transport
     return transport
 
 
