@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCDataChannel, RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 from livekit.protocol import models, rtc
 from websockets.asyncio.server import ServerConnection
@@ -65,6 +65,8 @@ class AgentRoom:
         self._output = self._input = PCM_16000
         # From the visitor, and to the visitor.
         self._publisher, self._subscriber = RTCPeerConnection(), RTCPeerConnection()
+        # Candidates that came before the description they belong to.
+        self._early: dict[RTCPeerConnection, list[RTCIceCandidate]] = {}
         self._reliable: RTCDataChannel | None = None
         self._data_open = asyncio.Event()
         self._received: asyncio.Queue[str | bytes | None] = asyncio.Queue(_MOST_WAITING)
@@ -246,7 +248,7 @@ class AgentRoom:
                 await self._answer(request.offer)
             case "answer":
                 described = RTCSessionDescription(request.answer.sdp, request.answer.type)
-                await self._subscriber.setRemoteDescription(described)
+                await self._describe(self._subscriber, described)
             case "trickle":
                 await self._on_candidate(request.trickle)
             case "add_track":
@@ -261,7 +263,7 @@ class AgentRoom:
         return True
 
     async def _answer(self, offer: rtc.SessionDescription) -> None:
-        await self._publisher.setRemoteDescription(RTCSessionDescription(offer.sdp, offer.type))
+        await self._describe(self._publisher, RTCSessionDescription(offer.sdp, offer.type))
         await self._publisher.setLocalDescription(await self._publisher.createAnswer())
         local = self._publisher.localDescription
         answer = rtc.SessionDescription(type=local.type, sdp=local.sdp, id=offer.id)
@@ -277,7 +279,15 @@ class AgentRoom:
         candidate.sdpMLineIndex = described.get("sdpMLineIndex")
         to_publisher = trickle.target == rtc.SignalTarget.PUBLISHER
         peer = self._publisher if to_publisher else self._subscriber
-        await peer.addIceCandidate(candidate)
+        if peer.remoteDescription is None:
+            self._early.setdefault(peer, []).append(candidate)
+        else:
+            await peer.addIceCandidate(candidate)
+
+    async def _describe(self, peer: RTCPeerConnection, described: RTCSessionDescription) -> None:
+        await peer.setRemoteDescription(described)
+        for candidate in self._early.pop(peer, []):
+            await peer.addIceCandidate(candidate)
 
     async def _on_track(self, added: rtc.AddTrackRequest) -> None:
         track = models.TrackInfo(

@@ -264,6 +264,13 @@ class ClientConversation:
         """
         return classify_close(self._error_code if code is None else code, reason, self._error)
 
+    def left(self) -> Ending:
+        """Classify the agent's leaving a room, which has no codes: it wanted to, unless an error
+        event says why it had to."""
+        if not self._error:
+            return classify_close(1000, "")
+        return classify_close(self._error_code or 1011, "", self._error)
+
     def timed_out(self, ending: Ending) -> Ending:
         """What did not come may have been explained by an error event."""
         return classify_close(self._error_code, "", self._error) if self._error else ending

@@ -17,11 +17,13 @@ CLOSE_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """How the connection closed; `code` None means without a word. `dead`: we broke off."""
+    """How the connection closed; `code` None means without a word. `dead`: we broke off; `left`:
+    the agent went, in the way that has no codes."""
 
     code: int | None
     reason: str = ""
     dead: bool = False
+    left: bool = False
 
 
 class TransportClosedError(KioskError):

@@ -46,6 +46,8 @@ _AHEAD_S = 0.04
 # The library joins again by itself for so long; then the kiosk opens another conversation.
 REJOIN_TIMEOUT_S = 7.5
 _SEND_TIMEOUT_S = 5.0
+# How much later than its leaving the agent's last packets come.
+_LAST_WORDS_S = 0.3
 # Of the agent's track, if the loop stalls; older sound is dropped.
 _MOST_FRAMES = 250
 # Of frames and sound that wait to be read.
@@ -89,6 +91,7 @@ class RoomTransport:
             "disconnected": self._on_disconnected,
             "reconnecting": self._on_reconnecting,
             "reconnected": self._on_reconnected,
+            "local_track_republished": self._on_another_room,
         }
         for name, handler in events.items():
             room.on(name, handler)
@@ -202,12 +205,24 @@ class RoomTransport:
             await stream.aclose()
 
     def _on_leaving(self, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity.startswith(_AGENT):
-            self._end(Close(1000))
+        if not participant.identity.startswith(_AGENT):
+            return
+        if self._rejoining is None:
+            self._end_soon()
+        else:
+            self._on_another_room()
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         name = rtc.DisconnectReason.Name(reason)
-        self._end(Close(1000 if name in _LEFT_BY_AGENT else None, f"the room: {name.lower()}"))
+        if name in _LEFT_BY_AGENT:
+            self._end_soon()
+        else:
+            self._end(Close(None, f"the room: {name.lower()}"))
+
+    def _end_soon(self) -> None:
+        """The agent left. What it said last, and of an error, may come after: by another way."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(_LAST_WORDS_S, self._end, Close(None, left=True))
 
     def _on_reconnecting(self) -> None:
         log.info("the room is lost; joining it again")
@@ -220,6 +235,11 @@ class RoomTransport:
         if self._rejoining is not None:
             self._rejoining.cancel()
             self._rejoining = None
+
+    def _on_another_room(self, *_: object) -> None:
+        """The library could not go on and began anew: to the agent that is another visitor, who has
+        said nothing yet. The kiosk's own way to go on tells it what was said."""
+        self._end(Close(None, "the room was lost"))
 
     def _give_up(self) -> None:
         self._end(Close(None, f"not joined again in {REJOIN_TIMEOUT_S:g} s", dead=True))

@@ -411,6 +411,8 @@ class Conversation:
     def _classify(self, close: Close) -> Ending:
         if close.dead:
             return Ending(Kind.PEER_DEAD, None, close.reason)
+        if close.left:
+            return self._core.left()
         return self._core.closed(close.code, close.reason)
 
     def _measure(self, transport: Transport) -> None:

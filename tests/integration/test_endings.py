@@ -50,7 +50,7 @@ async def ending_of(
     async with scripted_server() as server, bare_conversation(server.url) as kiosk:
         connection = await server.connection()
         await connection.send(*reports)
-        await close(connection.socket, code, reason)
+        await close(server.sockets[0], code, reason)
         async with asyncio.timeout(limit_s):
             return await kiosk.ending(), kiosk
 
@@ -125,7 +125,7 @@ async def test_a_close_in_place_of_the_metadata_is_its_ending() -> None:
 async def test_a_frame_that_no_client_can_take_is_an_ending_too(frame: bytes, code: int) -> None:
     async with scripted_server() as server, bare_conversation(server.url) as kiosk:
         connection = await server.connection()
-        connection.socket.transport.write(frame)
+        server.sockets[0].transport.write(frame)
         ending = await kiosk.ending()
         await asyncio.wait_for(connection.closed.wait(), 5)
     assert (ending.kind, ending.code) == (Kind.PROTOCOL, code)
