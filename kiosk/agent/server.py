@@ -179,8 +179,10 @@ class LocalAgent:
         if connection.refused is not None:
             return refusal_of_body(connection.refused)
         answer = self._rest.respond(request, connection.method, connection.body)
-        if answer is None and urlsplit(request.path).path == ROOM_PATH:
-            answer = self._admit_to_room(connection, request)
+        path = urlsplit(request.path).path
+        # A client that was not let in asks there why.
+        if path in (ROOM_PATH, f"{ROOM_PATH}/validate"):
+            answer = self._admit_to_room(connection, request) or answer
         moment = "upgrade" if answer is None else "request"
         self._arriving.add(connection)
         try:
