@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from aioice.ice import get_host_addresses
 from aiortc import RTCDataChannel, RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 from livekit.protocol import models, rtc
@@ -320,6 +321,11 @@ class AgentRoom:
     async def _signal(self, **message: Any) -> None:
         with contextlib.suppress(ConnectionClosed):
             await self._signalling.send(rtc.SignalResponse(**message).SerializeToString())
+
+
+def addresses() -> list[str]:
+    """This machine's, by which somebody can get into a room of its."""
+    return get_host_addresses(use_ipv4=True, use_ipv6=True)
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from importlib.util import find_spec
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -191,7 +192,11 @@ class LocalAgent:
             self._arriving.discard(connection)
 
     def _admit_to_room(self, connection: RestConnection, request: Request) -> Response | None:
-        """None, or the refusal of whoever shows no good token."""
+        """None, or the refusal of whoever shows no good token; of everybody, where there is nothing
+        to hold a room with."""
+        if find_spec("aiortc") is None or find_spec("livekit") is None:
+            text = "this local agent holds no rooms: pip install aiortc livekit-protocol"
+            return json_response(HTTPStatus.NOT_IMPLEMENTED, {"detail": text})
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
         shown = shown or parse_qs(urlsplit(request.path).query).get("access_token", [""])[0]
         try:

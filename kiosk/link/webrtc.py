@@ -40,9 +40,10 @@ _OUTPUT = FORMATS["pcm_48000"]
 # The library takes nothing else at once.
 _FRAME_MS = 10
 _FRAME_BYTES = _INPUT.rate_hz * _FRAME_MS // 1000 * 2
-# How far the microphone's track may be ahead of time: what was kept while the room opened goes out
-# at the pace of speech, for a track has no other, and the silence left out later makes up for it.
-_AHEAD_S = 0.04
+# How far the microphone's track may be ahead of time. So much goes out at once, a pre-roll for one:
+# a receiver speeds up what waits in its buffer. What is over it, as after long connecting, would
+# overflow that, and goes out at the pace of speech; the silence left out later makes up for it.
+_AHEAD_S = 0.4
 # The library joins again by itself for so long; then the kiosk opens another conversation.
 REJOIN_TIMEOUT_S = 7.5
 _SEND_TIMEOUT_S = 5.0

@@ -1,6 +1,7 @@
 """The other road to the agent: what is WebRTC's own, in a network of the tests' own."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kiosk.agent.voice import AgentVoice
+from kiosk.audio.wav import write_wav
 from kiosk.base.clock import loop_now_s
 from kiosk.convai.client_messages import Initiation
 from kiosk.convai.frames import serialize
@@ -30,6 +32,7 @@ from tests.convai_server import scripted_server
 from tests.integration.conftest import StartAgent
 from tests.integration.daemon import running_kiosk
 from tests.integration.sounds import RATE_HZ, quiet_room
+from tests.integration.test_demo import demo
 from tests.slowness import patient_s
 from tests.virtual_kiosk import settings, virtual_kiosk
 
@@ -196,6 +199,26 @@ async def test_the_library_is_loaded_only_where_it_is_chosen(
             maps = Path(f"/proc/{kiosk.process.pid}/maps")
             loaded = await asyncio.to_thread(maps.read_text, "utf-8")
     assert ("liblivekit" in loaded) == (transport == "webrtc")
+
+
+async def test_the_demo_takes_this_road_too(tmp_path: Path) -> None:
+    speech = await AgentVoice("en-us+f2", 150).render("tell me about the blue whale", RATE_HZ)
+    recording = tmp_path / "question.wav"
+    recording.write_bytes(write_wav(speech, RATE_HZ))
+    code, said, complaint = await demo("--transport", "webrtc", "--voice", str(recording), "--json")
+    assert code == 0, complaint
+    assert json.loads(said)["turns"][0]["heard"] == "tell me about the blue whale"
+
+
+def test_the_demo_says_what_this_road_needs() -> None:
+    ran = subprocess.run(
+        ["unshare", "--net", sys.executable, "-m", "kiosk", "demo", "--transport", "webrtc"],
+        capture_output=True,
+        text=True,
+        timeout=patient_s(30),
+    )
+    assert ran.returncode == 69
+    assert "needs a network address besides loopback's" in ran.stderr
 
 
 def test_a_kiosk_without_the_package_says_what_is_missing(tmp_path: Path) -> None:

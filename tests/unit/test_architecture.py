@@ -56,6 +56,7 @@ DRIVERS: dict[str, Callable[[str], bool]] = {
     "pywebrtc_audio": lambda module: module in {"kiosk.audio.suppressor", "kiosk.audio.gate"},
     "livekit": lambda module: module.startswith(("kiosk.link.", "kiosk.agent.room")),
     "aiortc": lambda module: module.startswith("kiosk.agent.room"),
+    "aioice": lambda module: module.startswith("kiosk.agent.room"),
     "av": lambda module: module.startswith("kiosk.agent.room"),
     "pocketsphinx": lambda module: module.startswith("kiosk.agent."),
 }
