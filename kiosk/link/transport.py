@@ -9,7 +9,7 @@ from typing import Protocol
 
 from kiosk.convai.server_messages import AgentAudio
 from kiosk.errors import KioskError
-from kiosk.link.path import Path
+from kiosk.link.path import Path, RoomPath
 
 # How long closing may take; what has not closed by then is left.
 CLOSE_TIMEOUT_S = 1.0
@@ -52,7 +52,7 @@ class Transport(Protocol):
     tells."""
 
     @property
-    def path(self) -> Path | None: ...
+    def path(self) -> Path | RoomPath | None: ...
 
     async def send(self, frame: str) -> None:
         """Send a frame; raises TransportClosedError."""

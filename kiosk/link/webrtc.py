@@ -23,7 +23,8 @@ from kiosk.convai.frames import json_object, serialize
 from kiosk.convai.server_messages import AgentAudio, Metadata
 from kiosk.convai.server_parsing import parse_server
 from kiosk.link.credentials import Rooms
-from kiosk.link.path import Path
+from kiosk.link.path import RoomPath
+from kiosk.link.room_statistics import received, room_path
 from kiosk.link.transport import (
     CLOSE_TIMEOUT_S,
     Close,
@@ -46,6 +47,10 @@ _FRAME_BYTES = _INPUT.rate_hz * _FRAME_MS // 1000 * 2
 _AHEAD_S = 0.4
 # The library joins again by itself for so long; then the kiosk opens another conversation.
 REJOIN_TIMEOUT_S = 7.5
+# Nothing at all comes for so long, not even the answers that keep a way open, which do every two
+# seconds or three: as long as a socket's silence.
+SILENT_ROOM_S = 7.5
+_MEASURE_EVERY_S = 1.5
 _SEND_TIMEOUT_S = 5.0
 # How much later than its leaving the agent's last packets come.
 _LAST_WORDS_S = 0.3
@@ -75,7 +80,7 @@ class RoomTransport:
     """An open room. `path`: what was measured of the way there last."""
 
     def __init__(self, room: rtc.Room) -> None:
-        self.path: Path | None = None
+        self.path: RoomPath | None = None
         self._room = room
         self._source: rtc.AudioSource | None = None
         self._turns = VoiceTurns(_OUTPUT.rate_hz)
@@ -117,6 +122,25 @@ class RoomTransport:
             raise _failure(error.message) from None
         except rtc.participant.PublishTrackError as error:
             raise ConnectError(f"the room takes no microphone: {error.message}") from None
+        self._start(self._watch(), "the room's figures")
+
+    async def _watch(self) -> None:
+        """Measure the way again and again, and break off where nothing at all comes any more: the
+        library notices later."""
+        came, came_s = 0, loop_now_s()
+        while True:
+            await asyncio.sleep(_MEASURE_EVERY_S)
+            with contextlib.suppress(
+                TimeoutError, RuntimeError
+            ):  # RuntimeError: it is lost just now
+                async with asyncio.timeout(_MEASURE_EVERY_S):
+                    statistics = await self._room.get_rtc_stats()
+                self.path = room_path(statistics) or self.path
+                if (so_far := received(statistics)) != came:
+                    came, came_s = so_far, loop_now_s()
+            if loop_now_s() - came_s >= SILENT_ROOM_S:
+                self._end(Close(None, f"nothing came for {SILENT_ROOM_S:g} s", dead=True))
+                return
 
     async def send(self, frame: str) -> None:
         """Raises TransportClosedError."""

@@ -62,6 +62,7 @@ from kiosk.visit import inputs
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.initiation import initiation_of, without_first_message
 from kiosk.visit.language_of import language_of
+from kiosk.visit.link_figures import measured_of
 from kiosk.visit.moments import moment_of
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event
@@ -153,6 +154,7 @@ class Conversation:
         self._tasks = tasks
         self._core = self._new_core()
         self._transport: Transport | None = None
+        self._opened_s = 0.0
         self._connecting: asyncio.Timeout | None = None
         self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
         self._sending: asyncio.Task[None] | None = None
@@ -366,7 +368,7 @@ class Conversation:
         except TimeoutError:
             late = Ending(Kind.UNREACHABLE, None, f"no connection in {CONNECT_TIMEOUT_S:g} s")
             return self._ending or late
-        self._transport = transport
+        self._transport, self._opened_s = transport, loop_now_s()
         return transport
 
     async def _hold(self, transport: Transport, opening: Opening) -> Ending:
@@ -416,14 +418,8 @@ class Conversation:
         return self._core.closed(close.code, close.reason)
 
     def _measure(self, transport: Transport) -> None:
-        path = transport.path
-        if path is not None:
-            measured = moments.LinkMeasured(
-                loop_now_s(),
-                round_trip_ms=round(path.round_trip_ms, 1),
-                sent_segments=path.sent_segments,
-                resent_segments=path.resent_segments,
-            )
+        measured = measured_of(transport.path, loop_now_s(), self._opened_s)
+        if measured is not None:
             self._parts.observe(measured)
 
     async def _hang_up(self, transport: Transport) -> None:
