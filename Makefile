@@ -136,6 +136,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--no-emit-index-url --no-annotate --upgrade
 lock:
 	$(LOCK) pyproject.toml --output-file requirements.txt
+	$(LOCK) pyproject.toml --extra webrtc --output-file requirements-webrtc.txt
 	$(LOCK) pyproject.toml --all-extras --group clients --output-file requirements-dev.txt
 	$(LOCK) pyproject.toml --extra backend --output-file requirements-backend.txt
 	$(LOCK) --group bench --output-file requirements-bench.txt
