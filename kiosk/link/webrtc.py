@@ -90,6 +90,7 @@ class RoomTransport:
         self._sent_until_s = 0.0
         self._rejoining: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._bug: BaseException | None = None
         events: dict[rtc.room.EventTypes, Callable[..., None]] = {
             "data_received": self._on_data,
             "track_subscribed": self._on_track,
@@ -179,6 +180,8 @@ class RoomTransport:
             came = await self._waiting.get()
             if came is not None:
                 return came
+        if self._bug is not None:
+            raise self._bug
         assert self._close is not None
         raise TransportClosedError(self._close)
 
@@ -296,7 +299,13 @@ class RoomTransport:
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self._bug = bug  # for whoever receives
+            self._end(Close(None, "a mistake of the program's"))
 
 
 async def connect(rooms: Rooms, token: str) -> RoomTransport:

@@ -136,6 +136,31 @@ async def test_an_interruption_silences_the_speaker_and_the_next_turn_is_heard(
     assert abs(pitch_hz(played, RATE_HZ) - 880) < 5
 
 
+async def test_a_press_cuts_the_agents_turn_to_its_end(road: Transport, short_dir: Path) -> None:
+    agent = {"transport": road, "id": "agent_local"}
+    async with scripted_server(road=road) as server:
+        its = settings(
+            short_dir,
+            server.url,
+            agent={**agent, "url": server.url},
+            button={"while_speaking": "cut_turn"},
+        )
+        async with virtual_kiosk(its, quiet_room()) as kiosk:
+            kiosk.button.press()
+            connection = await server.connection()
+            await connection.send(audio(tone(440, 2.5), 1))
+            await kiosk.state(State.SPEAKING)
+            await asyncio.sleep(1.0)
+            kiosk.button.press()
+            await kiosk.state(State.LISTENING)
+            cut_s = loop_now_s()
+            await asyncio.sleep(1.5)
+            after = rms_dbfs(kiosk.room.loudspeaker(cut_s + 0.1, cut_s + 1.5))
+            await connection.send(UserTranscript("Go on.", 2), audio(tone(880, 0.5), 2))
+            await kiosk.moment(What.AGENT_HEARD, cut_s)
+    assert after == -96.0, "the cut turn came back"
+
+
 @pytest.mark.parametrize(
     ("code", "reason", "kind"),
     [

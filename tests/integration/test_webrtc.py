@@ -221,13 +221,14 @@ def test_the_demo_says_what_this_road_needs() -> None:
     assert "needs a network address besides loopback's" in ran.stderr
 
 
-def test_a_kiosk_without_the_package_says_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_kiosk_without_the_package_says_what_is_missing(tmp_path: Path, command: str) -> None:
     (tmp_path / "livekit").mkdir()
     (tmp_path / "livekit" / "__init__.py").write_text("raise ImportError('none here')\n")
     config = tmp_path / "config.toml"
     config.write_text(CONFIG.format(url="ws://127.0.0.1:9", transport="webrtc"))
     ran = subprocess.run(
-        [sys.executable, "-m", "kiosk", "run", "--config", str(config)],
+        [sys.executable, "-m", "kiosk", command, "--config", str(config)],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
