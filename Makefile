@@ -163,9 +163,10 @@ vm-packages:
 postgresql:
 	@.ci/postgresql
 
-# The official client's own sound needs PyAudio, which is built against PortAudio.
+# The official client's own sound needs PyAudio, which is built against PortAudio; nftables loses
+# packets.
 bench-packages:
-	@.ci/debian-packages portaudio19-dev
+	@.ci/debian-packages portaudio19-dev nftables
 
 # Checks the rules for Prometheus. The program alone: the package would start a server.
 promtool: $(BIN)/promtool

@@ -53,6 +53,12 @@ def _made() -> int | str:
         _enter(before)
 
 
+def missing() -> str | None:
+    """Why there is no network of its own; None where there is."""
+    network = _made()
+    return network if isinstance(network, str) else None
+
+
 @contextmanager
 def own_network() -> Iterator[None]:
     """Be in it, with what is started meanwhile; skips the test where it cannot be had."""
@@ -71,3 +77,19 @@ def own_network() -> Iterator[None]:
 def run(command: str) -> None:
     """Change something of it, by `ip`; called inside."""
     subprocess.run(["ip", *command.split()], check=True)
+
+
+@contextmanager
+def losing(percent: int) -> Iterator[None]:
+    """Of all packets so many are lost, each by itself; called inside."""
+    rules = (
+        "add table inet losing",
+        "add chain inet losing input { type filter hook input priority 0; }",
+        f"add rule inet losing input numgen random mod 100 < {percent} drop",
+    )
+    for rule in rules:
+        subprocess.run(["nft", rule], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["nft", "delete table inet losing"], check=True)

@@ -18,6 +18,7 @@ from typing import Any
 
 from aioice.ice import get_host_addresses
 from aiortc import RTCDataChannel, RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
+from aiortc.jitterbuffer import JitterBuffer
 from aiortc.sdp import candidate_from_sdp
 from livekit.protocol import models, rtc
 from websockets.asyncio.server import ServerConnection
@@ -297,6 +298,11 @@ class AgentRoom:
         await self._signal(track_published=rtc.TrackPublishedResponse(cid=added.cid, track=track))
 
     def _on_microphone(self, track: Any) -> None:
+        # The library's own buffer keeps back four packets always, and sixteen where one is lost.
+        for receiver in self._publisher.getReceivers():
+            receiver._RTCRtpReceiver__jitter_buffer = JitterBuffer(  # type: ignore[attr-defined]  # noqa: SLF001
+                capacity=4
+            )
         task = asyncio.create_task(self._listen(track), name="microphone")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
