@@ -122,7 +122,7 @@ class RoomTransport:
         except rtc.ConnectError as error:
             raise _failure(error.message) from None
         except rtc.participant.PublishTrackError as error:
-            raise ConnectError(f"the room takes no microphone: {error.message}") from None
+            raise ConnectError("the room takes no microphone") from error
         self._start(self._watch(), "the room's figures")
 
     async def _watch(self) -> None:

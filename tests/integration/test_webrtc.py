@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,11 @@ async def test_a_visitor_asks_and_is_answered_over_webrtc(
             await kiosk.moment(What.DRAINED, answer.at_s, timeout_s=20)
             kiosk.button.press()
             await kiosk.state(State.IDLE)
+            measured = await kiosk.moment(What.ROOM)
             assert kiosk.count(What.MALFORMED) == 0
+    assert measured.fields["way"] == "host"
+    assert measured.fields["sent_packets"]
+    assert measured.fields["received_packets"]
     assert [event["text"] for event in events if event["event"] == "heard"] == [
         "where are the dinosaurs"
     ]
@@ -184,6 +189,24 @@ async def test_sigterm_ends_the_daemon_cleanly(short_dir: Path, state: str) -> N
     assert "Traceback" not in said, said
     assert "panicked" not in said, said
     assert "Warning" not in said, said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_sigterm_ends_the_daemon_cleanly_at_thirty_random_moments(short_dir: Path) -> None:
+    moments = random.Random(7)
+    for _ in range(30):
+        async with scripted_server(road="webrtc") as server:
+            config = CONFIG.format(url=server.url, transport="webrtc")
+            async with running_kiosk(short_dir, config, None, "-X", "dev") as kiosk:
+                await kiosk.ask("press")
+                await asyncio.sleep(moments.uniform(0, 2.0))
+                took_s = await kiosk.terminate()
+        said = kiosk.stderr.decode()
+        assert kiosk.process.returncode == 0, said
+        assert took_s < patient_s(3)
+        assert "Traceback" not in said, said
+        assert "panicked" not in said, said
 
 
 @pytest.mark.parametrize("transport", ["websocket", "webrtc"])
