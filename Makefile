@@ -136,6 +136,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--no-emit-index-url --no-annotate --upgrade
 lock:
 	$(LOCK) pyproject.toml --output-file requirements.txt
+	$(LOCK) pyproject.toml --extra webrtc --output-file requirements-webrtc.txt
 	$(LOCK) pyproject.toml --all-extras --group clients --output-file requirements-dev.txt
 	$(LOCK) pyproject.toml --extra backend --extra models --output-file requirements-backend.txt
 	$(LOCK) --group bench --output-file requirements-bench.txt
@@ -162,9 +163,10 @@ vm-packages:
 postgresql:
 	@.ci/postgresql
 
-# The official client's own sound needs PyAudio, which is built against PortAudio.
+# The official client's own sound needs PyAudio, which is built against PortAudio; nftables loses
+# packets.
 bench-packages:
-	@.ci/debian-packages portaudio19-dev
+	@.ci/debian-packages portaudio19-dev nftables
 
 # Checks the rules for Prometheus. The program alone: the package would start a server.
 promtool: $(BIN)/promtool

@@ -237,10 +237,12 @@ def _demo(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from kiosk.config import load_settings
     from kiosk.daemon.command_tools import unusable
+    from kiosk.link.connecting import rooms_of
     from kiosk.visit.rehearsal import speechless
 
     path = _config_path(args)
     settings = load_settings(path)
+    rooms_of(settings)
     warnings = [warning for warning in (speechless(settings), *unusable(settings.tools)) if warning]
     print(f"# {path or 'no file: the defaults'}")
     print(json.dumps(settings.model_dump(mode="json"), indent=2))

@@ -97,6 +97,8 @@ _Word: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 _Counter: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
 # `warm`: a lease is always at hand; `open_hours`: while the site is open; `on_press`: never.
 LeasePolicy: TypeAlias = Literal["warm", "open_hours", "on_press"]
+# The road of a conversation.
+Transport: TypeAlias = Literal["websocket", "webrtc"]
 _ConversationId: TypeAlias = Annotated[str, Field(pattern=f"^{_CONVERSATION_ID.pattern}$")]
 
 
@@ -179,7 +181,7 @@ class AgentEdition(BaseModel):
 class LeaseRequest(AgentEdition):
     """What a lease is asked for; an empty body asks for the defaults."""
 
-    transport: Literal["websocket", "webrtc"] = "websocket"
+    transport: Transport = "websocket"
     language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2})?$")] | None = None
 
 
@@ -275,15 +277,18 @@ def write_grant(grant: Grant) -> dict[str, JsonValue]:
     return body
 
 
-def read_grant(body: object) -> Grant:
+def read_grant(body: object, transport: Transport = "websocket") -> Grant:
     """Read our own shape, `{"signed_url"}`, `{"signedUrl"}` or
-    `{"conversation_token", "conversation_id", "expires_in"}`; raises GrantError."""
+    `{"conversation_token", "conversation_id", "expires_in"}`; of both, that for `transport` counts.
+    Raises GrantError."""
     if not isinstance(body, Mapping):
         raise GrantError("the backend's answer is not a JSON object")
     signed_url = _text(body, "signed_url", "signedUrl")
     token = _text(body, "conversation_token", "conversationToken", "token")
     if signed_url is None and token is None:
         raise GrantError("the backend's answer has neither signed_url nor conversation_token")
+    if transport == "webrtc" and token is not None:
+        signed_url = None
     if signed_url is not None and not signed_url.startswith(("wss://", "ws://")):
         raise GrantError("the backend's signed_url does not begin with wss:// or ws://")
     life_s = _life(body, SIGNED_URL_LIFE_S if signed_url else CONVERSATION_TOKEN_LIFE_S)

@@ -3,7 +3,6 @@ conversation, what became of it, and the agent's settings."""
 
 import hmac
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,11 +14,12 @@ from websockets.http11 import Request, Response
 from kiosk.agent.answer_tests import AnswerTestError, AnswerTests
 from kiosk.agent.archive import Archive
 from kiosk.agent.document import ChangeError, Document
-from kiosk.agent.signatures import CONVERSATION_PATH, Signer
+from kiosk.agent.signatures import CONVERSATION_PATH, ROOM_PATH, Signer
 from kiosk.base.clock import loop_now_s
 from kiosk.base.ids import NewId, random_id
 from kiosk.convai.fields import Json
 
+_TOKEN_PATH = f"{CONVERSATION_PATH}/token"
 AGENTS_PATH = "/v1/convai/agents/"
 CONVERSATIONS_PATH = "/v1/convai/conversations/"
 TESTS_PATH = "/v1/convai/agent-testing/"
@@ -63,7 +63,7 @@ class Rest:
             # The second spelling is the deprecated alias that older guides name.
             f"{CONVERSATION_PATH}/get-signed-url": {"GET": self._signed_url},
             f"{CONVERSATION_PATH}/get_signed_url": {"GET": self._signed_url},
-            f"{CONVERSATION_PATH}/token": {"GET": self._token},
+            _TOKEN_PATH: {"GET": self._token},
             AGENTS_PATH: {"GET": self._agent, "PATCH": self._change_agent},
             CONVERSATIONS_PATH.rstrip("/"): {"GET": self._conversations},
             CONVERSATIONS_PATH: {"GET": self._conversation, "DELETE": self._forget},
@@ -74,9 +74,9 @@ class Rest:
         }
 
     def respond(self, request: Request, method: str = "GET", body: bytes = b"") -> Response | None:
-        """The answer, or None for the WebSocket's path."""
+        """The answer, or None for a WebSocket's path."""
         url = urlsplit(request.path)
-        if url.path == CONVERSATION_PATH:
+        if url.path in (CONVERSATION_PATH, ROOM_PATH):
             return None if method == "GET" else _not_allowed(["GET"])
         parent, _, last = url.path.rpartition("/")
         methods = self._routes.get(url.path) if last else None
@@ -87,7 +87,8 @@ class Rest:
         if method not in methods:
             return _not_allowed(methods)
         key = request.headers.get("xi-api-key", "")
-        if not hmac.compare_digest(key.encode(), self._api_key.encode()):
+        for_anybody = url.path == _TOKEN_PATH and self._document.public and not key
+        if not (for_anybody or hmac.compare_digest(key.encode(), self._api_key.encode())):
             return _problem(HTTPStatus.UNAUTHORIZED, "invalid_api_key", "Invalid API key")
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         return methods[method](
@@ -110,9 +111,8 @@ class Rest:
     def _token(self, call: RestCall) -> Response:
         if refusal := self._not_ours(call):
             return refusal
-        # WebRTC needs a media server that this agent is not: the token has the right shape only.
         conversation_id = new_conversation_id(self._new_id)
-        token = f"local.{secrets.token_urlsafe(24)}"
+        token = self._signer.token(self._agent_id, conversation_id, loop_now_s())
         return json_response(HTTPStatus.OK, {"token": token, "conversation_id": conversation_id})
 
     def _not_ours(self, call: RestCall) -> Response | None:

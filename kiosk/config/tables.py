@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from kiosk.base.names import Name
-from kiosk.contract import AgentEdition, LeasePolicy
+from kiosk.contract import AgentEdition, LeasePolicy, Transport
 from kiosk.convai.overrides import ConversationOverrides
 
 ENVIRONMENT_PREFIX = "KIOSK_"
@@ -70,6 +70,7 @@ class AgentTable(Table):
         pattern=r"^wss?://",
         description="must begin with wss:// (or ws://)",
     )
+    transport: Transport = "websocket"
     overrides: ConversationOverrides = ConversationOverrides()
     variables: dict[str, Scalar | list[Scalar]] = {}
     custom_llm_extra_body: dict[str, Any] = {}
@@ -102,6 +103,14 @@ class AgentTable(Table):
         if conversation is not None and conversation.text_only:
             raise ValueError("overrides.conversation.text_only: a voice kiosk needs the voice")
         return self
+
+
+class WebrtcTable(Table):
+    """The other road to the agent, where `agent.transport` chooses it."""
+
+    url: str = Field(default="", pattern=r"^(wss?://.*)?$")
+    relay_only: bool = False
+    single_peer_connection: bool = True
 
 
 class CredentialsTable(Table):
@@ -355,6 +364,7 @@ class Settings(BaseSettings):
 
     kiosk: KioskTable = KioskTable()
     agent: AgentTable = AgentTable()
+    webrtc: WebrtcTable = WebrtcTable()
     credentials: CredentialsTable = CredentialsTable()
     button: ButtonTable = ButtonTable()
     keys: tuple[KeyTable, ...] = ()

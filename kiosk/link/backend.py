@@ -39,6 +39,7 @@ from kiosk.contract import (
     NewToken,
     Prospect,
     StartVisit,
+    Transport,
     read_grant,
     read_problem,
 )
@@ -70,6 +71,7 @@ class BackendClient:
         state_file: Path | None = None,
         language: str | None = None,
         edition: AgentEdition = AgentEdition(),  # noqa: B008  frozen
+        transport: Transport = "websocket",
     ) -> None:
         try:
             path = urlsplit(backend_url).path
@@ -80,7 +82,8 @@ class BackendClient:
         # Where visits are accounted for; another's token route keeps no account.
         self.keeps_account = self._url.endswith(VISITS_PATH)
         self._base = self._url.removesuffix(VISITS_PATH)
-        request = LeaseRequest(language=language, **edition.model_dump())
+        request = LeaseRequest(language=language, transport=transport, **edition.model_dump())
+        self._transport: Transport = transport
         # Another's route knows of none of it.
         self._request = request.model_dump(exclude_defaults=True) if self.keeps_account else {}
         # What replaces the token is for our backend only.
@@ -117,7 +120,7 @@ class BackendClient:
         if response.status_code != 200:
             raise self._refusal(response)
         try:
-            grant = read_grant(response.json())
+            grant = read_grant(response.json(), self._transport)
         except GrantError as error:
             raise CredentialError(str(error)) from None
         except (ValueError, RecursionError):

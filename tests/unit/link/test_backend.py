@@ -418,6 +418,19 @@ async def test_our_backend_is_told_the_language(path: str, asked: dict[str, str]
     assert json.loads(server.asked[0][2]) == asked
 
 
+@pytest.mark.parametrize(("path", "asked"), [("", {"transport": "webrtc"}), ("/api/token", {})])
+async def test_a_lease_is_asked_for_the_kiosks_road(path: str, asked: dict[str, str]) -> None:
+    both = {"signed_url": URL, "conversation_token": "jwt"}
+    server = Answering(body=json.dumps(both).encode())
+    async with (
+        answering(server),
+        BackendClient(server.url + path, TOKEN, transport="webrtc") as client,
+    ):
+        grant = await client.fetch("press")
+    assert json.loads(server.asked[0][2]) == asked
+    assert (grant.signed_url, grant.conversation_token) == (None, "jwt")
+
+
 async def test_an_open_conversation_is_told_with_its_id() -> None:
     async with (
         answering(Answering(status=204, body=b"")) as server,
