@@ -108,7 +108,11 @@ class AgentTable(Table):
 class WebrtcTable(Table):
     """The other road to the agent, where `agent.transport` chooses it."""
 
-    url: str = Field(default="", pattern=r"^(wss?://.*)?$")
+    url: str = Field(
+        default="",
+        pattern=r"^(wss?://.*)?$",
+        description="must begin with wss:// (or ws://), or be empty",
+    )
     relay_only: bool = False
     single_peer_connection: bool = True
 
