@@ -176,7 +176,7 @@ async def test_other_replicas_are_heard_again(
 ) -> None:
     place = copy(postgres)
     async with joined(wire.to(place), fake) as here, joined(place.url, fake) as there:
-        with here.watching("default") as watcher:
+        with here.watching("default", "ada") as watcher:
             wire.cut()
             heard = asyncio.create_task(watcher.next())
             async with asyncio.timeout(40):

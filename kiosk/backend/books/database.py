@@ -6,6 +6,7 @@ row level security holds it to that: see `migrations.row_level_security`.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -21,15 +22,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 # The first tenant, and for most installations the only one.
 DEFAULT_TENANT = "default"
 
-# The transactions of one request, from the wait for a connection to the end. Whoever presses is
-# answered in two seconds, whatever the database does; ...
+# The transactions of one request, with the connecting. Whoever presses is answered in two seconds,
+# whatever the database does; ...
 PRESS_S = 1.5
 # ... whoever writes or reads a thousand rows has time.
 PATIENT_S = 10.0
 # Of that at most for another's lock, and for another process that writes into SQLite's file.
 _FOR_A_LOCK, _FOR_A_WRITER = 0.7, 0.33
-# Connections of one server process to PostgreSQL: more than two cores ever keep busy.
-_POOL = 10
+# Behind others that come to their end: a whole fleet may ask at once after a power cut.
+_IN_LINE_S = 5.0
+# Connections of one server process to PostgreSQL: more than two cores ever keep busy. To SQLite,
+# beside the one that writes.
+_POOL, _READERS = 10, 10
 # The server ends a statement itself. If not even that is heard, nobody is there any more.
 _STATEMENT_S = 5.0
 _STATEMENT_MS = str(round(_STATEMENT_S * 1000))
@@ -62,6 +66,8 @@ class DatabaseDownError(Exception):
 
 # A server that only reads, such as the old one after a failover: PostgreSQL's own code for it.
 _ONLY_READS = "25006"
+# Codes that begin so: resources, locks, and what an operator does. Others fail of it too.
+_TROUBLES = ("53", "55", "57", _ONLY_READS)
 
 # What may come of using the driver itself (`Database.driver`).
 DRIVER_ERRORS: tuple[type[Exception], ...] = (
@@ -125,9 +131,10 @@ def _file(url: sa.URL) -> tuple[int, int] | None:
 
 @dataclass
 class _Spent:
-    """Time of one request's that went into transactions."""
+    """Time of one request's that went into transactions, and into waiting behind others."""
 
     seconds: float = 0.0
+    in_line_s: float = 0.0
 
 
 _SPENT: ContextVar[_Spent | None] = ContextVar("time in transactions", default=None)
@@ -142,6 +149,48 @@ def one_request() -> Iterator[None]:
         yield
     finally:
         _SPENT.reset(token)
+
+
+class Line:
+    """Whoever waits for one of so many places. It moves as long as those in front come to an end; a
+    failure of one of them ends the wait of all, who would fail of it later."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self, within_s: float) -> None:
+        """Take a place, which must be left; raises DatabaseDownError."""
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(within_s):
+                await turn
+        except TimeoutError:
+            raise DatabaseDownError("too many wait for it") from None
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give the place to the next."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def break_up(self) -> None:
+        """There is no sense in waiting."""
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_exception(DatabaseDownError("whoever was in front failed"))
+        self._waiting.clear()
 
 
 class _Idle:
@@ -169,8 +218,8 @@ class _Idle:
 class Database:
     """Transactions on one engine; see `open_database`.
 
-    Each has `within_s` seconds from the wait for a connection to its end, the usual time unless
-    the caller names another; then it is cut off and raises DatabaseDownError. See `one_request`.
+    Each has `within_s` seconds once it is its turn, the usual time unless the caller names
+    another; then it is cut off and raises DatabaseDownError. See `one_request`.
     """
 
     def __init__(self, engine: AsyncEngine, usual_s: float) -> None:
@@ -181,7 +230,8 @@ class Database:
         self._file = _file(engine.url)
         # SQLite has one writer at a time. Whoever waits in a line waits less than whoever asks
         # again and again, and is never overtaken.
-        self._turn = asyncio.Lock()
+        self._readers = Line(_POOL if self._has_row_security else _READERS)
+        self._writers = self._readers if self._has_row_security else Line(1)
 
     @asynccontextmanager
     async def transaction(
@@ -232,15 +282,16 @@ class Database:
     async def driver(self) -> AsyncIterator[Any]:
         """PostgreSQL's own connection (asyncpg), for what SQL cannot do: to listen, for hours, in
         no transaction. It is closed afterwards, whether the server answers or not."""
-        end_s = asyncio.get_running_loop().time() + self._usual_s
-        async with self._connected(end_s, reads=True) as db:
-            raw = (await db.get_raw_connection()).driver_connection
-            assert raw is not None
-            try:
-                yield raw
-            finally:
-                raw.terminate()  # it would wait for the server's goodbye
-                await db.invalidate()
+        async with self._place(self._readers):
+            end_s = asyncio.get_running_loop().time() + self._usual_s
+            async with self._connected(end_s, reads=True) as db:
+                raw = (await db.get_raw_connection()).driver_connection
+                assert raw is not None
+                try:
+                    yield raw
+                finally:
+                    raw.terminate()  # it would wait for the server's goodbye
+                    await db.invalidate()
 
     async def enter(self, db: AsyncConnection, tenant: str) -> None:
         """Go on in this tenant's rows."""
@@ -267,31 +318,32 @@ class Database:
     async def _begin(
         self, *, reads: bool = False, within_s: float | None = None
     ) -> AsyncIterator[AsyncConnection]:
-        with self._time(within_s) as end_s:
-            if reads or self._has_row_security:
+        async with self._place(self._readers if reads else self._writers):
+            with self._time(within_s) as end_s:
                 async with self._begun(end_s, reads=reads) as db:
                     yield db
-                return
-            # What is left then is for another process' lock.
-            await self._take_turn(end_s - self._usual_s * _FOR_A_WRITER)
-            try:
-                async with self._begun(end_s, reads=False) as db:
-                    yield db
-            finally:
-                self._turn.release()
 
-    async def _take_turn(self, by_s: float) -> None:
+    @asynccontextmanager
+    async def _place(self, line: Line) -> AsyncIterator[None]:
+        clock, spent = asyncio.get_running_loop().time, _SPENT.get() or _Spent()
+        began_s = clock()
+        await line.enter(_IN_LINE_S - spent.in_line_s)
+        spent.in_line_s += clock() - began_s
         try:
-            async with asyncio.timeout_at(by_s):
-                await self._turn.acquire()
-        except TimeoutError:
-            raise DatabaseDownError("others write") from None
+            yield
+        except DRIVER_ERRORS as error:
+            if _is_trouble(error):
+                line.break_up()
+            raise
+        finally:
+            line.leave()
 
     @asynccontextmanager
     async def _begun(self, end_s: float, *, reads: bool) -> AsyncIterator[AsyncConnection]:
         async with self._connected(end_s, reads=reads) as connection:
             late = asyncio.Event()
-            raw = (await connection.get_raw_connection()).driver_connection
+            assert connection.sync_connection is not None
+            raw = connection.sync_connection.connection.driver_connection
             timer = asyncio.get_running_loop().call_at(end_s, self._cut_off, raw, late)
             try:
                 async with connection.begin():
@@ -398,6 +450,18 @@ def settings_hold(db: sa.Connection) -> bool:
     """Whether a connection to PostgreSQL is as `make_engine` asked for it."""
     asked = "select setting from pg_catalog.pg_settings where name = 'statement_timeout'"
     return bool(db.exec_driver_sql(asked).scalar() == _STATEMENT_MS)
+
+
+def _is_trouble(error: Exception) -> bool:
+    """Whether it is the database's, and no statement's own."""
+    if not isinstance(error, sa.exc.DBAPIError):
+        return True
+    code = getattr(error.orig, "sqlstate", None) or ""
+    return (
+        isinstance(error, sa.exc.OperationalError)  # of SQLite: locked, full, read only
+        or error.connection_invalidated
+        or code.startswith(_TROUBLES)
+    )
 
 
 def _drop_silent(context: sa.engine.ExceptionContext) -> None:

@@ -80,9 +80,10 @@ class History:
         return None if row is None else _line(row)
 
     async def events(self, tenant: str, visit_id: str) -> list[VisitEvent]:
-        """What the kiosk told of a visit, in order."""
+        """What the kiosk told of a visit, in order, and then what the provider did."""
         async with self._database.reading(tenant) as db:
-            return await conversations.read_events(db, tenant, visit_id)
+            told = await conversations.read_events(db, tenant, visit_id)
+            return told + await conversations.read_reports(db, tenant, visit_id, len(told))
 
     async def figures(self, tenant: str, now: datetime) -> Figures:
         """How much is going on."""

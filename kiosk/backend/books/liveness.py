@@ -120,6 +120,13 @@ class Liveness:
             Presence.REVOKED: total - admitted,
         }
 
+    async def last_sign(self, tenant: str) -> datetime | None:
+        """When any kiosk was heard of last; None if none ever was."""
+        query = sa.select(sa.func.max(liveness.c.seen_at)).where(liveness.c.tenant == tenant)
+        async with self._database.reading(tenant, within_s=PATIENT_S) as db:
+            found: datetime | None = (await db.execute(query)).scalar_one()
+        return found
+
     async def kiosk(self, tenant: str, kiosk_id: str, now: datetime) -> KioskLine | None:
         """One kiosk; None if the tenant has no such."""
         query = _lines().where(kiosks.c.tenant == tenant, kiosks.c.id == kiosk_id)

@@ -102,6 +102,16 @@ class Provider:
         self._failure = ProviderError()  # what was answered last to whoever asked for a credential
 
     @property
+    def agent_id(self) -> str:
+        """Whose conversations are minted here, ..."""
+        return self._access.agent_id
+
+    @property
+    def names_conversations(self) -> bool:
+        """... and whether each is known by its name from the start."""
+        return self._access.include_conversation_id
+
+    @property
     def is_spared(self) -> bool:
         """Whether it failed so often that it is asked for credentials now and then only."""
         return self._breaker.is_open

@@ -101,6 +101,8 @@ def create_routes(services: Services | None) -> FastAPI:
     )
     app.state.services = services
     app.state.fleet_parts = RenderedParts()
+    if services is not None:
+        app.state.stream_reads = operator_routes.stream_reads(services)
     readiness = Readiness()
     add_problems(app)
     for part in (device_routes, operator_routes, webhook_routes, page_routes):

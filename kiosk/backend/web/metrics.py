@@ -24,6 +24,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._http = self._histogram("http_request_seconds", "Answers", "route", "method", "status")
         self._mint = self._histogram("mint_seconds", "The provider's answers", "result")
+        self._strangers = self._counter(
+            "stranger_conversation_seconds", "Of conversations that no visit of ours had"
+        )
         self._spared = self._counter("mints_spared", "Not asked of a provider that keeps failing")
         self._refusals = self._counter("refusals", "Visits refused", "reason", "scope")
         self._visits = self._counter("visits", "Visits by what became of them", "event")
@@ -45,6 +48,10 @@ class Metrics:
         """The provider was asked for a credential; `result` is "ok" or the problem's slug."""
         self.provider = result
         self._mint.labels(result).observe(seconds)
+
+    def stranger(self, seconds: float) -> None:
+        """A conversation with our agent took so long, and no visit of ours had it."""
+        self._strangers.inc(seconds)
 
     def spared(self) -> None:
         """The provider keeps failing, and was not asked for a credential."""
