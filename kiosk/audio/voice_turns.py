@@ -19,9 +19,11 @@ _ONSET_MS = 40
 LEAD_MS = 100
 # As long as a turn is waited for that comes in frames; pauses between sentences are shorter.
 PAUSE_MS = 600
-# What was cut is over when nothing is heard of it; a server that did not stop is heard again.
-_CUT_PAUSE_MS = 60
-_CUT_LIMIT_MS = 500
+# What was cut is over when nothing is heard of it for longer than a stop within a word is; the next
+# turn comes later still, for somebody has to say something first. A server that did not stop is heard
+# again.
+_CUT_PAUSE_MS = 160
+_CUT_LIMIT_MS = 1500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
