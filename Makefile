@@ -37,7 +37,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-wide soak mutation test-313 lint slow bench lock venv packages rig-packages bench-packages
-.PHONY: bench-backend browser promtool javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
+.PHONY: bench-backend browser promtool pgbouncer javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
 .PHONY: install uninstall arm64 arm64-test
 
 help:
@@ -53,8 +53,8 @@ test: venv rig-packages postgresql
 # First those that a busy machine only slows down. Then, one after the other, those that have the
 # machine to themselves.
 BESIDE := tests/unit tests/agent/test_recognition.py tests/integration/test_coughs.py \
-	tests/backend/test_contract_fuzz.py tests/backend/test_ledger_model.py
-test-wide: venv rig-packages postgresql javascript-client browser promtool
+	tests/integration/test_mind.py tests/backend/test_contract_fuzz.py tests/backend/test_ledger_model.py
+test-wide: venv rig-packages postgresql javascript-client browser promtool pgbouncer
 	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" $(BESIDE)
 	$(BIN)/pytest -m "wide and not slow" $(MACHINES) $(BESIDE:%=--ignore %)
 
@@ -121,7 +121,7 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	shellcheck .ci/run .ci/debian-packages .ci/promtool .ci/verify-units .ci/python313 .ci/postgresql \
+	shellcheck .ci/run .ci/debian-packages .ci/program .ci/verify-units .ci/python313 .ci/postgresql \
 		deploy/build-release deploy/install deploy/fetch deploy/pull deploy/backend/make-secrets
 	$(BIN)/mypy --strict deploy/foreign_wheels.py
 	.ci/verify-units
@@ -138,7 +138,7 @@ lock:
 	$(LOCK) pyproject.toml --output-file requirements.txt
 	$(LOCK) pyproject.toml --extra webrtc --output-file requirements-webrtc.txt
 	$(LOCK) pyproject.toml --all-extras --group clients --output-file requirements-dev.txt
-	$(LOCK) pyproject.toml --extra backend --output-file requirements-backend.txt
+	$(LOCK) pyproject.toml --extra backend --extra models --output-file requirements-backend.txt
 	$(LOCK) --group bench --output-file requirements-bench.txt
 	$(LOCK) --group browser --output-file requirements-browser.txt
 	$(LOCK) --group deploy --output-file requirements-deploy.txt
@@ -172,7 +172,14 @@ bench-packages:
 promtool: $(BIN)/promtool
 
 $(BIN)/promtool: $(VENV)/.filled
-	@.ci/promtool $@
+	@.ci/program prometheus /usr/bin/promtool $@
+
+# A pooler between the backend and PostgreSQL, for the tests. The program alone, and its libraries.
+pgbouncer: $(BIN)/pgbouncer
+
+$(BIN)/pgbouncer: $(VENV)/.filled
+	@.ci/debian-packages libc-ares2 libevent-2.1-7
+	@.ci/program pgbouncer /usr/sbin/pgbouncer $@
 
 # Chromium is Debian's; the packages drive it.
 browser: $(VENV)/.filled-browser

@@ -18,6 +18,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+from kiosk.base.names import Name
+
 VISITS_PATH = "/v1/visits"
 PROSPECT_PATH = "/v1/visits/prospect"
 START_PATH = "/v1/visits/{visit_id}/start"
@@ -31,6 +33,11 @@ HEALTH_PATH = "/healthz"
 SPEECH_ENGINE_PATH = "/v1/mind/speech-engine"
 # And its agents with a custom LLM; an operator gives it what comes before the form's name.
 LLM_PATH = "/v1/llm"
+# For visitors: what a mind made for them to take along.
+HANDOUT_PATH = "/v1/handouts/{token}"
+HANDOUT_RELATION = "related"  # as a `Link` header says it (RFC 8288)
+# Not the service's: what a widely read guide asks of a custom LLM.
+GUIDES_LLM_PATH = f"{LLM_PATH}/webhook"
 CHAT_COMPLETIONS_PATH = f"{LLM_PATH}/chat/completions"
 RESPONSES_PATH = f"{LLM_PATH}/responses"
 PROBLEM_PREFIX = "urn:kiosk:problem:"
@@ -86,7 +93,6 @@ _PROBLEM = re.compile(re.escape(PROBLEM_PREFIX) + r"([a-z0-9-]{1,64})")
 _VISIT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
-_Id: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 _Word: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 _Counter: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
 # `warm`: a lease is always at hand; `open_hours`: while the site is open; `on_press`: never.
@@ -101,7 +107,7 @@ class StartVisit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    press_id: _Id
+    press_id: Name
 
 
 class LiveVisit(BaseModel):
@@ -109,7 +115,7 @@ class LiveVisit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    press_id: _Id
+    press_id: Name
     conversation_id: _ConversationId | None = None
 
 
@@ -121,7 +127,7 @@ class VisitEvent(BaseModel):
     sequence: Annotated[int, Field(ge=1, le=MAX_EVENTS)]
     at_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
     what: _Word
-    fields: Annotated[dict[_Word, int | float | bool | _Id], Field(max_length=8)] = {}
+    fields: Annotated[dict[_Word, int | float | bool | Name], Field(max_length=8)] = {}
 
 
 Worth: TypeAlias = Literal["good", "spoilt", "lost"]
@@ -145,7 +151,7 @@ class EndVisit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    press_id: _Id
+    press_id: Name
     outcome: _Word
     duration_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
     ago_s: Annotated[float, Field(ge=0, le=MAX_REPORT_AGE_S)] = 0.0
@@ -161,18 +167,15 @@ class EndVisit(BaseModel):
         return events
 
 
-EditionName: TypeAlias = _Id
-
-
 class AgentEdition(BaseModel):
     """Which edition of the agent is talked with, where it is not the one that everybody has: a
     branch, a version, an environment (published contract)."""
 
     model_config = ConfigDict(frozen=True)
 
-    branch_id: EditionName | None = None
-    version_id: EditionName | None = None
-    environment: EditionName | None = None
+    branch_id: Name | None = None
+    version_id: Name | None = None
+    environment: Name | None = None
 
 
 class LeaseRequest(AgentEdition):
@@ -202,7 +205,7 @@ class Heartbeat(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    boot_id: _Id
+    boot_id: Name
     sequence: Annotated[int, Field(ge=1, le=2**53)]
     state: _Word
     cause: _Word = "fit"  # why no visit can be held, if none can

@@ -19,6 +19,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from kiosk.agent.admission import ALL, INVALID_MESSAGE, NotAdmittedError, admit
+from kiosk.agent.answer_tests import AnswerTests
 from kiosk.agent.archive import Archive
 from kiosk.agent.behaviour import AgentBehaviour
 from kiosk.agent.client_wire import Connection, Link
@@ -129,6 +130,7 @@ class LocalAgent:
             self._signer,
             self._document,
             self._archive,
+            AnswerTests(settings.agent_id, guide.answer, new_id),
             new_id,
         )
         self._webhook = None if settings.post_call is None else PostCallWebhook(settings.post_call)

@@ -7,9 +7,10 @@ and an operator's `systemctl stop` is not a failure.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,14 +19,17 @@ from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp
 
-from kiosk.backend.books.database import DatabaseDownError
+from kiosk.backend.books.database import PRESS_S, DatabaseDownError
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.characters.character import Character
+from kiosk.backend.connections import BoundedConnection, take_files
+from kiosk.backend.mind.access import MindAccess
 from kiosk.backend.mind.opening import open_mind
 from kiosk.backend.provider.client import AgentAccess, open_provider
 from kiosk.backend.settings import BackendSettings
 from kiosk.backend.upkeep import Keep, run_upkeep
 from kiosk.backend.web.app import create_app
+from kiosk.backend.web.metrics import Metrics
 from kiosk.backend.web.services import Services
 from kiosk.errors import UnavailableError
 
@@ -36,6 +40,8 @@ log = logging.getLogger(__name__)
 _LAST_CALL_S = 0.5
 _SHUTDOWN_S = 1
 _LAST_FLUSH_S = 3
+# Then it ends, whatever hangs: a disk for example, in a thread.
+_STOP_S = 9
 # So many connections may wait to be accepted. A process that has no file left for them logs each of
 # these places with a traceback, again and again: with uvicorn's own 2048, megabytes a second.
 _BACKLOG = 64
@@ -66,11 +72,13 @@ async def serve(
 
     Must run in the main thread. Raises UnavailableError if the address cannot be had.
     """
+    take_files()
+    metrics = Metrics()
     access = AgentAccess(settings.provider_url, settings.agent_id, settings.include_conversation_id)
     async with (
-        open_store(settings.database_url) as store,
+        open_store(settings.database_url, usual_s=PRESS_S) as store,
         open_provider(access, secrets.api_key) as provider,
-        open_mind(settings, secrets.api_key, secrets.llm, secrets.model_key) as mind,
+        _access_to_mind(settings, secrets, metrics, store) as mind,
     ):
         services = Services(
             store=store,
@@ -78,6 +86,7 @@ async def serve(
             characters=characters,
             webhook_secrets=secrets.webhooks,
             store_transcripts=settings.store_transcripts,
+            metrics=metrics,
             mind=mind,
         )
         with contextlib.closing(_listen(settings.host, settings.port)) as sock:
@@ -89,6 +98,7 @@ async def serve(
             server = _Server(config, lambda: listening(url))
 
             def stop() -> None:
+                signal.alarm(_STOP_S)
                 server.should_exit = True
                 services.hub.close()
                 provider.hurry(_LAST_CALL_S)
@@ -102,13 +112,32 @@ async def serve(
             await _flush_last(store)
 
 
+@contextlib.asynccontextmanager
+async def _access_to_mind(
+    settings: BackendSettings, secrets: Secrets, metrics: Metrics, store: Store
+) -> AsyncIterator[MindAccess | None]:
+    if not settings.mind:
+        yield None
+        return
+    opening = open_mind(settings.mind, secrets.model_key, metrics.spent, store.talks)
+    async with opening as opened:
+        yield MindAccess(
+            opened.mind,
+            secrets.api_key,
+            secrets.llm,
+            opened.pace,
+            opened.greeting,
+            makes_handouts=opened.makes_handouts,
+        )
+
+
 def server_config(app: ASGIApp, *, websockets: bool = False) -> uvicorn.Config:
     """How uvicorn serves it; WebSockets only where somebody may open one."""
     return uvicorn.Config(
         app,
         access_log=False,  # it would log query strings
         backlog=_BACKLOG,
-        http="h11",
+        http=BoundedConnection,
         lifespan="off",
         log_config=None,
         log_level="warning",
@@ -153,6 +182,7 @@ class _Server(uvicorn.Server):
 def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
+    signal.signal(signal.SIGALRM, _end_now)
     for number in signals:
         loop.add_signal_handler(number, stop)
     try:
@@ -160,6 +190,13 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+def _end_now(_number: int, _frame: object) -> None:
+    """What hangs is left: an operator's stop is no failure."""
+    log.error("something hangs: stopped without waiting for it")
+    logging.shutdown()
+    os._exit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

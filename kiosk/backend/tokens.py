@@ -1,4 +1,5 @@
-"""Tokens: `kdk_<credential id>_<secret>` of a device, `kop_...` of an operator, and one-time codes.
+"""Tokens: `kdk_<credential id>_<secret>` of a device, `kop_...` of an operator, tickets that an
+operator's token gives, and one-time codes.
 Pure: no I/O, no clock, no database.
 
 A token's secret has 256 random bits, so a plain SHA-256 at rest is enough: there is nothing to
@@ -69,6 +70,44 @@ class OperatorToken(Token):
 
     __slots__ = ()
     prefix = "kop"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTicket:
+    """Opens an operator's stream for a short while, for a browser, which sends no header with one.
+
+    It is signed with what is kept of the operator's token: every server knows it, nothing is kept
+    of the ticket itself, and it ends with the token. `ends_at` is in whole seconds of the epoch.
+    """
+
+    credential_id: str
+    ends_at: int
+    signature: str = field(repr=False)
+
+    @classmethod
+    def of(cls, credential_id: str, digest: str, ends_at: int) -> Self:
+        """A new one."""
+        return cls(credential_id, ends_at, _signed(digest, credential_id, ends_at))
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The ticket this text is, or None for anything else; never raises."""
+        shape = re.fullmatch(r"kst_([0-9a-f]{16})_([0-9]{1,12})_([0-9a-f]{64})", text)
+        return cls(shape[1], int(shape[2]), shape[3]) if shape else None
+
+    def reveal(self) -> str:
+        """As text."""
+        return f"kst_{self.credential_id}_{self.ends_at}_{self.signature}"
+
+    def is_good(self, digest: str, now_s: float) -> bool:
+        """Whether it is this token's, and not over."""
+        right = _signed(digest, self.credential_id, self.ends_at)
+        return hmac.compare_digest(right, self.signature) and now_s < self.ends_at
+
+
+def _signed(digest: str, credential_id: str, ends_at: int) -> str:
+    words = f"stream {credential_id} {ends_at}"
+    return hmac.new(digest.encode("ascii"), words.encode("ascii"), sha256).hexdigest()
 
 
 def new_id() -> str:

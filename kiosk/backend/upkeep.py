@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import DBAPIError
 
-from kiosk.backend.books.confirmation import ConfirmationSource, ProviderReport
+from kiosk.backend.books.confirmation import Confirmation, ConfirmationSource, ProviderReport
 from kiosk.backend.books.database import DatabaseDownError
-from kiosk.backend.provider.client import ProviderError
+from kiosk.backend.provider.client import MalformedError, ProviderError
 from kiosk.backend.web.services import Services
 from kiosk.backend.web.stream import Change
-from kiosk.backend.web.webhook_routes import confirm
+from kiosk.backend.web.webhook_routes import confirm, report_stranger
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _OVER = ("done", "failed")
 # A conversation that was not over in the round before began no longer ago than this: it lasts ten
 # minutes at most, and the list may be late. Twice over, for a process that has just started.
 _ASK_BACK = timedelta(minutes=40)
-_MOST_BACK = timedelta(days=1)
+_MOST_BACK = timedelta(days=30)
 # A lease that nobody used; long enough for a kiosk whose backend was away to report a visit on it.
 _KEEP_LEASES = timedelta(days=35)
 
@@ -42,6 +42,7 @@ class Keep:
 async def run_upkeep(services: Services, keep: Keep) -> None:
     """All of it, until cancelled."""
     reconciliation = Reconciliation()
+    await reconciliation.begin(services)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(services.hub.run(services.store.database), name="replicas")
         for every_s, work, name in (
@@ -68,22 +69,60 @@ async def sweep(services: Services) -> None:
 
 class Reconciliation:
     """Asks the provider for its list of conversations, as far back as one may have begun that was
-    not over when it was last asked."""
+    not over when it was last asked, and for what the list does not hold."""
 
     def __init__(self) -> None:
         self._asked_at: datetime | None = None
 
+    async def begin(self, services: Services) -> None:
+        """Go back to where this backend was last alive: kiosks are heard of as long as it is."""
+        try:
+            tenants = await services.store.registry.tenants()
+            seen = [await services.store.liveness.last_sign(tenant) for tenant in tenants]
+        except (DBAPIError, DatabaseDownError) as error:
+            log.warning("not known how long nobody served: %s", type(error).__name__)
+            return
+        self._asked_at = max((each for each in seen if each is not None), default=None)
+
     async def round(self, services: Services) -> None:
         """Confirm what is over. A round that fails is made up for by the next."""
         now = datetime.now(UTC)
-        asked_at = max(self._asked_at or now, now - _MOST_BACK)
+        asked_at = max(min(self._asked_at or now, now), now - _MOST_BACK)
+        sketched = []
         async for line in services.provider.conversations(asked_at - _ASK_BACK):
             if line.status in _OVER:
                 report = ProviderReport(
                     line.id, line.status, line.duration_s, line.started_at, line.cost
                 )
-                await confirm(services, report, ConfirmationSource.RECONCILED)
+                heard = await confirm(services, report, ConfirmationSource.RECONCILED)
+                if heard in (Confirmation.CONFIRMED, Confirmation.SKETCHED):
+                    sketched.append(line.id)
+                elif heard is Confirmation.UNKNOWN:
+                    report_stranger(services, report)
         self._asked_at = now
+        for conversation_id in sketched:
+            await _fetch(services, conversation_id)
+
+
+async def _fetch(services: Services, conversation_id: str) -> None:
+    """Ask for one conversation whose webhook has not come."""
+    wanted = services.store_transcripts
+    try:
+        told = await services.provider.conversation(conversation_id, with_transcript=wanted)
+    except MalformedError:
+        return  # the others have their turn all the same
+    if told is None:
+        return
+    report = ProviderReport(
+        conversation_id,
+        told.status,
+        told.duration_s or 0.0,
+        told.started_at,
+        told.cost_credits,
+        told.termination_reason,
+    )
+    turns = None if told.transcript is None else [turn for turn in told.transcript if turn[1]]
+    await confirm(services, report, ConfirmationSource.FETCHED, turns)
 
 
 async def purge(services: Services, keep: Keep) -> None:
@@ -91,6 +130,7 @@ async def purge(services: Services, keep: Keep) -> None:
     now = datetime.now(UTC)
     for tenant in await services.store.registry.tenants():
         await services.store.orders.forget(tenant, now)
+        await services.store.talks.forget(tenant, now)
         before = now - keep.transcripts
         if count := await services.store.confirmations.purge(tenant, before=before):
             log.info("forgot %d transcript(s) of %s", count, tenant)

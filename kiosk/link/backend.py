@@ -5,6 +5,7 @@ One request, one deadline.
 """
 
 import asyncio
+import re
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from pydantic import ValidationError
 
 from kiosk.contract import (
     END_PATH,
+    HANDOUT_PATH,
+    HANDOUT_RELATION,
     HEARTBEAT_PATH,
     IDEMPOTENCY_HEADER,
     LIVE_PATH,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     import httpx2
 
 _TIMEOUT_S = 8.0
+_HANDOUT = re.compile(HANDOUT_PATH.replace("{token}", "[A-Za-z0-9._~-]{1,256}"))
 
 
 class BackendClient:
@@ -133,10 +137,15 @@ class BackendClient:
         path = LIVE_PATH.format(visit_id=quote(visit_id, safe=""))
         await self._tell(path, live.model_dump(exclude_defaults=True), live.press_id)
 
-    async def end(self, visit_id: str, end: EndVisit) -> None:
-        """Account for a visit; raises DeniedError, and CredentialError when there is no answer."""
+    async def end(self, visit_id: str, end: EndVisit) -> str | None:
+        """Account for a visit; the address of what was made for the visitor, if anything was.
+        Raises DeniedError, and CredentialError when there is no answer."""
         path = END_PATH.format(visit_id=quote(visit_id, safe=""))
-        await self._tell(path, end.model_dump(mode="json", exclude_defaults=True), end.press_id)
+        body = end.model_dump(mode="json", exclude_defaults=True)
+        response = await self._tell(path, body, end.press_id)
+        made = response.links.get(HANDOUT_RELATION, {}).get("url", "")
+        # A path of the backend's own; never a link to somewhere else.
+        return self._base + made if _HANDOUT.fullmatch(made) else None
 
     async def beat(self, heartbeat: Heartbeat) -> Instructions | None:
         """What the backend wants; None where it is older and takes no heartbeats. Raises
@@ -180,12 +189,12 @@ class BackendClient:
             raise CredentialError("the backend's new device token cannot be read") from None
         return await self._token.adopt(new.device_token)
 
-    async def _tell(self, path: str, body: dict[str, object], request_id: str) -> None:
+    async def _tell(self, path: str, body: dict[str, object], request_id: str) -> "httpx2.Response":
         assert self.keeps_account
         response = await self._post(self._base + path, body, request_id, {})
         status = response.status_code
         if status == 204:
-            return
+            return response
         reason = read_problem(response.content)
         # What a proxy or a captive portal says is no decision of the backend's about this visit.
         if status >= 500 or reason is None:

@@ -46,8 +46,10 @@ async def connect_backend(
     stack: AsyncExitStack,
     jitter: Callable[[], float] = random.random,
     new_id: NewId = random_id,
+    on_handout: Callable[[str], None] = lambda _: None,
 ) -> BackendLink:
-    """Raises ConfigError; `stack` closes what is opened."""
+    """Raises ConfigError; `stack` closes what is opened. `on_handout` is given the address of what
+    was made for a visitor."""
     credentials, rooms = settings.credentials, rooms_of(settings)
     if credentials.mode == "public":
         return BackendLink(_public_agent(settings, new_id, rooms))
@@ -59,7 +61,7 @@ async def connect_backend(
     client = BackendClient(url, token, token_file, language, edition, transport)
     await stack.enter_async_context(client)
     reports = ReportFile(directory / _REPORT_FILE) if directory else None
-    account = Account(client, jitter, file=reports)
+    account = Account(client, jitter, file=reports, on_handout=on_handout)
     stack.push_async_callback(account.close)
     in_memory = service.runtime_directory()
     # Of another backend, enrolled anew, of another language, edition or road, it has other leases.

@@ -25,6 +25,7 @@ from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.books.schema import metadata
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.provider.client import (
+    CONVERSATION_PATH,
     CONVERSATIONS_PATH,
     SIGNED_URL_PATH,
     TOKEN_PATH,
@@ -51,6 +52,7 @@ class FakeProvider:
     requests: list[Request] = field(default_factory=list)
     minted: list[str] = field(default_factory=list)
     conversations: list[dict[str, Any]] = field(default_factory=list)
+    details: dict[str, Response] = field(default_factory=dict)
 
     async def signed_url(self, request: Request) -> Response:
         self.requests.append(request)
@@ -78,11 +80,16 @@ class FakeProvider:
         page = {"conversations": self.conversations, "has_more": False, "next_cursor": None}
         return self.answer or JSONResponse(page)
 
+    async def one(self, request: Request) -> Response:
+        unknown = JSONResponse({"detail": "no such conversation"}, 404)
+        return self.details.get(request.path_params["id"], unknown)
+
     def app(self) -> Starlette:
         routes = [
             Route(SIGNED_URL_PATH, self.signed_url),
             Route(TOKEN_PATH, self.token),
             Route(CONVERSATIONS_PATH, self.listed),
+            Route(CONVERSATION_PATH + "{id}", self.one),
         ]
         return Starlette(routes=routes)
 

@@ -39,6 +39,42 @@ class Cluster:
             raise AssertionError(done.stderr)
         return done.stdout.strip()
 
+    def control(self, *words: str, data: str = "data") -> None:
+        """What `pg_ctl` is told about the server."""
+        log = str(self.directory / "log")
+        told = ["-D", str(self.directory / data), "-w", "-l", log, *words]
+        run(self.programs, self.directory, "pg_ctl", *told)
+
+    def start(self, data: str = "data", port: int = 5432) -> None:
+        """Let it answer on its socket, of this port's name."""
+        options = f"-k {self.directory} -h '' -p {port} {_FAST}"
+        self.control("-o", options, "start", data=data)
+
+    def add_standby(self, port: int) -> None:
+        """A copy in `standby` that follows, and answers whoever only reads."""
+        told = ["-D", str(self.directory / "standby"), "-R", "-h", str(self.directory)]
+        told += ["-U", self.superuser, "--checkpoint=fast"]
+        run(self.programs, self.directory, "pg_basebackup", *told)
+        self.start("standby", port)
+
+
+def run(programs: Path, directory: Path, program: str, *words: str) -> None:
+    """One of PostgreSQL's programs, as a user that it likes; raises with its complaint."""
+    done = subprocess.run(
+        [str(programs / program), *words],
+        user=_user() if os.geteuid() == 0 else None,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def _user() -> str:
+    # It refuses to run as root; Debian's package brings a user for it.
+    return "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
 
 def programs() -> Path | None:
     """Debian's newest PostgreSQL server; None if there is none."""
@@ -59,33 +95,20 @@ def cluster() -> Iterator[Cluster]:
     """A server that is there for as long as the block."""
     at = programs()
     assert at is not None
-    # It refuses to run as root; Debian's package brings a user for it.
-    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    user = _user()
     directory = Path(tempfile.mkdtemp(prefix="kiosk-pg-", dir=_memory()))
     if os.geteuid() == 0:
         shutil.chown(directory, user)
         directory.chmod(0o755)
 
-    def run(program: str, *words: str) -> None:
-        done = subprocess.run(
-            [str(at / program), *words],
-            user=user if os.geteuid() == 0 else None,
-            cwd=directory,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-
     data = str(directory / "data")
-    run("initdb", "-D", data, "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync")
-    options = f"-k {directory} -h '' {_FAST}"
-    run("pg_ctl", "-D", data, "-w", "-l", str(directory / "log"), "-o", options, "start")
+    run(at, directory, "initdb", "-D", data, "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync")
+    made = Cluster(directory, user, at)
+    made.start()
     try:
-        made = Cluster(directory, user, at)
         for role in (OWNER, SERVING):
             made.psql("postgres", f"create role {role} login")
         yield made
     finally:
-        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        made.control("-m", "immediate", "stop")
         shutil.rmtree(directory, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The provider's word: by webhook or asked for, booked once, and the last."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -12,15 +13,16 @@ from typing import Any
 
 import httpx2
 import pytest
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from kiosk.backend import upkeep
 from kiosk.backend.books.confirmation import Confirmation, ConfirmationSource, ProviderReport
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.provider.client import ProviderError
 from kiosk.backend.web.webhook_routes import MAX_RECORDING_BYTES
+from kiosk.contract import Heartbeat
 
-from .conftest import AGENT_ID, WEBHOOK_SECRET, Backend
+from .conftest import AGENT_ID, WEBHOOK_SECRET, Backend, BackendFactory
 from .test_ledger import END, latest, lease, problem, start, tell
 
 WORDS = "where is the whale"
@@ -442,3 +444,127 @@ async def test_what_the_provider_says_fits_into_the_books(backend: Backend) -> N
         "select status, termination_reason from conversations"
     )
     assert (len(status), len(reason)) == (32, 256)
+
+
+def listed(conversation_id: str = "conv_0", **facts: object) -> dict[str, object]:
+    """A line of the provider's list."""
+    began = int(datetime.now(UTC).timestamp())
+    line = {"conversation_id": conversation_id, "status": "done", "call_duration_secs": 33}
+    return {**line, "start_time_unix_secs": began, **facts}
+
+
+def detail(**metadata: object) -> JSONResponse:
+    told = {"call_duration_secs": 33, "start_time_unix_secs": 1_790_000_000, **metadata}
+    turns = [{"role": "user", "message": WORDS}, {"role": "agent", "message": None}]
+    return JSONResponse({"status": "done", "metadata": told, "transcript": turns})
+
+
+async def kept(backend: Backend) -> list[tuple[Any, ...]]:
+    return await backend.place.sql(
+        "select confirmed_by, duration_s, cost, termination_reason from conversations order by id"
+    )
+
+
+async def test_a_list_after_a_webhook_brings_what_that_did_not_hold(backend: Backend) -> None:
+    await visited(backend)
+    assert (await deliver(backend, call(cost={"fiat": 1}))).json() == {"result": "confirmed"}
+    assert await kept(backend) == [("webhook", 30, None, None)]
+    backend.fake.conversations = [listed(cost=210)]
+    await upkeep.Reconciliation().round(backend.services)
+    assert await kept(backend) == [("webhook", 30, 210, None)]
+    assert await used_s(backend) == 30
+
+
+async def test_what_the_list_does_not_hold_is_fetched_and_counts_once(backend: Backend) -> None:
+    object.__setattr__(backend.services, "store_transcripts", True)
+    await visited(backend)
+    backend.fake.conversations = [listed()]
+    backend.fake.details["conv_0"] = detail(cost=210, termination_reason="Client disconnected")
+    for _ in range(2):
+        await upkeep.Reconciliation().round(backend.services)
+    assert await kept(backend) == [("fetched", 33, 210, "Client disconnected")]
+    [(turns,)] = await backend.place.sql("select turns from transcripts")
+    assert WORDS in str(turns)
+    assert await backend.store.confirmations.purge("default", conversation_id="conv_0") == 1
+    assert (await deliver(backend, call())).json() == {"result": "known"}
+    await upkeep.Reconciliation().round(backend.services)
+    assert await backend.place.sql("select count(*) from transcripts") == [(0,)], "for good"
+    assert await used_s(backend) == 33
+
+
+@pytest.mark.parametrize("trouble", [Response(status_code=500), Response("[]")])
+async def test_what_could_not_be_fetched_is_fetched_the_next_time(
+    backend: Backend, trouble: Response
+) -> None:
+    await visited(backend)
+    await visited(backend, "lease-2")
+    backend.fake.conversations = [listed("conv_0"), listed("conv_1")]
+    backend.fake.details = {"conv_0": trouble, "conv_1": detail(cost=5)}
+    with contextlib.suppress(ProviderError):
+        await upkeep.Reconciliation().round(backend.services)
+    assert (await kept(backend))[0] == ("reconciled", 33, None, None)
+    backend.fake.details["conv_0"] = detail(cost=7)
+    await upkeep.Reconciliation().round(backend.services)
+    assert await kept(backend) == [("fetched", 33, 7, None), ("fetched", 33, 5, None)]
+
+
+async def test_the_list_is_asked_for_as_far_back_as_nobody_served(backend: Backend) -> None:
+    away = datetime.now(UTC) - timedelta(hours=50)
+    beat = Heartbeat(boot_id="b", sequence=1, state="idle", version="1")
+    backend.store.liveness.beat(backend.kiosk, beat, away)
+    await backend.store.liveness.flush()
+    reconciliation = upkeep.Reconciliation()
+    await reconciliation.begin(backend.services)
+    # Kiosks are heard of again before it is asked.
+    backend.store.liveness.beat(backend.kiosk, beat, datetime.now(UTC))
+    await backend.store.liveness.flush()
+    await reconciliation.round(backend.services)
+    asked = int(backend.fake.requests[-1].query_params["call_start_after_unix"])
+    assert asked == int((away - timedelta(minutes=40)).timestamp())
+
+
+async def test_the_providers_word_is_an_event_of_the_visit(backend: Backend) -> None:
+    visit_id = await lease(backend)
+    await start(backend, visit_id)
+    events = [{"sequence": 1, "at_s": 0.4, "what": "connected"}]
+    began = int(datetime.now(UTC).timestamp()) + 2
+    await deliver(backend, call(start_time_unix_secs=began, cost=296))
+    await tell(backend, visit_id, "end", {**END, "events": events})
+    [connected, confirmed] = await backend.store.history.events("default", visit_id)
+    assert (connected.what, connected.sequence) == ("connected", 1)
+    assert (confirmed.what, confirmed.sequence) == ("confirmed", 2)
+    assert 30 < confirmed.at_s <= 33
+    told = {"by": "webhook", "conversation_id": "conv_0", "status": "done"}
+    assert confirmed.fields == told | {"duration_s": 30, "cost": 296}
+    assert await backend.store.history.events("other", visit_id) == []
+
+
+async def test_a_conversation_that_no_visit_had_is_told_once(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [listed("conv_leaked", call_duration_secs=70), listed("conv_0"), listed("conv_1")]
+    backend.fake.conversations = [*lines, listed("conv_unheard", call_duration_secs=0)]
+    await visited(backend)
+    for _ in range(2):
+        await upkeep.Reconciliation().round(backend.services)
+        assert (await deliver(backend, call("conv_leaked"))).json() == {"result": "unknown"}
+    others = call("conv_of_another_agent")
+    others["data"]["agent_id"] = "agent_elsewhere"
+    await deliver(backend, others)
+    page = backend.services.metrics.render(0, 0, {}, 0).decode()
+    assert "kiosk_backend_stranger_conversation_seconds_total 103.0" in page
+    said = [each for each in caplog.messages if each.startswith("no visit of ours")]
+    assert said == [
+        f"no visit of ours had the conversation {name} with our agent, of {seconds} s"
+        for name, seconds in (("conv_leaked", 70), ("conv_1", 33))
+    ]
+
+
+async def test_where_conversations_have_no_names_nobody_is_a_stranger(
+    backend_with: BackendFactory,
+) -> None:
+    async with backend_with(include_conversation_id=False) as backend:
+        backend.fake.conversations = [listed("conv_leaked")]
+        await upkeep.Reconciliation().round(backend.services)
+        page = backend.services.metrics.render(0, 0, {}, 0).decode()
+        assert "kiosk_backend_stranger_conversation_seconds_total 0.0" in page

@@ -22,7 +22,7 @@ from tests.backend.postgres import OWNER, Cluster
 
 from .conftest import Place
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 
 
 def sqlite(path: Path) -> sa.URL:
@@ -134,7 +134,7 @@ async def test_connections_are_durable_strict_and_patient(database: Path) -> Non
         "journal_mode": "wal",
         "synchronous": 2,  # FULL
         "foreign_keys": 1,
-        "busy_timeout": 5000,
+        "busy_timeout": 3300,
     }
 
 

@@ -67,6 +67,7 @@ def test_every_route_has_a_kind() -> None:
     assert {path for _, path, _ in ROUTES} >= set(BODIES)
     with_body = {path for method, path, _ in ROUTES if method != "GET"}
     bodiless = {"/v1/visits", "/v1/device/rotate", "/v1/kiosks/{name}/revoke"}
+    bodiless |= {"/v1/stream/tickets"}
     assert with_body - set(BODIES) == bodiless | {"/v1/webhooks/elevenlabs"}
 
 
@@ -165,12 +166,17 @@ async def test_another_tenants_admin_changes_nothing_of_it(
     before = await everything(backend)
     other = await operator(backend, Role.ADMIN, "aquarium")
     answer = await ask(backend, method, path, other)
-    if path not in ("/v1/enrolment-codes", "/v1/pauses/end"):  # of its own, or of nothing
+    if path not in (
+        "/v1/enrolment-codes",
+        "/v1/pauses/end",
+        "/v1/stream/tickets",
+    ):  # of its own, or of nothing
         assert answer.status_code == 404, answer.text
     assert await everything(backend) == before
 
 
 NEEDED = {
+    "/v1/stream/tickets": Role.VIEWER,
     "/v1/audit": Role.ADMIN,
     "/v1/pauses": Role.OPERATOR,
     "/v1/pauses/end": Role.OPERATOR,

@@ -59,6 +59,16 @@ class Wire:
         self._silent.set()
         self._silent, self._new_too = asyncio.Event(), new_too
 
+    def move(self, socket: str) -> None:
+        """The address is another server's; connections that there are break."""
+        self._socket = socket
+        for task in self._tasks:
+            task.cancel()
+
+    def mend(self) -> None:
+        """New connections work; those that swallowed stay as they are."""
+        self._silent, self._new_too = asyncio.Event(), False
+
     async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         silent = self._silent
         if self._new_too:
@@ -99,7 +109,7 @@ async def test_presses_are_good_again_after_a_failover_without_a_restart(
 ) -> None:
     place, token = copy(postgres), DeviceToken.new()
     async with (
-        open_store(wire.to(place), statement_s=SHORT_S) as store,
+        open_store(wire.to(place), usual_s=SHORT_S) as store,
         provider_of(fake.app()) as provider,
     ):
         app = create_app(Services(store, provider))
@@ -132,7 +142,7 @@ async def test_presses_are_good_again_after_a_failover_without_a_restart(
 async def test_a_transaction_that_is_cut_off_is_a_database_that_is_down(
     postgres: Cluster, wire: Wire, last: str
 ) -> None:
-    async with open_store(wire.to(copy(postgres)), statement_s=SHORT_S) as store:
+    async with open_store(wire.to(copy(postgres)), usual_s=SHORT_S) as store:
 
         async def work() -> None:
             async with store.database.transaction("default") as db:
@@ -149,7 +159,7 @@ async def test_a_transaction_that_is_cut_off_is_a_database_that_is_down(
 
 @asynccontextmanager
 async def joined(url: sa.URL, fake: FakeProvider) -> AsyncIterator[Hub]:
-    async with open_store(url, statement_s=SHORT_S) as store:
+    async with open_store(url, usual_s=SHORT_S) as store:
         hub = Hub(proof_s=0.2)
         task = asyncio.create_task(hub.run(store.database))
         await hub.joined.wait()
@@ -166,7 +176,7 @@ async def test_other_replicas_are_heard_again(
 ) -> None:
     place = copy(postgres)
     async with joined(wire.to(place), fake) as here, joined(place.url, fake) as there:
-        with here.watching("default") as watcher:
+        with here.watching("default", "ada") as watcher:
             wire.cut()
             heard = asyncio.create_task(watcher.next())
             async with asyncio.timeout(40):

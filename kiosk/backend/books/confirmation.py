@@ -1,8 +1,8 @@
 """Confirmations: the provider's word on a conversation, by webhook or when it is asked, which is
 the last word on what a visit took. SQL, but no HTTP, no clock.
 
-Hearing it twice changes nothing: a confirmed conversation stays as it was confirmed. Only what the
-provider's list does not hold is taken from the webhook that comes after it, once.
+Hearing it twice changes nothing: a confirmed conversation stays as it was confirmed. Whoever tells
+last adds what is missing still, and nothing else.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books import admission
 from kiosk.backend.books.admission import Place
-from kiosk.backend.books.database import Database
+from kiosk.backend.books.database import PATIENT_S, Database
 from kiosk.backend.books.ledger import UNADMITTED, UNREPORTED, VisitState, change, recharge
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.books.schema import conversations, transcripts, visits
@@ -31,7 +31,8 @@ class ConfirmationSource(StrEnum):
     """Who brought the word."""
 
     WEBHOOK = "webhook"
-    RECONCILED = "reconciled"  # we asked
+    RECONCILED = "reconciled"  # we asked for the list
+    FETCHED = "fetched"  # we asked for this one
 
 
 class Confirmation(StrEnum):
@@ -39,6 +40,7 @@ class Confirmation(StrEnum):
 
     CONFIRMED = "confirmed"
     KNOWN = "known"  # heard before
+    SKETCHED = "sketched"  # heard before, by the list only, which does not hold everything
     UNKNOWN = "unknown"  # no conversation of ours
 
 
@@ -78,31 +80,34 @@ class Confirmations:
         """Book what the provider says, and whose visit it was. `turns`, role and text, are kept if
         they are given."""
         this = conversations.c.id == report.conversation_id
-        columns = (conversations.c.tenant, conversations.c.kiosk_id, conversations.c.confirmed_by)
-        query = sa.select(*columns).where(this)
-        async with self._database.introduction(report.conversation_id, reads=True) as db:
+        query = sa.select(conversations).where(this)
+        async with self._database.introduction(
+            report.conversation_id, reads=True, within_s=PATIENT_S
+        ) as db:
             whose = (await db.execute(query)).first()
         if whose is None:
             return Confirmation.UNKNOWN, None
-        if not _is_news(whose.confirmed_by, source):
-            return Confirmation.KNOWN, None
-        async with self._database.transaction(whose.tenant) as db:
+        if not _is_news(whose, report, source):
+            return _heard(whose, source), None
+        async with self._database.transaction(whose.tenant, within_s=PATIENT_S) as db:
             place = await admission.lock_id(db, whose.tenant, whose.kiosk_id)
             own = sa.and_(this, conversations.c.tenant == whose.tenant)
             conversation = (await db.execute(sa.select(conversations).where(own))).one()
-            if not _is_news(conversation.confirmed_by, source):
-                return Confirmation.KNOWN, None
+            if not _is_news(conversation, report, source):
+                return _heard(conversation, source), None
             known = conversation.confirmed_by is not None
             said = _lacking(conversation, report) if known else _said(report, now)
-            said |= {"confirmed_by": source}
+            tells_more = _tells_more(conversation, source)
+            if tells_more:
+                said |= {"confirmed_by": source}
             await db.execute(sa.update(conversations).where(own).values(**said))
-            if turns is not None:
+            if turns is not None and tells_more:
                 row = {"conversation_id": report.conversation_id, "stored_at": now}
                 kept = [{"role": role, "text": text} for role, text in turns]
                 row |= {"tenant": whose.tenant, "turns": kept}
                 await insert_missing(db, transcripts, row)
             if known:
-                return Confirmation.KNOWN, None
+                return _heard(conversation, source), None
             visit_id = await _book(db, place, conversation, report, now)
         return Confirmation.CONFIRMED, Whose(whose.tenant, visit_id)
 
@@ -115,17 +120,31 @@ class Confirmations:
             this.append(transcripts.c.stored_at < before)
         if conversation_id is not None:
             this.append(transcripts.c.conversation_id == conversation_id)
-        async with self._database.transaction(tenant) as db:
+        async with self._database.transaction(tenant, within_s=PATIENT_S) as db:
             return (await db.execute(sa.delete(transcripts).where(*this))).rowcount
 
 
-def _is_news(confirmed_by: str | None, source: ConfirmationSource) -> bool:
-    """Whether the word tells something. The list tells less than a webhook; a webhook is heard
-    once, or what was purged would come back."""
-    return confirmed_by is None or (confirmed_by, source) == (
-        ConfirmationSource.RECONCILED,
-        ConfirmationSource.WEBHOOK,
-    )
+# How much each holds. What is told with all it holds is told once, or what was purged would come
+# back.
+_HOLDS = {
+    None: 0,
+    ConfirmationSource.RECONCILED: 1,
+    ConfirmationSource.FETCHED: 2,
+    ConfirmationSource.WEBHOOK: 2,
+}
+
+
+def _tells_more(conversation: sa.Row[Any], source: ConfirmationSource) -> bool:
+    return _HOLDS[source] > _HOLDS[conversation.confirmed_by]
+
+
+def _is_news(conversation: sa.Row[Any], report: ProviderReport, source: ConfirmationSource) -> bool:
+    return _tells_more(conversation, source) or bool(_lacking(conversation, report))
+
+
+def _heard(conversation: sa.Row[Any], source: ConfirmationSource) -> Confirmation:
+    both_lists = conversation.confirmed_by == source == ConfirmationSource.RECONCILED
+    return Confirmation.SKETCHED if both_lists else Confirmation.KNOWN
 
 
 def _said(report: ProviderReport, now: datetime) -> dict[str, Any]:
@@ -140,8 +159,16 @@ def _said(report: ProviderReport, now: datetime) -> dict[str, Any]:
 
 
 def _lacking(conversation: sa.Row[Any], report: ProviderReport) -> dict[str, Any]:
-    told = {"cost": report.cost, "termination_reason": _clean(report.termination_reason)}
-    return {name: value for name, value in told.items() if getattr(conversation, name) is None}
+    told = {
+        "started_at": report.started_at,
+        "cost": report.cost,
+        "termination_reason": _clean(report.termination_reason),
+    }
+    return {
+        name: value
+        for name, value in told.items()
+        if value is not None and getattr(conversation, name) is None
+    }
 
 
 def _clean(text: str | None) -> str | None:

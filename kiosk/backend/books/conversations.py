@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books.rules import Kiosk
-from kiosk.backend.books.schema import conversation_events, conversations
+from kiosk.backend.books.schema import conversation_events, conversations, visits
 from kiosk.backend.books.upsert import insert_all_missing, insert_missing
 from kiosk.contract import VisitEvent
 
@@ -58,6 +58,41 @@ async def read_events(db: AsyncConnection, tenant: str, visit_id: str) -> list[V
         VisitEvent(sequence=row.sequence, at_s=row.at_s, what=row.what, fields=row.fields)
         for row in (await db.execute(query)).all()
     ]
+
+
+async def read_reports(
+    db: AsyncConnection, tenant: str, visit_id: str, after: int
+) -> list[VisitEvent]:
+    """The provider's word on each conversation of a visit, as events `confirmed` after that many
+    others; `at_s` is when the conversation was over."""
+    table = conversations
+    columns = (table, visits.c.admitted_at)
+    this = sa.and_(table.c.tenant == tenant, table.c.visit_id == visit_id)
+    query = (
+        sa.select(*columns)
+        .join(visits, sa.and_(visits.c.tenant == table.c.tenant, visits.c.id == table.c.visit_id))
+        .where(this, table.c.confirmed_at.is_not(None))
+        .order_by(table.c.confirmed_at, table.c.id)
+    )
+    rows = (await db.execute(query)).all()
+    return [_report(row, after + number) for number, row in enumerate(rows, 1)]
+
+
+def _report(row: sa.Row[Any], sequence: int) -> VisitEvent:
+    began_at = row.started_at or row.minted_at
+    ended_s = (began_at - (row.admitted_at or began_at)).total_seconds() + row.duration_s
+    told = {
+        "by": row.confirmed_by,
+        "conversation_id": row.id,
+        "status": row.status,
+        "duration_s": row.duration_s,
+        "cost": row.cost,
+    }
+    fields = {name: value for name, value in told.items() if value is not None}
+    # A kiosk may tell as many as the contract allows: this one is beyond.
+    return VisitEvent.model_construct(
+        sequence=sequence, at_s=max(0.0, ended_s), what="confirmed", fields=fields
+    )
 
 
 async def _add(

@@ -6,8 +6,11 @@ row level security holds it to that: see `migrations.row_level_security`.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +22,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 # The first tenant, and for most installations the only one.
 DEFAULT_TENANT = "default"
 
-# How long a writer waits for another before SQLite gives up.
-BUSY_TIMEOUT_MS = 5000
-# Connections of one server process to PostgreSQL: more than two cores ever keep busy.
-_POOL = 10
-# A statement or a lock that takes longer is in trouble, and a kiosk waits for its answer.
-STATEMENT_S = 5.0
-_LOCK_TIMEOUT_MS = 2000
+# The transactions of one request, with the connecting. Whoever presses is answered in two seconds,
+# whatever the database does; ...
+PRESS_S = 1.5
+# ... whoever writes or reads a thousand rows has time.
+PATIENT_S = 10.0
+# Of that at most for another's lock, and for another process that writes into SQLite's file.
+_FOR_A_LOCK, _FOR_A_WRITER = 0.7, 0.33
+# Behind others that come to their end: a whole fleet may ask at once after a power cut.
+_IN_LINE_S = 5.0
+# Connections of one server process to PostgreSQL: more than two cores ever keep busy. To SQLite,
+# beside the one that writes.
+_POOL, _READERS = 10, 10
 # The server ends a statement itself. If not even that is heard, nobody is there any more.
+_STATEMENT_S = 5.0
+_STATEMENT_MS = str(round(_STATEMENT_S * 1000))
 _SILENCE_S = 1.0
 # What the last words to a server may take, when this process ends.
 _GOODBYE_S = 1.0
@@ -53,6 +63,11 @@ class DatabaseUrlError(ValueError):
 class DatabaseDownError(Exception):
     """No connection to the database."""
 
+
+# A server that only reads, such as the old one after a failover: PostgreSQL's own code for it.
+_ONLY_READS = "25006"
+# Codes that begin so: resources, locks, and what an operator does. Others fail of it too.
+_TROUBLES = ("53", "55", "57", _ONLY_READS)
 
 # What may come of using the driver itself (`Database.driver`).
 DRIVER_ERRORS: tuple[type[Exception], ...] = (
@@ -114,38 +129,135 @@ def _file(url: sa.URL) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-class Database:
-    """Transactions on one engine; see `open_database`."""
+@dataclass
+class _Spent:
+    """Time of one request's that went into transactions, and into waiting behind others."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    seconds: float = 0.0
+    in_line_s: float = 0.0
+
+
+_SPENT: ContextVar[_Spent | None] = ContextVar("time in transactions", default=None)
+
+
+@contextmanager
+def one_request() -> Iterator[None]:
+    """A block whose transactions together take no longer than one may, but those with a time of
+    their own."""
+    token = _SPENT.set(_Spent())
+    try:
+        yield
+    finally:
+        _SPENT.reset(token)
+
+
+class Line:
+    """Whoever waits for one of so many places. It moves as long as those in front come to an end; a
+    failure of one of them ends the wait of all, who would fail of it later."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self, within_s: float) -> None:
+        """Take a place, which must be left; raises DatabaseDownError."""
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(within_s):
+                await turn
+        except TimeoutError:
+            raise DatabaseDownError("too many wait for it") from None
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give the place to the next."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def break_up(self) -> None:
+        """There is no sense in waiting."""
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_exception(DatabaseDownError("whoever was in front failed"))
+        self._waiting.clear()
+
+
+class _Idle:
+    """PostgreSQL's connections that nobody uses at the moment, as the driver has them."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._idle: set[Any] = set()
+        sa.event.listen(engine, "checkin", self._came_back)
+        sa.event.listen(engine, "checkout", self._went)
+
+    def drop(self) -> None:
+        """Close them without a word: the pool makes others."""
+        for raw in self._idle:
+            raw.terminate()
+        self._idle.clear()
+
+    def _came_back(self, connection: Any, _record: object) -> None:
+        if connection is not None:
+            self._idle.add(connection.driver_connection)
+
+    def _went(self, connection: Any, _record: object, _proxy: object) -> None:
+        self._idle.discard(connection.driver_connection)
+
+
+class Database:
+    """Transactions on one engine; see `open_database`.
+
+    Each has `within_s` seconds once it is its turn, the usual time unless the caller names
+    another; then it is cut off and raises DatabaseDownError. See `one_request`.
+    """
+
+    def __init__(self, engine: AsyncEngine, usual_s: float) -> None:
         self._engine = engine
+        self._usual_s = usual_s
         self._has_row_security = engine.dialect.name == "postgresql"
+        self._idle = _Idle(engine.sync_engine) if self._has_row_security else None
         self._file = _file(engine.url)
         # SQLite has one writer at a time. Whoever waits in a line waits less than whoever asks
         # again and again, and is never overtaken.
-        self._turn = asyncio.Lock()
+        self._readers = Line(_POOL if self._has_row_security else _READERS)
+        self._writers = self._readers if self._has_row_security else Line(1)
 
     @asynccontextmanager
-    async def transaction(self, tenant: str) -> AsyncIterator[AsyncConnection]:
+    async def transaction(
+        self, tenant: str, *, within_s: float | None = None
+    ) -> AsyncIterator[AsyncConnection]:
         """All or nothing, in one tenant's rows; raises DatabaseDownError."""
-        async with self._begin() as db:
+        async with self._begin(within_s=within_s) as db:
             await self.enter(db, tenant)
             yield db
 
     @asynccontextmanager
-    async def reading(self, tenant: str) -> AsyncIterator[AsyncConnection]:
+    async def reading(
+        self, tenant: str, *, within_s: float | None = None
+    ) -> AsyncIterator[AsyncConnection]:
         """The same for whoever only reads: it waits for no writer, and no writer waits for it."""
-        async with self._begin(reads=True) as db:
+        async with self._begin(reads=True, within_s=within_s) as db:
             await self.enter(db, tenant)
             yield db
 
     @asynccontextmanager
     async def introduction(
-        self, credential_id: str, *, reads: bool = False
+        self, credential_id: str, *, reads: bool = False, within_s: float | None = None
     ) -> AsyncIterator[AsyncConnection]:
         """A transaction of somebody whose tenant is not known yet: it sees the one credential that
         it names, and nothing else until `enter`."""
-        async with self._begin(reads=reads) as db:
+        async with self._begin(reads=reads, within_s=within_s) as db:
             await self._set(db, "kiosk.credential", credential_id)
             yield db
 
@@ -168,15 +280,18 @@ class Database:
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:
-        """PostgreSQL's own connection (asyncpg), for what SQL cannot do: to listen. It is closed
-        afterwards, within seconds, whether the server answers or not."""
-        async with self._begin() as db:
-            await db.rollback()  # nobody listens in a transaction for hours
-            raw = await db.get_raw_connection()
-            try:
-                yield raw.driver_connection
-            finally:
-                await db.invalidate()
+        """PostgreSQL's own connection (asyncpg), for what SQL cannot do: to listen, for hours, in
+        no transaction. It is closed afterwards, whether the server answers or not."""
+        async with self._place(self._readers):
+            end_s = asyncio.get_running_loop().time() + self._usual_s
+            async with self._connected(end_s, reads=True) as db:
+                raw = (await db.get_raw_connection()).driver_connection
+                assert raw is not None
+                try:
+                    yield raw
+                finally:
+                    raw.terminate()  # it would wait for the server's goodbye
+                    await db.invalidate()
 
     async def enter(self, db: AsyncConnection, tenant: str) -> None:
         """Go on in this tenant's rows."""
@@ -186,39 +301,96 @@ class Database:
         if self._has_row_security:
             await db.execute(_SET, {"name": name, "value": value})
 
-    @asynccontextmanager
-    async def _begin(self, *, reads: bool = False) -> AsyncIterator[AsyncConnection]:
-        if not reads and not self._has_row_security:
-            async with self._turn, self._begun(reads=False) as db:
-                yield db
+    @contextmanager
+    def _time(self, within_s: float | None) -> Iterator[float]:
+        """When the transaction in this block must have ended, by the loop's clock."""
+        clock, spent = asyncio.get_running_loop().time, _SPENT.get()
+        began_s = clock()
+        if within_s is not None or spent is None:
+            yield began_s + (within_s or self._usual_s)
             return
-        async with self._begun(reads=reads) as db:
-            yield db
+        try:
+            yield began_s + self._usual_s - spent.seconds
+        finally:
+            spent.seconds += clock() - began_s
 
     @asynccontextmanager
-    async def _begun(self, *, reads: bool) -> AsyncIterator[AsyncConnection]:
+    async def _begin(
+        self, *, reads: bool = False, within_s: float | None = None
+    ) -> AsyncIterator[AsyncConnection]:
+        async with self._place(self._readers if reads else self._writers):
+            with self._time(within_s) as end_s:
+                async with self._begun(end_s, reads=reads) as db:
+                    yield db
+
+    @asynccontextmanager
+    async def _place(self, line: Line) -> AsyncIterator[None]:
+        clock, spent = asyncio.get_running_loop().time, _SPENT.get() or _Spent()
+        began_s = clock()
+        await line.enter(_IN_LINE_S - spent.in_line_s)
+        spent.in_line_s += clock() - began_s
+        try:
+            yield
+        except DRIVER_ERRORS as error:
+            if _is_trouble(error):
+                line.break_up()
+            raise
+        finally:
+            line.leave()
+
+    @asynccontextmanager
+    async def _begun(self, end_s: float, *, reads: bool) -> AsyncIterator[AsyncConnection]:
+        async with self._connected(end_s, reads=reads) as connection:
+            late = asyncio.Event()
+            assert connection.sync_connection is not None
+            raw = connection.sync_connection.connection.driver_connection
+            timer = asyncio.get_running_loop().call_at(end_s, self._cut_off, raw, late)
+            try:
+                async with connection.begin():
+                    yield connection
+            except DRIVER_ERRORS:
+                if late.is_set():
+                    raise DatabaseDownError("no end in time") from None
+                raise
+            finally:
+                timer.cancel()
+
+    @asynccontextmanager
+    async def _connected(self, end_s: float, *, reads: bool) -> AsyncIterator[AsyncConnection]:
         connection = self._engine.connect()
         try:
-            await connection.start()
-            await connection.execution_options(**{_READS: reads})
-        except (OSError, TimeoutError, sa.exc.TimeoutError) as error:
-            raise DatabaseDownError(str(error) or type(error).__name__) from None
+            async with asyncio.timeout_at(end_s):
+                await connection.start()
+                await connection.execution_options(**{_READS: reads})
+        except (OSError, sa.exc.TimeoutError) as error:  # a TimeoutError is an OSError
+            raise DatabaseDownError(str(error) or "no connection in time") from None
         try:
-            async with connection.begin():
-                yield connection
+            yield connection
         finally:
             await connection.close()
 
+    def _cut_off(self, raw: Any, late: asyncio.Event) -> None:
+        """Whoever waits for the database hears at once that it is gone. The server may be slow, or
+        silent for every connection there is: those that nobody uses are not given to anybody."""
+        late.set()
+        if self._idle is None:
+            _interrupted.add(task := asyncio.ensure_future(raw.interrupt()))
+            task.add_done_callback(_interrupted.discard)
+            return
+        raw.terminate()
+        self._idle.drop()
+
+
+_interrupted: set[asyncio.Future[None]] = set()  # a task that nobody holds may vanish
+
 
 @asynccontextmanager
-async def open_database(
-    url: sa.URL, *, statement_s: float = STATEMENT_S
-) -> AsyncIterator[Database]:
-    """The database at `url`, whose tables must be there already (`migrate.is_current`). On
-    PostgreSQL no statement takes longer than `statement_s`."""
-    engine = make_engine(url, statement_s=statement_s)
+async def open_database(url: sa.URL, *, usual_s: float = PATIENT_S) -> AsyncIterator[Database]:
+    """The database at `url`, whose tables must be there already (`migrate.is_current`), and the
+    usual time of a transaction."""
+    engine = make_engine(url, usual_s=usual_s)
     try:
-        yield Database(engine)
+        yield Database(engine, usual_s)
     finally:
         try:
             async with asyncio.timeout(_GOODBYE_S):
@@ -236,27 +408,23 @@ def make_sync_engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def make_engine(
-    url: sa.URL, *, migrating: bool = False, statement_s: float = STATEMENT_S
-) -> AsyncEngine:
+def make_engine(url: sa.URL, *, migrating: bool = False, usual_s: float = PATIENT_S) -> AsyncEngine:
     """An engine that keeps parameters out of logs and errors. A migration may take its time."""
     if is_sqlite(url):
         # At DEBUG it would log the values of every statement: hashes, and what visitors said.
         logging.getLogger("aiosqlite").setLevel(logging.INFO)
-        patience_s = BUSY_TIMEOUT_MS / 1000  # a kiosk waits no longer
-        engine = create_async_engine(url, hide_parameters=True, pool_timeout=patience_s)
-        _prepare_sqlite(engine.sync_engine, foreign_keys=True)
+        engine = create_async_engine(url, hide_parameters=True, pool_timeout=PATIENT_S)
+        _prepare_sqlite(engine.sync_engine, foreign_keys=True, usual_s=usual_s)
         return engine
     if migrating:
         return create_async_engine(url, hide_parameters=True)
-    limit_ms = str(round(statement_s * 1000))
     settings = {
         "application_name": "kiosk-backend",
-        "statement_timeout": limit_ms,
+        "statement_timeout": _STATEMENT_MS,
         # Sooner than a statement: whoever waits keeps a connection that others could use.
-        "lock_timeout": str(_LOCK_TIMEOUT_MS),
+        "lock_timeout": str(round(usual_s * _FOR_A_LOCK * 1000)),
         # A server that died in the middle of a press holds the fleet's limits: not for long.
-        "idle_in_transaction_session_timeout": limit_ms,
+        "idle_in_transaction_session_timeout": _STATEMENT_MS,
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "2",
         "tcp_keepalives_count": "3",
@@ -266,11 +434,11 @@ def make_engine(
         hide_parameters=True,
         pool_size=_POOL,
         max_overflow=0,
-        pool_timeout=statement_s,
+        pool_timeout=PATIENT_S,
         connect_args={
             "server_settings": settings,
-            "timeout": statement_s,
-            "command_timeout": statement_s + _SILENCE_S,
+            "timeout": _STATEMENT_S,
+            "command_timeout": _STATEMENT_S + _SILENCE_S,
         },
     )
     sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
@@ -278,11 +446,31 @@ def make_engine(
     return engine
 
 
+def settings_hold(db: sa.Connection) -> bool:
+    """Whether a connection to PostgreSQL is as `make_engine` asked for it."""
+    asked = "select setting from pg_catalog.pg_settings where name = 'statement_timeout'"
+    return bool(db.exec_driver_sql(asked).scalar() == _STATEMENT_MS)
+
+
+def _is_trouble(error: Exception) -> bool:
+    """Whether it is the database's, and no statement's own."""
+    if not isinstance(error, sa.exc.DBAPIError):
+        return True
+    code = getattr(error.orig, "sqlstate", None) or ""
+    return (
+        isinstance(error, sa.exc.OperationalError)  # of SQLite: locked, full, read only
+        or error.connection_invalidated
+        or code.startswith(_TROUBLES)
+    )
+
+
 def _drop_silent(context: sa.engine.ExceptionContext) -> None:
     """A server that says nothing at all (a failover, a firewall that forgot the connection) is gone
     for every connection that was made before: the pool makes others. The driver's errors of this
     kind are not the DBAPI's, and SQLAlchemy would hand them on and keep the connection."""
     error = context.original_exception
+    if getattr(error, "sqlstate", None) == _ONLY_READS:
+        context.is_disconnect = True  # another connection may find the one that writes
     if not isinstance(error, OSError):  # a TimeoutError is one
         return
     context.is_disconnect = True
@@ -299,13 +487,13 @@ def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
         raise sa.exc.DisconnectionError
 
 
-def _prepare_sqlite(engine: sa.Engine, *, foreign_keys: bool) -> None:
+def _prepare_sqlite(engine: sa.Engine, *, foreign_keys: bool, usual_s: float = PATIENT_S) -> None:
     """Make every connection durable (WAL, synchronous=FULL), strict and patient, and every
     transaction one that nobody writes into between its reading and its writing."""
 
     @sa.event.listens_for(engine, "connect")
     def _connected(connection: DBAPIConnection, _record: object) -> None:
-        _set_pragmas(connection, foreign_keys)
+        _set_pragmas(connection, foreign_keys, round(usual_s * _FOR_A_WRITER * 1000))
         # sqlite3 itself would begin a transaction with the first writing statement only, and commit
         # before every CREATE TABLE.
         connection.isolation_level = None
@@ -316,10 +504,10 @@ def _prepare_sqlite(engine: sa.Engine, *, foreign_keys: bool) -> None:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def _set_pragmas(connection: DBAPIConnection, foreign_keys: bool) -> None:
+def _set_pragmas(connection: DBAPIConnection, foreign_keys: bool, busy_timeout_ms: int) -> None:
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",  # first: the next may have to wait for another process
+        f"busy_timeout={busy_timeout_ms}",  # first: the next may have to wait for another process
         "journal_mode=WAL",
         "synchronous=FULL",
         f"foreign_keys={'ON' if foreign_keys else 'OFF'}",

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books import conversations
-from kiosk.backend.books.database import Database
+from kiosk.backend.books.database import PATIENT_S, Database
 from kiosk.backend.books.ledger import USED, VisitState
 from kiosk.backend.books.rules import Scope
 from kiosk.backend.books.schema import (
@@ -17,6 +17,7 @@ from kiosk.backend.books.schema import (
     IS_UNSPENT,
     conversation_events,
     kiosks,
+    talks,
     usage,
     visits,
 )
@@ -68,7 +69,7 @@ class History:
             .order_by(visits.c.admitted_at.desc(), visits.c.id)
             .limit(limit)
         )
-        async with self._database.reading(tenant) as db:
+        async with self._database.reading(tenant, within_s=PATIENT_S) as db:
             return [_line(row) for row in (await db.execute(query)).all()]
 
     async def line(self, tenant: str, visit_id: str) -> VisitLine | None:
@@ -79,9 +80,10 @@ class History:
         return None if row is None else _line(row)
 
     async def events(self, tenant: str, visit_id: str) -> list[VisitEvent]:
-        """What the kiosk told of a visit, in order."""
+        """What the kiosk told of a visit, in order, and then what the provider did."""
         async with self._database.reading(tenant) as db:
-            return await conversations.read_events(db, tenant, visit_id)
+            told = await conversations.read_events(db, tenant, visit_id)
+            return told + await conversations.read_reports(db, tenant, visit_id, len(told))
 
     async def figures(self, tenant: str, now: datetime) -> Figures:
         """How much is going on."""
@@ -91,7 +93,7 @@ class History:
         this = sa.and_(usage.c.tenant == tenant, usage.c.scope == Scope.FLEET)
         today = sa.select(usage.c.seconds).where(this, usage.c.day <= now.date())
         latest = today.order_by(usage.c.day.desc()).limit(1)
-        async with self._database.reading(tenant) as db:
+        async with self._database.reading(tenant, within_s=PATIENT_S) as db:
             count = (await db.execute(counted)).scalar_one()
             seconds = (await db.execute(latest)).scalar_one_or_none()
         return Figures(count, (seconds or 0.0) / 60)
@@ -99,9 +101,9 @@ class History:
     async def forget(self, tenant: str, visits_before: datetime, leases_before: datetime) -> int:
         """Forget visits that were minted before then with all that belongs to them, and leases that
         nobody used; how many, a batch at a time."""
-        async with self._database.transaction(tenant) as db:
+        async with self._database.transaction(tenant, within_s=PATIENT_S) as db:
             old = await _old(db, tenant, visits_before, leases_before)
-            for table in (conversation_events, conversations_table):
+            for table in (conversation_events, conversations_table, talks):
                 this = sa.and_(table.c.tenant == tenant, table.c.visit_id.in_(old))
                 await db.execute(sa.delete(table).where(this))
             this = sa.and_(visits.c.tenant == tenant, visits.c.id.in_(old))

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from kiosk.backend.books import admission, conversations
 from kiosk.backend.books.admission import Place, Refusal, VisitRefused
 from kiosk.backend.books.conversations import VisitLease
-from kiosk.backend.books.database import Database
+from kiosk.backend.books.database import PATIENT_S, Database
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.books.schema import IS_HELD, IS_LEASED, IS_OPEN, visits
 from kiosk.backend.tokens import new_id
@@ -220,7 +220,7 @@ class Ledger:
             IS_LEASED,
             visits.c.expires_at < now,
         )
-        async with self._database.transaction(tenant) as db:
+        async with self._database.transaction(tenant, within_s=PATIENT_S) as db:
             closed = {
                 "state": VisitState.CLOSED,
                 "closed_at": now,
@@ -238,7 +238,7 @@ class Ledger:
     async def _release(self, tenant: str, now: datetime) -> None:
         """The provider did not tell: then the kiosk's word counts."""
         held = sa.and_(visits.c.tenant == tenant, IS_HELD, visits.c.state == VisitState.CLOSED)
-        async with self._database.reading(tenant) as db:
+        async with self._database.reading(tenant, within_s=PATIENT_S) as db:
             found = await _overdue(db, held, visits.c.closed_at, TOLD_WITHIN, now)
         for each in found:
             async with self._database.transaction(tenant) as db:

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kiosk.backend.books.database import Database
+from kiosk.backend.books.database import PATIENT_S, Database
 from kiosk.backend.books.rules import Kiosk, pace
 from kiosk.backend.books.schema import kiosks, liveness, tenants
 from kiosk.backend.books.upsert import put
@@ -80,7 +80,7 @@ class Liveness:
                 names = sorted(beats)  # one order for every process: no two wait for each other
                 for at in range(0, len(names), _AT_ONCE):
                     part = {name: beats[name] for name in names[at : at + _AT_ONCE]}
-                    async with self._database.transaction(tenant) as db:
+                    async with self._database.transaction(tenant, within_s=PATIENT_S) as db:
                         changed += [(tenant, name) for name in await _write(db, tenant, part)]
                     for name in part:
                         del waiting[tenant, name]
@@ -91,7 +91,7 @@ class Liveness:
     async def kiosks(self, tenant: str, now: datetime) -> list[KioskLine]:
         """Every kiosk by name, those that wait for `flush` as they were before."""
         query = _lines().where(kiosks.c.tenant == tenant).order_by(kiosks.c.name)
-        async with self._database.reading(tenant) as db:
+        async with self._database.reading(tenant, within_s=PATIENT_S) as db:
             rows = (await db.execute(query)).all()
         every = pace(sum(row.revoked_at is None for row in rows))
         return [_line(row, now, every) for row in rows]
@@ -103,7 +103,7 @@ class Liveness:
         here = sa.select(sa.func.count()).select_from(kiosks).where(kiosks.c.tenant == tenant)
         live = here.where(kiosks.c.revoked_at.is_(None))
         seen = live.join(liveness, at)
-        async with self._database.reading(tenant) as db:
+        async with self._database.reading(tenant, within_s=PATIENT_S) as db:
             total = (await db.execute(here)).scalar_one()
             admitted = (await db.execute(live)).scalar_one()
             every = pace(admitted)
@@ -119,6 +119,13 @@ class Liveness:
             Presence.OFFLINE: ever - since[1],
             Presence.REVOKED: total - admitted,
         }
+
+    async def last_sign(self, tenant: str) -> datetime | None:
+        """When any kiosk was heard of last; None if none ever was."""
+        query = sa.select(sa.func.max(liveness.c.seen_at)).where(liveness.c.tenant == tenant)
+        async with self._database.reading(tenant, within_s=PATIENT_S) as db:
+            found: datetime | None = (await db.execute(query)).scalar_one()
+        return found
 
     async def kiosk(self, tenant: str, kiosk_id: str, now: datetime) -> KioskLine | None:
         """One kiosk; None if the tenant has no such."""

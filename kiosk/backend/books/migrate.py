@@ -15,7 +15,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from kiosk.backend.books.database import exists, is_sqlite, make_engine, make_sync_engine, shown
+from kiosk.backend.books.database import (
+    exists,
+    is_sqlite,
+    make_engine,
+    make_sync_engine,
+    settings_hold,
+    shown,
+)
 from kiosk.base import patience
 from kiosk.errors import ConfigError
 
@@ -104,6 +111,26 @@ def require_serving_role(url: sa.URL) -> None:
         )
 
 
+def require_lasting_connections(url: sa.URL) -> None:
+    """Raises ConfigError if something between here and PostgreSQL, such as a pooler in transaction
+    mode, gives each transaction another connection: then no limit of time holds, statements that
+    were prepared are gone, and other replicas are not heard."""
+    if is_sqlite(url):
+        return
+    try:
+        hold = _with(url, settings_hold, migrating=False)
+    except sa.exc.DBAPIError as error:
+        if "startup parameter" not in str(error.orig):
+            raise
+        hold = False
+    if not hold:
+        raise ConfigError(
+            f"the database {shown(url)} does not keep a connection's settings: a pooler such as "
+            "pgbouncer is in between. Name PostgreSQL itself (at Supabase port 5432, not 6543): "
+            "a server takes ten connections at most"
+        )
+
+
 def head() -> str | None:
     """The newest revision of this version."""
     return ScriptDirectory.from_config(_config()).get_current_head()
@@ -120,7 +147,7 @@ def _config() -> Config:
     return config
 
 
-def _with(url: sa.URL, work: Callable[[sa.Connection], T]) -> T:
+def _with(url: sa.URL, work: Callable[[sa.Connection], T], *, migrating: bool = True) -> T:
     if is_sqlite(url):
         # Not by the driver that serves: what fails while it connects would leave its thread behind.
         sync = make_sync_engine(url)
@@ -131,7 +158,7 @@ def _with(url: sa.URL, work: Callable[[sa.Connection], T]) -> T:
             sync.dispose()
 
     async def run() -> T:
-        engine = make_engine(url, migrating=True)
+        engine = make_engine(url, migrating=migrating)
         try:
             async with engine.begin() as db:
                 return await db.run_sync(work)

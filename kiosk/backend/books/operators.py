@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kiosk.backend.books.database import Database
 from kiosk.backend.books.schema import audit_log, operators
-from kiosk.backend.tokens import OperatorToken, new_id
+from kiosk.backend.tokens import OperatorToken, StreamTicket, new_id
 
 # Who changes something with a command: whoever may read the database.
 COMMAND_LINE = "command line"
@@ -33,6 +34,7 @@ class Role(StrEnum):
 class Operator:
     """Whose token it is."""
 
+    id: str
     tenant: str
     name: str
     role: Role
@@ -90,12 +92,34 @@ class Operators:
 
     async def authenticate(self, token: OperatorToken) -> Operator | None:
         """Whose token this is, None if nobody's or no longer."""
-        this = operators.c.id == token.credential_id
-        async with self._database.introduction(token.credential_id, reads=True) as db:
-            row = (await db.execute(sa.select(operators).where(this))).first()
-        if row is None or not token.matches(row.sha256) or row.revoked_at is not None:
-            return None
-        return Operator(row.tenant, row.name, Role(row.role))
+        row = await self._introduced(token.credential_id)
+        return _operator(row) if row is not None and token.matches(row.sha256) else None
+
+    async def ticket(self, operator: Operator, ends_at: int) -> StreamTicket | None:
+        """One for the operator's stream; None if they were shut out in this moment."""
+        row = await self._introduced(operator.id)
+        return None if row is None else StreamTicket.of(operator.id, row.sha256, ends_at)
+
+    async def admit(self, ticket: StreamTicket, now: datetime) -> Operator | None:
+        """Whose ticket this is, None if nobody's or no longer."""
+        row = await self._introduced(ticket.credential_id)
+        good = row is not None and ticket.is_good(row.sha256, now.timestamp())
+        return _operator(row) if row is not None and good else None
+
+    async def knows(self, operator: Operator) -> bool:
+        """Whether the operator is in still."""
+        return await self._introduced(operator.id) is not None
+
+    async def standing(self, tenant: str) -> frozenset[str]:
+        """The ids of all who are in."""
+        this = sa.and_(operators.c.tenant == tenant, operators.c.revoked_at.is_(None))
+        async with self._database.reading(tenant) as db:
+            return frozenset((await db.execute(sa.select(operators.c.id).where(this))).scalars())
+
+    async def _introduced(self, credential_id: str) -> sa.Row[Any] | None:
+        this = sa.and_(operators.c.id == credential_id, operators.c.revoked_at.is_(None))
+        async with self._database.introduction(credential_id, reads=True) as db:
+            return (await db.execute(sa.select(operators).where(this))).first()
 
     async def record(self, tenant: str, who: str, action: str, subject: str, now: datetime) -> None:
         """Note a change."""
@@ -113,6 +137,10 @@ class Operators:
         async with self._database.reading(tenant) as db:
             rows = (await db.execute(query)).all()
         return [AuditLine(row.at, row.who, row.action, row.subject) for row in rows]
+
+
+def _operator(row: sa.Row[Any]) -> Operator:
+    return Operator(row.id, row.tenant, row.name, Role(row.role))
 
 
 async def record(

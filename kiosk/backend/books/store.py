@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import sqlalchemy as sa
 
 from kiosk.backend.books.confirmation import Confirmations
-from kiosk.backend.books.database import STATEMENT_S, Database, open_database
+from kiosk.backend.books.database import PATIENT_S, Database, open_database
 from kiosk.backend.books.history import History
 from kiosk.backend.books.ledger import Ledger
 from kiosk.backend.books.liveness import Liveness
@@ -14,6 +14,7 @@ from kiosk.backend.books.operators import Operators
 from kiosk.backend.books.orders import Orders
 from kiosk.backend.books.registry import Registry
 from kiosk.backend.books.rules import Rules
+from kiosk.backend.books.talks import Talks
 
 
 class Store:
@@ -29,10 +30,12 @@ class Store:
         self.liveness = Liveness(database)
         self.operators = Operators(database)
         self.orders = Orders(database)
+        self.talks = Talks(database)
 
 
 @asynccontextmanager
-async def open_store(url: sa.URL, *, statement_s: float = STATEMENT_S) -> AsyncIterator[Store]:
-    """The store in this database, whose tables must be there already (`migrate.is_current`)."""
-    async with open_database(url, statement_s=statement_s) as database:
+async def open_store(url: sa.URL, *, usual_s: float = PATIENT_S) -> AsyncIterator[Store]:
+    """The store in this database, whose tables must be there already (`migrate.is_current`), and
+    the usual time of a transaction."""
+    async with open_database(url, usual_s=usual_s) as database:
         yield Store(database)

@@ -145,7 +145,11 @@ def _visits(args: argparse.Namespace, say: Say) -> None:
 
 def _serve(args: argparse.Namespace, say: Say) -> None:
     from kiosk.backend import settings as of
-    from kiosk.backend.books.migrate import require_current, require_serving_role
+    from kiosk.backend.books.migrate import (
+        require_current,
+        require_lasting_connections,
+        require_serving_role,
+    )
     from kiosk.backend.characters.files import load_characters
     from kiosk.backend.cli.operations import database_errors
     from kiosk.backend.server import Secrets, serve
@@ -164,6 +168,7 @@ def _serve(args: argparse.Namespace, say: Say) -> None:
     with database_errors(settings.database_url):
         require_current(settings.database_url)
         require_serving_role(settings.database_url)
+        require_lasting_connections(settings.database_url)
     _log_to_stderr()
 
     def listening(url: str) -> None:

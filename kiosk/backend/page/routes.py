@@ -143,7 +143,7 @@ async def do(request: Request, services: Here) -> Response:
 async def stream(request: Request, services: Here) -> Response:
     """Server-sent events: `change` whenever the page is not as it was."""
     _, who = await _signed_in(request, services)
-    if who is None or services.hub.is_full:
+    if who is None or not services.hub.has_room(who.tenant, who.name):
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=_HEADERS)  # it asks no more
     headers = {**_HEADERS, "X-Accel-Buffering": "no"}
     return StreamingResponse(
@@ -155,7 +155,7 @@ async def stream(request: Request, services: Here) -> Response:
 
 async def _changes(services: Services, who: Operator, parts: RenderedParts) -> AsyncIterator[str]:
     """No row is read for it: the page asks for its part, and is shut out there if it must be."""
-    with services.hub.watching(who.tenant) as watcher:
+    with services.hub.watching(who.tenant, who.name) as watcher:
         yield ": here\n\n"
         while True:
             try:

@@ -24,12 +24,16 @@ _LONGEST_REASON = 200
 
 
 class ProviderError(Exception):
-    """No answer to use. `code` is the provider's own short word for it, if it gave one."""
+    """No answer to use. `code` is the provider's own short word for it, if it gave one;
+    `was_asked` is False where the provider is spared after the same failure of others."""
 
-    def __init__(self, code: str | None = None, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, code: str | None = None, retry_after_s: int | None = None, *, was_asked: bool = True
+    ) -> None:
         super().__init__(code or "no code")
         self.code = code
         self.retry_after_s = retry_after_s
+        self.was_asked = was_asked
 
 
 class KeyRefusedError(ProviderError):

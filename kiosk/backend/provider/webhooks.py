@@ -7,6 +7,7 @@ errors for long gets no more events.
 """
 
 import hmac
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,16 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import from_json
 
 from kiosk.contract import conversation_id
@@ -74,12 +84,12 @@ class PostCallTranscription:
     leave it out. Neither what was said nor the variables show in the repr."""
 
     conversation_id: str
-    agent_id: str
+    agent_id: str | None
     status: str
     duration_s: float
     cost: float | None
     termination_reason: str | None
-    started_at: datetime
+    started_at: datetime | None
     transcript: tuple[TranscriptTurn, ...] | None = field(default=None, repr=False)
     # The texts among them, and no secrets.
     dynamic_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -98,7 +108,7 @@ class CallInitiationFailure:
     """A telephone call that did not come about."""
 
     conversation_id: str
-    reason: str
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +172,7 @@ def is_audio(beginning: bytes) -> bool:
 
 def read_event(body: bytes) -> WebhookEvent:
     """What a verified body says; raises WebhookError."""
-    envelope = _validated(_Envelope, body)
+    envelope = _validated(_Envelope, _object(body))
     read = _READERS.get(envelope.type)
     return UnknownEvent(envelope.type) if read is None else read(envelope.data)
 
@@ -199,9 +209,21 @@ def _cut(text: str) -> str:
 
 _ConversationId: TypeAlias = Annotated[str, AfterValidator(_named_conversation)]
 _AgentId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
-_Word: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9_.-]{1,64}$")]
+_Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 _Text: TypeAlias = Annotated[str, AfterValidator(_cut)]
 _Number: TypeAlias = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
+_Moment: TypeAlias = Annotated[float, Field(ge=0, le=_LAST_SECOND, allow_inf_nan=False)]
+
+
+def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> Any:
+    """What is not needed and cannot be read is not there: nobody sends the delivery again."""
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+_Spare = WrapValidator(_or_none)
 
 
 class _Wire(BaseModel):
@@ -221,10 +243,10 @@ class _Turn(_Wire):
 
 
 class _Metadata(_Wire):
-    start_time_unix_secs: Annotated[int, Field(ge=0, le=_LAST_SECOND)]
     call_duration_secs: _Number
-    cost: _Number | None = None
-    termination_reason: _Text | None = None
+    start_time_unix_secs: Annotated[_Moment | None, _Spare] = None
+    cost: Annotated[_Number | None, _Spare] = None
+    termination_reason: Annotated[_Text | None, _Spare] = None
 
 
 class _Initiation(_Wire):
@@ -234,11 +256,11 @@ class _Initiation(_Wire):
 
 class _Transcription(_Wire):
     conversation_id: _ConversationId
-    agent_id: _AgentId
+    agent_id: Annotated[_AgentId | None, _Spare] = None
     status: _Word
     metadata: _Metadata
-    transcript: list[_Turn] | None = None
-    conversation_initiation_client_data: _Initiation | None = None
+    transcript: Annotated[list[Annotated[_Turn | None, _Spare]] | None, _Spare] = None
+    conversation_initiation_client_data: Annotated[_Initiation | None, _Spare] = None
 
 
 class _Audio(_Wire):
@@ -247,12 +269,13 @@ class _Audio(_Wire):
 
 class _Failure(_Wire):
     conversation_id: _ConversationId
-    failure_reason: _Text
+    failure_reason: Annotated[_Text | None, _Spare] = None
 
 
 def _transcription(data: object) -> PostCallTranscription:
     told = _validated(_Transcription, data)
     turns, initiation = told.transcript, told.conversation_initiation_client_data
+    started_s = told.metadata.start_time_unix_secs
     return PostCallTranscription(
         conversation_id=told.conversation_id,
         agent_id=told.agent_id,
@@ -260,11 +283,13 @@ def _transcription(data: object) -> PostCallTranscription:
         duration_s=told.metadata.call_duration_secs,
         cost=told.metadata.cost,
         termination_reason=told.metadata.termination_reason or None,
-        started_at=datetime.fromtimestamp(told.metadata.start_time_unix_secs, UTC),
+        started_at=None if started_s is None else datetime.fromtimestamp(started_s, UTC),
         # A turn without a message calls a tool.
         transcript=None
         if turns is None
-        else tuple(TranscriptTurn(turn.role, turn.message) for turn in turns if turn.message),
+        else tuple(
+            TranscriptTurn(turn.role, turn.message) for turn in turns if turn and turn.message
+        ),
         dynamic_variables=_texts(initiation.dynamic_variables if initiation else None),
     )
 
@@ -295,21 +320,32 @@ def _texts(variables: object) -> dict[str, str]:
     }
 
 
+def _object(body: bytes) -> dict[str, Any]:
+    """The body's JSON. Half of a character that stands alone, as a model sometimes says it, is
+    replaced. Raises WebhookError."""
+    try:
+        found = json.loads(body.decode("utf-8"))
+        if b"\\ud" in body.lower():
+            halves = json.dumps(found, ensure_ascii=False).encode("utf-16", "surrogatepass")
+            found = json.loads(halves.decode("utf-16", "replace"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise WebhookError("the webhook's body is not a JSON object")
+    return found
+
+
 _Model = TypeVar("_Model", bound=_Wire)
 
 
 def _validated(model: type[_Model], told: object) -> _Model:
-    """The whole body, as bytes, or its data; raises WebhookError."""
+    """The whole body, or its data; raises WebhookError."""
     try:
-        if isinstance(told, bytes):
-            return model.model_validate_json(told)
         return model.model_validate(told)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        within = [] if isinstance(told, bytes) else ["data"]
+        within = [] if model is _Envelope else ["data"]
         where = ".".join(map(str, [*within, *first["loc"]]))
-        if not where:
-            raise WebhookError("the webhook's body is not a JSON object") from None
         missing = first["type"] == "missing" or told is None
         what = "is missing" if missing else "cannot be used"
         raise WebhookError(f"the webhook's {where} {what}") from None

@@ -1,6 +1,7 @@
 """The backend as an ASGI application: its routes together, its health, its contract."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from datetime import UTC, datetime
@@ -10,25 +11,27 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kiosk.backend.books.database import DatabaseDownError
+from kiosk.backend.books.database import DatabaseDownError, one_request
 from kiosk.backend.books.store import Store
-from kiosk.backend.mind import custom_llm, speech_engine
+from kiosk.backend.mind import custom_llm, handout_routes, speech_engine
 from kiosk.backend.page import routes as page_routes
 from kiosk.backend.page.rendered import RenderedParts
 from kiosk.backend.web import device_routes, operator_routes, webhook_routes
 from kiosk.backend.web.openapi import with_problems
-from kiosk.backend.web.problems import add_problems
-from kiosk.backend.web.requests import RequestLog
+from kiosk.backend.web.problems import add_problems, answer_busy
+from kiosk.backend.web.requests import BodyLimit, RequestLog
 from kiosk.backend.web.services import Here, Services
-from kiosk.contract import CHAT_COMPLETIONS_PATH, HEALTH_PATH, RESPONSES_PATH
+from kiosk.contract import CHAT_COMPLETIONS_PATH, GUIDES_LLM_PATH, HEALTH_PATH, RESPONSES_PATH
 
 log = logging.getLogger(__name__)
 
 READY_PATH = "/readyz"
 # Who asks gives up after four seconds.
 _READY_S = 3.0
+# A recording is megabytes, and somebody else's line may be slow.
+_DELIVERY_S = 60.0
 # However often it is asked.
 _TRIED_EVERY_S = 1.0
 
@@ -72,11 +75,19 @@ def contract() -> dict[str, Any]:
 def create_app(services: Services) -> ASGIApp:
     """Store, provider and hub stay the caller's to close."""
     large = {
-        webhook_routes.WEBHOOK_PATH: webhook_routes.MAX_RECORDING_BYTES,
-        CHAT_COMPLETIONS_PATH: custom_llm.LARGEST_QUESTION_BYTES,
-        RESPONSES_PATH: custom_llm.LARGEST_QUESTION_BYTES,
+        webhook_routes.WEBHOOK_PATH: BodyLimit(webhook_routes.MAX_RECORDING_BYTES, _DELIVERY_S),
+        CHAT_COMPLETIONS_PATH: BodyLimit(custom_llm.LARGEST_QUESTION_BYTES),
+        RESPONSES_PATH: BodyLimit(custom_llm.LARGEST_QUESTION_BYTES),
+        GUIDES_LLM_PATH: BodyLimit(custom_llm.LARGEST_QUESTION_BYTES),
     }
-    return RequestLog(create_routes(services), services.metrics.request, large)
+    routes = create_routes(services)
+
+    async def in_time(scope: Scope, receive: Receive, send: Send) -> None:
+        # A WebSocket is a whole conversation's: each of its questions takes its own time.
+        with one_request() if scope["type"] == "http" else contextlib.nullcontext():
+            await routes(scope, receive, send)
+
+    return RequestLog(in_time, services.metrics.request, answer_busy, large)
 
 
 def create_routes(services: Services | None) -> FastAPI:
@@ -90,11 +101,13 @@ def create_routes(services: Services | None) -> FastAPI:
     )
     app.state.services = services
     app.state.fleet_parts = RenderedParts()
+    if services is not None:
+        app.state.stream_reads = operator_routes.stream_reads(services)
     readiness = Readiness()
     add_problems(app)
     for part in (device_routes, operator_routes, webhook_routes, page_routes):
         app.include_router(part.routes)
-    for door in (speech_engine, custom_llm):
+    for door in (speech_engine, custom_llm, handout_routes):
         app.include_router(door.routes)
 
     @app.get(HEALTH_PATH, tags=["health"])

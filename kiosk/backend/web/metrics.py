@@ -24,12 +24,17 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._http = self._histogram("http_request_seconds", "Answers", "route", "method", "status")
         self._mint = self._histogram("mint_seconds", "The provider's answers", "result")
+        self._strangers = self._counter(
+            "stranger_conversation_seconds", "Of conversations that no visit of ours had"
+        )
+        self._spared = self._counter("mints_spared", "Not asked of a provider that keeps failing")
         self._refusals = self._counter("refusals", "Visits refused", "reason", "scope")
         self._visits = self._counter("visits", "Visits by what became of them", "event")
         self._ended = self._counter("visits_ended", "Visits by their ending", "outcome", "verdict")
         self._webhooks = self._counter("webhooks", "Deliveries", "type", "result")
         self._minds = self._counter("mind_answers", "Answers of the mind's", "result")
         self._thought = self._histogram("mind_first_text_seconds", "Until an answer's first text")
+        self._tokens = self._counter("mind_tokens", "Tokens that the mind's model took", "kind")
         self._open = self._gauge("visits_open", "Visits under way")
         self._kiosks = self._gauge("kiosks", "Kiosks by presence", "presence")
         self._minutes = self._gauge("minutes_today", "Minutes charged to the fleets today")
@@ -43,6 +48,14 @@ class Metrics:
         """The provider was asked for a credential; `result` is "ok" or the problem's slug."""
         self.provider = result
         self._mint.labels(result).observe(seconds)
+
+    def stranger(self, seconds: float) -> None:
+        """A conversation with our agent took so long, and no visit of ours had it."""
+        self._strangers.inc(seconds)
+
+    def spared(self) -> None:
+        """The provider keeps failing, and was not asked for a credential."""
+        self._spared.inc()
 
     def refused(self, reason: str, scope: str | None) -> None:
         """A visit was not let begin."""
@@ -66,6 +79,10 @@ class Metrics:
         self._minds.labels(result).inc()
         if first_text_s is not None:
             self._thought.observe(first_text_s)
+
+    def spent(self, kind: str, tokens: int) -> None:
+        """A mind's model took so many: read, cached or written."""
+        self._tokens.labels(kind).inc(tokens)
 
     def render(
         self, visits_open: int, minutes_today: float, kiosks: Mapping[str, int], watchers: int

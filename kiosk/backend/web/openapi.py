@@ -9,6 +9,7 @@ from typing import Any
 
 from kiosk.backend.web.problems import (
     BAD_KEY,
+    BUSY,
     FORBIDDEN,
     INTERNAL,
     INVALID,
@@ -34,7 +35,7 @@ from kiosk.contract import (
 
 DEVICE, OPERATOR = "deviceToken", "operatorToken"
 _PROBLEM = "#/components/schemas/Problem"
-_TOO_LARGE = 413
+_TOO_SLOW, _TOO_LARGE = 408, 413
 _SCHEMES = {
     DEVICE: "kdk_<credential id>_<secret>, as enrolment gave it",
     OPERATOR: "kop_<credential id>_<secret>, as `kiosk backend operator add` said it",
@@ -104,6 +105,7 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
         _add(responses, [INVALID])
     _add(responses, _problems(path, method, whose))
     if takes_body:
+        responses[str(_TOO_SLOW)] = _response("The body does not come in time")
         responses[str(_TOO_LARGE)] = _response("The body is too long")
     if "requestBody" in operation:
         # What is no JSON at all, as HTTP sees it.
@@ -118,6 +120,7 @@ def _whose(path: str, method: str) -> str | None:
 
 
 def _problems(path: str, method: str, whose: str | None) -> Iterable[Problem]:
+    yield BUSY
     if path == "/healthz":
         return
     yield INTERNAL

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from sqlalchemy.exc import DBAPIError
@@ -18,12 +19,12 @@ from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.liveness import Presence
 from kiosk.backend.books.operators import Operator, Role
 from kiosk.backend.books.rules import Scope
-from kiosk.backend.tokens import OperatorToken, new_code
+from kiosk.backend.tokens import OperatorToken, StreamTicket, new_code
 from kiosk.backend.web.device_routes import VisitId
 from kiosk.backend.web.metrics import CONTENT_TYPE
 from kiosk.backend.web.problems import ForbiddenError, MissingError, UnauthorizedError
 from kiosk.backend.web.services import Here, Services
-from kiosk.backend.web.stream import Change, StreamWatcher, apart
+from kiosk.backend.web.stream import Change, SharedReads, StreamWatcher
 from kiosk.convai.agent_settings import LONGEST_S
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,13 @@ routes = APIRouter(tags=["operator"])
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 STREAM_PATH = "/v1/stream"
+TICKETS_PATH = "/v1/stream/tickets"
 METRICS_PATH = "/metrics"
 
 # A comment now and then keeps proxies from thinking that nobody is there.
 _SIGN_OF_LIFE_S = 15.0
 _SIGN_OF_LIFE = ": still here\n\n"
+_TICKET_S = 60
 
 Name = Annotated[str, Field(pattern=NAME)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -87,6 +90,21 @@ class Invitation(BaseModel):
 
     name: Name
     site: Annotated[str, Field(pattern=f"{NAME}|^$")] = ""
+
+
+class StreamOpening(BaseModel):
+    """A ticket for `GET /v1/stream?ticket=`; how long it opens one, in seconds."""
+
+    ticket: str
+    life_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event's text, and who was in when it was read."""
+
+    text: str
+    standing: frozenset[str]
 
 
 def _may(needed: Role) -> Callable[..., Any]:
@@ -208,19 +226,53 @@ async def revoke(name: Annotated[str, Path(pattern=NAME)], who: Admin, services:
     await _record(services, who, "revoked", name)
 
 
+@routes.post(TICKETS_PATH)
+async def ticket(response: Response, who: Viewer, services: Here) -> StreamOpening:
+    """A ticket that opens the operator's stream in the next minute, for a browser."""
+    ends_at = int(time.time()) + _TICKET_S
+    made = await services.store.operators.ticket(who, ends_at)
+    if made is None:
+        raise UnauthorizedError
+    response.headers["Cache-Control"] = "no-store"
+    return StreamOpening(ticket=made.reveal(), life_s=_TICKET_S)
+
+
+async def _watcher(
+    request: Request,
+    services: Here,
+    ticket: Annotated[str | None, Query(max_length=200)] = None,
+) -> Operator:
+    """Whoever shows an operator's token or, in a browser, a ticket."""
+    if ticket is None:
+        who: Operator = await _may(Role.VIEWER)(request, services)
+        return who
+    shown = StreamTicket.parse(ticket)
+    found = await services.store.operators.admit(shown, datetime.now(UTC)) if shown else None
+    if found is None:
+        raise UnauthorizedError
+    request.state.operator = found.name
+    return found
+
+
 @routes.get(STREAM_PATH)
-async def stream(request: Request, who: Viewer, services: Here) -> StreamingResponse:
+async def stream(
+    request: Request,
+    who: Annotated[Operator, Depends(_watcher)],
+    services: Here,
+    last_event_id: Annotated[str | None, Query(max_length=64)] = None,
+    heard: Annotated[str | None, Header(alias="Last-Event-ID", max_length=64)] = None,
+) -> StreamingResponse:
     """Server-sent events: `visit` and `kiosk` with the line as it is now, `missed` when more
-    happened than was told."""
-    if services.hub.is_full:
+    happened than was told. Whoever names the last event's id hears what came since."""
+    if not services.hub.has_room(who.tenant, who.name):
         raise MissingError("too-many-watchers")
-    token = OperatorToken.bearer(request.headers["Authorization"])
+    reads: SharedReads[Told] = request.app.state.stream_reads
 
     async def told() -> AsyncIterator[str]:
-        with services.hub.watching(who.tenant) as watcher:
+        with services.hub.watching(who.tenant, who.name, heard or last_event_id) as watcher:
             yield _SIGN_OF_LIFE
             async for change in _changes(watcher):
-                said = await apart(_said(services, who, token, change))
+                said = await _said(services, reads, who, change)
                 if said is None:
                     return
                 yield said
@@ -244,14 +296,14 @@ async def metrics(_who: Viewer, services: Here) -> Response:
     return Response(page, media_type=CONTENT_TYPE)
 
 
-async def _changes(watcher: StreamWatcher) -> AsyncIterator[Change | None]:
-    """Each change; None after a while without any."""
+async def _changes(watcher: StreamWatcher) -> AsyncIterator[Change]:
+    """Each change; after a while without any a sign of life, whose number all have at a time."""
     while True:
         try:
             async with asyncio.timeout(_SIGN_OF_LIFE_S):
                 change = await watcher.next()
         except TimeoutError:
-            yield None
+            yield Change(watcher.tenant, "nothing", "", int(time.monotonic() / _SIGN_OF_LIFE_S))
             continue
         if change is None:
             return
@@ -259,28 +311,43 @@ async def _changes(watcher: StreamWatcher) -> AsyncIterator[Change | None]:
 
 
 async def _said(
-    services: Services, who: Operator, token: OperatorToken | None, change: Change | None
+    services: Services, reads: SharedReads[Told], who: Operator, change: Change
 ) -> str | None:
     """What a watcher is told; None ends the stream: a client comes back."""
     try:
-        # Who is shut out sees nothing more, however long ago they came.
-        if token is None or await services.store.operators.authenticate(token) is None:
+        told = await reads.of(change)
+        # Who is shut out sees nothing more, however long ago they came. Whoever was let in after
+        # this was read stands not in it.
+        if who.id not in told.standing and not await services.store.operators.knows(who):
             return None
-        return _SIGN_OF_LIFE if change is None else await _event(services, who, change)
     except (DBAPIError, DatabaseDownError) as error:
         log.warning("a stream ends: %s", type(error).__name__)
         return None
+    return told.text
 
 
-async def _event(services: Services, who: Operator, change: Change) -> str:
+def stream_reads(services: Services) -> SharedReads[Told]:
+    """What is told of changes, read once for all who watch."""
+
+    async def read(change: Change) -> Told:
+        standing = await services.store.operators.standing(change.tenant)
+        return Told(await _event(services, change), standing)
+
+    return SharedReads(read)
+
+
+async def _event(services: Services, change: Change) -> str:
     line: dict[str, Any] = {}
+    if change.kind == "nothing":
+        return _SIGN_OF_LIFE
     if change.kind == "visit":
-        found = await services.store.history.line(who.tenant, change.id)
+        found = await services.store.history.line(change.tenant, change.id)
         line = {} if found is None else asdict(found)
     elif change.kind == "kiosk":
-        kiosk = await services.store.liveness.kiosk(who.tenant, change.id, datetime.now(UTC))
+        kiosk = await services.store.liveness.kiosk(change.tenant, change.id, datetime.now(UTC))
         line = {} if kiosk is None else asdict(kiosk)
-    return f"event: {change.kind}\ndata: {json.dumps(line, default=str)}\n\n"
+    name, data = services.hub.event_id(change), json.dumps(line, default=str)
+    return f"event: {change.kind}\nid: {name}\ndata: {data}\n\n"
 
 
 async def _require(services: Services, who: Operator, scope: Scope, name: str) -> None:

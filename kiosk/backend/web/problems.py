@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from kiosk.backend.books.admission import Refusal, VisitRefused
 from kiosk.backend.books.database import DatabaseDownError
@@ -50,6 +51,7 @@ UNAUTHORIZED = Problem("unauthorized", 401, "The token is missing, unknown or re
 FORBIDDEN = Problem("forbidden", 403, "The operator's role does not reach so far")
 UNSIGNED = Problem("unsigned", 401, "The delivery's signature is not good")
 STORE = Problem("store-unavailable", 503, "The backend cannot use its database", 5)
+BUSY = Problem("too-many-requests", 503, "Too many requests are under way", 2)
 INVALID = Problem("invalid", 422, "The request cannot be used")
 BAD_KEY = Problem("bad-idempotency-key", 400, "Idempotency-Key is not 1 to 64 of A-Za-z0-9._-")
 INTERNAL = Problem("internal", 500, "The backend failed")
@@ -158,6 +160,11 @@ def _answer(
     if problem.retry_after_s is not None:
         sent.setdefault("Retry-After", str(problem.retry_after_s))
     return JSONResponse(body, problem.status, sent, media_type=PROBLEM_TYPE)
+
+
+async def answer_busy(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application whose every answer is that there is no time."""
+    await _answer(Request(scope), BUSY)(scope, receive, send)
 
 
 async def _unauthorized(request: Request, _error: Exception) -> JSONResponse:

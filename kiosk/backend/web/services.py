@@ -12,6 +12,7 @@ from kiosk.backend.characters.character import Character
 from kiosk.backend.mind.access import MindAccess
 from kiosk.backend.provider.client import Provider
 from kiosk.backend.web.metrics import Metrics
+from kiosk.backend.web.strangers import Strangers
 from kiosk.backend.web.stream import Hub
 
 
@@ -27,6 +28,7 @@ class Services:
     hub: Hub = field(default_factory=Hub)
     metrics: Metrics = field(default_factory=Metrics)
     mind: MindAccess | None = None
+    strangers: Strangers = field(default_factory=Strangers)
 
 
 def _services(request: Request) -> Services:

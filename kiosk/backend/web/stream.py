@@ -7,14 +7,15 @@ NOTIFY holds a lock of the whole database until its transaction ends.
 
 import asyncio
 import contextlib
+import contextvars
 import json
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Literal, TypeVar
 
 import sqlalchemy as sa
 
@@ -30,7 +31,13 @@ _BATCH_S = 0.05
 _RETRY_S = 2.0
 # So often whoever listens asks for a sign of life: a connection that is dead hears nothing.
 _PROOF_S = 5.0
-MAX_WATCHERS = 100
+# In one process; of them at one tenant's, and of one operator's. A browser has six connections.
+MAX_WATCHERS, MAX_OF_TENANT, MAX_OF_OPERATOR = 100, 50, 6
+# Changes of a tenant's that are remembered, for watchers who come back.
+_REMEMBERED = 1024
+# Read lines that are kept for watchers who are behind.
+_SHARED = 512
+_DIGITS = 16  # of a number that somebody may name
 
 
 T = TypeVar("T")
@@ -43,7 +50,8 @@ async def apart(work: Coroutine[Any, Any, T]) -> T:
     A response whose client hangs up is cancelled again at every step that it tries to clean up. A
     transaction in there would leave its connection behind, and on SQLite a WAL that only grows.
     """
-    task = asyncio.create_task(work)
+    # In no request's context, and so in no request's time.
+    task = asyncio.create_task(work, context=contextvars.Context())
     _left.add(task)
     task.add_done_callback(_left.discard)
     return await asyncio.shield(task)
@@ -51,28 +59,41 @@ async def apart(work: Coroutine[Any, Any, T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something of this tenant's is not what it was. `kind` "missed": more than was told."""
+    """Something of this tenant's is not what it was. `kind` "missed": more than was told;
+    "nothing": only a sign of life. `number` counts those of one process."""
 
     tenant: str
-    kind: Literal["visit", "kiosk", "missed"]
+    kind: Literal["visit", "kiosk", "missed", "nothing"]
     id: str
+    number: int = field(default=0, compare=False)
 
 
 class StreamWatcher:
     """What one operator has yet to be told; ends when the hub closes."""
 
-    def __init__(self) -> None:
-        self._changes: deque[Change] = deque(maxlen=_BEHIND)
-        self._missed = False
+    def __init__(self, tenant: str, operator: str) -> None:
+        self.tenant = tenant
+        self.operator = operator
+        self._changes: dict[Change, Change] = {}  # the oldest first
+        self._missed: Change | None = None
         self._ready = asyncio.Event()
         self._closed = False
 
     def tell(self, change: Change) -> None:
         """Never waits."""
-        if change in self._changes:
-            return  # it will be read as it is then
-        self._missed = self._missed or len(self._changes) == _BEHIND
-        self._changes.append(change)
+        if self._missed is not None:
+            self.miss(change.number)
+            return
+        self._changes.pop(change, None)  # it will be read as it is then
+        self._changes[change] = change
+        if len(self._changes) > _BEHIND:
+            self.miss(change.number)
+        self._ready.set()
+
+    def miss(self, number: int) -> None:
+        """More happened, up to this change, than is told."""
+        self._changes.clear()
+        self._missed = Change(self.tenant, "missed", "", number)
         self._ready.set()
 
     def close(self) -> None:
@@ -85,14 +106,36 @@ class StreamWatcher:
         await self._ready.wait()
         if self._closed:
             return None
-        change = self._changes.popleft()
-        if self._missed:
-            self._missed = False
-            self._changes.clear()
-            change = Change(change.tenant, "missed", "")
+        change, self._missed = self._missed, None
+        if change is None:
+            change = self._changes.pop(next(iter(self._changes)))
         if not self._changes:
             self._ready.clear()
         return change
+
+
+class SharedReads(Generic[T]):
+    """Reads each change once, however many watch."""
+
+    def __init__(self, read: Callable[[Change], Coroutine[Any, Any, T]]) -> None:
+        self._read = read
+        self._tasks: dict[tuple[Change, int], asyncio.Task[T]] = {}
+
+    async def of(self, change: Change) -> T:
+        """What is read; raises what reading does. It ends in its own time, as with `apart`."""
+        key = change, change.number
+        task = self._tasks.get(key)
+        if task is None:
+            task = asyncio.create_task(self._read(change), context=contextvars.Context())
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(task)
+
+    def _forget(self, key: tuple[Change, int], task: asyncio.Task[T]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            del self._tasks[key]  # whoever comes back tries again
+        while len(self._tasks) > _SHARED:
+            del self._tasks[next(iter(self._tasks))]
 
 
 class Hub:
@@ -101,7 +144,9 @@ class Hub:
     def __init__(self, proof_s: float = _PROOF_S) -> None:
         """`proof_s`: how often the connection that hears the others is tried."""
         self._proof_s = proof_s
-        self._watchers: dict[StreamWatcher, str] = {}
+        self._watchers: set[StreamWatcher] = set()
+        self._number = 0
+        self._told: dict[str, deque[Change]] = {}  # by tenant, from its first watcher on
         self._origin = secrets.token_hex(4)
         self._outbox: deque[Change] | None = None  # there is nobody to tell
         self._closed = False
@@ -112,22 +157,49 @@ class Hub:
         """How many watch."""
         return len(self._watchers)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether more would be too many."""
-        return len(self._watchers) >= MAX_WATCHERS
+    def has_room(self, tenant: str, operator: str) -> bool:
+        """Whether one more of this operator's would not be too many."""
+        there = [each.operator for each in self._watchers if each.tenant == tenant]
+        return (
+            len(self._watchers) < MAX_WATCHERS
+            and len(there) < MAX_OF_TENANT
+            and there.count(operator) < MAX_OF_OPERATOR
+        )
 
     @contextlib.contextmanager
-    def watching(self, tenant: str) -> Iterator[StreamWatcher]:
-        """A watcher of this tenant's changes for as long as the block."""
-        watcher = StreamWatcher()
+    def watching(
+        self, tenant: str, operator: str, after: str | None = None
+    ) -> Iterator[StreamWatcher]:
+        """A watcher of this tenant's changes for as long as the block. `after`: the id of the last
+        event that was heard, if any was; what came since is told first."""
+        watcher = StreamWatcher(tenant, operator)
+        self._told.setdefault(tenant, deque(maxlen=_REMEMBERED))
+        if after is not None:
+            self._catch_up(watcher, after)
         if self._closed:
             watcher.close()
-        self._watchers[watcher] = tenant
+        self._watchers.add(watcher)
         try:
             yield watcher
         finally:
-            del self._watchers[watcher]
+            self._watchers.remove(watcher)
+
+    def event_id(self, change: Change) -> str:
+        """What a watcher names who comes back; good at this process only."""
+        return f"{self._origin}-{change.number}"
+
+    def _catch_up(self, watcher: StreamWatcher, after: str) -> None:
+        told = self._told[watcher.tenant]
+        origin, _, number = after.partition("-")
+        heard = int(number) if number.isdecimal() and len(number) < _DIGITS else -1
+        if len(told) == told.maxlen and heard < told[0].number:
+            heard = -1  # some of what came since is forgotten
+        if origin != self._origin or not 0 <= heard <= self._number:
+            watcher.miss(self._number)
+            return
+        for change in told:
+            if change.number > heard:
+                watcher.tell(change)
 
     def tell(self, change: Change) -> None:
         """Tell everybody, here and elsewhere."""
@@ -201,6 +273,10 @@ class Hub:
                 self._tell_here(Change(str(tenant), kind, str(name)))
 
     def _tell_here(self, change: Change) -> None:
-        for watcher, tenant in self._watchers.items():
-            if tenant == change.tenant:
+        self._number += 1
+        change = replace(change, number=self._number)
+        if (told := self._told.get(change.tenant)) is not None:
+            told.append(change)
+        for watcher in self._watchers:
+            if watcher.tenant == change.tenant:
                 watcher.tell(change)

@@ -94,7 +94,10 @@ async def _take(services: Services, event: WebhookEvent) -> str:
                 event.cost,
                 event.termination_reason,
             )
-            return await confirm(services, report, ConfirmationSource.WEBHOOK, turns)
+            heard = await confirm(services, report, ConfirmationSource.WEBHOOK, turns)
+            if heard is Confirmation.UNKNOWN and event.agent_id == services.provider.agent_id:
+                report_stranger(services, report)
+            return heard
         case CallInitiationFailure(conversation_id, reason):
             report = ProviderReport(conversation_id, "failed", 0.0, termination_reason=reason)
             return await confirm(services, report, ConfirmationSource.WEBHOOK)
@@ -107,6 +110,20 @@ async def _take(services: Services, event: WebhookEvent) -> str:
             return "ignored"
         case _:
             assert_never(event)
+
+
+def report_stranger(services: Services, report: ProviderReport) -> None:
+    """Money that no visit explains: somebody else has the key or the agent's address."""
+    took_s = report.duration_s
+    if not services.provider.names_conversations:
+        return  # many of ours have no name yet
+    if took_s > 0 and services.strangers.is_new(report.conversation_id):
+        services.metrics.stranger(took_s)
+        log.warning(
+            "no visit of ours had the conversation %s with our agent, of %.0f s",
+            report.conversation_id,
+            took_s,
+        )
 
 
 async def confirm(

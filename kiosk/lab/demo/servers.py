@@ -47,7 +47,10 @@ async def servers(
     _write_secret(key_file, os.urandom(16).hex())
     environment = surroundings(KIOSK_BACKEND_API_KEY_FILE=str(key_file), KIOSK_BACKEND_MIND=mind)
     if mind:
-        agent_options = [*agent_options, "--mind-url", f"ws://127.0.0.1:{port}{SPEECH_ENGINE_PATH}"]
+        asked = f"ws://127.0.0.1:{port}{SPEECH_ENGINE_PATH}"
+        # The mind's greeting comes with each lease.
+        allowed = ("--allow-override", "agent.first_message")
+        agent_options = [*agent_options, "--mind-url", asked, *allowed]
     database = ["--database", f"sqlite:///{directory / 'backend.db'}"]
     agent = ["agent", "--port", "0", "--private", "--json", "--api-key-file", str(key_file)]
 

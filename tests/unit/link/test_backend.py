@@ -264,6 +264,31 @@ async def test_a_lease_is_spent_and_accounted_for_under_its_visit() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("link", "is_one"),
+    [
+        ('</v1/handouts/default~0a~17~ff>; rel="related"', True),
+        ('</v1/handouts/default~0a~17~ff>; rel="next"', False),
+        ('<https://elsewhere.test/v1/handouts/x>; rel="related"', False),
+        ('<//elsewhere.test/v1/handouts/x>; rel="related"', False),
+        ('</v1/handouts/../../x>; rel="related"', False),
+        ("nonsense", False),
+        ("", False),
+    ],
+)
+async def test_what_was_made_for_the_visitor_is_at_the_backend_only(
+    link: str, is_one: bool
+) -> None:
+    headers = f"Link: {link}\r\n" if link else ""
+    async with (
+        answering(Answering(status=204, body=b"", headers=headers)) as server,
+        BackendClient(server.url, TOKEN) as client,
+    ):
+        end = EndVisit(press_id="press-1", outcome="hung_up", duration_s=1.5)
+        address = await client.end("v1", end)
+    assert address == (f"{server.url}/v1/handouts/default~0a~17~ff" if is_one else None)
+
+
 async def test_a_lease_whose_answer_was_lost_is_asked_for_by_the_same_key() -> None:
     async with (
         answering(Answering(status=503)) as server,
