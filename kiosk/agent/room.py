@@ -11,7 +11,6 @@ The messages are those of LiveKit's published protocol (livekit_rtc.proto, livek
 import asyncio
 import contextlib
 import json
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +31,6 @@ from kiosk.convai.fields import Json
 from kiosk.convai.frames import event, serialize
 from kiosk.convai.server_messages import AgentAudio, ErrorReport, Interruption, Metadata
 from kiosk.convai.server_parsing import parse_server
-
-log = logging.getLogger(__name__)
 
 _VISITOR, _AGENT, _VOICE = "PA_visitor", "PA_agent", "TR_voice"
 _RELIABLE, _LOSSY = "_reliable", "_lossy"
@@ -105,12 +102,13 @@ class AgentRoom:
                 await self._data_open.wait()
         except TimeoutError:
             self._over(None)
-        if self._closed.is_set() or self._reliable is None:
+        channel = self._reliable
+        if self._closed.is_set() or channel is None or channel.readyState != "open":
             raise ConnectionClosedError(None, None)
         packet = models.DataPacket(participant_identity="agent_local")
         packet.user.payload = payload
         packet.user.participant_identity = "agent_local"
-        self._reliable.send(packet.SerializeToString())
+        channel.send(packet.SerializeToString())
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """The agent leaves. A room has no close codes: what went wrong goes before as an event."""

@@ -30,12 +30,15 @@ class VoiceTrack(MediaStreamTrack):
     def __init__(self) -> None:
         super().__init__()
         self._to_say: deque[Samples] = deque()
+        self._resampler, self._rate_hz = Resampler(_RATE_HZ, _RATE_HZ), _RATE_HZ
         self._chunks = 0
         self._began_s = 0.0
 
     def say(self, samples: Samples, rate_hz: int) -> None:
         """Add to what waits."""
-        self._to_say.append(Resampler(rate_hz, _RATE_HZ).push(samples))
+        if rate_hz != self._rate_hz:
+            self._resampler, self._rate_hz = Resampler(rate_hz, _RATE_HZ), rate_hz
+        self._to_say.append(self._resampler.push(samples))
 
     def fall_silent(self) -> None:
         """Forget what waits."""

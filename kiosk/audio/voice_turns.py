@@ -19,9 +19,12 @@ _ONSET_MS = 40
 LEAD_MS = 100
 # As long as a turn is waited for that comes in frames; pauses between sentences are shorter.
 PAUSE_MS = 600
-# What was cut is over when nothing is heard of it; a server that did not stop is heard again.
-_CUT_PAUSE_MS = 60
-_CUT_LIMIT_MS = 500
+# What was cut may come later than the word that it was. It is over when nothing is heard of it for
+# longer than a stop within a word is; the next turn comes later still, for somebody has to say
+# something first. A server that did not stop is heard again.
+_CUT_LEAST_MS = 260
+_CUT_PAUSE_MS = 160
+_CUT_LIMIT_MS = 1500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,15 +44,18 @@ class VoiceTurns:
         self._open = False
         self._began = False
         self._quiet_ms = 0
-        self._cut_left_ms = 0
+        self._cut_ms: int | None = None  # for how long
 
     def push(self, samples: Samples) -> VoicePiece | None:
         """What is to be heard now."""
         ms = len(samples) // self._per_ms
         sounds = bool(np.abs(samples.astype(np.int32)).max(initial=0) >= _QUIET)
         self._quiet_ms = 0 if sounds else self._quiet_ms + ms
-        if self._cut_left_ms > 0:
-            self._cut_left_ms = 0 if self._quiet_ms >= _CUT_PAUSE_MS else self._cut_left_ms - ms
+        if self._cut_ms is not None:
+            self._cut_ms += ms
+            over = self._cut_ms >= _CUT_LEAST_MS and self._quiet_ms >= _CUT_PAUSE_MS
+            if over or self._cut_ms >= _CUT_LIMIT_MS:
+                self._cut_ms = None
             return None
         if self._open:
             self._open = self._quiet_ms < PAUSE_MS
@@ -68,4 +74,4 @@ class VoiceTurns:
     def cut(self) -> None:
         """The server stopped: what is on its way of the turn is stale."""
         self._held, self._began, self._open = [], False, False
-        self._cut_left_ms = _CUT_LIMIT_MS
+        self._cut_ms = 0

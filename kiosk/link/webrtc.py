@@ -9,12 +9,15 @@ track's silence tells.
 import asyncio
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from livekit import rtc
+from livekit.rtc._ffi_client import FfiClient, ffi_event_callback
 
 from kiosk.audio.pcm import CHUNK_MS, FORMATS, PCM_16000, samples_to_bytes
 from kiosk.audio.voice_turns import VoiceTurns
@@ -314,8 +317,7 @@ async def connect(rooms: Rooms, token: str) -> RoomTransport:
     Raises ConnectError and HandshakeRefusedError. Cancelled in the middle it waits at most
     `CLOSE_TIMEOUT_S`, and leaves a room that opens later as soon as it does.
     """
-    # What it has to say is in its errors; it would say much more, the addresses among it.
-    logging.getLogger("livekit").setLevel(logging.CRITICAL)
+    _silence_the_library()
     room = RoomTransport(rtc.Room())
     opening = asyncio.create_task(_join(room, rooms, token), name="joining")
     try:
@@ -328,6 +330,18 @@ async def connect(rooms: Rooms, token: str) -> RoomTransport:
         closing.add_done_callback(_opening.discard)
         await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
         raise
+
+
+@cache
+def _silence_the_library() -> None:
+    """Keep the library's log to itself. What it has to say is in its errors, and its log has
+    addresses. It would hand that over up to a second late, from a thread of its own, and a process
+    that ends just then is aborted (seen with 1.2.1)."""
+    os.environ.setdefault("RUST_LOG", "off")
+    logging.getLogger("livekit").setLevel(logging.CRITICAL)
+    client = FfiClient.instance
+    initialize = client._ffi_lib.livekit_ffi_initialize  # noqa: SLF001  it has no other switch
+    initialize(ffi_event_callback, False, b"python", rtc.__version__.encode())
 
 
 async def _join(room: RoomTransport, rooms: Rooms, token: str) -> RoomTransport:
