@@ -53,7 +53,7 @@ test: venv rig-packages postgresql
 # First those that a busy machine only slows down. Then, one after the other, those that have the
 # machine to themselves.
 BESIDE := tests/unit tests/agent/test_recognition.py tests/integration/test_coughs.py \
-	tests/backend/test_contract_fuzz.py tests/backend/test_ledger_model.py
+	tests/integration/test_mind.py tests/backend/test_contract_fuzz.py tests/backend/test_ledger_model.py
 test-wide: venv rig-packages postgresql javascript-client browser promtool pgbouncer
 	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" $(BESIDE)
 	$(BIN)/pytest -m "wide and not slow" $(MACHINES) $(BESIDE:%=--ignore %)
@@ -136,8 +136,9 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--no-emit-index-url --no-annotate --upgrade
 lock:
 	$(LOCK) pyproject.toml --output-file requirements.txt
+	$(LOCK) pyproject.toml --extra webrtc --output-file requirements-webrtc.txt
 	$(LOCK) pyproject.toml --all-extras --group clients --output-file requirements-dev.txt
-	$(LOCK) pyproject.toml --extra backend --output-file requirements-backend.txt
+	$(LOCK) pyproject.toml --extra backend --extra models --output-file requirements-backend.txt
 	$(LOCK) --group bench --output-file requirements-bench.txt
 	$(LOCK) --group browser --output-file requirements-browser.txt
 	$(LOCK) --group deploy --output-file requirements-deploy.txt
@@ -162,9 +163,10 @@ vm-packages:
 postgresql:
 	@.ci/postgresql
 
-# The official client's own sound needs PyAudio, which is built against PortAudio.
+# The official client's own sound needs PyAudio, which is built against PortAudio; nftables loses
+# packets.
 bench-packages:
-	@.ci/debian-packages portaudio19-dev
+	@.ci/debian-packages portaudio19-dev nftables
 
 # Checks the rules for Prometheus. The program alone: the package would start a server.
 promtool: $(BIN)/promtool

@@ -392,6 +392,11 @@ _SPOILS: dict[str, Meaning] = {
     "lossy_link": Meaning(
         WARNING,
         "Bring the kiosk nearer to its access point, or give it a cable; `kiosk doctor` tells of "
+        'the Wi-Fi. Where neither helps, choose agent.transport = "webrtc" (deploy/webrtc.md).',
+    ),
+    "lossy_room": Meaning(
+        WARNING,
+        "Bring the kiosk nearer to its access point, or give it a cable; `kiosk doctor` tells of "
         "the Wi-Fi.",
     ),
     "slow_link": Meaning(

@@ -98,7 +98,10 @@ def _parser() -> argparse.ArgumentParser:
 
     with_config(command("run", _run, "run the kiosk daemon"))
     demo.add_arguments(command("demo", _demo, "hold a whole conversation on this machine"))
-    with_config(command("check", _check, "check the configuration and print the effective one"))
+    check = with_config(command("check", _check, "say whether the configuration is right"))
+    check.add_argument(
+        "--full", action="store_true", help="print every setting, not only what is not usual"
+    )
     _add_sentences(command, with_config)
     command("devices", _devices, "list sound devices and GPIO chips, and how to select them")
     doctor = with_config(command("doctor", _doctor, "say what is wrong, and what to do about it"))
@@ -236,14 +239,21 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from kiosk.config import load_settings
+    from kiosk.config.trial import missing
+    from kiosk.config.written import as_toml
     from kiosk.daemon.command_tools import unusable
+    from kiosk.link.connecting import rooms_of
     from kiosk.visit.rehearsal import speechless
 
     path = _config_path(args)
     settings = load_settings(path)
-    warnings = [warning for warning in (speechless(settings), *unusable(settings.tools)) if warning]
-    print(f"# {path or 'no file: the defaults'}")
-    print(json.dumps(settings.model_dump(mode="json"), indent=2))
+    rooms_of(settings)
+    found = (speechless(settings), *missing(settings), *unusable(settings.tools))
+    warnings = [warning for warning in found if warning]
+    print(f"# {path or 'no file: the defaults'}: every setting is right")
+    if text := as_toml(settings, full=args.full):
+        print("# All of them:" if args.full else "# These are not the usual ones:")
+        print(text)
     for warning in warnings:
         print(f"kiosk: {warning}", file=sys.stderr)
     return 0

@@ -18,6 +18,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+from kiosk.base.names import Name
+
 VISITS_PATH = "/v1/visits"
 PROSPECT_PATH = "/v1/visits/prospect"
 START_PATH = "/v1/visits/{visit_id}/start"
@@ -31,6 +33,11 @@ HEALTH_PATH = "/healthz"
 SPEECH_ENGINE_PATH = "/v1/mind/speech-engine"
 # And its agents with a custom LLM; an operator gives it what comes before the form's name.
 LLM_PATH = "/v1/llm"
+# For visitors: what a mind made for them to take along.
+HANDOUT_PATH = "/v1/handouts/{token}"
+HANDOUT_RELATION = "related"  # as a `Link` header says it (RFC 8288)
+# Not the service's: what a widely read guide asks of a custom LLM.
+GUIDES_LLM_PATH = f"{LLM_PATH}/webhook"
 CHAT_COMPLETIONS_PATH = f"{LLM_PATH}/chat/completions"
 RESPONSES_PATH = f"{LLM_PATH}/responses"
 PROBLEM_PREFIX = "urn:kiosk:problem:"
@@ -86,11 +93,12 @@ _PROBLEM = re.compile(re.escape(PROBLEM_PREFIX) + r"([a-z0-9-]{1,64})")
 _VISIT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
-_Id: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 _Word: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 _Counter: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
 # `warm`: a lease is always at hand; `open_hours`: while the site is open; `on_press`: never.
 LeasePolicy: TypeAlias = Literal["warm", "open_hours", "on_press"]
+# The road of a conversation.
+Transport: TypeAlias = Literal["websocket", "webrtc"]
 _ConversationId: TypeAlias = Annotated[str, Field(pattern=f"^{_CONVERSATION_ID.pattern}$")]
 
 
@@ -99,7 +107,7 @@ class StartVisit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    press_id: _Id
+    press_id: Name
 
 
 class LiveVisit(BaseModel):
@@ -107,7 +115,7 @@ class LiveVisit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    press_id: _Id
+    press_id: Name
     conversation_id: _ConversationId | None = None
 
 
@@ -119,7 +127,7 @@ class VisitEvent(BaseModel):
     sequence: Annotated[int, Field(ge=1, le=MAX_EVENTS)]
     at_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
     what: _Word
-    fields: Annotated[dict[_Word, int | float | bool | _Id], Field(max_length=8)] = {}
+    fields: Annotated[dict[_Word, int | float | bool | Name], Field(max_length=8)] = {}
 
 
 Worth: TypeAlias = Literal["good", "spoilt", "lost"]
@@ -143,7 +151,7 @@ class EndVisit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    press_id: _Id
+    press_id: Name
     outcome: _Word
     duration_s: Annotated[float, Field(ge=0, le=MAX_LIFE_S)]
     ago_s: Annotated[float, Field(ge=0, le=MAX_REPORT_AGE_S)] = 0.0
@@ -159,24 +167,21 @@ class EndVisit(BaseModel):
         return events
 
 
-EditionName: TypeAlias = _Id
-
-
 class AgentEdition(BaseModel):
     """Which edition of the agent is talked with, where it is not the one that everybody has: a
     branch, a version, an environment (published contract)."""
 
     model_config = ConfigDict(frozen=True)
 
-    branch_id: EditionName | None = None
-    version_id: EditionName | None = None
-    environment: EditionName | None = None
+    branch_id: Name | None = None
+    version_id: Name | None = None
+    environment: Name | None = None
 
 
 class LeaseRequest(AgentEdition):
     """What a lease is asked for; an empty body asks for the defaults."""
 
-    transport: Literal["websocket", "webrtc"] = "websocket"
+    transport: Transport = "websocket"
     language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2})?$")] | None = None
 
 
@@ -200,7 +205,7 @@ class Heartbeat(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    boot_id: _Id
+    boot_id: Name
     sequence: Annotated[int, Field(ge=1, le=2**53)]
     state: _Word
     cause: _Word = "fit"  # why no visit can be held, if none can
@@ -272,15 +277,18 @@ def write_grant(grant: Grant) -> dict[str, JsonValue]:
     return body
 
 
-def read_grant(body: object) -> Grant:
+def read_grant(body: object, transport: Transport = "websocket") -> Grant:
     """Read our own shape, `{"signed_url"}`, `{"signedUrl"}` or
-    `{"conversation_token", "conversation_id", "expires_in"}`; raises GrantError."""
+    `{"conversation_token", "conversation_id", "expires_in"}`; of both, that for `transport` counts.
+    Raises GrantError."""
     if not isinstance(body, Mapping):
         raise GrantError("the backend's answer is not a JSON object")
     signed_url = _text(body, "signed_url", "signedUrl")
     token = _text(body, "conversation_token", "conversationToken", "token")
     if signed_url is None and token is None:
         raise GrantError("the backend's answer has neither signed_url nor conversation_token")
+    if transport == "webrtc" and token is not None:
+        signed_url = None
     if signed_url is not None and not signed_url.startswith(("wss://", "ws://")):
         raise GrantError("the backend's signed_url does not begin with wss:// or ws://")
     life_s = _life(body, SIGNED_URL_LIFE_S if signed_url else CONVERSATION_TOKEN_LIFE_S)

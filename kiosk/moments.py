@@ -46,6 +46,7 @@ class What(StrEnum):
     GUARDRAIL = "guardrail"
     MALFORMED = "malformed"
     LINK = "link"
+    ROOM = "room"
     GAP = "gap"
     STALLED = "stalled"
     DEVICE_OPENED = "device_opened"
@@ -245,6 +246,43 @@ class LinkMeasured(Moment):
 
     resent_segments: int
     """How many of them once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMeasured(Moment):
+    """A conversation over WebRTC is over, and this is what the library knows of its way."""
+
+    what = What.ROOM
+
+    round_trip_ms: float
+    """The newest round trip."""
+
+    jitter_ms: float
+    """How unevenly the agent's packets came."""
+
+    sent_packets: int
+    """Packets of the visitor's sound."""
+
+    lost_packets: int
+    """How many of them the far side missed."""
+
+    received_packets: int
+    """Packets of the agent's sound."""
+
+    missed_packets: int
+    """How many of its were missed here."""
+
+    concealed_ms: int
+    """How much of the agent's sound was made up in their place."""
+
+    sent_kbit_s: float
+    """The bit rate to the agent, over the whole conversation."""
+
+    received_kbit_s: float
+    """That from it."""
+
+    way: str
+    """By which the packets went: "host" (straight), "srflx" or "prflx" (through a NAT), "relay"."""
 
 
 # --- what is said -------------------------------------------------------------------------------

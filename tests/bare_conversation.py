@@ -12,9 +12,10 @@ from kiosk.audio.capture import CHUNK_SAMPLES, CapturedChunk
 from kiosk.audio.gate import Verdict
 from kiosk.audio.pcm import CHUNK_MS
 from kiosk.base.clock import loop_now_s
+from kiosk.contract import Transport
 from kiosk.convai.client_messages import Initiation
 from kiosk.endings import Ending, Kind
-from kiosk.link.credentials import PublicAgent
+from kiosk.link.credentials import PublicAgent, Rooms
 from kiosk.measures import Measures
 from kiosk.moments import Moment, What
 from kiosk.visit import inputs
@@ -72,9 +73,11 @@ class Bare:
         if event is Event.CONNECTED:
             self._connected.set()
 
-    def start(self, url: str, tools: Mapping[str, Tool], tasks: asyncio.TaskGroup) -> None:
+    def start(
+        self, url: str, tools: Mapping[str, Tool], tasks: asyncio.TaskGroup, transport: Transport
+    ) -> None:
         parts = Parts(
-            PublicAgent(url, "agent_local"),
+            PublicAgent(url, "agent_local", rooms=Rooms(url) if transport == "webrtc" else None),
             Tools(tools, timeout_s=10),
             self.uplink,
             self.downlink,
@@ -107,12 +110,12 @@ class Bare:
 
 @asynccontextmanager
 async def bare_conversation(
-    url: str, tools: Mapping[str, Tool] | None = None
+    url: str, tools: Mapping[str, Tool] | None = None, transport: Transport = "websocket"
 ) -> AsyncIterator[Bare]:
     """Hold one with the server at this address; what is left of it is hung up at the end."""
     bare = Bare()
     async with asyncio.TaskGroup() as tasks:
-        bare.start(url, tools or {}, tasks)
+        bare.start(url, tools or {}, tasks, transport)
         try:
             yield bare
         finally:

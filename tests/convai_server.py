@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import numpy as np
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
+from kiosk.agent import client_wire
 from kiosk.audio.pcm import FORMATS, Samples
 from kiosk.base.clock import loop_now_s
+from kiosk.contract import Transport
 from kiosk.convai.client_messages import ClientMessage, UserAudio
 from kiosk.convai.client_parsing import parse_client
 from kiosk.convai.frames import serialize
@@ -23,7 +27,7 @@ from tests.slowness import patient_s
 class Connection:
     """One client's connection, as the server sees it."""
 
-    socket: ServerConnection
+    socket: client_wire.Connection
     input_format: str
     messages: list[tuple[float, object]] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,8 +56,10 @@ class Connection:
 
 @dataclass
 class ScriptedServer:
-    """Its address, its sockets, and the connections that got their metadata, as they came."""
+    """Its address, its sockets, and the connections that got their metadata, as they came. `road`:
+    "webrtc" holds its conversations in rooms."""
 
+    road: Transport = "websocket"
     metadata_delay_s: float = 0.0
     input_format: str = "pcm_16000"
     output_format: str = "pcm_16000"
@@ -73,9 +79,31 @@ class ScriptedServer:
         async with asyncio.timeout(patient_s(20)), self.arrived:
             await self.arrived.wait_for(lambda: bool(self.sockets))
 
-    async def _converse(self, socket: ServerConnection) -> None:
+    def refuse(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Over WebRTC: the token, and nothing for who wants in by the newer way, or again."""
+        if self.road == "websocket":
+            return None
+        if "/token" in request.path:
+            return connection.respond(HTTPStatus.OK, '{"token": "any"}')
+        unknown = "/rtc/" in request.path or "reconnect=1" in request.path
+        return connection.respond(HTTPStatus.NOT_FOUND, "") if unknown else None
+
+    def _room(
+        self, signalling: ServerConnection
+    ) -> AbstractAsyncContextManager[client_wire.Connection]:
+        if self.road == "websocket":
+            return nullcontext(signalling)
+        from kiosk.agent.room import open_room
+
+        return open_room(signalling, "room_conv_test")
+
+    async def converse(self, signalling: ServerConnection) -> None:
+        async with self._room(signalling) as socket:
+            await self._converse(socket, signalling)
+
+    async def _converse(self, socket: client_wire.Connection, signalling: ServerConnection) -> None:
         async with self.arrived:
-            self.sockets.append(socket)
+            self.sockets.append(signalling)
             self.arrived.notify_all()
         connection = Connection(socket, self.input_format)
         try:
@@ -88,7 +116,8 @@ class ScriptedServer:
             async with self.arrived:
                 self.connections.append(connection)
                 self.arrived.notify_all()
-            async for frame in socket:
+            while True:
+                frame = await socket.recv()
                 connection.messages.append((loop_now_s(), parse_client(frame)))
         except ConnectionClosed:
             pass
@@ -102,7 +131,9 @@ async def scripted_server(
 ) -> AsyncIterator[ScriptedServer]:
     """Serve on a free port while the context lasts."""
     server = ScriptedServer(**settings)  # type: ignore[arg-type]
-    async with serve(server._converse, host, 0, ping_interval=None) as listening:
+    async with serve(
+        server.converse, host, 0, process_request=server.refuse, ping_interval=None
+    ) as listening:
         port = next(iter(listening.sockets)).getsockname()[1]
         server.url = f"ws://{host}:{port}"
         with suppress(ConnectionClosed):

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TOOL = ROOT / "deploy" / "foreign_wheels.py"
-LOCKS = ("requirements.txt", "requirements-backend.txt")
+LOCKS = ("requirements.txt", "requirements-backend.txt", "requirements-webrtc.txt")
 PYTHONS = ("3.11", "3.13")
 
 

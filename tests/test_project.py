@@ -180,6 +180,7 @@ def test_the_journal_catalog_is_made_from_the_table_of_messages() -> None:
     [
         ("requirements.txt", 11),
         ("requirements-dev.txt", 11),
+        ("requirements-webrtc.txt", 12),
         ("requirements-bench.txt", 1),
         ("requirements-browser.txt", 3),
         ("tests/clients/requirements-next.txt", 1),
@@ -191,6 +192,17 @@ def test_a_lock_has_hashes_and_no_addresses(name: str, fewest: int) -> None:
     pinned = re.findall(r"^[a-z0-9-]+==.*(?:\n    .*)*", text, flags=re.MULTILINE)
     assert len(pinned) >= fewest
     assert all("--hash=sha256:" in requirement for requirement in pinned)
+
+
+def test_the_other_roads_library_is_installed_only_where_it_is_chosen() -> None:
+    plain, chosen = (
+        (ROOT / f"requirements{name}.txt").read_text(encoding="utf-8") for name in ("", "-webrtc")
+    )
+    assert "livekit" not in plain
+    added = set(re.findall(r"^[a-z0-9-]+==", chosen, re.M)) - set(
+        re.findall(r"^[a-z0-9-]+==", plain, re.M)
+    )
+    assert added == {"aiofiles==", "livekit==", "protobuf==", "types-protobuf=="}
 
 
 def test_the_readme_shows_the_two_commands() -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
 
 from kiosk.agent.admission import INVALID_MESSAGE
 from kiosk.agent.dialect import Dialect, EndOfStream, Read
@@ -31,6 +31,48 @@ class Witness(Protocol):
 
     def closed(self, code: int | None, at_s: float) -> None:
         """`code`: the client's, if it was the client who closed."""
+
+
+class FaultTarget(Protocol):
+    """What is below a connection, as far as faults are done to it."""
+
+    def abort(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+
+class Closes(Protocol):
+    """What is known of who closed a connection."""
+
+    @property
+    def close_sent(self) -> Close | None: ...
+
+    @property
+    def close_rcvd_then_sent(self) -> bool | None: ...
+
+
+class Connection(Protocol):
+    """A client's connection: a WebSocket, or a room of WebRTC. It raises what a WebSocket does."""
+
+    @property
+    def transport(self) -> FaultTarget: ...
+
+    @property
+    def protocol(self) -> Closes: ...
+
+    @property
+    def close_code(self) -> int | None: ...
+
+    @property
+    def close_reason(self) -> str | None: ...
+
+    async def recv(self) -> str | bytes: ...
+
+    async def send(self, message: str | bytes, /) -> None: ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None: ...
+
+    async def wait_closed(self) -> None: ...
 
 
 # Whoever does not notice by then is not going to.
@@ -54,7 +96,7 @@ class Link:
 
     def __init__(
         self,
-        connection: ServerConnection,
+        connection: Connection,
         dialect: Dialect,
         *,
         sends: Callable[[str], bool] = lambda _: True,
@@ -161,7 +203,7 @@ class Link:
             await self._connection.send(frame)
 
 
-async def wait_while_open(connection: ServerConnection, seconds: float) -> None:
+async def wait_while_open(connection: Connection, seconds: float) -> None:
     """Nobody waits for the delays of a connection that is gone."""
     # Not wait_for, which in 3.11 can swallow the cancellation that comes with the close.
     with contextlib.suppress(TimeoutError):

@@ -5,13 +5,13 @@ Pure but for `load_guide`, which reads one TOML file. It may not recognise, spea
 
 import difflib
 import re
-import tomllib
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kiosk.base.toml_lines import parse_toml
 from kiosk.errors import ConfigError
 
 DEFAULT_GUIDE = Path(__file__).with_name("guide.toml")
@@ -79,6 +79,11 @@ class Guide:
         and accents that the guide has not do not matter."""
         words = " ".join(folded(sentence).split())
         return self._by_sentence.get(words) or self._by_sentence.get(_without_accents(words))
+
+    def answer(self, sentence: str) -> str:
+        """What is said to it, the first time."""
+        entry = self.entry_for(sentence)
+        return self.ask_again[0] if entry is None else entry.say
 
     @cached_property
     def _by_sentence(self) -> dict[str, Entry]:
@@ -166,12 +171,10 @@ def load_guide(path: Path | None = None) -> Guide:
     path = path or DEFAULT_GUIDE
     try:
         text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"cannot read the guide {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return parse_guide(table, str(path), text)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"cannot read the guide {path}: {reason}") from error
+    return parse_guide(parse_toml(str(path), text), str(path), text)
 
 
 def parse_guide(table: dict[str, Any], source: str, text: str = "") -> Guide:

@@ -3,7 +3,6 @@ conversation, what became of it, and the agent's settings."""
 
 import hmac
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,15 +11,19 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from kiosk.agent.answer_tests import AnswerTestError, AnswerTests
 from kiosk.agent.archive import Archive
 from kiosk.agent.document import ChangeError, Document
-from kiosk.agent.signatures import CONVERSATION_PATH, Signer
+from kiosk.agent.signatures import CONVERSATION_PATH, ROOM_PATH, Signer
 from kiosk.base.clock import loop_now_s
 from kiosk.base.ids import NewId, random_id
 from kiosk.convai.fields import Json
 
+_TOKEN_PATH = f"{CONVERSATION_PATH}/token"
 AGENTS_PATH = "/v1/convai/agents/"
 CONVERSATIONS_PATH = "/v1/convai/conversations/"
+TESTS_PATH = "/v1/convai/agent-testing/"
+TEST_RUNS_PATH = "/v1/convai/test-invocations/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Rest:
         signer: Signer,
         document: Document,
         archive: Archive,
+        tests: AnswerTests,
         new_id: NewId = random_id,
     ) -> None:
         self._new_id = new_id
@@ -54,20 +58,25 @@ class Rest:
         self._signer = signer
         self._document = document
         self._archive = archive
+        self._tests = tests
         self._routes: dict[str, dict[str, Handler]] = {
             # The second spelling is the deprecated alias that older guides name.
             f"{CONVERSATION_PATH}/get-signed-url": {"GET": self._signed_url},
             f"{CONVERSATION_PATH}/get_signed_url": {"GET": self._signed_url},
-            f"{CONVERSATION_PATH}/token": {"GET": self._token},
+            _TOKEN_PATH: {"GET": self._token},
             AGENTS_PATH: {"GET": self._agent, "PATCH": self._change_agent},
             CONVERSATIONS_PATH.rstrip("/"): {"GET": self._conversations},
             CONVERSATIONS_PATH: {"GET": self._conversation, "DELETE": self._forget},
+            f"{TESTS_PATH}create": {"POST": self._make_test},
+            TESTS_PATH: {"DELETE": self._forget_test},
+            f"{AGENTS_PATH}{agent_id}/run-tests": {"POST": self._run_tests},
+            TEST_RUNS_PATH: {"GET": self._test_runs},
         }
 
     def respond(self, request: Request, method: str = "GET", body: bytes = b"") -> Response | None:
-        """The answer, or None for the WebSocket's path."""
+        """The answer, or None for a WebSocket's path."""
         url = urlsplit(request.path)
-        if url.path == CONVERSATION_PATH:
+        if url.path in (CONVERSATION_PATH, ROOM_PATH):
             return None if method == "GET" else _not_allowed(["GET"])
         parent, _, last = url.path.rpartition("/")
         methods = self._routes.get(url.path) if last else None
@@ -78,7 +87,8 @@ class Rest:
         if method not in methods:
             return _not_allowed(methods)
         key = request.headers.get("xi-api-key", "")
-        if not hmac.compare_digest(key.encode(), self._api_key.encode()):
+        for_anybody = url.path == _TOKEN_PATH and self._document.public and not key
+        if not (for_anybody or hmac.compare_digest(key.encode(), self._api_key.encode())):
             return _problem(HTTPStatus.UNAUTHORIZED, "invalid_api_key", "Invalid API key")
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         return methods[method](
@@ -101,9 +111,8 @@ class Rest:
     def _token(self, call: RestCall) -> Response:
         if refusal := self._not_ours(call):
             return refusal
-        # WebRTC needs a media server that this agent is not: the token has the right shape only.
         conversation_id = new_conversation_id(self._new_id)
-        token = f"local.{secrets.token_urlsafe(24)}"
+        token = self._signer.token(self._agent_id, conversation_id, loop_now_s())
         return json_response(HTTPStatus.OK, {"token": token, "conversation_id": conversation_id})
 
     def _not_ours(self, call: RestCall) -> Response | None:
@@ -154,6 +163,21 @@ class Rest:
             return _unknown_conversation()
         return json_response(HTTPStatus.OK, {"status": "ok"})
 
+    def _make_test(self, call: RestCall) -> Response:
+        return _of_tests(lambda body: {"id": self._tests.make(body)}, call)
+
+    def _run_tests(self, call: RestCall) -> Response:
+        return _of_tests(self._tests.run, call)
+
+    def _test_runs(self, call: RestCall) -> Response:
+        runs = self._tests.told(call.id)
+        return _unknown_test() if runs is None else json_response(HTTPStatus.OK, runs)
+
+    def _forget_test(self, call: RestCall) -> Response:
+        if not self._tests.forget(call.id):
+            return _unknown_test()
+        return json_response(HTTPStatus.OK, {})
+
 
 def new_conversation_id(new_id: NewId) -> str:
     """`conv_` and letters and digits, as the real service's."""
@@ -175,6 +199,19 @@ def _unknown_agent() -> Response:
 
 def _unknown_conversation() -> Response:
     return _problem(HTTPStatus.NOT_FOUND, "conversation_not_found", "Conversation not found")
+
+
+def _of_tests(answer: Callable[[Json], Mapping[str, object]], call: RestCall) -> Response:
+    try:
+        return json_response(HTTPStatus.OK, answer(json.loads(call.body)))
+    except AnswerTestError as error:
+        return _invalid(error.path, str(error))
+    except (ValueError, RecursionError):
+        return _invalid("body", "JSON decode error")
+
+
+def _unknown_test() -> Response:
+    return _problem(HTTPStatus.NOT_FOUND, "test_not_found", "Test not found")
 
 
 def _invalid(path: str, message: str) -> Response:

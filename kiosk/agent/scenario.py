@@ -7,8 +7,6 @@ before the conversation only `nth` counts.
 `kiosk demo --scenario`, so that each plays in seconds.
 """
 
-import tomllib
-from collections.abc import Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +26,7 @@ from pydantic import (
 from kiosk.agent.behaviour import Manner
 from kiosk.agent.odd_frames import ODD_FRAMES
 from kiosk.audio.pcm import FORMATS
+from kiosk.base.toml_lines import parse_toml
 from kiosk.endings import Kind
 from kiosk.errors import ConfigError
 
@@ -337,11 +336,9 @@ def load_scenario(name_or_file: str) -> Scenario:
 
 
 def _parse(text: str, name: str) -> Scenario:
+    values = parse_toml(f"scenario {name}", text)
     try:
-        values: Mapping[str, Any] = tomllib.loads(text)
         return Scenario(**{**values, "name": name})
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"scenario {name}: {error}") from error
     except ValidationError as error:
         raise ConfigError(
             "\n".join(

@@ -10,6 +10,8 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from importlib.util import find_spec
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -17,9 +19,10 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from kiosk.agent.admission import ALL, INVALID_MESSAGE, NotAdmittedError, admit
+from kiosk.agent.answer_tests import AnswerTests
 from kiosk.agent.archive import Archive
 from kiosk.agent.behaviour import AgentBehaviour
-from kiosk.agent.client_wire import Link
+from kiosk.agent.client_wire import Connection, Link
 from kiosk.agent.dialect import DIALECTS, Dialect
 from kiosk.agent.document import Document
 from kiosk.agent.examiner import ClientExaminer, ExaminedConnection
@@ -29,10 +32,10 @@ from kiosk.agent.mind_link import MindLink, MindSettings, mind_link
 from kiosk.agent.post_call import PostCallSettings, PostCallWebhook
 from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.requests import RestConnection
-from kiosk.agent.rest import Rest, new_conversation_id, refusal_of_body
+from kiosk.agent.rest import Rest, json_response, new_conversation_id, refusal_of_body
 from kiosk.agent.rest_faults import answer_badly, handshake_timeout_s
 from kiosk.agent.scenario import Scenario, Step
-from kiosk.agent.signatures import Claim, Signer, UrlSignatureError
+from kiosk.agent.signatures import ROOM_PATH, Claim, Signer, UrlSignatureError
 from kiosk.agent.talk import Talk, TimelineSink, Tongue
 from kiosk.agent.turn_schedule import Chance
 from kiosk.agent.voice import AgentVoice
@@ -127,12 +130,14 @@ class LocalAgent:
             self._signer,
             self._document,
             self._archive,
+            AnswerTests(settings.agent_id, guide.answer, new_id),
             new_id,
         )
         self._webhook = None if settings.post_call is None else PostCallWebhook(settings.post_call)
         self._webhooks: set[asyncio.Task[bool]] = set()  # under way
         self._arrivals: Counter[str] = Counter()
         self._arriving: set[ServerConnection] = set()
+        self._room_claims: dict[ServerConnection, Claim] = {}  # of those that come in
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -177,12 +182,30 @@ class LocalAgent:
         if connection.refused is not None:
             return refusal_of_body(connection.refused)
         answer = self._rest.respond(request, connection.method, connection.body)
+        path = urlsplit(request.path).path
+        # A client that was not let in asks there why.
+        if path in (ROOM_PATH, f"{ROOM_PATH}/validate"):
+            answer = self._admit_to_room(connection, request) or answer
         moment = "upgrade" if answer is None else "request"
         self._arriving.add(connection)
         try:
             return await answer_badly(self._steps_at(moment), answer, connection)
         finally:
             self._arriving.discard(connection)
+
+    def _admit_to_room(self, connection: RestConnection, request: Request) -> Response | None:
+        """None, or the refusal of whoever shows no good token; of everybody, where there is nothing
+        to hold a room with."""
+        if find_spec("aiortc") is None or find_spec("livekit") is None:
+            text = "this local agent holds no rooms: pip install aiortc livekit-protocol"
+            return json_response(HTTPStatus.NOT_IMPLEMENTED, {"detail": text})
+        shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        shown = shown or parse_qs(urlsplit(request.path).query).get("access_token", [""])[0]
+        try:
+            self._room_claims[connection] = self._signer.check_token(shown, loop_now_s())
+        except UrlSignatureError as refusal:
+            return json_response(HTTPStatus.UNAUTHORIZED, {"detail": str(refusal)})
+        return None
 
     def _steps_at(self, moment: str) -> list[Step]:
         self._arrivals[moment] += 1
@@ -210,6 +233,9 @@ class LocalAgent:
     async def _converse(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         self._arrivals["conversation"] += 1
+        if urlsplit(connection.request.path).path == ROOM_PATH:
+            await self._converse_in_room(connection)
+            return
         try:
             claim = self._claim(connection.request)
         except UrlSignatureError as refusal:
@@ -224,8 +250,16 @@ class LocalAgent:
         finally:
             examined.end(closed_by_agent=_agent_closed(connection))
 
+    async def _converse_in_room(self, signalling: ServerConnection) -> None:
+        """The same over WebRTC; what that needs is there for tests and the demo only."""
+        from kiosk.agent.room import open_room
+
+        claim = self._room_claims.pop(signalling)
+        async with open_room(signalling, f"room_{claim.conversation_id}") as room:
+            await self._hold(room, claim, None)
+
     async def _hold(
-        self, connection: ServerConnection, claim: Claim, examined: ExaminedConnection | None
+        self, connection: Connection, claim: Claim, examined: ExaminedConnection | None
     ) -> None:
         witness = None if examined is None else examined.witness
         link = Link(
@@ -367,7 +401,7 @@ class LocalAgent:
         self._timeline(event)
 
 
-def _agent_closed(connection: ServerConnection) -> bool:
+def _agent_closed(connection: Connection) -> bool:
     """Whether the agent was the first to close."""
     protocol = connection.protocol
     return protocol.close_sent is not None and not protocol.close_rcvd_then_sent

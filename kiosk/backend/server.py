@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,11 +23,13 @@ from kiosk.backend.books.database import PRESS_S, DatabaseDownError
 from kiosk.backend.books.store import Store, open_store
 from kiosk.backend.characters.character import Character
 from kiosk.backend.connections import BoundedConnection, take_files
+from kiosk.backend.mind.access import MindAccess
 from kiosk.backend.mind.opening import open_mind
 from kiosk.backend.provider.client import AgentAccess, open_provider
 from kiosk.backend.settings import BackendSettings
 from kiosk.backend.upkeep import Keep, run_upkeep
 from kiosk.backend.web.app import create_app
+from kiosk.backend.web.metrics import Metrics
 from kiosk.backend.web.services import Services
 from kiosk.errors import UnavailableError
 
@@ -71,11 +73,12 @@ async def serve(
     Must run in the main thread. Raises UnavailableError if the address cannot be had.
     """
     take_files()
+    metrics = Metrics()
     access = AgentAccess(settings.provider_url, settings.agent_id, settings.include_conversation_id)
     async with (
         open_store(settings.database_url, usual_s=PRESS_S) as store,
         open_provider(access, secrets.api_key) as provider,
-        open_mind(settings, secrets.api_key, secrets.llm, secrets.model_key) as mind,
+        _access_to_mind(settings, secrets, metrics, store) as mind,
     ):
         services = Services(
             store=store,
@@ -83,6 +86,7 @@ async def serve(
             characters=characters,
             webhook_secrets=secrets.webhooks,
             store_transcripts=settings.store_transcripts,
+            metrics=metrics,
             mind=mind,
         )
         with contextlib.closing(_listen(settings.host, settings.port)) as sock:
@@ -106,6 +110,25 @@ async def serve(
                     await server.serve(sockets=[sock])
                     beside.cancel()
             await _flush_last(store)
+
+
+@contextlib.asynccontextmanager
+async def _access_to_mind(
+    settings: BackendSettings, secrets: Secrets, metrics: Metrics, store: Store
+) -> AsyncIterator[MindAccess | None]:
+    if not settings.mind:
+        yield None
+        return
+    opening = open_mind(settings.mind, secrets.model_key, metrics.spent, store.talks)
+    async with opening as opened:
+        yield MindAccess(
+            opened.mind,
+            secrets.api_key,
+            secrets.llm,
+            opened.pace,
+            opened.greeting,
+            makes_handouts=opened.makes_handouts,
+        )
 
 
 def server_config(app: ASGIApp, *, websockets: bool = False) -> uvicorn.Config:

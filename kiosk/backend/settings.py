@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kiosk.backend.books.database import DEFAULT_TENANT, parse_url
 from kiosk.base import service
+from kiosk.base.mistakes import in_words
 from kiosk.errors import ConfigError
 
 PREFIX = "KIOSK_BACKEND_"
@@ -38,10 +39,23 @@ class BackendSettings(BaseSettings):
     )
 
     database: str = Field(default_factory=_default_database)
-    tenant: str = Field(default=DEFAULT_TENANT, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    serving_role: str = Field(default="", pattern=r"^[a-z_][a-z0-9_]{0,62}$|^$")
+    tenant: str = Field(
+        default=DEFAULT_TENANT,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="may have letters, digits, dots, hyphens and underscores, up to 64, and begins "
+        "with a letter or a digit",
+    )
+    serving_role: str = Field(
+        default="",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$|^$",
+        description="must be the name of a PostgreSQL role: small letters, digits and underscores",
+    )
     provider_url: str = "https://api.elevenlabs.io"
-    agent_id: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,128}$")
+    agent_id: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,128}$",
+        description="must be the id of an agent, as ElevenLabs shows it",
+    )
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8080, ge=0, le=65535)
     include_conversation_id: bool = True
@@ -57,7 +71,11 @@ class BackendSettings(BaseSettings):
     transcript_days: int = Field(default=30, ge=1, le=3650)
     backup_dir: Path | None = None
     backup_keep: int = Field(default=14, ge=1, le=10000)
-    backup_role: str = Field(default="", pattern=r"^[a-z_][a-z0-9_]{0,62}$|^$")
+    backup_role: str = Field(
+        default="",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$|^$",
+        description="must be the name of a PostgreSQL role: small letters, digits and underscores",
+    )
 
     @field_validator("database")
     @classmethod
@@ -88,11 +106,13 @@ def load_settings(given: Mapping[str, object] | None = None) -> BackendSettings:
     try:
         return BackendSettings(**chosen)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        key = str(first["loc"][0]) if first["loc"] else "settings"
-        where = f"--{key.replace('_', '-')}" if key in chosen else f"{PREFIX}{key.upper()}"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{where}: {reason}") from None
+        found = error.errors(include_input=False, include_url=False)
+        lines = []
+        for mistake in in_words(found, BackendSettings.model_json_schema()):
+            key = mistake.keys[0] if mistake.keys else "settings"
+            where = f"--{key.replace('_', '-')}" if key in chosen else f"{PREFIX}{key.upper()}"
+            lines.append(f"{where}: {mistake.what}")
+        raise ConfigError("\n".join(lines)) from None
 
 
 def read_api_key(settings: BackendSettings) -> SecretStr:

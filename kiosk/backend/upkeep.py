@@ -130,6 +130,7 @@ async def purge(services: Services, keep: Keep) -> None:
     now = datetime.now(UTC)
     for tenant in await services.store.registry.tenants():
         await services.store.orders.forget(tenant, now)
+        await services.store.talks.forget(tenant, now)
         before = now - keep.transcripts
         if count := await services.store.confirmations.purge(tenant, before=before):
             log.info("forgot %d transcript(s) of %s", count, tenant)

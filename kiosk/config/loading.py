@@ -7,7 +7,6 @@ variable).
 import json
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from kiosk.base import service
-from kiosk.base.toml_lines import line_of
+from kiosk.base.mistakes import Schema, in_words
+from kiosk.base.toml_lines import line_of, parse_toml
 from kiosk.config.tables import ENVIRONMENT_PREFIX, ControlTable, Settings
 from kiosk.errors import ConfigError, DeviceTokenError
 
@@ -42,14 +42,11 @@ _TABLES_WITHIN = (
 def load_settings(path: Path | None) -> Settings:
     """Read the file (none: defaults) and the environment; raises ConfigError."""
     text = "" if path is None else read_text(path)
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    values = parse_toml(str(path), text)
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, text, path)) from error
+        raise ConfigError(_explain(error, text, path, Settings.model_json_schema())) from error
     except SettingsError as error:  # its text names only the table
         raise ConfigError(_explain_environment()) from error
 
@@ -83,12 +80,12 @@ def load_table(path: Path, model: type[M], documented: str) -> M:
     """Another file of settings, as strictly, without the environment; raises ConfigError.
     `documented` tells where its settings are listed."""
     text = read_text(path)
+    values = parse_toml(str(path), text)
     try:
-        return model.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, text, path, documented)) from error
+        schema = model.model_json_schema()
+        raise ConfigError(_explain(error, text, path, schema, documented)) from error
 
 
 def compat_api_key(settings: Settings) -> str | None:
@@ -135,16 +132,15 @@ def _explain(
     error: ValidationError,
     text: str,
     path: Path | None,
+    schema: Schema,
     documented: str = "config.example.toml lists them all",
 ) -> str:
     """One line for each mistake: where it is, which key, what is wrong."""
     lines = []
-    for mistake in error.errors(include_url=False, include_input=False):
-        keys = [str(part) for part in mistake["loc"]]
+    errors = error.errors(include_url=False, include_input=False)
+    for mistake in in_words(errors, schema, f"no such setting; {documented}"):
+        keys, what = list(mistake.keys), mistake.what
         name = ".".join(keys)
-        what = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] == "extra_forbidden":
-            what = f"no such setting; {documented}"
         variable = ENVIRONMENT_PREFIX + "__".join(keys).upper()
         if variable in os.environ:
             lines.append(f"environment {variable}: {what}")

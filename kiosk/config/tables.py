@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kiosk.contract import AgentEdition, EditionName, LeasePolicy
+from kiosk.base.names import Name
+from kiosk.contract import AgentEdition, LeasePolicy, Transport
 from kiosk.convai.overrides import ConversationOverrides
 
 ENVIRONMENT_PREFIX = "KIOSK_"
@@ -52,7 +53,7 @@ LanguageCode = Annotated[str, AfterValidator(_language)]
 class KioskTable(Table):
     """Who this kiosk is."""
 
-    name: str = Field(default="kiosk", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    name: Name = "kiosk"
     site: str = ""
     language: LanguageCode = "en"
     languages: tuple[LanguageCode, ...] = Field(default=(), max_length=16)
@@ -64,13 +65,18 @@ class AgentTable(Table):
     """The ConvAI agent."""
 
     id: str = ""
-    url: str = Field(default="wss://api.elevenlabs.io", pattern=r"^wss?://")
+    url: str = Field(
+        default="wss://api.elevenlabs.io",
+        pattern=r"^wss?://",
+        description="must begin with wss:// (or ws://)",
+    )
+    transport: Transport = "websocket"
     overrides: ConversationOverrides = ConversationOverrides()
     variables: dict[str, Scalar | list[Scalar]] = {}
     custom_llm_extra_body: dict[str, Any] = {}
-    branch_id: EditionName | None = None
-    version_id: EditionName | None = None
-    environment: EditionName | None = None
+    branch_id: Name | None = None
+    version_id: Name | None = None
+    environment: Name | None = None
     approved_mcp_tools: tuple[str, ...] = ()
     tool_timeout_s: Seconds = 10
     trial_calls: Literal["never", "always"] = "never"
@@ -99,11 +105,27 @@ class AgentTable(Table):
         return self
 
 
+class WebrtcTable(Table):
+    """The other road to the agent, where `agent.transport` chooses it."""
+
+    url: str = Field(
+        default="",
+        pattern=r"^(wss?://.*)?$",
+        description="must begin with wss:// (or ws://), or be empty",
+    )
+    relay_only: bool = False
+    single_peer_connection: bool = True
+
+
 class CredentialsTable(Table):
     """How a conversation is opened."""
 
     mode: Literal["backend", "public"] = "backend"
-    backend_url: str = Field(default="http://127.0.0.1:8080", pattern=r"^https?://")
+    backend_url: str = Field(
+        default="http://127.0.0.1:8080",
+        pattern=r"^https?://",
+        description="must begin with https:// (or http://)",
+    )
     device_token_file: Path | None = None
     policy: LeasePolicy = "warm"
     leases: int = Field(default=1, ge=1, le=3)
@@ -142,7 +164,14 @@ class ParameterTable(Table):
 class ToolTable(Table):
     """A command that the agent may call as a client tool of this name."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$",
+            description="may have letters, digits, hyphens and underscores, up to 64, and begins "
+            "with a letter",
+        ),
+    ]
     command: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
     timeout_s: Seconds = 5
     parameters: dict[str, ParameterTable] = {}
@@ -267,7 +296,11 @@ class VisitTable(Table):
     queue_s: Seconds = 120
     reconnects: int = Field(default=3, ge=0, le=10)
     disclosure: bool | Literal["sign"] = True
-    voice: str | None = Field(default=None, pattern=VOICE_NAME)
+    voice: str | None = Field(
+        default=None,
+        pattern=VOICE_NAME,
+        description="must be a voice of espeak-ng's, as `espeak-ng --voices` lists them",
+    )
     words_per_minute: int = Field(default=160, ge=80, le=400)
     messages_dir: Path | None = None
 
@@ -335,6 +368,7 @@ class Settings(BaseSettings):
 
     kiosk: KioskTable = KioskTable()
     agent: AgentTable = AgentTable()
+    webrtc: WebrtcTable = WebrtcTable()
     credentials: CredentialsTable = CredentialsTable()
     button: ButtonTable = ButtonTable()
     keys: tuple[KeyTable, ...] = ()

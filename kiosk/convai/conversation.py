@@ -184,12 +184,13 @@ class ClientConversation:
         self._error_at_id = 0  # what sounded when it came; the turn may still be sent to its end
         self._tool_calls, self._mcp_calls = _Calls(), _Calls()
 
-    def receive(self, frame: str | bytes, at_s: float) -> list[CoreEvent]:
-        """What one frame, received at `at_s` (monotonic), means, in order; stale, unknown and
-        repeated things mean nothing."""
-        message = parse_server(frame)
+    def receive(self, frame: str | bytes | AgentAudio, at_s: float) -> list[CoreEvent]:
+        """What one frame, or sound that came without one, received at `at_s` (monotonic), means,
+        in order; stale, unknown and repeated things mean nothing."""
+        message = frame if isinstance(frame, AgentAudio) else parse_server(frame)
         if not self._connected and isinstance(message, _WAITS_FOR_METADATA):
-            self._keep_early(message, len(frame), at_s)
+            size = len(frame.audio if isinstance(frame, AgentAudio) else frame)
+            self._keep_early(message, size, at_s)
             return []
         return self._on_message(message, at_s)
 
@@ -262,6 +263,13 @@ class ClientConversation:
         Where the connection broke off without a close frame, the error's own code counts.
         """
         return classify_close(self._error_code if code is None else code, reason, self._error)
+
+    def left(self) -> Ending:
+        """Classify the agent's leaving a room, which has no codes: it wanted to, unless an error
+        event says why it had to."""
+        if not self._error:
+            return classify_close(1000, "")
+        return classify_close(self._error_code or 1011, "", self._error)
 
     def timed_out(self, ending: Ending) -> Ending:
         """What did not come may have been explained by an error event."""

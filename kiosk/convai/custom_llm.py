@@ -44,24 +44,30 @@ class QuestionError(ValueError):
 def read_question(body: bytes, form: Form) -> Question:
     """What is asked; instructions, tools and their results are not of the talk. Raises
     QuestionError."""
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise QuestionError("it is not JSON") from error
-    if not isinstance(asked, dict):
-        raise QuestionError("it is not an object")
+    asked = _object(body)
     if asked.get("stream") is not True:
         raise QuestionError("stream is not true: an answer is only streamed")
     key = "messages" if form is Form.CHAT_COMPLETIONS else "input"
     turns = asked.get(key)
     if isinstance(turns, str) and form is Form.RESPONSES:
         turns = [{"role": "user", "content": turns}]
-    if not isinstance(turns, list):
-        raise QuestionError(f"{key} is not a list")
-    talk = tuple(said for each in turns if (said := _said(each)) is not None)
-    if not any(said.role == "user" for said in talk):
-        raise QuestionError(f"{key} has no turn of the user's")
+    talk = _talk(turns, key)
     return Question(talk, _text(asked, "model") or _NO_MODEL, _text(asked, "user_id"))
+
+
+def read_guides_question(body: bytes) -> tuple[Question, Mapping[str, Json]]:
+    """What is asked in the form of a widely read guide, which the service does not use, and the
+    variables that the answer brings back. Raises QuestionError."""
+    asked = _object(body)
+    variables = asked.get("variables", {})
+    if not isinstance(variables, dict):
+        raise QuestionError("variables is not an object")
+    return Question(_talk(asked.get("messages"), "messages")), variables
+
+
+def write_guides_answer(text: str, variables: Mapping[str, Json]) -> dict[str, Json]:
+    """The answer in that form: whole."""
+    return {"content": text, "variables": dict(variables)}
 
 
 def write_question(talk: Sequence[Said], form: Form, user_id: str = "") -> dict[str, object]:
@@ -69,6 +75,25 @@ def write_question(talk: Sequence[Said], form: Form, user_id: str = "") -> dict[
     turns = [{"role": _NAMES[said.role], "content": said.content} for said in talk]
     key = "messages" if form is Form.CHAT_COMPLETIONS else "input"
     return {key: turns, "model": _NO_MODEL, "stream": True, "user_id": user_id}
+
+
+def _object(body: bytes) -> dict[str, Json]:
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise QuestionError("it is not JSON") from error
+    if not isinstance(asked, dict):
+        raise QuestionError("it is not an object")
+    return asked
+
+
+def _talk(turns: Json, key: str) -> tuple[Said, ...]:
+    if not isinstance(turns, list):
+        raise QuestionError(f"{key} is not a list")
+    talk = tuple(said for each in turns if (said := _said(each)) is not None)
+    if not any(said.role == "user" for said in talk):
+        raise QuestionError(f"{key} has no turn of the user's")
+    return talk
 
 
 def _said(turn: Json) -> Said | None:

@@ -53,7 +53,11 @@ class AgentOverride(Part):
     """What the agent says and in which language. An empty `first_message`: the visitor begins."""
 
     first_message: str | None = None
-    language: str | None = Field(default=None, pattern=r"^[a-z]{2}(-[a-z]{2})?$")
+    language: str | None = Field(
+        default=None,
+        pattern=r"^[a-z]{2}(-[a-z]{2})?$",
+        description='must be the code of a language, such as "de" or "pt-br"',
+    )
     max_conversation_duration_message: str | None = None
     prompt: PromptOverride | None = None
 

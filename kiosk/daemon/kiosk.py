@@ -165,7 +165,9 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             self._failed = stack.enter_context(failures(loop))
             voices = await self._prepared_voices()
-            self._backend = await connect_backend(self._settings, stack, self._chance, self._new_id)
+            self._backend = await connect_backend(
+                self._settings, stack, self._chance, self._new_id, self._stream.hand_out
+            )
             credentials = self._backend.credentials
             self._sound = Sound(
                 self._settings, self._hardware, self._on_microphone, self._on_speaker, self._clock

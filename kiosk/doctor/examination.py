@@ -17,6 +17,7 @@ from kiosk.doctor import (
     service,
     updates,
     voice,
+    webrtc,
     wifi,
 )
 from kiosk.doctor.findings import CHECKS, Finding, failed, passed, skipped, warned
@@ -51,6 +52,7 @@ GROUPS = (
     Group(("updates",), updates.look, 4.0, needs_settings=False),
     Group(("dns", "proxy", "tls", "backend"), network.look, 11.0),
     Group(("provider",), network.look_at_provider, 8.0),
+    Group(("webrtc",), webrtc.look, 6.0),
     Group(("lease",), lease.look, 11.0),
 )
 # After all others: GPIO's library changes the process's directory, and paths may be relative.

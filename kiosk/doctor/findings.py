@@ -28,6 +28,7 @@ CHECKS: dict[str, str] = {
     "backend": "it answers",
     "lease": "a visit could begin now, as far as the backend is concerned",
     "provider": "the agent's host can be reached",
+    "webrtc": "where conversations go over WebRTC, UDP gets through",
 }
 
 

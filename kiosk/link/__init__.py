@@ -1,5 +1,6 @@
-"""THE NETWORK: the WebSocket, and the credential that opens it, renewed ahead of its expiry.
+"""THE NETWORK: the roads to the agent, and the credential that opens one, renewed ahead of its
+expiry.
 
-Libraries (websockets, httpx2) are imported when first used. Everything here is cancellable and has
-a deadline.
+Libraries (websockets, livekit, httpx2) are imported when first used. Everything here is cancellable
+and has a deadline.
 """

@@ -29,6 +29,8 @@ UNAUTHORIZED = "unauthorized"
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 60.0
 # Days of an outage; what is over it is dropped, the oldest first.
+# After that nobody stands there who would want what was made in the visit.
+_VISITOR_STAYS_S = 30.0
 _REPORTS_LIMIT = 500
 _LAST_TRY_S = 0.5
 
@@ -52,8 +54,9 @@ class VisitReports(Protocol):
         """Raises DeniedError, and CredentialError when there is no answer."""
         ...
 
-    async def end(self, visit_id: str, end: EndVisit) -> None:
-        """Raises DeniedError, and CredentialError when there is no answer."""
+    async def end(self, visit_id: str, end: EndVisit) -> str | None:
+        """The address of what was made for the visitor, if anything was; raises DeniedError, and
+        CredentialError when there is no answer."""
         ...
 
 
@@ -79,7 +82,8 @@ class _Report:
 
 class Account:
     """Reports visits to the backend. `run` is its task. `wall_s` is what lasts from one life of the
-    kiosk's to the next, and jumps."""
+    kiosk's to the next, and jumps. `on_handout` is given the address of what was made for a
+    visitor who may still be there."""
 
     def __init__(
         self,
@@ -87,8 +91,10 @@ class Account:
         jitter: Callable[[], float] = random.random,
         file: ReportFile | None = None,
         wall_s: Callable[[], float] = time.time,
+        on_handout: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.dropped_reports = 0
+        self._on_handout = on_handout
         self._visit_reports = reports
         self._jitter = jitter
         self._file = file
@@ -167,8 +173,10 @@ class Account:
         done = False
         try:
             end = report.end.model_copy(update={"ago_s": report.ago_s(self._wall_s())})
-            await self._visit_reports.end(report.visit_id, end)
+            handout = await self._visit_reports.end(report.visit_id, end)
             done = True
+            if handout is not None and report.ago_s(self._wall_s()) <= _VISITOR_STAYS_S:
+                self._on_handout(handout)
         except DeniedError as denied:
             if denied.reason == UNAUTHORIZED:  # of the kiosk, and it may be enrolled again
                 raise CredentialError("the backend does not accept this kiosk") from None

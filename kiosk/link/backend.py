@@ -5,6 +5,7 @@ One request, one deadline.
 """
 
 import asyncio
+import re
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from pydantic import ValidationError
 
 from kiosk.contract import (
     END_PATH,
+    HANDOUT_PATH,
+    HANDOUT_RELATION,
     HEARTBEAT_PATH,
     IDEMPOTENCY_HEADER,
     LIVE_PATH,
@@ -36,6 +39,7 @@ from kiosk.contract import (
     NewToken,
     Prospect,
     StartVisit,
+    Transport,
     read_grant,
     read_problem,
 )
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     import httpx2
 
 _TIMEOUT_S = 8.0
+_HANDOUT = re.compile(HANDOUT_PATH.replace("{token}", "[A-Za-z0-9._~-]{1,256}"))
 
 
 class BackendClient:
@@ -66,6 +71,7 @@ class BackendClient:
         state_file: Path | None = None,
         language: str | None = None,
         edition: AgentEdition = AgentEdition(),  # noqa: B008  frozen
+        transport: Transport = "websocket",
     ) -> None:
         try:
             path = urlsplit(backend_url).path
@@ -76,7 +82,8 @@ class BackendClient:
         # Where visits are accounted for; another's token route keeps no account.
         self.keeps_account = self._url.endswith(VISITS_PATH)
         self._base = self._url.removesuffix(VISITS_PATH)
-        request = LeaseRequest(language=language, **edition.model_dump())
+        request = LeaseRequest(language=language, transport=transport, **edition.model_dump())
+        self._transport: Transport = transport
         # Another's route knows of none of it.
         self._request = request.model_dump(exclude_defaults=True) if self.keeps_account else {}
         # What replaces the token is for our backend only.
@@ -113,7 +120,7 @@ class BackendClient:
         if response.status_code != 200:
             raise self._refusal(response)
         try:
-            grant = read_grant(response.json())
+            grant = read_grant(response.json(), self._transport)
         except GrantError as error:
             raise CredentialError(str(error)) from None
         except (ValueError, RecursionError):
@@ -130,10 +137,15 @@ class BackendClient:
         path = LIVE_PATH.format(visit_id=quote(visit_id, safe=""))
         await self._tell(path, live.model_dump(exclude_defaults=True), live.press_id)
 
-    async def end(self, visit_id: str, end: EndVisit) -> None:
-        """Account for a visit; raises DeniedError, and CredentialError when there is no answer."""
+    async def end(self, visit_id: str, end: EndVisit) -> str | None:
+        """Account for a visit; the address of what was made for the visitor, if anything was.
+        Raises DeniedError, and CredentialError when there is no answer."""
         path = END_PATH.format(visit_id=quote(visit_id, safe=""))
-        await self._tell(path, end.model_dump(mode="json", exclude_defaults=True), end.press_id)
+        body = end.model_dump(mode="json", exclude_defaults=True)
+        response = await self._tell(path, body, end.press_id)
+        made = response.links.get(HANDOUT_RELATION, {}).get("url", "")
+        # A path of the backend's own; never a link to somewhere else.
+        return self._base + made if _HANDOUT.fullmatch(made) else None
 
     async def beat(self, heartbeat: Heartbeat) -> Instructions | None:
         """What the backend wants; None where it is older and takes no heartbeats. Raises
@@ -177,12 +189,12 @@ class BackendClient:
             raise CredentialError("the backend's new device token cannot be read") from None
         return await self._token.adopt(new.device_token)
 
-    async def _tell(self, path: str, body: dict[str, object], request_id: str) -> None:
+    async def _tell(self, path: str, body: dict[str, object], request_id: str) -> "httpx2.Response":
         assert self.keeps_account
         response = await self._post(self._base + path, body, request_id, {})
         status = response.status_code
         if status == 204:
-            return
+            return response
         reason = read_problem(response.content)
         # What a proxy or a captive portal says is no decision of the backend's about this visit.
         if status >= 500 or reason is None:

@@ -10,9 +10,10 @@ from kiosk.base import service
 from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.config import Settings, compat_api_key, device_token, state_dir
+from kiosk.errors import ConfigError
 from kiosk.link.account import Account
 from kiosk.link.backend import BackendClient
-from kiosk.link.credentials import Credentials, PublicAgent
+from kiosk.link.credentials import Credentials, PublicAgent, Rooms
 from kiosk.link.heartbeat import Heartbeats
 from kiosk.link.lease_file import LeaseFile
 from kiosk.link.lease_keeper import LeaseKeeper
@@ -45,23 +46,26 @@ async def connect_backend(
     stack: AsyncExitStack,
     jitter: Callable[[], float] = random.random,
     new_id: NewId = random_id,
+    on_handout: Callable[[str], None] = lambda _: None,
 ) -> BackendLink:
-    """Raises ConfigError; `stack` closes what is opened."""
-    credentials = settings.credentials
+    """Raises ConfigError; `stack` closes what is opened. `on_handout` is given the address of what
+    was made for a visitor."""
+    credentials, rooms = settings.credentials, rooms_of(settings)
     if credentials.mode == "public":
-        return BackendLink(_public_agent(settings, new_id))
+        return BackendLink(_public_agent(settings, new_id, rooms))
     directory = state_dir(settings)
     url, token, language = credentials.backend_url, device_token(settings), settings.kiosk.language
     edition = settings.agent.edition
     token_file = directory / TOKEN_FILE if directory else None
-    client = BackendClient(url, token, token_file, language, edition)
+    transport = settings.agent.transport
+    client = BackendClient(url, token, token_file, language, edition, transport)
     await stack.enter_async_context(client)
     reports = ReportFile(directory / _REPORT_FILE) if directory else None
-    account = Account(client, jitter, file=reports)
+    account = Account(client, jitter, file=reports, on_handout=on_handout)
     stack.push_async_callback(account.close)
     in_memory = service.runtime_directory()
-    # Of another backend, enrolled anew, of another language or edition, it has other leases.
-    asked_with = (url, token, language, edition.model_dump_json())
+    # Of another backend, enrolled anew, of another language, edition or road, it has other leases.
+    asked_with = (url, token, language, edition.model_dump_json(), transport)
     leases = LeaseFile(in_memory / _LEASE_FILE, *asked_with) if in_memory else None
     keeper = LeaseKeeper(
         client.fetch,
@@ -71,6 +75,7 @@ async def connect_backend(
         file=leases,
         jitter=jitter,
         new_id=new_id,
+        rooms=rooms,
     )
     if not client.keeps_account:
         log.info("the backend is not ours: it is told nothing of visits and takes no heartbeats")
@@ -86,7 +91,36 @@ async def connect_backend(
     return BackendLink(keeper, Heartbeats(client, keeper.follow, jitter, new_id), counters, client)
 
 
-def _public_agent(settings: Settings, new_id: NewId) -> PublicAgent:
+def rooms_of(settings: Settings) -> Rooms | None:
+    """Where conversations are held over WebRTC; None: the WebSocket is this kiosk's road. Raises
+    ConfigError where what it needs is not installed."""
+    if settings.agent.transport == "websocket":
+        return None
+    try:
+        # Now, and not at the first press, which it would hold up for a third of a second.
+        import livekit.rtc  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            'agent.transport: "webrtc" needs a package that is not installed: pip install '
+            "'voice-kiosk[webrtc]', on a 64-bit system; or choose \"websocket\""
+        ) from error
+    webrtc = settings.webrtc
+    return Rooms(
+        webrtc.url or _rooms_url(settings.agent.url),
+        webrtc.relay_only,
+        webrtc.single_peer_connection,
+    )
+
+
+def _rooms_url(agent_url: str) -> str:
+    """The rooms of a region have the region's host; a local agent has both in one place."""
+    scheme, _, rest = agent_url.rstrip("/").partition("://")
+    if rest.startswith("api.") and rest.endswith(".elevenlabs.io"):
+        rest = f"livekit.rtc.{rest.removeprefix('api.')}"
+    return f"{scheme}://{rest}"
+
+
+def _public_agent(settings: Settings, new_id: NewId, rooms: Rooms | None) -> PublicAgent:
     api_key = compat_api_key(settings)
     if api_key is not None:
         log.warning(
@@ -95,4 +129,4 @@ def _public_agent(settings: Settings, new_id: NewId) -> PublicAgent:
             "development only: remove the line before visitors come",
             extra=fault("api_key_in_address"),
         )
-    return PublicAgent(settings.agent.url, settings.agent.id, api_key, new_id)
+    return PublicAgent(settings.agent.url, settings.agent.id, api_key, new_id, rooms)

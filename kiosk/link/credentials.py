@@ -10,11 +10,24 @@ from pydantic import JsonValue
 
 from kiosk.base.ids import NewId, random_id
 from kiosk.contract import EndVisit
+from kiosk.link.conversation_token import fetch_token, token_url
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Where conversations over WebRTC are held, and how they are joined. `relay_only`: by a relay
+    of the service's even where a direct way is open; `single_peer_connection`: first by the newer
+    way to join, which older servers do not know."""
+
+    url: str
+    relay_only: bool = False
+    single_peer_connection: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What opens one conversation. The URL is a secret. `request_id` is the press's id too.
+    """What opens one conversation. `request_id` is the press's id too. The URL is a secret; with
+    `rooms`, which are those of WebRTC, it is not, and the `token` is.
 
     `overrides` and `dynamic_variables` are what the backend wants in the initiation, unchecked;
     `max_s` is how long the visit may last; `kept`: so long that it may have grown stale;
@@ -29,6 +42,13 @@ class Opening:
     max_s: float | None = None
     kept: bool = False
     language: str | None = None
+    token: str = ""
+    rooms: Rooms | None = None
+
+    @property
+    def secret(self) -> str:
+        """What may not be shown, and is spent."""
+        return self.token or self.url
 
     def __repr__(self) -> str:
         return f"Opening(url=***, request_id={self.request_id!r})"
@@ -85,7 +105,8 @@ class PublicAgent:
     """Credentials of a public agent: its id is enough, no server is needed.
 
     `api_key` puts the account's key into the address. No contract knows this, and addresses end up
-    in logs: it is for development, against servers that want it.
+    in logs: it is for development, against servers that want it. With `rooms` each conversation
+    needs a token, which the service gives to anybody for such an agent.
     """
 
     def __init__(
@@ -94,16 +115,22 @@ class PublicAgent:
         agent_id: str,
         api_key: str | None = None,
         new_id: NewId = random_id,
+        rooms: Rooms | None = None,
     ) -> None:
         self._new_id = new_id
+        self._rooms = rooms
         query = {"agent_id": agent_id} | ({} if api_key is None else {"xi-api-key": api_key})
         self._url = f"{agent_url.rstrip('/')}/v1/convai/conversation?{urlencode(query)}"
+        self._token_url = token_url(agent_url, agent_id)
 
     def next_press_id(self, language: str | None = None) -> str:
         return self._new_id()
 
     async def take(self, press_id: str, language: str | None = None) -> Opening:
-        return Opening(self._url, press_id, language=language)
+        if self._rooms is None:
+            return Opening(self._url, press_id, language=language)
+        token = await fetch_token(self._token_url)
+        return Opening(self._rooms.url, press_id, language=language, token=token, rooms=self._rooms)
 
     def hurry(self) -> None:
         """Nothing is ever missing."""

@@ -88,11 +88,11 @@ def _written(lease: Lease) -> dict[str, Any]:
 
 def _read(kept: dict[str, Any]) -> Lease:
     grant = read_grant(kept["grant"])
-    if grant.signed_url is None:
-        raise GrantError("no signed URL")
+    secret = grant.signed_url or grant.conversation_token
+    assert secret is not None
     return Lease(
         grant,
-        grant.signed_url,
+        secret,
         str(kept["request_id"]),
         float(kept["expires_s"]),
         float(kept["renew_s"]),

@@ -21,7 +21,7 @@ from kiosk.causes import fault
 from kiosk.contract import MAX_LIFE_S, EndVisit, Grant, LeasePolicy, LiveVisit
 from kiosk.errors import CredentialError
 from kiosk.link.account import Account
-from kiosk.link.credentials import Availability, Opening
+from kiosk.link.credentials import Availability, Opening, Rooms
 from kiosk.link.lease_file import LeaseFile
 from kiosk.link.leases import Lease, Leases
 
@@ -56,7 +56,8 @@ class LeaseKeeper:
     """Keeps signed URLs at hand (`warm`), while the site is open (`open_hours`), or fetches one at
     each press (`on_press`). `leases`: how many, where each opens one conversation only. `file`:
     what is in hand outlives the daemon there. Those that wait are for the kiosk's own language;
-    for another one a credential is fetched at the press."""
+    for another one a credential is fetched at the press. `rooms`: where conversations over WebRTC
+    are held; None: over the WebSocket. A credential opens one of the two only."""
 
     def __init__(
         self,
@@ -67,8 +68,10 @@ class LeaseKeeper:
         leases: int = 1,
         file: LeaseFile | None = None,
         new_id: NewId = random_id,
+        rooms: Rooms | None = None,
     ) -> None:
         self._new_id = new_id
+        self._rooms = rooms
         self._account = account
         self._file = file
         self._files = OneAtATime()
@@ -126,12 +129,12 @@ class LeaseKeeper:
     async def take(self, press_id: str, language: str | None = None) -> Opening:
         if self._policy == "on_press":
             async with self._in_flight:
-                return _opening(await self._fetched(press_id, language), language)
+                return self._opening(await self._fetched(press_id, language), language)
         if language is not None:
             waits = self._leases.oldest(loop_now_s()) is not None
             try:
                 async with asyncio.timeout(_PATIENCE_S if waits else None), self._in_flight:
-                    return _opening(await self._fetched(press_id, language), language)
+                    return self._opening(await self._fetched(press_id, language), language)
             except TimeoutError:
                 log.info("no credential in another language in %g s", _PATIENCE_S)
             except CredentialError as error:
@@ -152,14 +155,14 @@ class LeaseKeeper:
             self._leases.remove(lease)
         self._changed.set()  # the next visit needs another, and the file is out of date
         kept = loop_now_s() - lease.asked_s > STALE_S
-        return replace(_opening(lease), kept=kept)
+        return replace(self._opening(lease), kept=kept)
 
     def hurry(self) -> None:
         if self._leases.oldest(loop_now_s()) is None:
             self._changed.set()
 
     def refused(self, opening: Opening) -> None:
-        removed = self._leases.remove_url(opening.url)
+        removed = self._leases.remove_secret(opening.secret)
         if opening.kept:  # what was fetched as long ago is as stale
             removed |= self._leases.remove_asked_before(loop_now_s() - STALE_S)
         if removed:
@@ -177,6 +180,20 @@ class LeaseKeeper:
     def account_for(self, opening: Opening, end: EndVisit) -> None:
         if self._account is not None and opening.visit_id is not None:
             self._account.ended(opening.visit_id, end)
+
+    def _opening(self, lease: Lease, language: str | None = None) -> Opening:
+        grant, rooms = lease.grant, self._rooms
+        return Opening(
+            lease.secret if rooms is None else rooms.url,
+            lease.request_id,
+            grant.visit_id,
+            grant.overrides,
+            grant.dynamic_variables,
+            grant.max_s,
+            language=language,
+            token="" if rooms is None else lease.secret,
+            rooms=rooms,
+        )
 
     async def _load(self) -> None:
         if self._file is None or self._policy == "on_press":
@@ -212,7 +229,7 @@ class LeaseKeeper:
         asked_s = loop_now_s()
         try:
             grant = await self._fetch(request_id, language)
-            signed_url = _signed_url(grant)
+            secret = _secret(grant, self._rooms)
             expires_s = asked_s + grant.life_s
             if loop_now_s() >= expires_s:
                 raise CredentialError("the backend's credential had expired when it arrived")
@@ -222,7 +239,7 @@ class LeaseKeeper:
         self._trouble, self._failures, self._not_before_s = None, 0, 0.0
         # Jitter only ever renews earlier, so that a fleet's requests spread.
         renew_s = expires_s - renewal_lead_s(grant.life_s) * (1 + 0.2 * self._jitter())
-        return Lease(grant, signed_url, request_id, expires_s, renew_s)
+        return Lease(grant, secret, request_id, expires_s, renew_s)
 
     def _is_due(self) -> bool:
         now_s = loop_now_s()
@@ -267,24 +284,13 @@ class LeaseKeeper:
         return loop_now_s() + min(error.retry_after_s + _SPREAD_S * self._jitter(), most_s)
 
 
-def _opening(lease: Lease, language: str | None = None) -> Opening:
-    grant = lease.grant
-    return Opening(
-        lease.signed_url,
-        lease.request_id,
-        grant.visit_id,
-        grant.overrides,
-        grant.dynamic_variables,
-        grant.max_s,
-        language=language,
-    )
-
-
-def _signed_url(grant: Grant) -> str:
-    if grant.signed_url is None:
-        raise CredentialError(
-            "the backend answers with conversation tokens, which open WebRTC only; "
-            "this kiosk needs signed URLs",
-            retryable=False,
-        )
-    return grant.signed_url
+def _secret(grant: Grant, rooms: Rooms | None) -> str:
+    if rooms is None and grant.signed_url is not None:
+        return grant.signed_url
+    if rooms is not None and grant.conversation_token is not None:
+        return grant.conversation_token
+    if rooms is None:
+        text = "conversation tokens, which open WebRTC only; this kiosk needs signed URLs"
+    else:
+        text = "signed URLs, which open no WebRTC; a kiosk with it needs conversation tokens"
+    raise CredentialError(f"the backend answers with {text}", retryable=False)

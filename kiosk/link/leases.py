@@ -9,10 +9,11 @@ from kiosk.contract import Grant
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """One credential, with the id of the request that brought it."""
+    """One credential, with the id of the request that brought it. `secret`: what opens the
+    conversation, a signed URL or a conversation token."""
 
     grant: Grant
-    signed_url: str
+    secret: str
     request_id: str
     expires_s: float
     renew_s: float
@@ -58,9 +59,9 @@ class Leases:
         """It is spent."""
         self._held = [other for other in self._held if other is not lease]
 
-    def remove_url(self, signed_url: str) -> bool:
+    def remove_secret(self, secret: str) -> bool:
         """It opens nothing; whether it was there."""
-        return self._retain(lambda lease: lease.signed_url != signed_url)
+        return self._retain(lambda lease: lease.secret != secret)
 
     def remove_asked_before(self, at_s: float) -> bool:
         """They are too old; whether there were any."""

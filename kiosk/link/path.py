@@ -1,4 +1,5 @@
-"""Path of a connection, as the system measures it: TCP_INFO of the Linux kernel (linux/tcp.h)."""
+"""Path of a connection: as the system measures that of a socket, by TCP_INFO of the Linux kernel
+(linux/tcp.h), or as WebRTC's library measures that of a room."""
 
 import socket
 import struct
@@ -22,6 +23,25 @@ class Path:
     round_trip_ms: float
     sent_segments: int
     resent_segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPath:
+    """What is known of a room, since it was joined: its newest round trip and the jitter of what
+    comes; packets of the visitor's sound, and how many of them the far side missed; packets of the
+    agent's, and how many were missed here; how much of the agent's sound was made up in their
+    place; bytes both ways; `way`: "host" straight, "srflx" or "prflx" through a NAT, "relay"."""
+
+    round_trip_ms: float
+    jitter_ms: float
+    sent_packets: int
+    lost_packets: int
+    received_packets: int
+    missed_packets: int
+    concealed_ms: int
+    sent_bytes: int
+    received_bytes: int
+    way: str
 
 
 def path_of(connection: _Asked) -> Path | None:

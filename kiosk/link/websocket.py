@@ -6,12 +6,18 @@ belong to the conversation.
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kiosk.convai.frames import MAX_FRAME_BYTES
-from kiosk.errors import KioskError
+from kiosk.convai.client_messages import UserAudio
+from kiosk.convai.frames import MAX_FRAME_BYTES, serialize
 from kiosk.link.path import Path, path_of
+from kiosk.link.transport import (
+    CLOSE_TIMEOUT_S,
+    Close,
+    ConnectError,
+    HandshakeRefusedError,
+    TransportClosedError,
+)
 from kiosk.proxies import proxy_mistake
 
 if TYPE_CHECKING:
@@ -22,42 +28,11 @@ if TYPE_CHECKING:
 # A dead peer is noticed within their sum.
 PING_INTERVAL_S = 2.5
 PING_TIMEOUT_S = 5.0
-CLOSE_TIMEOUT_S = 1.0
 # When the next of several addresses is tried beside the first (RFC 8305): IPv6 may be there and
 # broken. The backend's client has the same value.
 _NEXT_ADDRESS_S = 0.25
 # What the library closes with by itself: the server's frame is no text, or too long.
 _OUR_VERDICTS = frozenset({1007, 1009})
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """How the socket closed; `code` None means without a close frame. `dead`: we broke off."""
-
-    code: int | None
-    reason: str = ""
-    dead: bool = False
-
-
-class SocketClosedError(KioskError):
-    """The connection is over."""
-
-    def __init__(self, close: Close) -> None:
-        super().__init__(f"closed: {close.code} {close.reason}".strip())
-        self.close = close
-
-
-class HandshakeRefusedError(KioskError):
-    """The far side answered, but not with a WebSocket; `web_page`: with one of those."""
-
-    def __init__(self, status: int, *, web_page: bool = False) -> None:
-        super().__init__(f"HTTP {status}")
-        self.status = status
-        self.web_page = web_page
-
-
-class ConnectError(KioskError):
-    """No connection: no route, no name, no TLS, nobody listening."""
 
 
 class Socket:
@@ -71,7 +46,7 @@ class Socket:
         self._watching = asyncio.create_task(self._watch(), name="pings")
 
     async def send(self, frame: str) -> None:
-        """Raises SocketClosedError."""
+        """Raises TransportClosedError."""
         from websockets.exceptions import ConnectionClosed
 
         try:
@@ -79,8 +54,12 @@ class Socket:
         except ConnectionClosed as error:
             raise self._closed(error) from error
 
+    async def send_audio(self, audio: bytes) -> None:
+        """Send the visitor's sound as a frame; raises TransportClosedError."""
+        await self.send(serialize(UserAudio(audio)))
+
     async def receive(self) -> str | bytes:
-        """The next frame; raises SocketClosedError. Cancelling it loses nothing."""
+        """The next frame; raises TransportClosedError. Cancelling it loses nothing."""
         from websockets.exceptions import ConnectionClosed
 
         try:
@@ -132,12 +111,12 @@ class Socket:
         if connection is not None:
             self.path = path_of(connection) or self.path
 
-    def _closed(self, error: "ConnectionClosed") -> SocketClosedError:
+    def _closed(self, error: "ConnectionClosed") -> TransportClosedError:
         """What is known of the end: our own verdict on what came, if there was one."""
         sent = error.sent
         if sent is not None and sent.code in _OUR_VERDICTS and not error.rcvd_then_sent:
-            return SocketClosedError(Close(sent.code, sent.reason))
-        return SocketClosedError(self._close())
+            return TransportClosedError(Close(sent.code, sent.reason))
+        return TransportClosedError(self._close())
 
     def _close(self) -> Close:
         if self._dead:

@@ -17,7 +17,7 @@ Event: TypeAlias = Mapping[str, object]
 
 KINDS = (
     "state", "lamp", "cause", "visit_started", "visit_ended", "language", "visitor", "agent",
-    "queue", "chime", "sentence", "caption", "level",
+    "queue", "chime", "sentence", "caption", "handout", "level",
 )  # fmt: skip
 MOST_SUBSCRIBERS = 8
 # Of a visitor who talks with an agent for some minutes.
@@ -124,6 +124,12 @@ class EventStream:
         if self._subscribers:
             for event in self._events(moment):
                 self._publish(event)
+
+    def hand_out(self, address: str) -> None:
+        """There is something for the visitor to take along; what it says is in it, as in a
+        caption."""
+        if self._captions:
+            self._publish({"event": "handout", "address": address})
 
     async def tell_levels(self) -> None:
         """Publish the microphone's level while somebody wants it, until cancelled."""

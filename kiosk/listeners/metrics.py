@@ -50,6 +50,11 @@ _ADDED: dict[str, tuple[str, str, float]] = {
     "gaps_ms": ("agent_gap_seconds", "How long they were", 0.001),
     "sent_segments": ("segments_sent", "TCP segments with data, sent to the agent", 1),
     "resent_segments": ("segments_resent", "TCP segments that were sent again", 1),
+    "sent_packets": ("packets_sent", "Packets of visitors' sound, over WebRTC", 1),
+    "lost_packets": ("packets_lost", "Packets of visitors' sound that were lost", 1),
+    "received_packets": ("packets_received", "Packets of the agent's sound, over WebRTC", 1),
+    "missed_packets": ("packets_missed", "Packets of the agent's sound that were lost", 1),
+    "concealed_ms": ("concealed_seconds", "Sound of the agent's made up in their place", 0.001),
     "tools_failed": ("tools_failed", "Calls of tools that failed", 1),
 }
 _TIMED: dict[str, tuple[str, str]] = {

@@ -6,7 +6,14 @@ from typing import TypeAlias
 from kiosk import __version__
 from kiosk.base.clock import REAL, Clock
 from kiosk.devices.ports import Button, ButtonEdge
-from kiosk.moments import DeviceLost, DeviceOpened, Moment, VisitEnded
+from kiosk.moments import (
+    DeviceLost,
+    DeviceOpened,
+    LinkMeasured,
+    Moment,
+    RoomMeasured,
+    VisitEnded,
+)
 
 _Value: TypeAlias = str | int | float | None
 
@@ -26,6 +33,8 @@ class StatusReport:
             "speaker_open": None,
         }
         self._last_ending: str | None = None
+        self._last_round_trip_ms: float | None = None
+        self._last_way: str | None = None
         self._last_ending_detail: _Value = None
 
     @property
@@ -40,6 +49,10 @@ class StatusReport:
             case DeviceOpened() | DeviceLost():
                 self._cards[moment.device] = moment.detail
                 self._cards[f"{moment.device}_open"] = isinstance(moment, DeviceOpened)
+            case LinkMeasured():
+                self._last_round_trip_ms, self._last_way = moment.round_trip_ms, "websocket"
+            case RoomMeasured():
+                self._last_round_trip_ms, self._last_way = moment.round_trip_ms, moment.way
             case VisitEnded():
                 self._last_ending = moment.kind
                 self._last_ending_detail = moment.detail
@@ -57,6 +70,8 @@ class StatusReport:
             "uid": os.getuid(),
             "gids": " ".join(map(str, sorted({os.getgid(), *os.getgroups()}))),
             "button_down_s": None if down_s is None else round(down_s, 1),
+            "last_round_trip_ms": self._last_round_trip_ms,
+            "last_way": self._last_way,
             "last_ending": self._last_ending,
             "last_ending_detail": self._last_ending_detail,
             **self._cards,

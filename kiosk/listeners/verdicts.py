@@ -32,6 +32,8 @@ _STALL_MS = 500
 _XRUNS = 3
 _DROPPED_CHUNKS = 10  # of 20 ms
 _RESENT_SHARE, _FEWEST_RESENT, _FEW_RESENT = 0.02, 5, 2
+# Of packets. What is lost of sound is made up by the library, up to some per cent unheard.
+_LOST_SHARE = 0.08
 _GAPS_MS = 3000
 _ROUND_TRIP_MS, _LONG_TRIP_MS = 400, 250
 _UNMEANT_OPENINGS, _UNMEANT_SHARE = 4, 0.5
@@ -64,8 +66,16 @@ def _loses(figures: Figures) -> bool:
     # What is lost on the way here the kernel does not tell: the agent's sound has gaps then.
     far = _number(figures, "round_trip_ms") >= _LONG_TRIP_MS
     return (resent >= _FEWEST_RESENT and resent >= _RESENT_SHARE * sent) or (
-        _stutters(figures) and (far or resent >= _FEW_RESENT)
+        sent > 0 and _stutters(figures) and (far or resent >= _FEW_RESENT)
     )
+
+
+def _room_loses(figures: Figures) -> bool:
+    up, down = (
+        _number(figures, lost) / max(_number(figures, of), 1.0)
+        for lost, of in (("lost_packets", "sent_packets"), ("missed_packets", "received_packets"))
+    )
+    return max(up, down) >= _LOST_SHARE
 
 
 def _stutters(figures: Figures) -> bool:
@@ -102,6 +112,11 @@ SIGNS = (
         "lossy_link", _loses,
         "the network lost data: {resent_segments} of {sent_segments} segments were sent again, and "
         "the agent's sound had {gaps} gaps",
+    ),
+    Sign(
+        "lossy_room", _room_loses,
+        "the network lost data: {lost_packets} of {sent_packets} packets of the visitor's sound, "
+        "and {missed_packets} of {received_packets} of the agent's",
     ),
     Sign(
         "slow_link", lambda figures: _number(figures, "round_trip_ms") >= _ROUND_TRIP_MS,

@@ -39,10 +39,21 @@ _COUNTED: dict[What, str] = {
 _ADDED: dict[What, tuple[tuple[str, str], ...]] = {
     What.GAP: (("gaps_ms", "gap_ms"),),
     What.LINK: (("sent_segments", "sent_segments"), ("resent_segments", "resent_segments")),
+    What.ROOM: tuple(
+        (name, name)
+        for name in (
+            "sent_packets",
+            "lost_packets",
+            "received_packets",
+            "missed_packets",
+            "concealed_ms",
+        )
+    ),
 }
-_WORST: dict[What, tuple[str, str]] = {
-    What.STALLED: ("stall_ms", "stall_ms"),
-    What.LINK: ("round_trip_ms", "round_trip_ms"),
+_WORST: dict[What, tuple[str, ...]] = {
+    What.STALLED: ("stall_ms",),
+    What.LINK: ("round_trip_ms",),
+    What.ROOM: ("round_trip_ms", "jitter_ms"),
 }
 # So many of the agent's own words in a row, said over its voice, are no visitor's.
 _ECHOED_WORDS = 5
@@ -78,7 +89,7 @@ FIELDS = (
     "echoed_turns",
     "speech_s",
     *dict.fromkeys(name for added in _ADDED.values() for name, _ in added),
-    *(name for name, _ in _WORST.values()),
+    *dict.fromkeys(name for names in _WORST.values() for name in names),
     *LOSSES,
 )
 
@@ -212,8 +223,8 @@ class VisitRecord:
         for name, field in _ADDED.get(what, ()):
             self._counts[name] += int(_number(fields.get(field)))
         if what in _WORST:
-            name, field = _WORST[what]
-            self._worst[name] = max(self._worst.get(name, 0), _number(fields.get(field)))
+            for name in _WORST[what]:
+                self._worst[name] = max(self._worst.get(name, 0), _number(fields.get(name)))
 
     def _waited_ms(self, now_s: float) -> float | None:
         return None if self._understood_s is None else _ms(now_s - self._understood_s)

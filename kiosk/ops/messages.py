@@ -170,6 +170,15 @@ MESSAGES: dict[str, JournalMessage] = {
         "By the system (TCP_INFO), at the conversation's end. Behind a proxy it is the connection "
         "to the proxy.",
     ),
+    "room": JournalMessage(
+        "d3553119b7c745de833cb12ea29c2aae",
+        6,
+        "the room's round trip took {round_trip_ms} ms by {way}; {lost_packets} of {sent_packets} "
+        "packets to the agent and {missed_packets} of {received_packets} from it were lost",
+        "A conversation's room was measured",
+        "By WebRTC's library, over the conversation. {concealed_ms} ms of the agent's sound were "
+        "made up in place of what was lost.",
+    ),
     "gap": JournalMessage(
         "d4f7a33c513042baa9548f0f0f8d2447",
         7,

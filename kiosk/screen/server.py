@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _AGAIN_S = 1.0
 _GONE_S = 10.0
+# Time to take out a telephone.
+_TAKEN_S = 90.0
 _ANSWERS_WITHIN_S = 5.0
 _LONGEST_LINE_BYTES = 1 << 20
 _MOST_BROWSERS = 8
@@ -73,6 +75,7 @@ class ScreenServer:
             on_listening(f"http://{_HOST}:{its}/")
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._hush(), name="hush")
+                tasks.create_task(self._put_away(), name="put away")
                 await self._follow()
 
     # --- the kiosk ------------------------------------------------------------------------------
@@ -99,6 +102,19 @@ class ScreenServer:
                     await self._changed.wait_for(lambda: self._screen.view.said != said)  # noqa: B023
             except TimeoutError:
                 self._screen.hush()
+                await self._tell_browsers()
+
+    async def _put_away(self) -> None:
+        """The code of a handout, when it was there for long enough."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._screen.view.code)
+            code = self._screen.view.code
+            try:
+                async with asyncio.timeout(_TAKEN_S), self._changed:
+                    await self._changed.wait_for(lambda: self._screen.view.code != code)  # noqa: B023
+            except TimeoutError:
+                self._screen.put_away()
                 await self._tell_browsers()
 
     async def _tell_browsers(self) -> None:

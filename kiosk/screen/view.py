@@ -10,7 +10,7 @@ from kiosk.visit.states import State
 # What the view is made of.
 KINDS = (
     "state", "cause", "language", "visit_started", "visit_ended", "sentence", "caption", "visitor",
-    "agent",
+    "agent", "handout",
 )  # fmt: skip
 AWAY = "away"
 UNFIT = "unfit"
@@ -25,7 +25,8 @@ Languages = Callable[[str], Language]
 class View:
     """`mode`: the visit's state, `unfit` or `away`; `headline` says it in words. `said`: what the
     kiosk or the agent says; `asked`: what the visitor said before. `speaks`: `visitor`, `agent` or
-    nobody. `language`: that of all texts."""
+    nobody. `language`: that of all texts. `code`: a QR code, its rows of 0 and 1 a line each, with
+    `take_along` above it."""
 
     mode: str = AWAY
     headline: str = ""
@@ -33,6 +34,8 @@ class View:
     asked: str = ""
     speaks: str = ""
     language: str = ""
+    take_along: str = ""
+    code: str = ""
 
     def as_json(self) -> dict[str, str]:
         return asdict(self)
@@ -49,13 +52,14 @@ class Screen:
         self._state = State.IDLE.value
         self._is_there = False
         self._in_visit = False
+        self._code = ""  # of what the last visitor may take along
         self._answer = ""  # the agent's, which may come before the kiosk's own sentence is over
         self.view = View()
         self.away()
 
     def away(self) -> None:
         """The kiosk does not answer."""
-        self._is_there, self._in_visit, self._answer = False, False, ""
+        self._is_there, self._in_visit, self._answer, self._code = False, False, "", ""
         self.view = self._headed(View(language=self._own_language))
 
     def snapshot(self, fields: Mapping[str, object]) -> None:
@@ -76,13 +80,15 @@ class Screen:
             case {"event": "cause", "cause": cause}:
                 self._cause = _text(cause)
             case {"event": "visit_started"}:
-                self._in_visit, self._answer = True, ""
+                self._in_visit, self._answer, self._code = True, "", ""
                 view = View(language=_text(event.get("language")) or self._own_language)
             case {"event": "visit_ended"}:
                 self._in_visit, self._answer = False, ""
                 view = View(language=self._own_language)
             case {"event": "language", "language": str(language)}:
                 view = replace(view, language=language)
+            case {"event": "handout", "address": str(address)}:
+                self._code = qr_code(address)
             case {"event": "sentence", "text": str(text)}:
                 view = replace(view, said=_shown(text))
             case {"event": "caption"} if not self._in_visit:
@@ -105,6 +111,12 @@ class Screen:
         if not self._in_visit:
             self.view = replace(self.view, said="", asked="")
 
+    def put_away(self) -> None:
+        """What the last visitor could take along was there for long enough."""
+        if not self._in_visit:
+            self._code = ""
+            self.view = self._headed(self.view)
+
     def _headed(self, view: View) -> View:
         language = self._languages(view.language)
         mode = self._mode()
@@ -113,12 +125,21 @@ class Screen:
             headline = language.sentences[key or "out_of_order"]
         else:
             headline = language.screen[self._invitation if mode == State.IDLE else mode]
-        return replace(view, mode=mode, headline=headline)
+        code = "" if self._in_visit else self._code
+        take_along = language.screen["handout"] if code else ""
+        return replace(view, mode=mode, headline=headline, code=code, take_along=take_along)
 
     def _mode(self) -> str:
         if not self._is_there or self._state not in set(State):
             return AWAY
         return UNFIT if self._state == State.IDLE and self._cause is not None else self._state
+
+
+def qr_code(text: str) -> str:
+    """The rows of a QR code that says this, from the top, each of 0 and 1: 1 is dark."""
+    import segno
+
+    return "\n".join("".join(map(str, row)) for row in segno.make(text, micro=False).matrix)
 
 
 def type_size_vh(reading_distance_m: float, height_mm: float) -> float:

@@ -1,4 +1,4 @@
-"""One ConvAI conversation: opens the socket, pumps frames, and ends as exactly one `Ending`.
+"""One ConvAI conversation: opens the transport, pumps frames, and ends as exactly one `Ending`.
 
 What can be expected to go wrong is an ending, never an exception. The reader answers pings before
 anything else and never waits for playback.
@@ -48,20 +48,21 @@ from kiosk.endings import Ending, Kind, classify_denial
 from kiosk.errors import CredentialError
 from kiosk.link.account import DeniedError
 from kiosk.link.credentials import Credentials, Opening
-from kiosk.link.websocket import (
+from kiosk.link.roads import connect
+from kiosk.link.transport import (
     CLOSE_TIMEOUT_S,
     Close,
     ConnectError,
     HandshakeRefusedError,
-    Socket,
-    SocketClosedError,
-    connect,
+    Transport,
+    TransportClosedError,
 )
 from kiosk.moments import Observer
 from kiosk.visit import inputs
 from kiosk.visit.downlink import Downlink
 from kiosk.visit.initiation import initiation_of, without_first_message
 from kiosk.visit.language_of import language_of
+from kiosk.visit.link_figures import measured_of
 from kiosk.visit.moments import moment_of
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event
@@ -152,7 +153,8 @@ class Conversation:
         self._press_id = press_id
         self._tasks = tasks
         self._core = self._new_core()
-        self._socket: Socket | None = None
+        self._transport: Transport | None = None
+        self._opened_s = 0.0
         self._connecting: asyncio.Timeout | None = None
         self._beside: set[asyncio.Task[None]] = set()  # what goes on while frames are read
         self._sending: asyncio.Task[None] | None = None
@@ -188,7 +190,7 @@ class Conversation:
             stale = opening.kept
             while self._learns(ending) or (stale and self._was_stale(ending)):
                 stale = False
-                self._socket, self._core = None, self._new_core()
+                self._transport, self._core = None, self._new_core()
                 self._connected.clear()
                 fresh = await self._take()
                 if isinstance(fresh, Ending):
@@ -275,12 +277,12 @@ class Conversation:
                 self._parts.credentials.account_for(opening, account)
 
     async def close(self, ending: Ending) -> None:
-        """End it, for this reason: an open socket closes with 1000. Returns when `run` is over."""
+        """End it, for this reason: what is open closes with 1000. Returns when `run` is over."""
         self._ending = self._ending or ending
         if self._task is None:
             return
-        if self._socket is not None:
-            await self._hang_up(self._socket)
+        if self._transport is not None:
+            await self._hang_up(self._transport)
         else:
             self._task.cancel()
         await self._finished.wait()
@@ -296,43 +298,43 @@ class Conversation:
 
     def go_on(self) -> None:
         """Let the answer go on that was cut by a noise."""
-        if self._socket is not None and self._connected.is_set() and not self._finished.is_set():
-            self._start(self._goes_on(self._socket, self._parts.downlink.go_on()), "going on")
+        if self._transport is not None and self._connected.is_set() and not self._finished.is_set():
+            self._start(self._goes_on(self._transport, self._parts.downlink.go_on()), "going on")
 
-    async def _goes_on(self, socket: Socket, rest: AnswerRest) -> None:
+    async def _goes_on(self, transport: Transport, rest: AnswerRest) -> None:
         """Keep the agent silent while the rest of its turn is heard, and let it know."""
         downlink = self._parts.downlink
         if rest.samples is not None:
             heard = asyncio.create_task(downlink.drained(), name="the rest is heard")
             try:
                 while not heard.done():
-                    await self._send(socket, serialize(UserActivity()))
+                    await self._send(transport, serialize(UserActivity()))
                     await asyncio.wait({heard}, timeout=_ACTIVITY_S)
             finally:
                 heard.cancel()
             if not downlink.goes_on:
                 return  # somebody had something to say
             self._parts.put(inputs.GoneOn())
-            await self._send(socket, serialize(ContextualUpdate(_HEARD)))
+            await self._send(transport, serialize(ContextualUpdate(_HEARD)))
         elif rest.whole:  # all of it was heard: nothing is left to wait for
             self._parts.post(Event.TURN_SKIPPED, None)
-            await self._send(socket, serialize(ContextualUpdate(_HEARD)))
+            await self._send(transport, serialize(ContextualUpdate(_HEARD)))
         if not rest.whole:
-            await self._send(socket, serialize(UserMessage(_GO_ON)))
+            await self._send(transport, serialize(UserMessage(_GO_ON)))
 
     def tell(self, text: str) -> bool:
         """Let the agent know something without a turn; False while nobody listens."""
-        if self._socket is None or not self._connected.is_set() or self._finished.is_set():
+        if self._transport is None or not self._connected.is_set() or self._finished.is_set():
             return False
-        self._start(self._send(self._socket, serialize(ContextualUpdate(text))), "tell")
+        self._start(self._send(self._transport, serialize(ContextualUpdate(text))), "tell")
         return True
 
     def ask(self, text: str) -> bool:
         """A turn of the visitor's in writing; False while nobody listens."""
-        if self._socket is None or not self._connected.is_set() or self._finished.is_set():
+        if self._transport is None or not self._connected.is_set() or self._finished.is_set():
             return False
         self._parts.memory.visitor_said(text)
-        self._start(self._send(self._socket, serialize(UserMessage(text))), "ask")
+        self._start(self._send(self._transport, serialize(UserMessage(text))), "ask")
         return True
 
     async def _tell_backend(self, opening: Opening) -> None:
@@ -350,15 +352,15 @@ class Conversation:
                 self._parts.post(Event.ENDED, ending)
                 return
             self._ending = self._ending or ending
-            if self._socket is not None:
-                await self._hang_up(self._socket)
+            if self._transport is not None:
+                await self._hang_up(self._transport)
             elif self._connecting is not None:
                 self._connecting.reschedule(loop_now_s())
 
-    async def _open(self, opening: Opening) -> Socket | Ending:
+    async def _open(self, opening: Opening) -> Transport | Ending:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S) as self._connecting:
-                socket = await connect(opening.url)
+                transport = await connect(opening)
         except HandshakeRefusedError as refused:
             return classify_handshake(refused.status, web_page=refused.web_page)
         except ConnectError as error:
@@ -366,20 +368,20 @@ class Conversation:
         except TimeoutError:
             late = Ending(Kind.UNREACHABLE, None, f"no connection in {CONNECT_TIMEOUT_S:g} s")
             return self._ending or late
-        self._socket = socket
-        return socket
+        self._transport, self._opened_s = transport, loop_now_s()
+        return transport
 
-    async def _hold(self, socket: Socket, opening: Opening) -> Ending:
+    async def _hold(self, transport: Transport, opening: Opening) -> Ending:
         metadata_due = asyncio.timeout(METADATA_TIMEOUT_S)
         try:
             language = self._language if self._asks_for_language else None
             initiation = initiation_of(self._plan.initiation, opening, self._variables, language)
             if self._silences_greeting:
                 initiation = without_first_message(initiation)
-            await socket.send(serialize(initiation))
+            await transport.send(serialize(initiation))
             async with metadata_due:
                 while self._ending is None:
-                    frame = await socket.receive()
+                    frame = await transport.receive()
                     received_at_s = loop_now_s()
                     if self._ending is not None:
                         break  # hung up while it was on its way: nobody wants to hear it
@@ -387,18 +389,18 @@ class Conversation:
                         if isinstance(event, Connected):
                             metadata_due.reschedule(None)
                             for known in self._to_know():
-                                await socket.send(serialize(ContextualUpdate(known)))
-                        await self._on_event(event, socket, received_at_s)
-        except SocketClosedError as closed:
+                                await transport.send(serialize(ContextualUpdate(known)))
+                        await self._on_event(event, transport, received_at_s)
+        except TransportClosedError as closed:
             return self._ending or self._classify(closed.close)
         except TimeoutError:
             late = Ending(Kind.NO_METADATA, None, f"no metadata in {METADATA_TIMEOUT_S:g} s")
             return self._core.timed_out(late)
         finally:
             self._parts.uplink.disconnect()
-            self._measure(socket)
+            self._measure(transport)
             self._stop_beside()
-            await self._hang_up(socket)
+            await self._hang_up(transport)
         return self._ending
 
     def _to_know(self) -> Iterator[str]:
@@ -411,32 +413,28 @@ class Conversation:
     def _classify(self, close: Close) -> Ending:
         if close.dead:
             return Ending(Kind.PEER_DEAD, None, close.reason)
+        if close.left:
+            return self._core.left()
         return self._core.closed(close.code, close.reason)
 
-    def _measure(self, socket: Socket) -> None:
-        path = socket.path
-        if path is not None:
-            measured = moments.LinkMeasured(
-                loop_now_s(),
-                round_trip_ms=round(path.round_trip_ms, 1),
-                sent_segments=path.sent_segments,
-                resent_segments=path.resent_segments,
-            )
+    def _measure(self, transport: Transport) -> None:
+        measured = measured_of(transport.path, loop_now_s(), self._opened_s)
+        if measured is not None:
             self._parts.observe(measured)
 
-    async def _hang_up(self, socket: Socket) -> None:
+    async def _hang_up(self, transport: Transport) -> None:
         last_frame = self._plan.compat.last_frame
         if last_frame is not None:
-            with contextlib.suppress(SocketClosedError, TimeoutError):
+            with contextlib.suppress(TransportClosedError, TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await socket.send(last_frame)
-        await socket.close()
+                    await transport.send(last_frame)
+        await transport.close()
 
-    async def _on_event(self, event: CoreEvent, socket: Socket, received_at_s: float) -> None:
+    async def _on_event(self, event: CoreEvent, transport: Transport, received_at_s: float) -> None:
         downlink, uplink = self._parts.downlink, self._parts.uplink
         match event:
             case Answer(frame):
-                await socket.send(frame)
+                await transport.send(frame)
             case AgentAudio():
                 if downlink.audio(event, received_at_s):
                     self._parts.put(inputs.TurnTaken())
@@ -455,7 +453,7 @@ class Conversation:
                 self._parts.memory.agent_was_corrected(caption(event.corrected))
             case ToolCall() if len(self._beside) < _BESIDE_LIMIT:  # more than anybody means
                 self._turn_taken(acts=True)
-                self._start(self._run_tool(event, socket), "tool")
+                self._start(self._run_tool(event, transport), "tool")
             case AgentResponseComplete(event_id):
                 downlink.complete(event_id)
             case ToolStarted(for_s):
@@ -466,9 +464,9 @@ class Conversation:
                 if isinstance(event, AgentToolResponse) and event.tool_name == LANGUAGE_DETECTION:
                     self._changes_language = event.ran
             case Connected():
-                self._start_audio(event, socket)
+                self._start_audio(event, transport)
             case FormatsChanged():
-                self._change_formats(event, socket)
+                self._change_formats(event, transport)
             case Queued():
                 uplink.hold(on=True)
             case Admitted():
@@ -508,45 +506,45 @@ class Conversation:
         task.add_done_callback(self._beside.discard)
         return task
 
-    def _start_audio(self, connected: Connected, socket: Socket) -> None:
+    def _start_audio(self, connected: Connected, transport: Transport) -> None:
         self._connected.set()
         self._parts.downlink.begin(FORMATS[connected.output_format], greets=not self._follows)
         self._parts.uplink.connect(self._parts.memory.unanswered if self._repeats else ())
-        self._sending = self._start(self._send_audio(socket, connected.input_format), "uplink")
+        self._sending = self._start(self._send_audio(transport, connected.input_format), "uplink")
         compat = self._plan.compat
         if compat.keep_alive is not None:
-            keep_alive = self._keep_alive(socket, compat.keep_alive, compat.keep_alive_s)
+            keep_alive = self._keep_alive(transport, compat.keep_alive, compat.keep_alive_s)
             self._start(keep_alive, "keep-alive")
 
-    def _change_formats(self, changed: FormatsChanged, socket: Socket) -> None:
+    def _change_formats(self, changed: FormatsChanged, transport: Transport) -> None:
         self._parts.downlink.begin(FORMATS[changed.output_format], greets=False)
         if self._sending is not None:
             self._sending.cancel()
-        self._sending = self._start(self._send_audio(socket, changed.input_format), "uplink")
+        self._sending = self._start(self._send_audio(transport, changed.input_format), "uplink")
 
-    async def _send_audio(self, socket: Socket, format_name: str) -> None:
-        # Whoever writes to a closed socket leaves it to the reader to say what the close means.
-        with contextlib.suppress(SocketClosedError):
-            await self._parts.uplink.run(socket.send, FORMATS[format_name])
+    async def _send_audio(self, transport: Transport, format_name: str) -> None:
+        # Whoever writes to a closed transport leaves it to the reader to say what the close means.
+        with contextlib.suppress(TransportClosedError):
+            await self._parts.uplink.run(transport.send_audio, FORMATS[format_name])
 
-    async def _keep_alive(self, socket: Socket, frame: str, every_s: float) -> None:
-        with contextlib.suppress(SocketClosedError):
+    async def _keep_alive(self, transport: Transport, frame: str, every_s: float) -> None:
+        with contextlib.suppress(TransportClosedError):
             while True:
                 await asyncio.sleep(every_s)
-                await socket.send(frame)
+                await transport.send(frame)
 
-    async def _run_tool(self, call: ToolCall, socket: Socket) -> None:
+    async def _run_tool(self, call: ToolCall, transport: Transport) -> None:
         result = await self._parts.tools.run(call)
         ran = moments.KioskToolCalled(
             loop_now_s(), tool=call.tool_name[:64], error_type=result.error_type
         )
         self._parts.observe(ran)
         if call.expects_response:
-            await self._send(socket, serialize(result))
+            await self._send(transport, serialize(result))
 
-    async def _send(self, socket: Socket, frame: str) -> None:
-        with contextlib.suppress(SocketClosedError):
-            await socket.send(frame)
+    async def _send(self, transport: Transport, frame: str) -> None:
+        with contextlib.suppress(TransportClosedError):
+            await transport.send(frame)
 
 
 # What the host learns of an event.

@@ -15,7 +15,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from kiosk.base.toml_lines import line_of
+from kiosk.base.toml_lines import line_of, parse_toml
 from kiosk.config import read_text
 from kiosk.config.tables import LANGUAGE_CODE, VOICE_NAME
 from kiosk.errors import ConfigError
@@ -132,13 +132,7 @@ def _changed(path: Path, *, whole: bool) -> Texts | None:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return None
         raise
-    try:
-        found = dict(_entries(tomllib.loads(text)))
-    except tomllib.TOMLDecodeError as error:
-        complaint, _, where = str(error).partition(" (at ")
-        found_at = re.match(r"line (\d+)", where)
-        line = int(found_at[1]) if found_at else len(text.splitlines())
-        raise ConfigError(f"{path}, line {line}: {complaint}") from error
+    found = dict(_entries(parse_toml(str(path), text)))
     model = _flat(_shipped()[MODEL])
     mistakes = [
         f"{_place(path, text, key)}: {key}: {what}"

@@ -12,12 +12,12 @@ from kiosk.endings import Kind
 from kiosk.errors import CredentialError
 from kiosk.link.account import DeniedError
 from kiosk.link.credentials import Credentials, Opening
-from kiosk.link.websocket import (
+from kiosk.link.roads import connect
+from kiosk.link.transport import (
     ConnectError,
     HandshakeRefusedError,
-    Socket,
-    SocketClosedError,
-    connect,
+    Transport,
+    TransportClosedError,
 )
 from kiosk.visit.initiation import initiation_of
 
@@ -45,7 +45,7 @@ async def try_agent(credentials: Credentials, initiation: Initiation, press_id: 
     except DeniedError as error:
         log.info("the agent was not tried: %s", error)
         well = None
-    except (ConnectError, HandshakeRefusedError, SocketClosedError, TimeoutError) as error:
+    except (ConnectError, HandshakeRefusedError, TransportClosedError, TimeoutError) as error:
         log.info("the agent was tried in vain: %s", error)
         if isinstance(error, HandshakeRefusedError):
             credentials.refused(opening)  # what it opened with may be why
@@ -61,25 +61,25 @@ async def try_agent(credentials: Credentials, initiation: Initiation, press_id: 
 
 
 async def _opens(opening: Opening, initiation: Initiation, core: ClientConversation) -> bool:
-    socket = await connect(opening.url)
+    transport = await connect(opening)
     try:
-        await socket.send(serialize(initiation_of(initiation, opening)))
-        while not await _next_of(Connected, socket, core):
+        await transport.send(serialize(initiation_of(initiation, opening)))
+        while not await _next_of(Connected, transport, core):
             pass
         try:
             async with asyncio.timeout(_REFUSES_WITHIN_S):
-                while not await _next_of(Refused, socket, core):
+                while not await _next_of(Refused, transport, core):
                     pass
         except TimeoutError:
             return True
         return False
     finally:
-        await socket.close()
+        await transport.close()
 
 
 async def _next_of(
-    kind: type[Connected] | type[Refused], socket: Socket, core: ClientConversation
+    kind: type[Connected] | type[Refused], transport: Transport, core: ClientConversation
 ) -> bool:
-    """Whether the next frame has such an event; raises SocketClosedError."""
-    events = core.receive(await socket.receive(), loop_now_s())
+    """Whether the next frame has such an event; raises TransportClosedError."""
+    events = core.receive(await transport.receive(), loop_now_s())
     return any(isinstance(event, kind) for event in events)

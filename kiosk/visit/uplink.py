@@ -17,8 +17,6 @@ from kiosk.audio.gate import Edge
 from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, PcmFormat, Samples, silence
 from kiosk.audio.resample import Resampler
 from kiosk.base.clock import loop_now_s
-from kiosk.convai.client_messages import UserAudio
-from kiosk.convai.frames import serialize
 from kiosk.measures import Latencies
 from kiosk.visit.turn_memory import TurnMemory
 
@@ -121,17 +119,18 @@ class Uplink:
             stand_in = chunk.stand_in if talking else None
             self._send(_SILENCE if stand_in is None else stand_in, chunk.captured_at_s)
 
-    async def run(self, send: Callable[[str], Awaitable[None]], format_: PcmFormat) -> None:
-        """Send until cancelled, or until `send` raises because the connection is gone."""
+    async def run(self, send: Callable[[bytes], Awaitable[None]], format_: PcmFormat) -> None:
+        """Send sound in a format until cancelled, or until `send` raises because the connection is
+        gone."""
         resampler = Resampler(INTERNAL_RATE_HZ, format_.rate_hz)
         again, self._again = self._again, ()
         for samples in again:
-            await send(serialize(UserAudio(format_.encode(resampler.push(samples)))))
+            await send(format_.encode(resampler.push(samples)))
         while True:
             while self._connected and self._outgoing:
                 item = self._outgoing.popleft()
                 audio = format_.encode(resampler.push(item.samples))
-                await send(serialize(UserAudio(audio)))
+                await send(audio)
                 if not item.in_debt:
                     self._mic_to_wire.add((loop_now_s() - item.captured_at_s) * 1000)
             self._ready.clear()

@@ -43,6 +43,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kiosk.base import service
+from kiosk.base.names import Name
 from kiosk.causes import UNFIT
 from kiosk.config.loading import load_table
 from kiosk.config.tables import Table
@@ -52,9 +53,14 @@ from kiosk.watch.entries import CAUSES, NAMES, SAFETY
 WEBHOOK_CREDENTIAL = "watch-webhook-url"
 PASSWORD_CREDENTIAL = "watch-smtp-password"  # noqa: S105  the name of a file
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Minutes = Annotated[float, Field(ge=0, le=10_080)]
-Address = Annotated[str, Field(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$")]
+Address = Annotated[
+    str,
+    Field(
+        pattern=r"^[^@\s<>,]+@[^@\s<>,]+$",
+        description="must be one mail address, such as staff@example.org",
+    ),
+]
 
 
 class WatchTable(Table):

@@ -200,7 +200,7 @@ def test_each_mistake_has_a_line_of_its_own(path: Path) -> None:
 
 def test_what_is_no_toml_is_named_with_its_line(path: Path) -> None:
     said = complaint(path, f"{HEAD}agent = \nkiosk = 1\n")
-    assert said.startswith("scenario trial: ")
+    assert said.startswith("scenario trial, line 3: ")
     assert "line 3" in said
 
 

@@ -140,7 +140,7 @@ STYLE = "does not exist for conversations"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x", ["guide.toml: ", "Expected"]),
+        ("x", ["guide.toml, line 1: ", 'with "="']),
         ("\nlanguage = 7", ["guide.toml, line 2: language: "]),
         ('language = "DE"', ["guide.toml, line 1: language: "]),
         ("[voice]\nspeed = 1.3", ["guide.toml, line 2: voice.speed: ", "1.2"]),

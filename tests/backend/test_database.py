@@ -22,7 +22,7 @@ from tests.backend.postgres import OWNER, Cluster
 
 from .conftest import Place
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 
 
 def sqlite(path: Path) -> sa.URL:

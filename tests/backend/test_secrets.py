@@ -28,7 +28,7 @@ from kiosk.backend.mind.access import MindAccess
 from kiosk.backend.mind.files import load_flow
 from kiosk.backend.mind.scripted import ScriptedMind
 from kiosk.backend.tokens import OperatorToken
-from kiosk.contract import CHAT_COMPLETIONS_PATH, RESPONSES_PATH
+from kiosk.contract import CHAT_COMPLETIONS_PATH, GUIDES_LLM_PATH, RESPONSES_PATH
 
 from .conftest import AGENT_ID, API_KEY, WEBHOOK_SECRET, Backend, BackendFactory
 from .test_heartbeat import BEAT
@@ -59,6 +59,7 @@ PATHS = (
     ("POST", "/v1/kiosks/{}/revoke"),
     ("POST", "/v1/webhooks/elevenlabs"),
     ("POST", CHAT_COMPLETIONS_PATH),
+    ("POST", GUIDES_LLM_PATH),
     ("POST", RESPONSES_PATH),
     ("GET", "/metrics"),
     ("GET", "/readyz"),

@@ -15,6 +15,7 @@ from tests.bench import (
     latency,
     machine,
     resampling,
+    roads,
     stages,
     visits,
 )
@@ -29,6 +30,7 @@ PARTS: dict[str, Measurement] = {
     "idle": machine.idle_figures,
     "conversation": machine.conversation_figures,
     "stages": stages.figures,
+    "roads": roads.figures,
 }
 # Cut so small, and the longest first, that two cores are done with them at about the same time.
 SWEEPS: dict[str, Measurement] = {

@@ -27,7 +27,8 @@ from kiosk.convai.server_messages import (
 )
 from kiosk.convai.server_tools import ToolCall
 from kiosk.endings import Ending, Kind
-from kiosk.link.websocket import CLOSE_TIMEOUT_S, PING_INTERVAL_S, PING_TIMEOUT_S
+from kiosk.link.transport import CLOSE_TIMEOUT_S
+from kiosk.link.websocket import PING_INTERVAL_S, PING_TIMEOUT_S, Socket
 from kiosk.visit import conversation
 from tests.bare_conversation import Bare, bare_conversation
 from tests.convai_server import Connection, scripted_server
@@ -49,7 +50,7 @@ async def ending_of(
     async with scripted_server() as server, bare_conversation(server.url) as kiosk:
         connection = await server.connection()
         await connection.send(*reports)
-        await close(connection.socket, code, reason)
+        await close(server.sockets[0], code, reason)
         async with asyncio.timeout(limit_s):
             return await kiosk.ending(), kiosk
 
@@ -124,7 +125,7 @@ async def test_a_close_in_place_of_the_metadata_is_its_ending() -> None:
 async def test_a_frame_that_no_client_can_take_is_an_ending_too(frame: bytes, code: int) -> None:
     async with scripted_server() as server, bare_conversation(server.url) as kiosk:
         connection = await server.connection()
-        connection.socket.transport.write(frame)
+        server.sockets[0].transport.write(frame)
         ending = await kiosk.ending()
         await asyncio.wait_for(connection.closed.wait(), 5)
     assert (ending.kind, ending.code) == (Kind.PROTOCOL, code)
@@ -287,8 +288,9 @@ async def narrow_server() -> AsyncIterator[tuple[str, "asyncio.Future[ServerConn
 
 
 def transport_of(kiosk: Bare) -> asyncio.Transport:
-    assert kiosk.conversation._socket is not None
-    transport: asyncio.Transport = kiosk.conversation._socket._connection.transport
+    socket = kiosk.conversation._transport
+    assert isinstance(socket, Socket)
+    transport: asyncio.Transport = socket._connection.transport
     return transport
 
 

@@ -18,7 +18,7 @@ from tests.virtual_kiosk import settings, virtual_kiosk
 
 # What did not happen in this visit has no time.
 NOT_HERE = {
-    "language", "queue_ms", "round_trip_ms", "lost_by", "unanswered_ms", "stall_ms",
+    "language", "queue_ms", "round_trip_ms", "jitter_ms", "lost_by", "unanswered_ms", "stall_ms",
 }  # fmt: skip
 
 

@@ -1,8 +1,6 @@
 """Small working implementations of what lies around the tested code."""
 
 import asyncio
-import base64
-import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -98,6 +96,6 @@ class Wire:
     def __post_init__(self) -> None:
         self.taking.set()
 
-    async def send(self, frame: str) -> None:
+    async def send(self, audio: bytes) -> None:
         await self.taking.wait()
-        self.sent.append(base64.b64decode(json.loads(frame)["user_audio_chunk"]))
+        self.sent.append(audio)

@@ -54,8 +54,15 @@ DRIVERS: dict[str, Callable[[str], bool]] = {
     "systemd": lambda module: module.startswith("kiosk.ops.") or module == "kiosk.watch.journals",
     "webrtcvad": lambda module: module == "kiosk.audio.gate",
     "pywebrtc_audio": lambda module: module in {"kiosk.audio.suppressor", "kiosk.audio.gate"},
+    "livekit": lambda module: module.startswith(("kiosk.link.", "kiosk.agent.room")),
+    "aiortc": lambda module: module.startswith("kiosk.agent.room"),
+    "aioice": lambda module: module.startswith("kiosk.agent.room"),
+    "av": lambda module: module.startswith("kiosk.agent.room"),
     "pocketsphinx": lambda module: module.startswith("kiosk.agent."),
 }
+
+# Modules that are nothing without their driver: who imports them does it inside a function.
+WITH_THEIR_DRIVER = {"kiosk.agent.room", "kiosk.agent.room_track", "kiosk.link.webrtc"}
 
 # Rooms in which whole kiosks are played in virtual time, and the clocks that would not follow.
 IN_TIME = {"devices", "visit", "link", "agent", "daemon"}
@@ -141,8 +148,10 @@ def misplaced_drivers(module: str, tree: ast.Module) -> Iterator[str]:
         if driver in DRIVERS:
             if not DRIVERS[driver](module):
                 yield f"{line}: {driver} is not imported here"
-            if not inside:
+            if not inside and module not in WITH_THEIR_DRIVER:
                 yield f"{line}: {driver} is imported inside a function only"
+        if name in WITH_THEIR_DRIVER and not inside and module not in WITH_THEIR_DRIVER:
+            yield f"{line}: {name} is imported inside a function only"
 
 
 def misplaced_threads(module: str, tree: ast.Module) -> Iterator[str]:
@@ -264,6 +273,7 @@ PLANTED = [
     ("arrows_up", "kiosk.devices.alsa", "def f():\n    import kiosk.visit.host"),
     ("arrows_up", "kiosk.devices.alsa", "from kiosk import daemon"),
     ("arrows_up", "kiosk.devices.alsa", "from kiosk.link.websocket import Socket"),
+    ("misplaced_drivers", "kiosk.link.roads", "from kiosk.link.webrtc import connect"),
     ("arrows_up", "kiosk.audio.pcm", "from kiosk.convai import fields"),
     ("arrows_up", "kiosk.errors", "import kiosk.contract"),
     ("arrows_up", "kiosk.agent.talk", "from kiosk.config import Settings"),

@@ -517,7 +517,7 @@ def test_languages_are_the_sites_own_the_named_and_those_of_keys(config: Path) -
     ("text", "complaint"),
     [
         ("[[keys]]\npin = 17\nlanguage = 'de'", "button.pin and [[keys]] 1 pin are both GPIO 17"),
-        ("[[keys]]\npin = 5\n", "line 1: keys.0.language: Field required"),
+        ("[[keys]]\npin = 5\n", "line 1: keys.0.language: it must be given"),
         ("[[keys]]\npin = 5\nlanguage = 'German'", "line 3: keys.0.language: 'German' is no code"),
         ("[[keys]]\npin = 99\nlanguage = 'de'", "line 2: keys.0.pin: "),
         ("[kiosk]\nlanguages = ['Deutsch']", "line 2: kiosk.languages.0: 'Deutsch' is no code"),

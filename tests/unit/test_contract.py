@@ -148,3 +148,11 @@ def test_any_json_is_a_grant_or_refused(body: object) -> None:
         return
     assert 0 < grant.life_s <= MAX_LIFE_S
     assert (grant.signed_url is None) != (grant.conversation_token is None)
+
+
+def test_of_both_credentials_that_of_the_wanted_road_counts() -> None:
+    body = {"signed_url": URL, "conversation_token": "jwt"}
+    assert read_grant(body, "webrtc") == Grant(
+        CONVERSATION_TOKEN_LIFE_S, conversation_token="jwt", single_use=True
+    )
+    assert read_grant({"signed_url": URL}, "webrtc").signed_url == URL

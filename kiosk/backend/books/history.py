@@ -19,6 +19,7 @@ from kiosk.backend.books.schema import (
     IS_UNSPENT,
     conversation_events,
     kiosks,
+    talks,
     usage,
     visits,
 )
@@ -160,7 +161,7 @@ class History:
         nobody used; how many, a batch at a time."""
         async with self._database.transaction(tenant, within_s=PATIENT_S) as db:
             old = await _old(db, tenant, visits_before, leases_before)
-            for table in (conversation_events, conversations_table):
+            for table in (conversation_events, conversations_table, talks):
                 this = sa.and_(table.c.tenant == tenant, table.c.visit_id.in_(old))
                 await db.execute(sa.delete(table).where(this))
             this = sa.and_(visits.c.tenant == tenant, visits.c.id.in_(old))

@@ -261,6 +261,19 @@ transcripts = sa.Table(
     sa.Column("turns", sa.JSON, nullable=False),
 )
 
+# Where the script of a mind stands in a visit, with what the visitor told, and what was made of it.
+talks = sa.Table(
+    "talks",
+    metadata,
+    _tenant(primary_key=True),
+    sa.Column("visit_id", sa.ForeignKey("visits.id"), primary_key=True),
+    sa.Column("standing", sa.JSON, nullable=False),
+    sa.Column("handout", sa.JSON),
+    sa.Column("told_at", UtcTime, nullable=False),
+    sa.Column("forget_at", UtcTime, nullable=False),
+    sa.Index("ix_talks_forget_at", "tenant", "forget_at"),
+)
+
 # How each kiosk was when it was last heard of: one narrow row, rewritten.
 liveness = sa.Table(
     "liveness",

@@ -14,6 +14,7 @@ from kiosk.backend.books.operators import Operators
 from kiosk.backend.books.orders import Orders
 from kiosk.backend.books.registry import Registry
 from kiosk.backend.books.rules import Rules
+from kiosk.backend.books.talks import Talks
 
 
 class Store:
@@ -29,6 +30,7 @@ class Store:
         self.liveness = Liveness(database)
         self.operators = Operators(database)
         self.orders = Orders(database)
+        self.talks = Talks(database)
 
 
 @asynccontextmanager

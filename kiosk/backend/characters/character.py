@@ -11,7 +11,6 @@ them, for the kiosk that speaks none of them.
 
 import math
 import re
-import tomllib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
@@ -27,6 +26,8 @@ from pydantic import (
 )
 
 from kiosk.backend.characters.templates import filled, gaps, variables
+from kiosk.base.mistakes import in_words
+from kiosk.base.toml_lines import line_of, parse_toml
 from kiosk.convai.fields import Json
 from kiosk.convai.nested import set_paths
 from kiosk.convai.overrides import NO_SUCH_CONTROLS, ConversationOverrides, Share, Speed
@@ -38,7 +39,6 @@ NOT_SENT = ("system__", "secret__")
 
 # Stands for every language, where there is one first message.
 _ANY = ""
-_MULTI_LINE = ('"""', "'''")
 
 
 def _template(text: str) -> str:
@@ -69,7 +69,13 @@ def _variable_name(name: str) -> str:
 
 
 Template: TypeAlias = Annotated[str, AfterValidator(_template)]
-Language: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2})?$")]
+Language: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z]{2}(-[a-z]{2})?$",
+        description='must be the code of a language, such as "de" or "pt-br"',
+    ),
+]
 VariableName: TypeAlias = Annotated[str, AfterValidator(_variable_name)]
 Variable: TypeAlias = Annotated[Any, AfterValidator(_variable)]
 
@@ -81,7 +87,11 @@ class _Table(BaseModel):
 
 
 class _Voice(_Table):
-    voice_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    voice_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="must be the id of a voice, as ElevenLabs shows it",
+    )
     stability: Share | None = None
     similarity: Share | None = None
     speed: Speed | None = None
@@ -127,6 +137,18 @@ class Occasion:
     language: str
     local: datetime
 
+    def values(self, spoken: str | None = None) -> dict[str, str]:
+        """What the gaps of a template are filled with; `spoken`: the language, if it is not the
+        kiosk's."""
+        return {
+            "kiosk": self.kiosk,
+            "site": self.site,
+            "language": spoken or self.language,
+            "time": f"{self.local:%H:%M}",
+            "date": f"{self.local:%Y-%m-%d}",
+            "part_of_day": _part_of_day(self.local.hour),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Character:
@@ -138,8 +160,8 @@ class Character:
     def overrides(self, occasion: Occasion) -> dict[str, Json]:
         """What goes into `conversation_config_override`; empty if it changes nothing."""
         file, voice = self._file, self._file.voice
-        values = self._values(occasion)
         spoken = self._spoken(occasion)
+        values = occasion.values(spoken)
         message = file.first_message.get(spoken or _ANY, file.first_message.get(_ANY))
         agent: dict[str, Any] = {}
         if message is not None:
@@ -161,7 +183,7 @@ class Character:
 
     def dynamic_variables(self, occasion: Occasion) -> dict[str, Json]:
         """What goes into `dynamic_variables`."""
-        values = self._values(occasion)
+        values = occasion.values(self._spoken(occasion))
         return {
             name: filled(content, values) if isinstance(content, str) else content
             for name, content in self._file.variables.items()
@@ -192,27 +214,15 @@ class Character:
             return occasion.language
         return self._file.language
 
-    def _values(self, occasion: Occasion) -> dict[str, str]:
-        local = occasion.local
-        return {
-            "kiosk": occasion.kiosk,
-            "site": occasion.site,
-            "language": self._spoken(occasion) or occasion.language,
-            "time": f"{local:%H:%M}",
-            "date": f"{local:%Y-%m-%d}",
-            "part_of_day": _part_of_day(local.hour),
-        }
-
 
 _ANY_OCCASION = Occasion("", "", "", datetime(2000, 1, 1))  # noqa: DTZ001  a local time
 
 
 def read_character(name: str, text: str) -> Character:
     """`name` is for people: the file's; raises ConfigError with a line for each mistake."""
+    values = parse_toml(name, text)
     try:
-        file = _File.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: {error}") from error
+        file = _File.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, text, name)) from error
     return Character(name, file)
@@ -227,43 +237,13 @@ def _part_of_day(hour: int) -> str:
 def _explain(error: ValidationError, text: str, name: str) -> str:
     """One line for each mistake: which file and line, which key, what is wrong."""
     lines = []
-    for mistake in error.errors(include_url=False, include_input=False):
-        # What is deeper than a table's key is pydantic's own business.
-        keys = [str(part) for part in mistake["loc"]][:2]
-        what = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] == "extra_forbidden":
-            table = _Voice if keys[0] == "voice" else _File
-            what = f"no such key; these are: {', '.join(table.model_fields)}"
-            if table is _Voice:
-                what = NO_SUCH_CONTROLS.get(keys[-1], what)
-        elif mistake["type"] in ("model_type", "dict_type"):
-            what = "must be a table"
-        line = _line_of(text, keys)
+    found = error.errors(include_url=False, include_input=False)
+    for mistake in in_words(found, _File.model_json_schema(), "no such key"):
+        keys = tuple(key for key in mistake.keys if key != _ANY)
+        what = mistake.what
+        if keys[:-1] == ("voice",):
+            what = NO_SUCH_CONTROLS.get(keys[-1], what)
+        line = line_of(text, list(keys))
         where = f"{name}, line {line}" if line else name
         lines.append(f"{where}: {'.'.join(keys)}: {what}" if keys else f"{where}: {what}")
-    return "\n".join(dict.fromkeys(lines))
-
-
-def _line_of(text: str, keys: list[str]) -> int | None:
-    """The line on which a key stands, its table's if the key itself is not there."""
-    heading_line, heading, open_quotes, wanted = None, "", "", ".".join(keys)
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
-        if open_quotes:  # the lines of a long text look like anything
-            if open_quotes in stripped:
-                open_quotes = ""
-            continue
-        open_quotes = next((q for q in _MULTI_LINE if stripped.count(q) == 1), "")
-        if stripped.startswith("["):
-            heading = stripped.split("]")[0].strip("[] ")
-            full = heading
-        elif "=" in stripped and not stripped.startswith("#"):
-            key = stripped.split("=")[0].strip().strip("\"'")
-            full = f"{heading}.{key}" if heading else key
-        else:
-            continue
-        if full == wanted:
-            return number
-        if keys and full == keys[0]:
-            heading_line = number
-    return heading_line
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`agent check` and `agent apply`: the agent's settings at the provider. Prints nothing; cheap to
+"""`agent check`, `agent apply`, `agent test`: the agent at the provider. Prints nothing; cheap to
 import.
 
 What the characters send is known here; what kiosks send of their own (`agent.overrides` and
@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from kiosk.errors import ConfigError, KioskError, UnavailableError
+from kiosk.backend.cli.answer_test_command import add_test_command, run_test
+from kiosk.errors import ConfigError, KioskError
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from kiosk.backend.provider.client import Provider, ProviderError
+    from kiosk.backend.provider.client import Provider
     from kiosk.backend.provider.findings import AgentFinding, Needs
     from kiosk.backend.settings import BackendSettings
     from kiosk.convai.fields import Json
@@ -27,7 +28,7 @@ SubParsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  #
 
 
 def add_agent_commands(commands: SubParsers, common: argparse.ArgumentParser) -> None:
-    """Add `agent` with its two commands; the choice is left in `agent_command`."""
+    """Add `agent` with its commands; the choice is left in `agent_command`."""
     agent = commands.add_parser("agent", help="is the agent set up as kiosks need it?")
     words = agent.add_subparsers(dest="agent_command", metavar="COMMAND", required=True)
     needs = argparse.ArgumentParser(add_help=False, parents=[common])
@@ -72,12 +73,16 @@ def add_agent_commands(commands: SubParsers, common: argparse.ArgumentParser) ->
     check.add_argument("--json", action="store_true", help="one JSON object a line")
     apply = words.add_parser("apply", parents=[needs], help="change what can be changed")
     apply.add_argument("--yes", action="store_true", help="without asking")
+    add_test_command(words, common)
 
 
 def run_agent(args: argparse.Namespace, say: Say) -> None:
     """Raises KioskError, also for what breaks visits: exit code 1."""
     from kiosk.backend import settings as of
 
+    if args.agent_command == "test":
+        run_test(args, say)
+        return
     names = ("database", "provider_url", "agent_id")
     settings = of.load_settings({name: getattr(args, name) for name in names})
     of.require_agent(settings)
@@ -146,6 +151,7 @@ def _next_step(findings: "list[AgentFinding]") -> str:
 
 def _needs(args: argparse.Namespace, settings: "BackendSettings") -> "Needs":
     from kiosk.backend.characters.files import load_characters
+    from kiosk.backend.mind.files import load_flow_or_persona
     from kiosk.backend.provider.findings import Needs
     from kiosk.convai.overrides import OVERRIDE_NAMES
 
@@ -154,6 +160,8 @@ def _needs(args: argparse.Namespace, settings: "BackendSettings") -> "Needs":
             known = ", ".join(sorted(OVERRIDE_NAMES))
             raise ConfigError(f"--override: no override is called {name!r}; known: {known}")
     chosen = {"agent.language"} if args.language else set()
+    if settings.mind and load_flow_or_persona(settings.mind).greeting is not None:
+        chosen.add("agent.first_message")
     directory = args.characters or settings.characters_dir
     characters = [] if directory is None else list(load_characters(directory).values())
     of_all = [character.variable_names() for character in characters]
@@ -190,6 +198,7 @@ class _Agent:
     def _ask(
         self, question: "Callable[[Provider], Awaitable[dict[str, Json]]]"
     ) -> "dict[str, Json]":
+        from kiosk.backend.cli.provider_words import for_the_operator
         from kiosk.backend.provider.client import AgentAccess, ProviderError, open_provider
         from kiosk.base import patience
 
@@ -201,27 +210,7 @@ class _Agent:
         try:
             return patience.run(ask())
         except ProviderError as error:
-            raise _for_the_operator(error, self._settings) from None
-
-
-def _for_the_operator(error: "ProviderError", settings: "BackendSettings") -> KioskError:
-    from kiosk.backend.provider import client as provider
-
-    code = f" ({error.code})" if error.code else ""
-    match error:
-        case provider.KeyRefusedError():
-            return ConfigError(
-                f"{settings.provider_url} refuses the API key{code}: it needs the right to read "
-                "and to change agents"
-            )
-        case provider.AgentUnknownError():
-            return ConfigError(f"{settings.provider_url} knows no agent {settings.agent_id}{code}")
-        case provider.QuotaError():
-            return UnavailableError(f"{settings.provider_url} allows no more for now{code}")
-        case provider.UnreachableError():
-            return UnavailableError(f"{settings.provider_url} does not answer{code}")
-        case _:
-            return UnavailableError(f"{settings.provider_url} does not answer as expected{code}")
+            raise for_the_operator(error, self._settings) from None
 
 
 def _seconds(text: str) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import SecretStr
 
+from kiosk.backend.mind.handout_link import HandoutLink, read_link
 from kiosk.backend.mind.pacing import Pace
 from kiosk.backend.mind.port import Mind
 from kiosk.convai import speech_engine
@@ -18,7 +19,8 @@ _LONGEST_S = 7500.0
 class MindAccess:
     """What the doors work with. A speech engine shows what only an account with `api_key` can sign,
     a custom LLM one of `llm_secrets`; `most` may be asking at a time, none longer than
-    `longest_s`."""
+    `longest_s`. `greeting` is the first message of every visit, if it is the mind's to say;
+    `makes_handouts`: visitors may get a page to take along."""
 
     def __init__(
         self,
@@ -26,10 +28,15 @@ class MindAccess:
         api_key: SecretStr,
         llm_secrets: Sequence[SecretStr] = (),
         pace: Pace | None = None,
+        greeting: str | None = None,
+        *,
+        makes_handouts: bool = False,
         most: int = 2000,
         longest_s: float = _LONGEST_S,
     ) -> None:
         self.mind = mind
+        self.greeting = greeting
+        self.makes_handouts = makes_handouts
         self.longest_s = longest_s
         self.pace = pace or Pace()
         self._api_key = api_key
@@ -52,6 +59,14 @@ class MindAccess:
             hmac.compare_digest(shown.strip().encode(), secret.get_secret_value().encode())
             for secret in self._llm_secrets
         )
+
+    def token_of(self, link: HandoutLink) -> str:
+        """The last part of a handout's address."""
+        return link.token(self._api_key)
+
+    def read_link(self, token: str, now_s: float) -> HandoutLink | None:
+        """The link with that token; None if it is not ours, or its time is over."""
+        return read_link(token, self._api_key, now_s)
 
     @property
     def is_full(self) -> bool:

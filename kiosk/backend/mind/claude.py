@@ -2,22 +2,22 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx2
 from pydantic import SecretStr
 
-from kiosk.backend.mind.persona import Persona, instructions
+from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, Brief
 from kiosk.backend.mind.port import MindError, MindTurn
+from kiosk.backend.mind.spending import Spent, Tokens
 from kiosk.convai.speech_engine import Said
 from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
     import anthropic
-    from anthropic.types import MessageParam, TextBlockParam
+    from anthropic.types import MessageParam, TextBlockParam, Usage
 
-# Longer than anybody at a kiosk waits: the pacing has apologised before.
-_ANSWERS_WITHIN_S = 20.0
 # Whoever answers must be asked first: what stands for the visitor before the guide's greeting.
 _ARRIVAL = "(A visitor has come.)"
 # And after its own last words, when a tool of the agent's was called since.
@@ -26,20 +26,23 @@ _REFUSED = "refusal"
 
 
 class ClaudeMind:
-    """Says what Claude says in a persona's place. The client stays the caller's to close."""
+    """Says what Claude says by its brief. The client stays the caller's to close; `spent`
+    is told what each answer took."""
 
-    def __init__(self, persona: Persona, client: "anthropic.AsyncAnthropic") -> None:
-        self._persona = persona
+    def __init__(self, brief: Brief, client: "anthropic.AsyncAnthropic", spent: Spent) -> None:
+        self._brief = brief
         self._client = client
+        self._spent = spent
         self._system: list[TextBlockParam] = [{
-            "type": "text", "text": instructions(persona), "cache_control": {"type": "ephemeral"},
+            "type": "text", "text": brief.instructions, "cache_control": {"type": "ephemeral"},
         }]  # fmt: skip
 
     async def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
-        """Its text as it comes; what the persona says of the unknown where Claude refuses."""
+        """Its text as it comes; what the brief says instead where Claude refuses."""
         import anthropic
 
-        model, said, stopped = self._persona.model, False, None
+        model, said, stopped = self._brief.model, False, None
+        took = Tokens()
         try:
             async with self._client.messages.stream(
                 model=model.name,
@@ -51,18 +54,29 @@ class ClaudeMind:
                     if event.type == "text" and event.text:
                         said = True
                         yield event.text
+                    elif event.type == "message_start":
+                        took = _read(event.message.usage)
                     elif event.type == "message_delta":
                         stopped = event.delta.stop_reason
+                        took = replace(took, written=event.usage.output_tokens)
         except anthropic.APIStatusError as error:
             raise MindError(f"Claude's server answers {error.status_code}") from error
         except (anthropic.APIError, httpx2.HTTPError) as error:
             raise MindError(f"Claude's server cannot be had: {type(error).__name__}") from error
+        finally:
+            self._spent(turn.conversation_id, took)
         if stopped is None:  # the library takes the end of the stream for the end of the answer
             raise MindError("Claude's server breaks off")
         if not said:
             if stopped != _REFUSED:
                 raise MindError("Claude says nothing")
-            yield self._persona.unknown
+            yield self._brief.refusal
+
+
+def _read(usage: "Usage") -> Tokens:
+    """What it read before its first word; what it wrote in the end it tells at the end."""
+    read = usage.input_tokens + (usage.cache_creation_input_tokens or 0)
+    return Tokens(read, usage.cache_read_input_tokens or 0, usage.output_tokens)
 
 
 def _messages(talk: Sequence[Said]) -> list["MessageParam"]:
@@ -83,18 +97,18 @@ def _messages(talk: Sequence[Said]) -> list["MessageParam"]:
 
 
 @asynccontextmanager
-async def open_claude(persona: Persona, key: SecretStr) -> AsyncIterator[ClaudeMind]:
+async def open_claude(brief: Brief, key: SecretStr, spent: Spent) -> AsyncIterator[ClaudeMind]:
     """The mind for as long as the block; raises UnavailableError without Anthropic's library."""
     try:
         import anthropic
     except ImportError:
         raise UnavailableError(
-            "a mind that asks Claude needs anthropic: pip install 'voice-kiosk[claude]'"
+            "a mind that asks Claude needs anthropic: pip install 'voice-kiosk[models]'"
         ) from None
     async with anthropic.AsyncAnthropic(
         api_key=key.get_secret_value(),
-        base_url=persona.model.base_url,
-        timeout=_ANSWERS_WITHIN_S,
+        base_url=brief.model.base_url,
+        timeout=ANSWERS_WITHIN_S,
         max_retries=1,
     ) as client:
-        yield ClaudeMind(persona, client)
+        yield ClaudeMind(brief, client, spent)

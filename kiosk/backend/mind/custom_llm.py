@@ -9,11 +9,12 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
@@ -22,7 +23,7 @@ from kiosk.backend.mind.pacing import Told, paced
 from kiosk.backend.mind.port import MindTurn
 from kiosk.backend.web.problems import UnauthorizedError, UnusableError
 from kiosk.backend.web.services import Here, Services
-from kiosk.contract import CHAT_COMPLETIONS_PATH, RESPONSES_PATH
+from kiosk.contract import CHAT_COMPLETIONS_PATH, GUIDES_LLM_PATH, RESPONSES_PATH
 from kiosk.convai import custom_llm as wire
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,23 @@ async def responses(request: Request, services: Here) -> StreamingResponse:
     return await _answer(request, services, wire.Form.RESPONSES)
 
 
-async def _answer(request: Request, services: Services, form: wire.Form) -> StreamingResponse:
+@routes.post(GUIDES_LLM_PATH, include_in_schema=False)
+async def guides_webhook(request: Request, services: Here) -> JSONResponse:
+    """Answer in the form of a widely read guide, whole: the service asks in neither this form nor
+    this place, but what was built by that guide does."""
+    access = _let_in(request, services)
+    with _usable():
+        question, variables = wire.read_guides_question(await request.body())
+    with access.counted():
+        whole = replace(access.pace, filler="")  # of which nothing comes before the rest
+        pieces = paced(access.mind, MindTurn(question.talk), whole, services.metrics.mind)
+        async with contextlib.aclosing(pieces):
+            text = "".join([piece async for piece in pieces])
+    return JSONResponse(wire.write_guides_answer(text, variables))
+
+
+def _let_in(request: Request, services: Services) -> MindAccess:
+    """The access to the mind, for one who may ask and for whom there is room."""
     access = services.mind
     if access is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
@@ -75,11 +92,22 @@ async def _answer(request: Request, services: Services, form: wire.Form) -> Stre
         raise UnauthorizedError
     if access.is_full:
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE)
+    return access
+
+
+@contextlib.contextmanager
+def _usable() -> Iterator[None]:
     try:
-        question = wire.read_question(await request.body(), form)
+        yield
     except wire.QuestionError as error:
         log.warning("a question to the mind cannot be used: %s", error)
         raise UnusableError from None
+
+
+async def _answer(request: Request, services: Services, form: wire.Form) -> StreamingResponse:
+    access = _let_in(request, services)
+    with _usable():
+        question = wire.read_question(await request.body(), form)
     writer = wire.answer_writer(form, secrets.token_hex(12), question.model, time.time())
     return _Streamed(_events(access, question, writer, services.metrics.mind))
 

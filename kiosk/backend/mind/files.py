@@ -4,8 +4,8 @@ from importlib import resources
 from pathlib import Path
 
 from kiosk.backend.mind.flow import Flow, read_flow
-from kiosk.backend.mind.operators_file import parse_toml
 from kiosk.backend.mind.persona import Persona, read_persona
+from kiosk.base.toml_lines import parse_toml
 from kiosk.errors import ConfigError
 
 

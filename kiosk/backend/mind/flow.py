@@ -5,7 +5,6 @@ conversation, and from nothing else: whoever has its turns knows it, in another 
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,10 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from kiosk.backend.characters.character import Template
 from kiosk.backend.mind.operators_file import Key, OperatorsTable, Text, read_table
+from kiosk.backend.mind.words import words_of
+from kiosk.convai.fields import Json
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 Ways = Annotated[tuple[Text, ...], Field(min_length=1)]
@@ -36,16 +38,33 @@ class Topic(OperatorsTable):
     report: bool = False
 
 
+class Handout(OperatorsTable):
+    """What a visitor may take along: a page behind a link, for so many hours. In `text` stands what
+    was told, by `{fact}`."""
+
+    title: Text
+    text: Annotated[str, Field(min_length=1, max_length=10_000)]
+    hours: Annotated[int, Field(ge=1, le=720)] = 24
+
+
 class Flow(OperatorsTable):
     """A whole talk. `greeting` is the agent's first message; `summary` is said with what was told,
-    by `{fact}`; `farewell` ends it. Raises ValueError for what does not fit together."""
+    by `{fact}`; `farewell` ends it; with a `handout` there is a page too, made with the summary.
+    Raises ValueError for what does not fit together."""
 
     name: Key
-    language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2})?$")] = "en"
-    greeting: Text
+    language: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z]{2}(-[a-z]{2})?$",
+            description='must be the code of a language, such as "de" or "pt-br"',
+        ),
+    ] = "en"
+    greeting: Template
     summary: Text
     farewell: Text
     unknown: Text  # stands for a fact that was not told
+    handout: Handout | None = None
     topic: Annotated[tuple[Topic, ...], Field(max_length=64)]
 
     @model_validator(mode="after")
@@ -63,13 +82,17 @@ class Flow(OperatorsTable):
             raise ValueError(f"facts: {twice[0]!r} is the name of a topic or of another fact")
         for topic in self.topic:
             for fact, ways in topic.facts.items():
-                if not all(map(_words, ways)):
+                if not all(map(words_of, ways)):
                     raise ValueError(f"topic {topic.key}: facts: {fact}: one has no words")
-        for place in _PLACE.findall(self.summary):
-            if place not in names:
-                raise ValueError(f"summary: {{{place}}} is neither a topic nor a fact of one")
-        if set("{}") & set(_PLACE.sub("", self.summary)):
-            raise ValueError("summary: a brace without its other")
+        filled = {"summary": self.summary}
+        if self.handout is not None:
+            filled |= {"handout.title": self.handout.title, "handout.text": self.handout.text}
+        for key, text in filled.items():
+            for place in _PLACE.findall(text):
+                if place not in names:
+                    raise ValueError(f"{key}: {{{place}}} is neither a topic nor a fact of one")
+            if set("{}") & set(_PLACE.sub("", text)):
+                raise ValueError(f"{key}: a brace without its other")
         if not any(topic.report for topic in self._reached()):
             raise ValueError("summary: it is never said, for no topic that is reached has a report")
         return self
@@ -89,12 +112,20 @@ class Flow(OperatorsTable):
 
 @dataclass(slots=True)
 class Standing:
-    """Where a talk stands. `topic` None: it is over; `told`: topics and facts by name."""
+    """Where a talk stands. `topic` None: it is over; `told`: topics and facts by name; `says`: what
+    the visitor's last answer is answered with; `heard`: the answers to the topic; `sums_up`: the
+    summary is in what it says."""
 
     topic: Topic | None
     told: dict[str, str] = field(default_factory=dict)
-    says: str = ""  # what the visitor's last answer is answered with
-    heard: list[str] = field(default_factory=list)  # the answers to the topic
+    says: str = ""
+    heard: list[str] = field(default_factory=list)
+    sums_up: bool = False
+
+    def as_json(self) -> dict[str, Json]:
+        """What another process, or another conversation, needs to go on from here."""
+        topic = None if self.topic is None else self.topic.key
+        return {"topic": topic, "told": {**self.told}, "heard": [*self.heard]}
 
 
 def read_flow(name: str, text: str) -> Flow:
@@ -102,20 +133,35 @@ def read_flow(name: str, text: str) -> Flow:
     return read_table(Flow, name, text)
 
 
-def standing(flow: Flow, answers: Sequence[str]) -> Standing:
-    """Where a talk stands after these answers of the visitor's, in their order."""
-    now = Standing(flow.topic[0], says=flow.topic[0].ask)
+def standing(
+    flow: Flow, answers: Sequence[str], before: Mapping[str, Json] | None = None
+) -> Standing:
+    """Where a talk stands after these answers of the visitor's, in their order. `before`: as it
+    stood when they began, if not at the beginning; of another flow it is none."""
+    now = _resumed(flow, before or {}) or Standing(flow.topic[0], says=flow.topic[0].ask)
     for answer in answers:
         _hear(flow, now, answer)
     return now
 
 
+def _resumed(flow: Flow, before: Mapping[str, Json]) -> Standing | None:
+    match before:
+        case {"topic": key, "told": dict(told), "heard": list(heard)}:
+            texts = {name: str(text) for name, text in told.items()}
+            if key is None:
+                return Standing(None, texts, flow.farewell)
+            for topic in flow.topic:
+                if topic.key == key:
+                    return Standing(topic, texts, topic.ask, [str(each) for each in heard])
+    return None
+
+
 def _hear(flow: Flow, now: Standing, answer: str) -> None:
-    topic = now.topic
+    topic, now.sums_up = now.topic, False
     if topic is None:
         now.says = flow.farewell
         return
-    words = _words(answer)
+    words = words_of(answer)
     if not words:  # nothing was said
         now.says = topic.stay
         return
@@ -127,6 +173,7 @@ def _hear(flow: Flow, now: Standing, answer: str) -> None:
         now.says = topic.stay
         return
     now.topic, now.heard = flow.after(topic), []
+    now.sums_up = topic.report
     says = [summary(flow, now.told)] if topic.report else []
     says.append(flow.farewell if now.topic is None else now.topic.ask)
     now.says = " ".join(says)
@@ -135,18 +182,23 @@ def _hear(flow: Flow, now: Standing, answer: str) -> None:
 def _facts(topic: Topic, words: Sequence[str]) -> Iterator[tuple[str, str]]:
     said = f" {' '.join(words)} "
     for fact, ways in topic.facts.items():
-        told = [way for way in ways if f" {' '.join(_words(way))} " in said]
+        told = [way for way in ways if f" {' '.join(words_of(way))} " in said]
         if told:
             yield fact, max(told, key=len)
 
 
-def _words(text: str) -> list[str]:
-    """The words of a text as they are compared. A mark on a letter is of the word; an apostrophe or
-    a hyphen is between two."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in plain).split()
-
-
 def summary(flow: Flow, told: Mapping[str, str]) -> str:
     """What was told, as the visitor hears it."""
-    return _PLACE.sub(lambda place: told.get(place[1], flow.unknown), flow.summary)
+    return _filled(flow.summary, flow, told)
+
+
+def handout(flow: Flow, told: Mapping[str, str]) -> dict[str, Json] | None:
+    """What the visitor takes along: `title`, `text`, and what was `told`; None: nothing."""
+    if flow.handout is None:
+        return None
+    title, text = (_filled(each, flow, told) for each in (flow.handout.title, flow.handout.text))
+    return {"title": title, "text": text, "language": flow.language, "told": {**told}}
+
+
+def _filled(text: str, flow: Flow, told: Mapping[str, str]) -> str:
+    return _PLACE.sub(lambda place: told.get(place[1], flow.unknown), text)

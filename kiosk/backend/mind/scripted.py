@@ -1,21 +1,51 @@
 """Scripted mind: a flow, word for word, without a model and without a network."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Protocol
 
-from kiosk.backend.mind.flow import Flow, standing
+from kiosk.backend.mind.flow import Flow, handout, standing
 from kiosk.backend.mind.port import MindTurn
+from kiosk.convai.fields import Json
 from kiosk.convai.speech_engine import Said
 
 
-class ScriptedMind:
-    """Says what its flow says."""
+class TalkMemory(Protocol):
+    """Who remembers where talks stand. It lets nobody wait for long, and never fails: what it does
+    not know is None, what it cannot keep is lost."""
 
-    def __init__(self, flow: Flow) -> None:
+    async def recall(self, conversation_id: str) -> Mapping[str, Json] | None:
+        """How the talk stood where an earlier conversation of the same visit broke off."""
+        ...
+
+    async def keep(
+        self,
+        conversation_id: str,
+        standing: Mapping[str, Json],
+        handout: Mapping[str, Json] | None,
+    ) -> None:
+        """How it stands now, and what was made for the visitor, if anything."""
+        ...
+
+
+class ScriptedMind:
+    """Says what its flow says. Without a memory each conversation begins at its beginning."""
+
+    def __init__(self, flow: Flow, memory: TalkMemory | None = None) -> None:
         self.flow = flow
+        self._memory = memory
 
     async def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
-        """All of it at once: there is nothing to wait for."""
-        yield standing(self.flow, _answers(turn.talk)).says
+        """All of it at once: there is nothing to wait for but the memory."""
+        before = None
+        if self._memory is not None:
+            before = await self._memory.recall(turn.conversation_id)
+        now = standing(self.flow, _answers(turn.talk), before)
+        if self._memory is not None and now.sums_up:  # what is spoken of is there
+            made = handout(self.flow, now.told)
+            await self._memory.keep(turn.conversation_id, now.as_json(), made)
+        yield now.says
+        if self._memory is not None and not now.sums_up:
+            await self._memory.keep(turn.conversation_id, now.as_json(), None)
 
 
 def _answers(talk: Sequence[Said]) -> list[str]:

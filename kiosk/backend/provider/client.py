@@ -6,8 +6,9 @@ means is read in `answers`; here it is asked for, within a deadline and a size.
 
 import asyncio
 import math
+import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import Literal, TypeAlias
 import httpx2
 from pydantic import SecretStr
 
+from kiosk.backend.provider.agent_test_runs import AgentTestRuns, read_runs
 from kiosk.backend.provider.answers import (
     AgentUnknownError,
     ConversationSummary,
@@ -58,6 +60,8 @@ TOKEN_PATH = "/v1/convai/conversation/token"  # noqa: S105  an address
 AGENT_PATH = "/v1/convai/agents/"
 CONVERSATIONS_PATH = "/v1/convai/conversations"
 CONVERSATION_PATH = CONVERSATIONS_PATH + "/"
+TESTS_PATH = "/v1/convai/agent-testing/"
+TEST_RUNS_PATH = "/v1/convai/test-invocations/"
 CONNECT_TIMEOUT_S = 3.0
 # For the whole request; a visitor stands waiting, and the kiosk gives up at about ten seconds.
 DEADLINE_S = 8.0
@@ -65,8 +69,10 @@ DEADLINE_S = 8.0
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
 Transport: TypeAlias = Literal["websocket", "webrtc"]
-_Method: TypeAlias = Literal["GET", "PATCH", "DELETE"]
+_Method: TypeAlias = Literal["GET", "POST", "PATCH", "DELETE"]
 
+
+_TEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 # A day of the largest fleet takes 4,000; what is over it is asked for the next time.
 _MOST_PAGES = 500
@@ -193,10 +199,32 @@ class Provider:
 
     async def change_agent(self, patch: Mapping[str, Json]) -> dict[str, Json]:
         """Merge the patch into the agent's settings; what they are then."""
-        answer = await self._ask("PATCH", AGENT_PATH + self._access.agent_id, patch=patch)
+        answer = await self._ask("PATCH", AGENT_PATH + self._access.agent_id, body=patch)
         if answer.status != 200:
             raise _of_another(answer)
         return read_object(answer)
+
+    async def make_test(self, body: Mapping[str, Json]) -> str:
+        """A test at the provider; its id."""
+        made = read_object(await self._wanted("POST", f"{TESTS_PATH}create", body=body))
+        return _test_id(made.get("id"))
+
+    async def run_tests(self, ids: Sequence[str]) -> AgentTestRuns:
+        """Begin to run these tests with the agent."""
+        path = f"{AGENT_PATH}{self._access.agent_id}/run-tests"
+        body: dict[str, Json] = {"tests": [{"test_id": each} for each in ids]}
+        return read_runs(read_object(await self._wanted("POST", path, body=body)))
+
+    async def test_runs(self, runs_id: str) -> AgentTestRuns:
+        """How they stand."""
+        path = TEST_RUNS_PATH + _test_id(runs_id)
+        return read_runs(read_object(await self._wanted("GET", path)))
+
+    async def remove_test(self, test_id: str) -> None:
+        """Have the provider delete it; one that is gone is as good."""
+        answer = await self._ask("DELETE", TESTS_PATH + _test_id(test_id))
+        if answer.status not in (200, 204, 404):
+            raise _of_another(answer)
 
     def hurry(self, left_s: float) -> None:
         """Give the requests under way at most this long, because the server is stopping."""
@@ -210,9 +238,10 @@ class Provider:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
+        body: Mapping[str, Json] | None = None,
         request_id: str | None = None,
     ) -> ProviderAnswer:
-        answer = await self._ask(method, path, query=query, request_id=request_id)
+        answer = await self._ask(method, path, query=query, body=body, request_id=request_id)
         if answer.status != 200:
             raise refusal(answer)
         return answer
@@ -223,7 +252,7 @@ class Provider:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        patch: Mapping[str, Json] | None = None,
+        body: Mapping[str, Json] | None = None,
         request_id: str | None = None,
     ) -> ProviderAnswer:
         # The key is a header of the request, not of the client: a client shows its headers.
@@ -231,7 +260,7 @@ class Provider:
         if request_id is not None:
             headers[REQUEST_ID_HEADER] = request_id
         request = self._client.build_request(
-            method, self._access.provider_url + path, params=query, json=patch, headers=headers
+            method, self._access.provider_url + path, params=query, json=body, headers=headers
         )
         try:
             async with asyncio.timeout(self._deadline_s) as limit:
@@ -287,6 +316,13 @@ def _path_of(conversation_id: str) -> str:
     if checked_id(conversation_id) is None:
         raise ValueError("not the id of a conversation")
     return CONVERSATION_PATH + conversation_id
+
+
+def _test_id(named: Json) -> str:
+    """An id that may stand in an address. Raises MalformedError."""
+    if not isinstance(named, str) or _TEST_ID.fullmatch(named) is None:
+        raise MalformedError
+    return named
 
 
 def _of_another(answer: ProviderAnswer) -> ProviderError:

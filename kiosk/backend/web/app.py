@@ -1,6 +1,7 @@
 """The backend as an ASGI application: its routes together, its health, its contract."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kiosk.backend.books.database import DatabaseDownError, one_request
 from kiosk.backend.books.store import Store
-from kiosk.backend.mind import custom_llm, speech_engine
+from kiosk.backend.mind import custom_llm, handout_routes, speech_engine
 from kiosk.backend.page import routes as page_routes
 from kiosk.backend.page.rendered import RenderedParts
 from kiosk.backend.web import device_routes, operator_routes, webhook_routes
@@ -22,7 +23,7 @@ from kiosk.backend.web.openapi import with_problems
 from kiosk.backend.web.problems import add_problems, answer_busy
 from kiosk.backend.web.requests import BodyLimit, RequestLog
 from kiosk.backend.web.services import Here, Services
-from kiosk.contract import CHAT_COMPLETIONS_PATH, HEALTH_PATH, RESPONSES_PATH
+from kiosk.contract import CHAT_COMPLETIONS_PATH, GUIDES_LLM_PATH, HEALTH_PATH, RESPONSES_PATH
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +78,13 @@ def create_app(services: Services) -> ASGIApp:
         webhook_routes.WEBHOOK_PATH: BodyLimit(webhook_routes.MAX_RECORDING_BYTES, _DELIVERY_S),
         CHAT_COMPLETIONS_PATH: BodyLimit(custom_llm.LARGEST_QUESTION_BYTES),
         RESPONSES_PATH: BodyLimit(custom_llm.LARGEST_QUESTION_BYTES),
+        GUIDES_LLM_PATH: BodyLimit(custom_llm.LARGEST_QUESTION_BYTES),
     }
     routes = create_routes(services)
 
     async def in_time(scope: Scope, receive: Receive, send: Send) -> None:
-        with one_request():
+        # A WebSocket is a whole conversation's: each of its questions takes its own time.
+        with one_request() if scope["type"] == "http" else contextlib.nullcontext():
             await routes(scope, receive, send)
 
     return RequestLog(in_time, services.metrics.request, answer_busy, large)
@@ -104,7 +107,7 @@ def create_routes(services: Services | None) -> FastAPI:
     add_problems(app)
     for part in (device_routes, operator_routes, webhook_routes, page_routes):
         app.include_router(part.routes)
-    for door in (speech_engine, custom_llm):
+    for door in (speech_engine, custom_llm, handout_routes):
         app.include_router(door.routes)
 
     @app.get(HEALTH_PATH, tags=["health"])

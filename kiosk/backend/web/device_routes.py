@@ -14,6 +14,8 @@ from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.orders import Order, OrderKind
 from kiosk.backend.books.rules import Kiosk
 from kiosk.backend.characters.character import Occasion
+from kiosk.backend.characters.templates import filled
+from kiosk.backend.mind.handout_link import HandoutLink
 from kiosk.backend.provider.client import ProviderError
 from kiosk.backend.tokens import DeviceToken
 from kiosk.backend.web.problems import (
@@ -28,6 +30,8 @@ from kiosk.backend.web.stream import Change
 from kiosk.contract import (
     END_PATH,
     ENROLL_PATH,
+    HANDOUT_PATH,
+    HANDOUT_RELATION,
     HEARTBEAT_PATH,
     IDEMPOTENCY_HEADER,
     LIVE_PATH,
@@ -47,6 +51,7 @@ from kiosk.contract import (
     StartVisit,
     write_grant,
 )
+from kiosk.convai.nested import merged
 
 log = logging.getLogger(__name__)
 
@@ -156,13 +161,25 @@ async def visit_is_live(visit_id: VisitId, live: LiveVisit, shown: Known, servic
 
 
 @routes.post(END_PATH, status_code=204)
-async def end_visit(visit_id: VisitId, end: EndVisit, shown: Known, services: Here) -> None:
-    """How the visit went."""
-    closed = await services.store.ledger.end(shown.kiosk, visit_id, end, datetime.now(UTC))
+async def end_visit(
+    visit_id: VisitId, end: EndVisit, shown: Known, services: Here, response: Response
+) -> None:
+    """How the visit went. `Link` in the answer leads to what was made for the visitor, if anything
+    was."""
+    now = datetime.now(UTC)
+    closed = await services.store.ledger.end(shown.kiosk, visit_id, end, now)
     refused = closed if isinstance(closed, VisitRefused) else None
     _tell(services, shown.kiosk, visit_id, "closed", refused)
     if closed is True:  # a report that is sent again is no other ending
         services.metrics.ended(end.outcome, "" if end.verdict is None else end.verdict.worth)
+    mind = services.mind
+    if mind is None or not mind.makes_handouts:
+        return
+    made = await services.store.talks.handout(shown.kiosk.tenant, visit_id, now)
+    if made is not None:
+        link = HandoutLink(shown.kiosk.tenant, visit_id, int(made[1].timestamp()))
+        address = HANDOUT_PATH.format(token=mind.token_of(link))
+        response.headers["Link"] = f'<{address}>; rel="{HANDOUT_RELATION}"'
 
 
 @routes.post(HEARTBEAT_PATH)
@@ -240,16 +257,20 @@ async def _mint(services: Services, kiosk: Kiosk, request_id: str, wanted: Lease
 async def _in_character(
     services: Services, kiosk: Kiosk, wanted: LeaseRequest, grant: Grant, now: datetime
 ) -> Grant:
-    if not services.characters:
+    greeting = None if services.mind is None else services.mind.greeting
+    if not services.characters and greeting is None:
         return grant
     assigned = await services.store.rules.assigned(kiosk)
+    local = now.astimezone(assigned.zone)
+    occasion = Occasion(kiosk.name, kiosk.site, wanted.language or "", local)
+    if greeting is not None:
+        said = filled(greeting, occasion.values())
+        grant = replace(grant, overrides={"agent": {"first_message": said}})
     character = services.characters.get(assigned.character or "")
     if character is None:
         return grant
-    local = now.astimezone(assigned.zone)
-    occasion = Occasion(kiosk.name, kiosk.site, wanted.language or "", local)
     return replace(
         grant,
-        overrides=character.overrides(occasion),
+        overrides=merged(grant.overrides, character.overrides(occasion)),
         dynamic_variables=character.dynamic_variables(occasion),
     )

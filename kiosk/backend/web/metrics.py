@@ -34,6 +34,7 @@ class Metrics:
         self._webhooks = self._counter("webhooks", "Deliveries", "type", "result")
         self._minds = self._counter("mind_answers", "Answers of the mind's", "result")
         self._thought = self._histogram("mind_first_text_seconds", "Until an answer's first text")
+        self._tokens = self._counter("mind_tokens", "Tokens that the mind's model took", "kind")
         self._open = self._gauge("visits_open", "Visits under way")
         self._kiosks = self._gauge("kiosks", "Kiosks by presence", "presence")
         self._minutes = self._gauge("minutes_today", "Minutes charged to the fleets today")
@@ -78,6 +79,10 @@ class Metrics:
         self._minds.labels(result).inc()
         if first_text_s is not None:
             self._thought.observe(first_text_s)
+
+    def spent(self, kind: str, tokens: int) -> None:
+        """A mind's model took so many: read, cached or written."""
+        self._tokens.labels(kind).inc(tokens)
 
     def render(
         self, visits_open: int, minutes_today: float, kiosks: Mapping[str, int], watchers: int

@@ -82,6 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="with --live: what the agent knows (default: the museum's guide)",
     )
+    parser.add_argument(
+        "--transport",
+        choices=("websocket", "webrtc"),
+        default="websocket",
+        help="the road to the agent; webrtc needs the extras webrtc and dev, and a network address",
+    )
     parser.add_argument("--json", action="store_true", help="print one object, and nothing else")
 
 
@@ -99,6 +105,8 @@ def run(args: argparse.Namespace, show: Show, aside: Show) -> int:
             'the demo needs the extras: pip install "voice-kiosk[agent,backend]"'
         ) from error
     load_language(args.language, KioskTable().sentences_dir, key="--language")
+    if args.transport == "webrtc":
+        _find_a_way()
     if args.live:
         if args.voice or args.scenario or args.out:
             raise ConfigError("--live is without --voice, --scenario and --out")
@@ -153,12 +161,8 @@ async def _perform(args: argparse.Namespace, show: Show, told: Show) -> int:
         if flow is not None:
             options = ["--guide", str(_ears_for(flow, directory))]
         async with servers(directory, options, stage.on_agent, args.mind or "") as running:
-            credentials = {
-                "backend_url": running.backend_url,
-                "device_token_file": running.device_token_file,
-            }
             playbill.note("starting the kiosk on virtual devices; a visitor comes by")
-            its = partial(prepared, credentials)
+            its = partial(prepared, running.credentials, agent=running.agent(args.transport))
             result = await _played(stage, record, its, lines, scenario or flow)
     if scenario is None:
         playbill.summary(result)
@@ -195,6 +199,22 @@ async def _played(
     return scenario_report(record, by)
 
 
+def _find_a_way() -> None:
+    """Raises UnavailableError where the local agent can hold no room, or nobody get into it."""
+    try:
+        from kiosk.agent.room import addresses
+    except ImportError as error:
+        raise UnavailableError(
+            "--transport webrtc needs more extras: "
+            'pip install "voice-kiosk[agent,backend,dev,webrtc]"'
+        ) from error
+    if not addresses():
+        raise UnavailableError(
+            "--transport webrtc needs a network address besides loopback's, which WebRTC leaves "
+            "out: connect this machine to a network"
+        )
+
+
 def _ears_for(flow: "Flow", directory: Path) -> Path:
     from kiosk.lab.demo.lines import hears
 
@@ -221,12 +241,11 @@ async def _live(args: argparse.Namespace, show: Show, told: Show) -> int:
         directory = Path(name)
         playbill.note("starting the local agent and the backend, each a process of its own")
         async with servers(directory, options, runner.on_agent) as there:
-            credentials = {
-                "backend_url": there.backend_url,
-                "device_token_file": there.device_token_file,
-            }
             playbill.note(HELP)
-            its = settings_for(directory, credentials, cards, language=args.language)
+            agent = there.agent(args.transport)
+            its = settings_for(
+                directory, there.credentials, cards, language=args.language, agent=agent
+            )
             await runner.sit(its, typed_lines())
     result = record.result()
     playbill.talked(record.turns)

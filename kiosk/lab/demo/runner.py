@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -240,14 +241,16 @@ def settings_for(
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     scenario: str = "",
     language: str = "en",
+    agent: Mapping[str, Any] = MappingProxyType({}),
 ) -> Settings:
     """The daemon's configuration: all default but where things are, the language of its own
-    sentences, and a scenario's `changes`.
+    sentences, the road to the agent, and a scenario's `changes`.
 
     Raises ConfigError.
     """
     tables: dict[str, dict[str, Any]] = {
         "kiosk": {"name": "demo", "language": language},
+        "agent": dict(agent),
         "credentials": dict(credentials),
         "button": {"driver": "none"},
         "indicator": {"driver": "none"},

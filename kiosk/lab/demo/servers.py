@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kiosk.contract import SPEECH_ENGINE_PATH
+from kiosk.contract import SPEECH_ENGINE_PATH, Transport
 from kiosk.lab.child_server import child_server, run_child, surroundings
 
 AgentEvent = dict[str, object]
@@ -16,10 +16,21 @@ AgentEvent = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the backend is, and the file with the device token it gave this kiosk."""
+    """Where the backend is, and the file with the device token it gave this kiosk. `agent_url`:
+    the local agent's, for rooms; conversations over the WebSocket have it of the backend."""
 
     backend_url: str
     device_token_file: Path
+    agent_url: str
+
+    @property
+    def credentials(self) -> dict[str, object]:
+        """The settings by which a kiosk finds the backend."""
+        return {"backend_url": self.backend_url, "device_token_file": self.device_token_file}
+
+    def agent(self, transport: Transport) -> dict[str, object]:
+        """The settings by which it finds the agent."""
+        return {"transport": transport, "url": self.agent_url}
 
 
 @contextlib.asynccontextmanager
@@ -36,7 +47,10 @@ async def servers(
     _write_secret(key_file, os.urandom(16).hex())
     environment = surroundings(KIOSK_BACKEND_API_KEY_FILE=str(key_file), KIOSK_BACKEND_MIND=mind)
     if mind:
-        agent_options = [*agent_options, "--mind-url", f"ws://127.0.0.1:{port}{SPEECH_ENGINE_PATH}"]
+        asked = f"ws://127.0.0.1:{port}{SPEECH_ENGINE_PATH}"
+        # The mind's greeting comes with each lease.
+        allowed = ("--allow-override", "agent.first_message")
+        agent_options = [*agent_options, "--mind-url", asked, *allowed]
     database = ["--database", f"sqlite:///{directory / 'backend.db'}"]
     agent = ["agent", "--port", "0", "--private", "--json", "--api-key-file", str(key_file)]
 
@@ -51,7 +65,7 @@ async def servers(
         serve = ["backend", "serve", "--port", str(port), *database]
         upstream = ["--provider-url", local_agent.url, "--agent-id", "agent_local"]
         async with child_server([*serve, *upstream], environment) as backend:
-            yield Servers(backend.url, token_file)
+            yield Servers(backend.url, token_file, local_agent.url.replace("http", "ws", 1))
 
 
 def _free_port() -> int:

@@ -6,9 +6,27 @@ const [headline, asked, said] = ["headline", "asked", "said"].map((id) => docume
 const CHARACTERS_PER_S = 14;
 const FOLLOW_MS = 500;
 let begunAt = 0;
+const handout = document.getElementById("handout");
+let drawn = null;
 
 function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+// Dark on light with a border of four modules, as readers want it.
+function draw(view) {
+  put(handout.querySelector("figcaption"), view.take_along);
+  if (drawn === view.code) return;
+  drawn = view.code;
+  const rows = view.code.split("\n");
+  const svg = handout.querySelector("svg");
+  const path = document.createElementNS(svg.namespaceURI, "path");
+  const dark = rows.flatMap((row, y) => [...row].map((bit, x) => (bit === "1" ? `M${x} ${y}h1v1h-1z` : "")));
+  path.setAttribute("d", dark.join(""));
+  svg.setAttribute("viewBox", `-4 -4 ${rows.length + 8} ${rows.length + 8}`);
+  svg.setAttribute("aria-label", view.take_along);
+  svg.replaceChildren(path);
+  handout.hidden = view.code === "";
 }
 
 function show(view) {
@@ -22,6 +40,7 @@ function show(view) {
   put(said, view.said);
   follow();
   document.body.dataset.speaks = view.speaks;
+  draw(view);
 }
 
 function follow() {
@@ -35,6 +54,7 @@ function connect() {
   socket.onmessage = (message) => show(JSON.parse(message.data));
   socket.onclose = () => {
     document.body.dataset.mode = "away";
+    draw({ code: "", take_along: "" });
     for (const element of [headline, asked, said]) put(element, element === headline ? "…" : "");
     setTimeout(connect, AGAIN_MS);
   };

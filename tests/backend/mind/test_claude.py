@@ -12,9 +12,8 @@ from kiosk.backend.mind.claude import open_claude
 from kiosk.backend.mind.files import load_flow, load_flow_or_persona
 from kiosk.backend.mind.opening import open_mind
 from kiosk.backend.mind.pacing import Pace, paced
-from kiosk.backend.mind.persona import Persona, instructions, read_persona
+from kiosk.backend.mind.persona import Persona, brief, instructions, read_persona
 from kiosk.backend.mind.port import MindError, MindTurn
-from kiosk.backend.settings import BackendSettings
 from kiosk.convai.speech_engine import Said
 from kiosk.errors import ConfigError
 from tests.backend.mind.messages_api import KEY, MessagesApi, messages_api
@@ -30,7 +29,7 @@ def persona_at(url: str) -> Persona:
 
 
 async def answer(api: MessagesApi, *talk: Said) -> list[str]:
-    async with open_claude(persona_at(api.url), SecretStr(KEY)) as mind:
+    async with open_claude(brief(persona_at(api.url)), SecretStr(KEY), lambda *_: None) as mind:
         return [piece async for piece in mind.answer(MindTurn(talk or TALK))]
 
 
@@ -106,7 +105,7 @@ async def test_a_server_that_is_gone_or_breaks_off_is_said_to() -> None:
 async def test_a_turn_that_is_cut_hangs_up() -> None:
     async with (
         messages_api(hangs_after=700) as api,
-        open_claude(persona_at(api.url), SecretStr(KEY)) as mind,
+        open_claude(brief(persona_at(api.url)), SecretStr(KEY), lambda *_: None) as mind,
     ):
         pieces = paced(mind, MindTurn(TALK), Pace(filler_after_s=1000), lambda *_: None)
         async with contextlib.aclosing(pieces):
@@ -132,8 +131,8 @@ def test_all_mistakes_of_a_persona_are_named_at_once() -> None:
     said = str(error.value)
     for each in (
         "guide.toml, line 1: name: ",
-        "biography: Field required",
-        "knowledge: Field required",
+        "biography: it must be given",
+        "knowledge: it must be given",
         "guide.toml, line 2: most_words: ",
         "guide.toml, line 5: model.temperature: there is no such key",
     ):
@@ -141,10 +140,8 @@ def test_all_mistakes_of_a_persona_are_named_at_once() -> None:
 
 
 async def test_a_persona_without_a_key_says_where_it_goes() -> None:
-    settings = BackendSettings(mind=str(GUIDE))
     with pytest.raises(ConfigError, match=r"credential model-key, or set KIOSK_BACKEND_MODEL_KEY"):
-        async with open_mind(settings, SecretStr("x"), [], None):
+        async with open_mind(str(GUIDE), None, lambda *_: None):
             pass
-    async with open_mind(settings, SecretStr("x"), [], SecretStr(KEY)) as access:
-        assert access is not None
-        assert access.pace.apology == "I am sorry, I lost my thread. Please ask me again."
+    async with open_mind(str(GUIDE), SecretStr(KEY), lambda *_: None) as opened:
+        assert opened.pace.apology == "I am sorry, I lost my thread. Please ask me again."

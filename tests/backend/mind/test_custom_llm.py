@@ -19,7 +19,7 @@ from kiosk.backend.mind.pacing import Pace
 from kiosk.backend.mind.port import Mind
 from kiosk.backend.mind.scripted import ScriptedMind
 from kiosk.backend.web.metrics import Metrics
-from kiosk.contract import CHAT_COMPLETIONS_PATH, LLM_PATH, RESPONSES_PATH
+from kiosk.contract import CHAT_COMPLETIONS_PATH, GUIDES_LLM_PATH, LLM_PATH, RESPONSES_PATH
 from kiosk.convai.speech_engine import Said
 from kiosk.errors import UnavailableError
 from tests.backend.conftest import API_KEY, Backend, BackendFactory
@@ -115,6 +115,24 @@ async def test_the_agent_goes_through_the_flow(door: Door, path: str) -> None:
             talk.append(Said("user", words))
             talk.append(Said("agent", await mind.answer(talk)))
     assert "you have one hour, you come with children, and you like the whales" in talk[-1].content
+
+
+async def test_the_webhook_of_a_widely_read_guide_is_answered_whole(door: Door) -> None:
+    asked = {
+        "messages": [
+            {"role": "assistant", "content": MUSEUM.greeting},
+            {"role": "user", "content": "yes"},
+        ],
+        "variables": {"visitor": {"name": "unknown"}, "step": 1},
+    }
+    async with door.http() as client:
+        answer = await client.post(GUIDES_LLM_PATH, json=asked)
+        assert answer.json() == {"content": MUSEUM.topic[1].ask, "variables": asked["variables"]}
+        for wrong in ('{"messages": []}', '{"variables": 1}', "[]"):
+            assert (await client.post(GUIDES_LLM_PATH, content=wrong)).status_code == 422
+        unknown = {"Authorization": "Bearer x"}
+        answer = await client.post(GUIDES_LLM_PATH, json=asked, headers=unknown)
+        assert answer.status_code == 401
 
 
 async def test_what_became_of_an_answer_is_counted(door: Door) -> None:

@@ -41,15 +41,17 @@ class Book:
 
     trouble: Exception | None = None
     never: str = ""
+    handout: str | None = None
     told: list[tuple[float, str, str]] = field(default_factory=list)
     ago_s: list[float] = field(default_factory=list)
 
     async def start(self, visit_id: str, start: StartVisit) -> None:
         await self._tell(visit_id, start.press_id)
 
-    async def end(self, visit_id: str, end: EndVisit) -> None:
+    async def end(self, visit_id: str, end: EndVisit) -> str | None:
         self.ago_s.append(end.ago_s)
         await self._tell(visit_id, end.outcome)
+        return self.handout
 
     async def live(self, visit_id: str, live: LiveVisit) -> None:
         await self._tell(visit_id, str(live.conversation_id))
@@ -101,6 +103,26 @@ async def test_visits_are_told_in_order_once() -> None:
             kept.ended(f"v{number}", end())
         await asyncio.sleep(10)
     assert book.visits == ["v0", "v1", "v2"]
+
+
+@virtual_time
+async def test_what_was_made_for_a_visitor_is_shown_while_one_may_be_there() -> None:
+    shown: list[str] = []
+    book = Book(handout="https://backend.test/v1/handouts/x")
+    kept = Account(book, lambda: 1.0, on_handout=shown.append)
+    task = asyncio.create_task(kept.run())
+    kept.ended("v0", end())
+    await asyncio.sleep(1)
+    assert shown == [book.handout]
+    book.trouble = CredentialError("the backend does not answer")
+    kept.ended("v1", end())
+    await asyncio.sleep(60)
+    book.trouble = None
+    await asyncio.sleep(600)
+    assert book.visits[-1] == "v1"
+    assert shown == [book.handout]
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @virtual_time

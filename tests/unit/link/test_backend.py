@@ -264,6 +264,31 @@ async def test_a_lease_is_spent_and_accounted_for_under_its_visit() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("link", "is_one"),
+    [
+        ('</v1/handouts/default~0a~17~ff>; rel="related"', True),
+        ('</v1/handouts/default~0a~17~ff>; rel="next"', False),
+        ('<https://elsewhere.test/v1/handouts/x>; rel="related"', False),
+        ('<//elsewhere.test/v1/handouts/x>; rel="related"', False),
+        ('</v1/handouts/../../x>; rel="related"', False),
+        ("nonsense", False),
+        ("", False),
+    ],
+)
+async def test_what_was_made_for_the_visitor_is_at_the_backend_only(
+    link: str, is_one: bool
+) -> None:
+    headers = f"Link: {link}\r\n" if link else ""
+    async with (
+        answering(Answering(status=204, body=b"", headers=headers)) as server,
+        BackendClient(server.url, TOKEN) as client,
+    ):
+        end = EndVisit(press_id="press-1", outcome="hung_up", duration_s=1.5)
+        address = await client.end("v1", end)
+    assert address == (f"{server.url}/v1/handouts/default~0a~17~ff" if is_one else None)
+
+
 async def test_a_lease_whose_answer_was_lost_is_asked_for_by_the_same_key() -> None:
     async with (
         answering(Answering(status=503)) as server,
@@ -391,6 +416,19 @@ async def test_our_backend_is_told_the_language(path: str, asked: dict[str, str]
     ):
         await client.fetch("press")
     assert json.loads(server.asked[0][2]) == asked
+
+
+@pytest.mark.parametrize(("path", "asked"), [("", {"transport": "webrtc"}), ("/api/token", {})])
+async def test_a_lease_is_asked_for_the_kiosks_road(path: str, asked: dict[str, str]) -> None:
+    both = {"signed_url": URL, "conversation_token": "jwt"}
+    server = Answering(body=json.dumps(both).encode())
+    async with (
+        answering(server),
+        BackendClient(server.url + path, TOKEN, transport="webrtc") as client,
+    ):
+        grant = await client.fetch("press")
+    assert json.loads(server.asked[0][2]) == asked
+    assert (grant.signed_url, grant.conversation_token) == (None, "jwt")
 
 
 async def test_an_open_conversation_is_told_with_its_id() -> None:

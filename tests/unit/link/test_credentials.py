@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kiosk.contract import Grant, LeasePolicy
 from kiosk.errors import CredentialError
-from kiosk.link.credentials import Availability, Opening, PublicAgent
+from kiosk.link.credentials import Availability, Opening, PublicAgent, Rooms
 from kiosk.link.lease_file import LeaseFile
 from kiosk.link.lease_keeper import LeaseKeeper, renewal_lead_s
 from tests.virtual_time import run_in_virtual_time, virtual_time
@@ -719,3 +719,43 @@ async def test_every_visit_has_an_id_of_its_own_in_any_language() -> None:
             ids.append(kept.keeper.next_press_id(language))
             await kept.keeper.take(ids[-1], language)
     assert len(set(ids)) == 3
+
+
+# --- for WebRTC ---------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_kiosk_with_webrtc_takes_conversation_tokens() -> None:
+    async def fetch(request_id: str, language: str | None = None) -> Grant:
+        return Grant(600, conversation_token="s3cret", single_use=True)
+
+    rooms = Rooms("wss://rooms.example", relay_only=True)
+    opening = await LeaseKeeper(fetch, "warm", rooms=rooms).take("press")
+    assert (opening.url, opening.token, opening.rooms) == ("wss://rooms.example", "s3cret", rooms)
+    assert opening.secret == "s3cret"
+    assert "s3cret" not in repr(opening)
+
+
+@virtual_time
+async def test_a_signed_url_opens_no_room() -> None:
+    async def fetch(request_id: str, language: str | None = None) -> Grant:
+        return Grant(900, signed_url="wss://x/?conversation_signature=s3cret")
+
+    with pytest.raises(CredentialError, match="WebRTC") as caught:
+        await LeaseKeeper(fetch, "warm", rooms=Rooms("wss://rooms.example")).take("press")
+    assert not caught.value.retryable
+    assert "s3cret" not in str(caught.value)
+
+
+@virtual_time
+async def test_a_token_that_was_refused_is_not_used_again() -> None:
+    tokens = (f"token{number}" for number in range(9))
+
+    async def fetch(request_id: str, language: str | None = None) -> Grant:
+        return Grant(600, conversation_token=next(tokens), visit_id=None)
+
+    keeper = LeaseKeeper(fetch, "warm", rooms=Rooms("wss://rooms.example"))
+    first = await keeper.take("one")
+    assert (await keeper.take("two")).token == first.token
+    keeper.refused(first)
+    assert (await keeper.take("three")).token == "token1"

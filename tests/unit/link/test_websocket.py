@@ -10,13 +10,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from kiosk.link.websocket import (
-    Close,
-    ConnectError,
-    HandshakeRefusedError,
-    SocketClosedError,
-    connect,
-)
+from kiosk.link.transport import Close, ConnectError, HandshakeRefusedError, TransportClosedError
+from kiosk.link.websocket import connect
 from kiosk.visit.conversation import CONNECT_TIMEOUT_S
 from tests.proxies import UNUSABLE_PROXIES
 from tests.silence import BLACK_HOLE, black_hole, resolve
@@ -104,10 +99,10 @@ async def test_code_and_reason_of_the_close_arrive(code: int, reason: str) -> No
 
     async with server(hang_up) as url:
         opened = await connect(url)
-        with pytest.raises(SocketClosedError) as caught:
+        with pytest.raises(TransportClosedError) as caught:
             await opened.receive()
         assert caught.value.close == Close(code, reason)
-        with pytest.raises(SocketClosedError) as again:
+        with pytest.raises(TransportClosedError) as again:
             await opened.send("late")
         assert again.value.close == Close(code, reason)
 
@@ -118,7 +113,7 @@ async def test_a_connection_torn_down_has_no_code() -> None:
 
     async with server(vanish) as url:
         opened = await connect(url)
-        with pytest.raises(SocketClosedError) as caught:
+        with pytest.raises(TransportClosedError) as caught:
             await opened.receive()
         assert caught.value.close.code is None
 

@@ -212,3 +212,13 @@ def test_nothing_that_was_said_is_kept_after_the_visit() -> None:
     assert kiosk.stream._agent_text
     kiosk.happens(What.VISIT_ENDED, kind="hung_up")
     assert kiosk.stream._agent_text == ""
+
+
+@virtual_time
+@pytest.mark.parametrize("captions", [True, False])
+async def test_what_was_made_for_a_visitor_is_told_where_captions_are(*, captions: bool) -> None:
+    kiosk = Watched(captions=captions)
+    subscription = kiosk.subscribe()
+    kiosk.stream.hand_out("https://backend.test/v1/handouts/x")
+    event = {"event": "handout", "address": "https://backend.test/v1/handouts/x"}
+    assert await told(subscription) == ([event] if captions else [])

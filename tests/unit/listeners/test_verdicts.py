@@ -85,6 +85,19 @@ def link(**fields: FieldValue) -> Moment:
     return a_moment(What.LINK, 155.0, plain | fields)
 
 
+def room(**fields: FieldValue) -> Moment:
+    plain: dict[str, FieldValue] = {
+        "round_trip_ms": 40.0, "jitter_ms": 2.0, "sent_packets": 900, "lost_packets": 9,
+        "received_packets": 1000, "missed_packets": 9, "concealed_ms": 100,
+    }  # fmt: skip
+    return a_moment(What.ROOM, 155.0, plain | fields)
+
+
+def test_a_visit_over_webrtc_that_lost_little_is_good() -> None:
+    record = Visits().held(*turn(101.0), *turn(111.0), room())
+    assert record.verdict.worth == "good"
+
+
 def test_an_ordinary_visit_is_good() -> None:
     record = Visits().held(*turn(101.0), *turn(111.0), link(), lost={"clipped_samples": 9})
     assert (record.verdict.worth, record.verdict.cause) == ("good", None)
@@ -101,6 +114,8 @@ def test_an_ordinary_visit_is_good() -> None:
         ("lossy_link", [*gaps(4, 900), link(resent_segments=2)], {}, "4 gaps"),
         ("lossy_link", [*gaps(4, 900), link(round_trip_ms=300.0)], {}, "4 gaps"),
         ("agent_stutters", [*gaps(4, 900), link(resent_segments=0)], {}, "4 gaps, 3600 ms"),
+        ("lossy_room", [room(missed_packets=90)], {}, "90 of 1000 of the agent's"),
+        ("lossy_room", [room(lost_packets=80)], {}, "80 of 900 packets"),
         ("slow_link", [link(round_trip_ms=612.5)], {}, "takes 612.5 ms"),
         (
             "echo_leak",

@@ -194,3 +194,38 @@ def test_a_capital_is_seen_under_no_less_than_0_7_degrees(
     size_mm = type_size_vh(distance_m, height_mm) / 100 * height_mm
     seen = 2 * math.degrees(math.atan(0.7 * size_mm / 2 / (distance_m * 1000)))
     assert seen == pytest.approx(0.7, abs=0.001)
+
+
+HANDOUT = {"event": "handout", "address": "https://backend.test/v1/handouts/default~0a~17~ff"}
+ENDED = {"event": "visit_ended", "press_id": "p", "kind": "hung_up"}
+
+
+@pytest.mark.parametrize("code", shipped_languages())
+def test_what_may_be_taken_along_is_a_code_after_the_visit(code: str) -> None:
+    during = screen(STARTED, HANDOUT, own=code)  # as when a visit's connection broke
+    assert (during.view.code, during.view.take_along) == ("", "")
+    for shown in (
+        screen(STARTED, HANDOUT, ENDED, own=code),
+        screen(STARTED, ENDED, HANDOUT, own=code),
+    ):
+        rows = shown.view.code.split("\n")
+        assert {len(row) for row in rows} == {len(rows)}
+        assert set("".join(rows)) == {"0", "1"}
+        # The mark of a corner, which every reader looks for.
+        assert [row[:7] for row in rows[:3]] == ["1111111", "1000001", "1011101"]
+        assert shown.view.take_along == language(code).screen["handout"]
+
+
+def test_the_next_visitor_does_not_see_it_nor_whoever_comes_later() -> None:
+    later = screen(STARTED, ENDED, HANDOUT)
+    later.follow(STARTED)
+    assert later.view.code == ""
+    later.follow(ENDED)
+    assert later.view.code == ""
+    left = screen(STARTED, ENDED, HANDOUT)
+    left.put_away()
+    assert (left.view.code, left.view.take_along) == ("", "")
+    gone = screen(STARTED, ENDED, HANDOUT)
+    gone.away()
+    gone.snapshot(IDLE)
+    assert gone.view.code == ""

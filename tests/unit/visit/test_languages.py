@@ -173,8 +173,8 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b'goodbye = "Bye', ", line 1: Unterminated string"),
-        (b'\ngoodbye = "Bye\n', ", line 2: Illegal character"),
+        (b'goodbye = "Bye', ", line 1: a text is not closed with a quote"),
+        (b'\ngoodbye = "Bye\n', ", line 2: a text is not closed with a quote"),
         (b'goodbye = "\xff"', "not UTF-8 text"),
     ],
 )

@@ -536,7 +536,7 @@ async def test_a_new_visit_knows_nothing_of_the_last() -> None:
 
 @virtual_time
 async def test_a_lost_connection_ends_the_sender() -> None:
-    async def broken(_: str) -> None:
+    async def broken(_: bytes) -> None:
         raise ConnectionError
 
     line = Line()

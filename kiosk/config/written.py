@@ -1,0 +1,54 @@
+"""Settings as the TOML that would bring them about. Pure."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kiosk.config.tables import Settings
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def as_toml(settings: Settings, *, full: bool) -> str:
+    """The settings that are not the usual ones, or all of them: `full`. What is not set at all is
+    left out."""
+    return "\n".join(_lines(settings.model_dump(mode="json", exclude_defaults=not full), ()))
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    within = {key: it for key, it in table.items() if isinstance(it, dict) or _is_tables(it)}
+    own = [
+        f"{_key(key)} = {_value(it)}"
+        for key, it in table.items()
+        if key not in within and it is not None
+    ]
+    if path and (own or not within):
+        yield f"[{'.'.join(map(_key, path))}]"
+    yield from own
+    for key, it in within.items():
+        if isinstance(it, dict):
+            yield from _lines(it, (*path, key))
+            continue
+        for each in it:
+            heading, *rest = [*_lines(each, (*path, key))]
+            yield f"[{heading}]"
+            yield from rest
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(it, dict) for it in value)
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        inside = ", ".join(f"{_key(k)} = {_value(it)}" for k, it in value.items() if it is not None)
+        return f"{{{inside}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    # A text of JSON's is one of TOML's, but for a character that nobody types.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
