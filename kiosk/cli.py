@@ -106,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     command("devices", _devices, "list sound devices and GPIO chips, and how to select them")
     doctor = with_config(command("doctor", _doctor, "say what is wrong, and what to do about it"))
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor.add_argument(
+        "--call", action="store_true", help="open a conversation, and close it: it costs seconds"
+    )
     _add_operators_commands(command, with_config)
     enroll = with_config(
         command("enroll", _enroll, "exchange a one-time code (typed or piped) for a device token")
@@ -300,7 +303,7 @@ def _doctor(args: argparse.Namespace) -> int:
     from kiosk.doctor.subject import admit
 
     path = _config_path(args)
-    subject, findings = patience.run(examine(lambda: admit(path)))
+    subject, findings = patience.run(examine(lambda: admit(path), calls=args.call))
     if args.json:
         print(report.as_json(subject.name, findings))
     else:

@@ -8,7 +8,7 @@ from kiosk.base.clock import Clock
 from kiosk.config.tables import KioskTable
 from kiosk.convai.fields import Json
 from kiosk.devices.ports import ButtonEdge
-from kiosk.doctor import lease
+from kiosk.doctor import call, lease
 from kiosk.link.backend import BackendClient
 from kiosk.listeners import events
 from kiosk.listeners.events import EventStream
@@ -61,6 +61,7 @@ class OperatorCommands:
             "trace": self._trace,
             "why": self._why,
             lease.COMMAND: self._check_lease,
+            call.COMMAND: self._call_agent,
         }
 
     def reading(self) -> Mapping[str, control.Command]:
@@ -90,6 +91,10 @@ class OperatorCommands:
         else:
             self._host.press(key)
         return {"did": await self._host.what_a_press_did(), "state": self._host.state}
+
+    async def _call_agent(self, _: Mapping[str, object]) -> Mapping[str, object]:
+        trial = await self._host.call()
+        return {"well": trial.well, "why": trial.why, "took_s": round(trial.took_s, 1)}
 
     def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:
         self._host.post(Event.HANG_UP)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kiosk.base.patience import in_time
 from kiosk.config import Settings
 from kiosk.doctor import (
+    call,
     cards,
     gpio,
     lease,
@@ -55,15 +56,20 @@ GROUPS = (
     Group(("webrtc",), webrtc.look, 6.0),
     Group(("lease",), lease.look, 11.0),
 )
+# Only where it is asked for: it costs.
+CALL = Group((call.CHECK,), call.look, call.ANSWER_S + 1)
 # After all others: GPIO's library changes the process's directory, and paths may be relative.
 LAST = (Group(("button", "lamps"), gpio.look, 3.5),)
 
 
-async def examine(admit: Callable[[], Subject]) -> tuple[Subject, list[Finding]]:
-    """Every check once, in the table's order; at most 20 s. `admit` is called in a thread."""
+async def examine(
+    admit: Callable[[], Subject], *, calls: bool = False
+) -> tuple[Subject, list[Finding]]:
+    """Every check once, in the table's order; at most 20 s, 35 s with a call. `admit` is called in
+    a thread."""
     subject = await _admitted(admit)
-    found = {"configuration": _configuration(subject)}
-    for stage in (GROUPS, LAST):
+    found = {"configuration": _configuration(subject), call.CHECK: call.not_asked()}
+    for stage in ((*GROUPS, CALL) if calls else GROUPS, LAST):
         for finding in await _side_by_side(stage, subject):
             found[finding.id] = finding
     return subject, [found[check] for check in CHECKS]

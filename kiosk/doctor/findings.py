@@ -29,6 +29,7 @@ CHECKS: dict[str, str] = {
     "lease": "a visit could begin now, as far as the backend is concerned",
     "provider": "the agent's host can be reached",
     "webrtc": "where conversations go over WebRTC, UDP gets through",
+    "call": "a conversation opens, where one is asked for: `--call`",
 }
 
 

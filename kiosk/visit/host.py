@@ -59,7 +59,7 @@ from kiosk.visit.plan import Plan
 from kiosk.visit.states import Event, State
 from kiosk.visit.tools import Tools
 from kiosk.visit.traces import Traces
-from kiosk.visit.trial import try_agent
+from kiosk.visit.trial import Trial, try_agent
 from kiosk.visit.turn_memory import TurnMemory
 from kiosk.visit.uplink import Uplink
 from kiosk.visit.voices import Voices
@@ -315,6 +315,12 @@ class Host:
         """Let the agent know something; False while there is no conversation."""
         return self._conversation is not None and self._conversation.tell(text)
 
+    async def call(self) -> Trial:
+        """Open a conversation and close it, between visits: a visitor's turn comes first."""
+        if self._core.visit is not None:
+            return Trial(None, "a visit is under way")
+        return await self._tried()
+
     async def say(self, text: str) -> str | None:
         """Say a text in the kiosk's own voice, between visits: why not, None if it is said."""
         if self.cause is Cause.NO_SPEAKER:
@@ -502,9 +508,12 @@ class Host:
         self._tasks.create_task(self._agent_tried(), name="trial")
 
     async def _agent_tried(self) -> None:
+        trial = await self._tried()
+        self._put(inputs.AgentTried(trial.well))
+
+    async def _tried(self) -> Trial:
         press_id = self._credentials.next_press_id()
-        well = await try_agent(self._credentials, self._core.plan.initiation, press_id)
-        self._put(inputs.AgentTried(well))
+        return await try_agent(self._credentials, self._core.plan.initiation, press_id)
 
     def _playback_stuck(self, _: do.PlaybackStuck) -> None:
         log.warning(

@@ -33,7 +33,7 @@ class Accounted(PublicAgent):
 
 
 async def tried(server: ScriptedServer, credentials: Accounted) -> bool | None:
-    return await try_agent(credentials, INITIATION, "press")
+    return (await try_agent(credentials, INITIATION, "press")).well
 
 
 @in_lockstep
@@ -66,7 +66,7 @@ async def test_an_agent_that_accepts_and_then_refuses_is_not_well() -> None:
 @in_lockstep
 async def test_nobody_who_answers_is_not_well() -> None:
     credentials = Accounted("ws://127.0.0.1:1")
-    assert not await try_agent(credentials, INITIATION, "press")
+    assert not (await try_agent(credentials, INITIATION, "press")).well
     assert len(credentials.ends) == 1
 
 
@@ -77,7 +77,7 @@ async def test_without_a_credential_nothing_is_tried_and_nothing_booked() -> Non
             raise CredentialError("paused", reason="paused")
 
     credentials = Without("ws://127.0.0.1:1")
-    assert not await try_agent(credentials, INITIATION, "press")
+    assert not (await try_agent(credentials, INITIATION, "press")).well
     assert credentials.ends == []
 
 
@@ -88,3 +88,17 @@ async def test_an_agent_that_never_greets_is_given_up(silent_s: float) -> None:
         credentials = Accounted(server.url)
         assert not await tried(server, credentials)
     assert len(credentials.ends) == 1
+
+
+@in_lockstep
+async def test_why_it_is_not_well_is_said_for_the_operator() -> None:
+    async with scripted_server() as server:
+        trying = asyncio.create_task(try_agent(Accounted(server.url), INITIATION, "press"))
+        connection = await server.connection()
+        await connection.close(1008, "Override for field 'first_message' is not allowed by config.")
+        trial = await trying
+    assert trial.well is False
+    assert "first_message" in trial.why
+    trial = await try_agent(Accounted("ws://127.0.0.1:1"), INITIATION, "press")
+    assert trial.well is False
+    assert trial.why

@@ -3,7 +3,7 @@ import re
 
 from kiosk import __version__
 from kiosk.doctor import report
-from kiosk.doctor.examination import ADMISSION_S, GROUPS, LAST
+from kiosk.doctor.examination import ADMISSION_S, CALL, GROUPS, LAST
 from kiosk.doctor.findings import CHECKS, failed, passed, skipped, warned
 
 FINDINGS = [
@@ -15,7 +15,7 @@ SICK = [*FINDINGS, failed("dns", "no such name", "write it right")]
 
 
 def test_every_check_is_made_once_and_has_a_stable_id() -> None:
-    made = [check for group in (*GROUPS, *LAST) for check in group.ids]
+    made = [check for group in (*GROUPS, CALL, *LAST) for check in group.ids]
     assert sorted(["configuration", *made]) == sorted(CHECKS)
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", check) for check in CHECKS)
 
