@@ -77,18 +77,44 @@ def in_words(
     return [Mistake(keys, ", or ".join(said)) for keys, said in found.items()]
 
 
+def keys_with_kinds(schema: Schema) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:
+    """Every key of a file, from the top, and what kinds of value it may have, as JSON Schema names
+    them."""
+    yield from _keys_below(schema, schema, ())
+
+
+def _keys_below(
+    schema: Schema, node: Schema, keys: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:
+    for option in _options(schema, node):
+        for name, each in option.get("properties", {}).items():
+            kinds = (it["type"] for it in _options(schema, each) if "type" in it)
+            yield (*keys, name), frozenset(kinds)
+            yield from _keys_below(schema, each, (*keys, name))
+
+
 def _what(error: Mapping[str, Any], schema: Schema, node: Schema) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "string_pattern_mismatch":
         for option in _options(schema, node):
             if option.get("pattern") == context["pattern"]:
                 return str(option.get("description") or node["description"])
+        return next(_described(schema, context["pattern"]), "cannot be such a text")  # a key
     if kind in _WORDS:
         if context.get("min_length") == 1:
             return "must not be empty"
         told = {key: f"{it:g}" if isinstance(it, float) else it for key, it in context.items()}
         return _WORDS[kind].format(**told)
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _described(part: Any, pattern: str) -> Iterator[str]:
+    """What is said anywhere in a schema of texts with this pattern."""
+    if isinstance(part, dict):
+        if part.get("pattern") == pattern and "description" in part:
+            yield str(part["description"])
+        for each in part.values():
+            yield from _described(each, pattern)
 
 
 def _follow(

@@ -17,6 +17,10 @@ def parse_toml(name: str, text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         number, what = toml_mistake(text, str(error))
         raise ConfigError(f"{name}, line {number}: {what}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}: its lists or tables are nested too deeply") from error
+    except ValueError as error:  # Python's own bound
+        raise ConfigError(f"{name}: a number has too many digits") from error
 
 
 def line_of(text: str, keys: list[str]) -> int | None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from kiosk.base import service
-from kiosk.base.mistakes import Schema, in_words
+from kiosk.base.mistakes import Schema, in_words, keys_with_kinds
 from kiosk.base.toml_lines import line_of, parse_toml
 from kiosk.config.tables import ENVIRONMENT_PREFIX, ControlTable, Settings
 from kiosk.errors import ConfigError, DeviceTokenError
@@ -27,15 +27,6 @@ _NO_TOKEN = (
     f"no device token: on the backend {_ENROLL}; here `kiosk enroll | sudo systemd-creds encrypt "
     f"--name={DEVICE_TOKEN_CREDENTIAL} - /etc/credstore.encrypted/kiosk.device-token` stores it "
     "for the service; a kiosk that is not a service reads credentials.device_token_file"
-)
-
-# What is a table or a list inside a table.
-_TABLES_WITHIN = (
-    "AGENT__OVERRIDES",
-    "AGENT__VARIABLES",
-    "AGENT__CUSTOM_LLM_EXTRA_BODY",
-    "AGENT__APPROVED_MCP_TOOLS",
-    "CONVAI__COMPAT",
 )
 
 
@@ -141,8 +132,7 @@ def _explain(
     for mistake in in_words(errors, schema, f"no such setting; {documented}"):
         keys, what = list(mistake.keys), mistake.what
         name = ".".join(keys)
-        variable = ENVIRONMENT_PREFIX + "__".join(keys).upper()
-        if variable in os.environ:
+        if (variable := _variable_with(keys)) is not None:
             lines.append(f"environment {variable}: {what}")
             continue
         line = line_of(text, keys)
@@ -151,10 +141,40 @@ def _explain(
     return "\n".join(lines)
 
 
+def _variable_with(keys: list[str]) -> str | None:
+    """The environment variable that says so: the key's own, or that of a table above it; there the
+    key's name belongs to it."""
+    for length in range(len(keys), 0, -1):
+        wanted = ENVIRONMENT_PREFIX + "__".join(keys[:length]).upper()
+        for variable, text in os.environ.items():
+            if variable.upper() != wanted:
+                continue
+            if length == len(keys):
+                return variable
+            if _holds(text, keys[length:]):
+                return f"{variable}: {'.'.join(keys)}"
+    return None
+
+
+def _holds(text: str, keys: list[str]) -> bool:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return False
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            return isinstance(value, list)
+        value = value[key]
+    return True
+
+
 def _explain_environment() -> str:
-    """The variables that should hold a table as JSON and do not."""
-    tables = {f"{ENVIRONMENT_PREFIX}{name}".upper() for name in Settings.model_fields}
-    tables |= {f"{ENVIRONMENT_PREFIX}{name}" for name in _TABLES_WITHIN}
+    """The variables that should hold a table or a list as JSON and do not."""
+    tables = {
+        (ENVIRONMENT_PREFIX + "__".join(keys)).upper()
+        for keys, kinds in keys_with_kinds(Settings.model_json_schema())
+        if kinds & {"object", "array"}
+    }
     wrong = [name for name in os.environ if name.upper() in tables and not _is_json(name)]
     return "\n".join(f"environment {name}: tables and lists are written as JSON" for name in wrong)
 

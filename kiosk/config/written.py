@@ -17,7 +17,7 @@ def as_toml(settings: Settings, *, full: bool) -> str:
 
 
 def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    within = {key: it for key, it in table.items() if isinstance(it, dict) or _is_tables(it)}
+    within = {key: it for key, it in table.items() if isinstance(it, dict)}
     own = [
         f"{_key(key)} = {_value(it)}"
         for key, it in table.items()
@@ -27,17 +27,7 @@ def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
         yield f"[{'.'.join(map(_key, path))}]"
     yield from own
     for key, it in within.items():
-        if isinstance(it, dict):
-            yield from _lines(it, (*path, key))
-            continue
-        for each in it:
-            heading, *rest = [*_lines(each, (*path, key))]
-            yield f"[{heading}]"
-            yield from rest
-
-
-def _is_tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(it, dict) for it in value)
+        yield from _lines(it, (*path, key))
 
 
 def _key(name: str) -> str:
@@ -49,6 +39,6 @@ def _value(value: Any) -> str:
         inside = ", ".join(f"{_key(k)} = {_value(it)}" for k, it in value.items() if it is not None)
         return f"{{{inside}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(_value(it) for it in value if it is not None)}]"
     # A text of JSON's is one of TOML's, but for a character that nobody types.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -43,6 +43,10 @@ class DeniedError(Exception):
         self.reason = reason
 
 
+# The address of what was made for a visitor, and the press that began the visit.
+OnHandout = Callable[[str, str], None]
+
+
 class VisitReports(Protocol):
     """Who keeps the account: the backend."""
 
@@ -83,7 +87,7 @@ class _Report:
 class Account:
     """Reports visits to the backend. `run` is its task. `wall_s` is what lasts from one life of the
     kiosk's to the next, and jumps. `on_handout` is given the address of what was made for a
-    visitor who may still be there."""
+    visitor who may still be there, and the press."""
 
     def __init__(
         self,
@@ -91,7 +95,7 @@ class Account:
         jitter: Callable[[], float] = random.random,
         file: ReportFile | None = None,
         wall_s: Callable[[], float] = time.time,
-        on_handout: Callable[[str], None] = lambda _: None,
+        on_handout: OnHandout = lambda *_: None,
     ) -> None:
         self.dropped_reports = 0
         self._on_handout = on_handout
@@ -176,7 +180,7 @@ class Account:
             handout = await self._visit_reports.end(report.visit_id, end)
             done = True
             if handout is not None and report.ago_s(self._wall_s()) <= _VISITOR_STAYS_S:
-                self._on_handout(handout)
+                self._on_handout(handout, report.end.press_id)
         except DeniedError as denied:
             if denied.reason == UNAUTHORIZED:  # of the kiosk, and it may be enrolled again
                 raise CredentialError("the backend does not accept this kiosk") from None

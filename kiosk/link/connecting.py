@@ -11,7 +11,7 @@ from kiosk.base.ids import NewId, random_id
 from kiosk.causes import fault
 from kiosk.config import Settings, compat_api_key, device_token, state_dir
 from kiosk.errors import ConfigError
-from kiosk.link.account import Account
+from kiosk.link.account import Account, OnHandout
 from kiosk.link.backend import BackendClient
 from kiosk.link.credentials import Credentials, PublicAgent, Rooms
 from kiosk.link.heartbeat import Heartbeats
@@ -46,7 +46,7 @@ async def connect_backend(
     stack: AsyncExitStack,
     jitter: Callable[[], float] = random.random,
     new_id: NewId = random_id,
-    on_handout: Callable[[str], None] = lambda _: None,
+    on_handout: OnHandout = lambda *_: None,
 ) -> BackendLink:
     """Raises ConfigError; `stack` closes what is opened. `on_handout` is given the address of what
     was made for a visitor."""

@@ -125,10 +125,10 @@ class EventStream:
             for event in self._events(moment):
                 self._publish(event)
 
-    def hand_out(self, address: str) -> None:
-        """There is something for the visitor to take along; what it says is in it, as in a
-        caption."""
-        if self._captions:
+    def hand_out(self, address: str, press_id: str) -> None:
+        """There is something for the visitor of this press to take along; what it says is in it, as
+        in a caption. When the next has pressed, it is nobody's here any more."""
+        if self._captions and press_id == self._press_id:
             self._publish({"event": "handout", "address": address})
 
     async def tell_levels(self) -> None:

@@ -18,7 +18,14 @@ from kiosk.backend.cli.agent_commands import add_agent_commands, run_agent
 from kiosk.backend.mind.files import load_flow
 from kiosk.backend.mind.port import MindError, MindTurn
 from kiosk.backend.mind.scripted import ScriptedMind
-from kiosk.backend.provider.client import AgentAccess, UnreachableError, open_provider
+from kiosk.backend.provider.agent_test_runs import AgentTestRun, AgentTestRuns
+from kiosk.backend.provider.client import (
+    AgentAccess,
+    Provider,
+    QuotaError,
+    UnreachableError,
+    open_provider,
+)
 from kiosk.backend.settings import PREFIX
 from kiosk.errors import ConfigError, KioskError
 from tests.backend.mind.messages_api import KEY, messages_api
@@ -27,6 +34,12 @@ from tests.integration.conftest import StartAgent, guide, recogniser, start_agen
 __all__ = ["guide", "recogniser", "start_agent"]
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "agent-tests"
+
+
+EXIT: dict[str, Any] = {
+    "chat_history": [{"role": "user", "message": "Where is the exit?"}],
+    "success_examples": [{"response": "The exit is straight ahead, past the ticket desk."}],
+}
 
 
 def written(**changes: Any) -> dict[str, Any]:
@@ -75,13 +88,18 @@ def test_a_file_is_what_the_provider_takes_and_our_words_are_kept_from_it() -> N
         (json.dumps([written(), written()]), "several tests are called 'whales'"),
         (
             json.dumps([written(kiosk={"mut": []})]),
-            "test 1 (whales): kiosk.mut: there is no such key; these are: must, must_not",
+            "test 1 (whales): kiosk.mut: there is no such key; did you mean must?; these are: must, ",
         ),
         (
             json.dumps([written(chat_history=[{"role": "agent", "message": "Hello."}])]),
             'chat_history: it does not end with a message of "role": "user"',
         ),
         (json.dumps([written(success_condition=None)]), "success_condition: it says"),
+        (json.dumps([written(kiosk={"must_not": ["**"]})]), "'**': only words are looked for"),
+        (json.dumps([written(kiosk={"must": ["hall | ?"]})]), "only words are looked for"),
+        (json.dumps([written(chat_history="x")]), "chat_history: must be a list"),
+        ('[{"name": NaN}]', "tests.json: it is not JSON: NaN is no number"),
+        (r'[{"name": "\ud800"}]', "tests.json: it is not JSON: "),
         (json.dumps([written(failure_examples=[])]), "failure_examples: one of each"),
     ],
 )
@@ -148,6 +166,8 @@ async def test_a_mind_is_asked_and_its_answer_judged() -> None:
     for told in ("Where are the whales?", "It says where they are.", "Good: In the main hall.",
                  "Bad: There are none.", "The answer: In the main hall."):  # fmt: skip
         assert told in judge.asked[0]
+    (verdict,) = await verdicts(mind, Saying("Yesterday's answer was: no."))
+    assert verdict.outcome is AnswerOutcome.FAILED
     (verdict,) = await verdicts(mind, Saying("no"))
     assert verdict.outcome is AnswerOutcome.FAILED
     assert verdict.why == ("the judge does not find: It says where they are.",)
@@ -244,6 +264,48 @@ async def test_what_was_made_at_the_provider_is_removed(start_agent: StartAgent)
                 pass
         (test_id,) = made
         assert (await provider._ask("DELETE", f"/v1/convai/agent-testing/{test_id}")).status == 404
+
+
+async def test_what_the_provider_does_not_take_is_told_by_its_test(
+    tests_file: Path, start_agent: StartAgent
+) -> None:
+    tool = {"name": "lights", "type": "tool"}
+    both = json.dumps([tool, written(name="exit", **EXIT)])
+    await asyncio.to_thread(tests_file.write_text, both)
+    async with start_agent() as (url, _):
+        said: list[str] = []
+        where = (f"--provider-url={url}", f"--agent-id={DEFAULT_AGENT_ID}")
+        with pytest.raises(KioskError, match="1 failed, 1 passed"):
+            await asyncio.to_thread(run_agent, parsed(str(tests_file), *where), said.append)
+    assert said[:2] == [
+        "failed: lights",
+        "      the provider does not take this test (value_error)",
+    ]
+
+
+class Refusing(Provider):
+    """A provider that makes and runs tests, and takes none away; what was asked of it."""
+
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+
+    async def make_test(self, body: Any) -> str:
+        return f"test_{body['name']}"
+
+    async def run_tests(self, ids: Any) -> AgentTestRuns:
+        return AgentTestRuns("s", tuple(AgentTestRun(each, True, True) for each in ids))
+
+    async def remove_test(self, test_id: str) -> None:
+        self.removed.append(test_id)
+        raise QuotaError
+
+
+async def test_that_one_cannot_be_removed_keeps_none_of_the_others() -> None:
+    provider = Refusing()
+    tests = [a_test(name=name) for name in "abc"]
+    told = [each async for each in ask_provider(provider, tests, within_s=60)]
+    assert [each.outcome for each in told] == [AnswerOutcome.PASSED] * 3
+    assert provider.removed == ["test_a", "test_b", "test_c"]
 
 
 async def test_the_local_agent_is_started_for_it() -> None:

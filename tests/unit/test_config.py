@@ -555,3 +555,27 @@ def test_a_key_that_makes_no_sense_is_refused(config: Path, text: str, complaint
 def test_a_tools_mistake_is_named(config: Path, text: str, told: str) -> None:
     config.write_text(f"[[tools]]\n{text}\n", encoding="utf-8")
     assert told in refusal(config)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        (
+            "KIOSK_VISIT",
+            '{"queue_s": "x"}',
+            "environment KIOSK_VISIT: visit.queue_s: must be a number",
+        ),
+        ("kiosk_visit__queue_s", "x", "environment kiosk_visit__queue_s: must be a number"),
+        ("KIOSK_KIOSK__LANGUAGES", "de,en", "environment KIOSK_KIOSK__LANGUAGES: tables and lists"),
+        ("KIOSK_AGENT__VARIABLES", "x", "environment KIOSK_AGENT__VARIABLES: tables and lists"),
+    ],
+)
+def test_the_environment_is_blamed_for_what_is_wrong_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[visit]\nqueue_s = 60\n")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError) as error:
+        load_settings(path)
+    assert str(error.value).startswith(said)

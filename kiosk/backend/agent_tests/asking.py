@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Sequence
 from kiosk.backend.agent_tests.form import AgentTest
 from kiosk.backend.agent_tests.verdict import AnswerOutcome, AnswerVerdict, judged
 from kiosk.backend.mind.port import Mind, MindError, MindTurn
+from kiosk.backend.mind.words import words_of
 from kiosk.backend.provider.agent_test_runs import AgentTestRun
-from kiosk.backend.provider.answers import MalformedError, UnreachableError
+from kiosk.backend.provider.answers import MalformedError, ProviderError, UnreachableError
 from kiosk.backend.provider.client import Provider
 from kiosk.convai.speech_engine import Said
 
@@ -33,7 +34,13 @@ async def ask_provider(
     made: dict[str, AgentTest] = {}
     try:
         for test in tests:
-            made[await provider.make_test(test.official)] = test
+            try:
+                made[await provider.make_test(test.official)] = test
+            except MalformedError as error:
+                why = f"the provider does not take this test ({error.code})"
+                yield AnswerVerdict(test.name, AnswerOutcome.FAILED, why=(why,))
+        if not made:
+            return
         runs = await provider.run_tests(list(made))
         deadline_s = time.monotonic() + within_s
         told: set[str] = set()
@@ -50,7 +57,7 @@ async def ask_provider(
             runs = await provider.test_runs(runs.id)
     finally:
         for test_id in made:
-            with contextlib.suppress(MalformedError, UnreachableError):
+            with contextlib.suppress(ProviderError):
                 await provider.remove_test(test_id)
 
 
@@ -93,7 +100,7 @@ async def _is_right(judge: Mind, test: AgentTest, answer: str) -> bool:
         f"The answer: {answer}",
     ))  # fmt: skip
     said = await _whole(judge, MindTurn((Said("user", question),)))
-    return said.strip().lower().startswith("yes")
+    return words_of(said)[:1] == ["yes"]
 
 
 async def _whole(mind: Mind, turn: MindTurn) -> str:

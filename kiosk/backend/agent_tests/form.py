@@ -10,8 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from kiosk.backend.mind.words import words_of
+from kiosk.base.mistakes import in_words
 from kiosk.convai.fields import Json
 from kiosk.convai.speech_engine import Said
 from kiosk.errors import ConfigError
@@ -25,6 +35,15 @@ class _Words(BaseModel):
 
     must: tuple[Line, ...] = ()
     must_not: tuple[Line, ...] = ()
+
+    @field_validator("must", "must_not")
+    @classmethod
+    def _has_words(cls, lines: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for line in lines:
+            ways = line.split("|") if info.field_name == "must" else [line]
+            if not all(map(words_of, ways)):
+                raise ValueError(f"{line!r}: only words are looked for, and there is none in it")
+        return lines
 
 
 class _Turn(BaseModel):
@@ -88,7 +107,8 @@ def read_tests(file: str, text: str) -> tuple[AgentTest, ...]:
     """The tests of a file, an object or a list of some. Raises ConfigError with a line for each
     mistake; `file` is for people."""
     try:
-        bodies: Any = json.loads(text)
+        bodies: Any = json.loads(text, parse_constant=_refuse)
+        json.dumps(bodies, ensure_ascii=False).encode()  # half a character is none
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: it is not JSON: {error}") from None
     bodies = [bodies] if isinstance(bodies, dict) else bodies
@@ -103,7 +123,9 @@ def read_tests(file: str, text: str) -> tuple[AgentTest, ...]:
             tests.append(_read(body))
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
-            mistakes += [f"{place}: {_explained(each)}" for each in found]
+            for each in in_words(found, _Test.model_json_schema()):
+                key = ".".join(each.keys)
+                mistakes.append(f"{place}: {key}: {each.what}" if key else f"{place}: {each.what}")
     names = [test.name for test in tests]
     mistakes += [
         f"{file}: several tests are called {name!r}" for name in names if names.count(name) > 1
@@ -137,9 +159,5 @@ def _read(body: Any) -> AgentTest:
     )
 
 
-def _explained(mistake: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in mistake["loc"])
-    what = str(mistake["msg"]).removeprefix("Value error, ")
-    if mistake["type"] == "extra_forbidden":
-        what = "there is no such key; these are: must, must_not"
-    return f"{where}: {what}" if where else what
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON's")

@@ -20,11 +20,13 @@ from kiosk.convai.fields import Json
 @dataclass(frozen=True, slots=True)
 class TalkPlace:
     """Whose talk a conversation is. `standing`: how it stood where an earlier conversation of the
-    same press broke off; None: it begins here."""
+    same press broke off; None: it begins here. `keep_until`: a handout was made already, and was
+    promised until then."""
 
     tenant: str
     visit_id: str
     standing: Mapping[str, Json] | None = None
+    keep_until: datetime | None = None
 
 
 class Talks:
@@ -43,7 +45,12 @@ class Talks:
                 return None
             await self._database.enter(db, found.tenant)
             earlier = (await db.execute(_earlier(found.tenant, found.visit_id, now))).scalar()
-        return TalkPlace(found.tenant, found.visit_id, earlier)
+            own = sa.select(talks.c.handout, talks.c.forget_at).where(
+                talks.c.tenant == found.tenant, talks.c.visit_id == found.visit_id
+            )
+            made = (await db.execute(own)).first()
+        keep_until = made.forget_at if made is not None and made.handout is not None else None
+        return TalkPlace(found.tenant, found.visit_id, earlier, keep_until)
 
     async def keep(
         self,

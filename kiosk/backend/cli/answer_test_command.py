@@ -1,8 +1,10 @@
 """`agent test`: does the agent say what it should? Prints nothing; cheap to import."""
 
 import argparse
+import asyncio
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -128,6 +130,7 @@ def _ask_provider(
     from kiosk.base import patience
 
     async def ask() -> None:
+        _cancelled_by_signals()
         access = AgentAccess(settings.provider_url, settings.agent_id)
         async with (
             open_provider(access, key) as provider,
@@ -140,6 +143,17 @@ def _ask_provider(
         patience.run(ask())
     except ProviderError as error:
         raise for_the_operator(error, settings) from None
+    except asyncio.CancelledError:
+        raise KioskError("stopped; what was made for it at the provider is removed") from None
+
+
+def _cancelled_by_signals() -> None:
+    """What ends a job ends this too, but not before its tests are removed."""
+    task = asyncio.current_task()
+    assert task is not None
+    with contextlib.suppress(RuntimeError, ValueError):  # signals are the main thread's
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ its budget, and lets a script answer while the model fails."""
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
 
 from kiosk.backend.mind.common_answers import CommonAnswers
 from kiosk.backend.mind.port import Mind, MindError, MindTurn
@@ -15,13 +16,22 @@ _FAILURES = 3
 _TRIES_AGAIN_S = 30.0
 
 
+class ModelMind(Mind, Protocol):
+    """Mind that is asked with care."""
+
+    def ask(self, turn: MindTurn, whole: Callable[[], None]) -> AsyncGenerator[str, None]:
+        """As a mind answers; `whole` is called at the end of an answer that is complete, and not
+        cut short or refused."""
+        ...
+
+
 class CarefulMind:
     """Asks `model` where it may, and else `instead`, if there is one. `late_s`: without a word for
     so long, the model has failed, though whoever asked has gone."""
 
     def __init__(
         self,
-        model: Mind,
+        model: ModelMind,
         spending: Spending,
         instead: Mind | None,
         late_s: float,
@@ -73,21 +83,27 @@ class CarefulMind:
 
     async def _ask_model(self, turn: MindTurn) -> AsyncGenerator[str, None]:
         said: list[str] = []
-        began_s = loop_now_s()
+        wholes: list[bool] = []
+        waits_since_s: float | None = loop_now_s()  # None: whoever asked is waited for
         try:
-            async with contextlib.aclosing(self._model.answer(turn)) as pieces:
+            async with contextlib.aclosing(
+                self._model.ask(turn, lambda: wholes.append(True))
+            ) as pieces:
                 async for piece in pieces:
                     said.append(piece)
+                    waits_since_s = None
                     yield piece
+                    waits_since_s = loop_now_s()
         except MindError:
             self._failed()
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            if not said and loop_now_s() - began_s >= self._late_s:
+            if waits_since_s is not None and loop_now_s() - waits_since_s >= self._late_s:
                 self._failed()
             raise
         self._failures = 0
-        self._common.keep(turn.talk, "".join(said))
+        if wholes:
+            self._common.keep(turn.talk, "".join(said))
 
     def _failed(self) -> None:
         self._failures += 1

@@ -1,7 +1,7 @@
 """Mind that asks a model by OpenAI's chat completions, with their own library: OpenAI's, or one of
 the many servers that speak as they do."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, Brief
 from kiosk.backend.mind.port import MindError, MindTurn
-from kiosk.backend.mind.spending import Spent, Tokens
+from kiosk.backend.mind.spending import CHARACTERS_PER_TOKEN, Spent, Tokens
 from kiosk.convai.speech_engine import Role, Said
 from kiosk.errors import UnavailableError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Their own newest models know only the newer name of the limit, and others only the older.
 _THEIRS = "https://api.openai.com/"
 _LIMITS: Mapping[bool, str] = {True: "max_completion_tokens", False: "max_tokens"}
+_SENSELESS = (AttributeError, IndexError, KeyError, TypeError)
 _ROLES: Mapping[Role, str] = {"user": "user", "agent": "assistant"}
 
 
@@ -36,39 +37,49 @@ class ChatModelMind:
         limit = _LIMITS[brief.model.base_url.startswith(_THEIRS)]
         self._limit = {limit: brief.model.most_tokens}
 
-    async def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
+    def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
         """Its text as it comes; what the brief says instead where the model refuses."""
+        return self.ask(turn, lambda: None)
+
+    async def ask(self, turn: MindTurn, whole: Callable[[], None]) -> AsyncGenerator[str, None]:
+        """The same; `whole` is called at the end of one that the model itself brought to an end."""
         import openai
 
-        said, stopped, took = False, None, Tokens()
+        messages = self._messages(turn.talk)
+        said, stopped, took = 0, None, None
         try:
             async with await self._client.chat.completions.create(
                 model=self._brief.model.name,
-                messages=self._messages(turn.talk),
+                messages=messages,
                 stream=True,
                 stream_options={"include_usage": True},
                 extra_body=self._limit,
             ) as stream:
                 async for chunk in stream:
                     took = took if chunk.usage is None else _tokens(chunk.usage)
-                    for choice in chunk.choices[:1]:
+                    for choice in (chunk.choices or [])[:1]:
                         stopped = choice.finish_reason or stopped
-                        if choice.delta.content:
-                            said = True
-                            yield choice.delta.content
+                        text = getattr(choice.delta, "content", None)
+                        if text:
+                            said += len(text)
+                            yield text
         except openai.APIStatusError as error:
             raise MindError(f"the model's server answers {error.status_code}") from error
         except (openai.APIError, httpx2.HTTPError, ValueError) as error:
             # ValueError: a line of the stream is not JSON.
             raise MindError(f"the model's server cannot be had: {type(error).__name__}") from error
+        except _SENSELESS as error:  # the library takes what comes as it is
+            raise MindError(f"the model's server makes no sense: {type(error).__name__}") from error
         finally:
-            self._spent(turn.conversation_id, took)
+            self._spent(turn.conversation_id, took or _guessed(messages, said))
         if stopped is None:  # the library takes the end of the stream for the end of the answer
             raise MindError("the model's server breaks off")
         if not said:
             if stopped != "content_filter":
                 raise MindError("the model says nothing")
             yield self._brief.refusal
+        if stopped == "stop":
+            whole()
 
     def _messages(self, talk: Sequence[Said]) -> list["ChatCompletionMessageParam"]:
         """The talk as the model takes it; no turn of it is empty."""
@@ -83,10 +94,21 @@ class ChatModelMind:
         return told  # type: ignore[return-value]  # the library has a type for each role
 
 
-def _tokens(usage: "CompletionUsage") -> Tokens:
+def _tokens(usage: "CompletionUsage") -> Tokens | None:
+    """None: nothing that can be counted. Others than OpenAI leave out what they like."""
     details = usage.prompt_tokens_details
     cached = (details.cached_tokens if details else 0) or 0
-    return Tokens(usage.prompt_tokens - cached, cached, usage.completion_tokens)
+    read, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    if read + written <= 0:
+        return None
+    return Tokens(max(0, read - cached), max(0, cached), max(0, written))
+
+
+def _guessed(messages: Sequence["ChatCompletionMessageParam"], said: int) -> Tokens:
+    """Of an answer that was cut before it was counted, or that nobody counts: it cost all the
+    same."""
+    asked = sum(len(str(message.get("content", ""))) for message in messages)
+    return Tokens(read=asked // CHARACTERS_PER_TOKEN, written=said // CHARACTERS_PER_TOKEN)
 
 
 @asynccontextmanager

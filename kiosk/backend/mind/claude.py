@@ -1,6 +1,6 @@
 """Mind that asks Claude, by Anthropic's own library."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, Brief
 from kiosk.backend.mind.port import MindError, MindTurn
-from kiosk.backend.mind.spending import Spent, Tokens
+from kiosk.backend.mind.spending import CHARACTERS_PER_TOKEN, Spent, Tokens
 from kiosk.convai.speech_engine import Said
 from kiosk.errors import UnavailableError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ARRIVAL = "(A visitor has come.)"
 # And after its own last words, when a tool of the agent's was called since.
 _GO_ON = "(Please go on.)"
-_REFUSED = "refusal"
+_ENDED, _REFUSED = "end_turn", "refusal"
 
 
 class ClaudeMind:
@@ -37,11 +37,15 @@ class ClaudeMind:
             "type": "text", "text": brief.instructions, "cache_control": {"type": "ephemeral"},
         }]  # fmt: skip
 
-    async def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
+    def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
         """Its text as it comes; what the brief says instead where Claude refuses."""
+        return self.ask(turn, lambda: None)
+
+    async def ask(self, turn: MindTurn, whole: Callable[[], None]) -> AsyncGenerator[str, None]:
+        """The same; `whole` is called at the end of one that Claude itself brought to an end."""
         import anthropic
 
-        model, said, stopped = self._brief.model, False, None
+        model, said, stopped = self._brief.model, 0, None
         took = Tokens()
         try:
             async with self._client.messages.stream(
@@ -52,7 +56,7 @@ class ClaudeMind:
             ) as stream:
                 async for event in stream:
                     if event.type == "text" and event.text:
-                        said = True
+                        said += len(event.text)
                         yield event.text
                     elif event.type == "message_start":
                         took = _read(event.message.usage)
@@ -64,13 +68,17 @@ class ClaudeMind:
         except (anthropic.APIError, httpx2.HTTPError) as error:
             raise MindError(f"Claude's server cannot be had: {type(error).__name__}") from error
         finally:
-            self._spent(turn.conversation_id, took)
+            # One that was cut was not counted to its end.
+            written = max(took.written, said // CHARACTERS_PER_TOKEN)
+            self._spent(turn.conversation_id, replace(took, written=written))
         if stopped is None:  # the library takes the end of the stream for the end of the answer
             raise MindError("Claude's server breaks off")
         if not said:
             if stopped != _REFUSED:
                 raise MindError("Claude says nothing")
             yield self._brief.refusal
+        if stopped == _ENDED:
+            whole()
 
 
 def _read(usage: "Usage") -> Tokens:

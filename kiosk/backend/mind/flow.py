@@ -122,10 +122,15 @@ class Standing:
     heard: list[str] = field(default_factory=list)
     sums_up: bool = False
 
-    def as_json(self) -> dict[str, Json]:
+    def as_json(self, flow: Flow) -> dict[str, Json]:
         """What another process, or another conversation, needs to go on from here."""
         topic = None if self.topic is None else self.topic.key
-        return {"topic": topic, "told": {**self.told}, "heard": [*self.heard]}
+        return {
+            "flow": flow.name,
+            "topic": topic,
+            "told": {**self.told},
+            "heard": [*self.heard],
+        }
 
 
 def read_flow(name: str, text: str) -> Flow:
@@ -146,7 +151,7 @@ def standing(
 
 def _resumed(flow: Flow, before: Mapping[str, Json]) -> Standing | None:
     match before:
-        case {"topic": key, "told": dict(told), "heard": list(heard)}:
+        case {"flow": flow.name, "topic": key, "told": dict(told), "heard": list(heard)}:
             texts = {name: str(text) for name, text in told.items()}
             if key is None:
                 return Standing(None, texts, flow.farewell)

@@ -52,14 +52,13 @@ class BookMemory:
         known = await self._look_up(conversation_id)
         if known.place is None:
             return
-        known.has_handout |= handout is not None
-        lasts = _STANDING_LASTS
-        if known.has_handout:
-            lasts = max(lasts, self._handout_lasts)
         now = self._now()
+        if handout is not None:
+            known.keep_until = now + self._handout_lasts
+        forget_at = max(now + _STANDING_LASTS, known.keep_until or now)
         with _patience():
             async with asyncio.timeout(_WITHIN_S):
-                await self._talks.keep(known.place, standing, handout, now, now + lasts)
+                await self._talks.keep(known.place, standing, handout, now, forget_at)
 
     async def _look_up(self, conversation_id: str) -> "_Known":
         known = self._known.get(conversation_id)
@@ -70,6 +69,7 @@ class BookMemory:
             with _patience():
                 async with asyncio.timeout(_WITHIN_S):
                     known.place = await self._talks.place(conversation_id, self._now())
+                known.keep_until = known.place.keep_until if known.place else None
                 self._known[conversation_id] = known
             if len(self._known) > _MOST:
                 self._known.popitem(last=False)
@@ -78,10 +78,10 @@ class BookMemory:
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a conversation."""
+    """What is known of a conversation. `keep_until`: a handout was made, and promised."""
 
     place: TalkPlace | None = None
-    has_handout: bool = False
+    keep_until: datetime | None = None
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from pydantic import SecretStr
 
 from kiosk.backend.books.talks import Talks
-from kiosk.backend.mind.careful import CarefulMind
+from kiosk.backend.mind.careful import CarefulMind, ModelMind
 from kiosk.backend.mind.chat_model import open_chat_model
 from kiosk.backend.mind.claude import open_claude
 from kiosk.backend.mind.files import load_flow, load_flow_or_persona
@@ -34,7 +34,7 @@ class OpenedMind:
     makes_handouts: bool = False
 
 
-_Opener: TypeAlias = Callable[[Brief, SecretStr, Spent], AbstractAsyncContextManager[Mind]]
+_Opener: TypeAlias = Callable[[Brief, SecretStr, Spent], AbstractAsyncContextManager[ModelMind]]
 _MODELS: Mapping[str, _Opener] = {"anthropic": open_claude, "openai": open_chat_model}
 
 
@@ -86,7 +86,7 @@ async def open_judge(
 
 def _open_model(
     told: Brief, key: SecretStr | None, spent: Spent
-) -> AbstractAsyncContextManager[Mind]:
+) -> AbstractAsyncContextManager[ModelMind]:
     if key is None:
         raise ConfigError(
             f"no key for the model {told.model.name}: give systemd the credential "

@@ -42,10 +42,10 @@ class ScriptedMind:
         now = standing(self.flow, _answers(turn.talk), before)
         if self._memory is not None and now.sums_up:  # what is spoken of is there
             made = handout(self.flow, now.told)
-            await self._memory.keep(turn.conversation_id, now.as_json(), made)
+            await self._memory.keep(turn.conversation_id, now.as_json(self.flow), made)
         yield now.says
         if self._memory is not None and not now.sums_up:
-            await self._memory.keep(turn.conversation_id, now.as_json(), None)
+            await self._memory.keep(turn.conversation_id, now.as_json(self.flow), None)
 
 
 def _answers(talk: Sequence[Said]) -> list[str]:

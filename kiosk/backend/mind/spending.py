@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from kiosk.backend.mind.persona import Budget
 
+# Where nobody counts: fewer than of most languages, so that a budget is not overrun.
+CHARACTERS_PER_TOKEN = 3
 # More visits than are open at a time; of one that is forgotten the day's budget still knows.
 _MOST_VISITS = 10_000
 

@@ -206,8 +206,10 @@ class Provider:
 
     async def make_test(self, body: Mapping[str, Json]) -> str:
         """A test at the provider; its id."""
-        made = read_object(await self._wanted("POST", f"{TESTS_PATH}create", body=body))
-        return _test_id(made.get("id"))
+        answer = await self._ask("POST", f"{TESTS_PATH}create", body=body)
+        if answer.status != 200:
+            raise _of_another(answer)
+        return _test_id(read_object(answer).get("id"))
 
     async def run_tests(self, ids: Sequence[str]) -> AgentTestRuns:
         """Begin to run these tests with the agent."""

@@ -16,6 +16,7 @@ class CompletionsApi(MessagesApi):
 
     stop_reason: str = "stop"
     counts: bool = True
+    odd: dict[str, Any] | None = None  # a chunk that is like this
 
     def _stream(self) -> bytes:
         def chunk(*choices: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -27,6 +28,8 @@ class CompletionsApi(MessagesApi):
 
         chunks = [chunk(choice({"role": "assistant", "content": ""}))]
         chunks += [chunk(choice({"content": text})) for text in self.texts]
+        if self.odd is not None:
+            chunks.append({**chunk(), **self.odd})
         chunks.append(chunk(choice({}, self.stop_reason)))
         if self.counts:
             cached = {"cached_tokens": 64}

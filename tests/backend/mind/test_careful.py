@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
@@ -26,8 +26,13 @@ class Model:
         self.fails = False
         self.hangs = False
         self.breaks_off = False
+        self.is_cut = False
+        self.hangs_later = False
 
-    async def answer(self, _turn: MindTurn) -> AsyncGenerator[str, None]:
+    def answer(self, turn: MindTurn) -> AsyncGenerator[str, None]:
+        return self.ask(turn, lambda: None)
+
+    async def ask(self, _turn: MindTurn, whole: Callable[[], None]) -> AsyncGenerator[str, None]:
         self.asked += 1
         if self.hangs:
             await asyncio.Event().wait()
@@ -36,6 +41,10 @@ class Model:
         yield f"model {self.asked}"
         if self.breaks_off:
             raise MindError("it breaks off")
+        if self.hangs_later:
+            await asyncio.Event().wait()
+        if not self.is_cut:
+            whole()
 
 
 class Script:
@@ -125,6 +134,17 @@ async def test_a_model_that_says_nothing_fails_but_not_one_that_was_interrupted(
 
 
 @virtual_time
+async def test_a_model_that_falls_silent_in_an_answer_fails_too() -> None:
+    guide = Guide(Script())
+    guide.model.hangs_later = True
+    turn = MindTurn((Said("user", "one"), Said("agent", "?"), Said("user", "two")))
+    for number in range(1, 4):
+        pieces = paced(guide.mind, turn, Pace(apology="Sorry."), lambda *_: None)
+        assert [piece async for piece in pieces] == [f"model {number}", "Sorry."]
+    assert await guide.ask() == "script"
+
+
+@virtual_time
 async def test_a_first_question_that_was_answered_is_not_asked_again() -> None:
     guide = Guide()
     assert await guide.ask("Where are the whales?", before="") == "model 1"
@@ -135,7 +155,10 @@ async def test_a_first_question_that_was_answered_is_not_asked_again() -> None:
     with pytest.raises(MindError):
         await guide.ask("how long", before="")
     guide.model.breaks_off = False
+    guide.model.is_cut = True  # by the limit of its length, or refused
     assert await guide.ask("how long", before="") == "model 5"
+    guide.model.is_cut = False
+    assert await guide.ask("how long", before="") == "model 6"
 
 
 def test_the_oldest_of_many_answers_goes() -> None:

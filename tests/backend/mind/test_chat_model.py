@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from typing import Any
 
 import pytest
@@ -38,11 +39,11 @@ class Asking:
     def __init__(self) -> None:
         self.took: list[tuple[str, Tokens]] = []
 
-    async def ask(self, api: CompletionsApi, *talk: Said) -> list[str]:
-        def spent(conversation_id: str, took: Tokens) -> None:
-            self.took.append((conversation_id, took))
+    def told(self, conversation_id: str, took: Tokens) -> None:
+        self.took.append((conversation_id, took))
 
-        async with open_chat_model(brief(persona_at(api.url)), SecretStr(KEY), spent) as mind:
+    async def ask(self, api: CompletionsApi, *talk: Said) -> list[str]:
+        async with open_chat_model(brief(persona_at(api.url)), SecretStr(KEY), self.told) as mind:
             return [piece async for piece in mind.answer(MindTurn(talk or TALK, "conv_1"))]
 
 
@@ -69,7 +70,52 @@ async def test_a_server_that_does_not_count_is_taken_as_it_is() -> None:
     async with completions_api(counts=False) as api:
         await asking.ask(api, Said("agent", " "), Said("user", "hello"))
     assert api.asked[0]["messages"][1:] == [{"role": "user", "content": "hello"}]
-    assert asking.took == [("conv_1", Tokens())]
+    ((_, guessed),) = asking.took
+    assert guessed.read > 100  # the instructions above all
+    assert guessed.written == len("The whales are in the main hall.") // 3
+
+
+async def test_an_answer_that_is_cut_costs_what_it_cost() -> None:
+    asking = Asking()
+    async with (
+        completions_api(texts=("whale " * 50,) * 20, piece_bytes=300) as api,
+        open_chat_model(brief(persona_at(api.url)), SecretStr(KEY), asking.told) as mind,
+        contextlib.aclosing(mind.answer(MindTurn(TALK, "conv_1"))) as pieces,
+    ):
+        await anext(pieces)
+    ((_, guessed),) = asking.took
+    assert guessed.read > 100
+    assert guessed.written == 100
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": {}},
+        {"usage": {"prompt_tokens": None, "completion_tokens": None}},
+        {"usage": {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}},
+        {"choices": None},
+        {"choices": [{"index": 0}]},
+        {"choices": [{"index": 0, "delta": None, "finish_reason": None}]},
+    ],
+)
+async def test_a_chunk_that_is_odd_costs_no_answer(odd: dict[str, Any]) -> None:
+    asking = Asking()
+    async with completions_api(odd=odd, counts=False) as api:
+        assert await asking.ask(api) == ["The whales are ", "in the main hall."]
+    assert all(count >= 0 for _, took in asking.took for count in dataclasses.astuple(took))
+
+
+async def test_only_an_answer_that_the_model_ended_is_whole() -> None:
+    for stop_reason, is_whole in (("stop", True), ("length", False), ("content_filter", False)):
+        wholes: list[bool] = []
+        async with (
+            completions_api(stop_reason=stop_reason) as api,
+            open_chat_model(brief(persona_at(api.url)), SecretStr(KEY), lambda *_: None) as mind,
+        ):
+            turn = MindTurn(TALK)
+            assert [piece async for piece in mind.ask(turn, lambda: wholes.append(True))]  # noqa: B023
+        assert bool(wholes) is is_whole
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 2, 7])

@@ -191,6 +191,7 @@ def test_all_mistakes_of_a_file_are_named_at_once_with_their_lines() -> None:
     [
         (('key = "topic_1"', 'key = "topic_0"'), "there are several of the key 'topic_0'"),
         (('key = "topic_3"', 'next = "topic_2"\nkey = "topic_3"'), "'topic_2' is no topic further"),
+        (("city = [", '"how old" = ['), "may have small letters, digits and underscores"),
         (("{city}", "{town}"), "summary: {town} is neither a topic nor a fact of one"),
         (("{city}", "{city"), "summary: a brace without its other"),
         (("report = true", ""), "summary: it is never said"),

@@ -109,8 +109,12 @@ async def test_a_flow_that_is_another_now_begins_anew(backend: Backend) -> None:
     for number in range(2):
         await start(backend, await lease(backend, f"lease-{number}"))
     await told.tell("conv_0", "yes please", "one hour")
-    await backend.place.sql("""update talks set standing = '{"topic": "gone", "told": {}}'""")
-    assert await told.tell("conv_1", "yes please") == MUSEUM.topic[1].ask
+    for left in (
+        '{"flow": "museum", "topic": "gone", "told": {}, "heard": []}',
+        '{"flow": "zoo", "topic": null, "told": {}, "heard": []}',
+    ):
+        await backend.place.sql("update talks set standing = :it", it=left)
+        assert await told.tell("conv_1", "yes please", mind=told.another()) == MUSEUM.topic[1].ask
 
 
 async def test_nobodys_conversation_is_talked_with_and_not_kept(backend: Backend) -> None:
@@ -187,7 +191,7 @@ def test_visits_at_the_same_time_never_mix(turns: list[tuple[str, str]]) -> None
             assert said[kiosk] == [each.says for each in alone]
             kept = memory.talks[kiosk]
             assert isinstance(kept, tuple)
-            assert kept[0] == alone[-1].as_json()
+            assert kept[0] == alone[-1].as_json(WITH_HANDOUT)
 
     asyncio.run(talk())
 
@@ -238,6 +242,21 @@ async def test_a_visitor_takes_along_what_was_told(
             assert secret not in "".join(
                 record.getMessage() for record in caplog.records if "httpx" not in record.name
             )
+
+
+async def test_another_server_forgets_it_no_sooner(backend_with: BackendFactory) -> None:
+    async with backend_with(mind=access()) as backend:
+        told = Told(backend)
+        path = await handed_out(backend, told)
+        until = await backend.place.sql("select forget_at from talks")
+        told.now += timedelta(minutes=1)
+        turns = [Said("user", answer) for answer in (*ANSWERS, "bye")]
+        talk = tuple(each for turn in turns for each in (Said("agent", "?"), turn))
+        late = told.another()
+        said = [piece async for piece in late.answer(MindTurn(talk, "conv_0"))]
+        assert said == [MUSEUM.farewell]
+        assert await backend.place.sql("select forget_at from talks") == until
+        assert (await backend.client.get(path)).status_code == 200
 
 
 async def test_without_a_handout_none_is_made(backend_with: BackendFactory) -> None:

@@ -144,6 +144,18 @@ def test_what_is_no_toml_is_named_with_its_line(text: str, said: str) -> None:
     assert f"config.toml, {said}" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 3000, "its lists or tables are nested too deeply"),
+        ("a = " + "1" * 5000, "a number has too many digits"),
+    ],
+)
+def test_what_is_too_much_is_named(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"config.toml: {said}"):
+        parse_toml("config.toml", text)
+
+
 @given(st.text(alphabet="ab=[]\"'\n\\.#{}1,-: \u201c", max_size=60))
 def test_whatever_stands_there_is_read_or_named_with_a_line(text: str) -> None:
     said = "config.toml, line 1: "

@@ -107,20 +107,20 @@ async def test_visits_are_told_in_order_once() -> None:
 
 @virtual_time
 async def test_what_was_made_for_a_visitor_is_shown_while_one_may_be_there() -> None:
-    shown: list[str] = []
+    shown: list[tuple[str, str]] = []
     book = Book(handout="https://backend.test/v1/handouts/x")
-    kept = Account(book, lambda: 1.0, on_handout=shown.append)
+    kept = Account(book, lambda: 1.0, on_handout=lambda *it: shown.append(it))
     task = asyncio.create_task(kept.run())
     kept.ended("v0", end())
     await asyncio.sleep(1)
-    assert shown == [book.handout]
+    assert shown == [(book.handout, "press-1")]
     book.trouble = CredentialError("the backend does not answer")
     kept.ended("v1", end())
     await asyncio.sleep(60)
     book.trouble = None
     await asyncio.sleep(600)
     assert book.visits[-1] == "v1"
-    assert shown == [book.handout]
+    assert shown == [(book.handout, "press-1")]
     task.cancel()
     await asyncio.wait([task])
 

@@ -219,6 +219,11 @@ def test_nothing_that_was_said_is_kept_after_the_visit() -> None:
 async def test_what_was_made_for_a_visitor_is_told_where_captions_are(*, captions: bool) -> None:
     kiosk = Watched(captions=captions)
     subscription = kiosk.subscribe()
-    kiosk.stream.hand_out("https://backend.test/v1/handouts/x")
+    kiosk.happens(What.VISIT_STARTED, press_id="p1")
+    await told(subscription)
+    subscription = kiosk.subscribe("handout")
+    kiosk.stream.hand_out("https://backend.test/v1/handouts/x", "p1")
+    kiosk.happens(What.VISIT_STARTED, press_id="p2")
+    kiosk.stream.hand_out("https://backend.test/v1/handouts/x", "p1")  # of somebody who has gone
     event = {"event": "handout", "address": "https://backend.test/v1/handouts/x"}
     assert await told(subscription) == ([event] if captions else [])
