@@ -88,7 +88,7 @@ def test_a_file_is_what_the_provider_takes_and_our_words_are_kept_from_it() -> N
         (json.dumps([written(), written()]), "several tests are called 'whales'"),
         (
             json.dumps([written(kiosk={"mut": []})]),
-            "test 1 (whales): kiosk.mut: there is no such key; did you mean must?; these are: must, ",
+            "test 1 (whales): kiosk.mut: there is no such key; did you mean must?; these are: ",
         ),
         (
             json.dumps([written(chat_history=[{"role": "agent", "message": "Hello."}])]),
