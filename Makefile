@@ -38,11 +38,11 @@ unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-wide soak mutation test-313 lint slow bench lock venv packages rig-packages bench-packages
 .PHONY: bench-backend browser promtool pgbouncer javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
-.PHONY: install uninstall arm64 arm64-test
+.PHONY: install uninstall arm64 arm64-test sbom
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
-	@echo "make lint, make test-313, make mutation, make slow, make bench-backend, make arm64-test, make lock, make clean"
+	@echo "make lint, make test-313, make mutation, make slow, make bench-backend, make arm64-test, make sbom, make lock, make clean"
 
 demo: venv
 	$(BIN)/kiosk demo
@@ -112,6 +112,17 @@ mutation: venv $(VENV)/.filled-mutation
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
 
+# What a release is made of, for whoever must know whether a weakness concerns it: CycloneDX, from the
+# locks, in dist.
+sbom: $(VENV)-sbom/.filled
+	@mkdir -p dist
+	@for lock in "" -backend -webrtc; do \
+		PYTHONWARNINGS=ignore $(VENV)-sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+			--output-reproducible --output-format JSON \
+			--output-file dist/sbom$$lock.cdx.json requirements$$lock.txt || exit 1; \
+	done
+	@ls dist/sbom*.cdx.json
+
 # The tests that need neither sound server nor recogniser, on the other Python that we support.
 test-313: packages .venv-313/.filled
 	.venv-313/bin/pytest -m "not slow" tests/unit
@@ -142,6 +153,7 @@ lock:
 	$(LOCK) --group bench --output-file requirements-bench.txt
 	$(LOCK) --group browser --output-file requirements-browser.txt
 	$(LOCK) --group deploy --output-file requirements-deploy.txt
+	$(LOCK) --group sbom --output-file requirements-sbom.txt
 	$(LOCK) --group mutation --constraint requirements-dev.txt --output-file requirements-mutation.txt
 
 venv: packages $(VENV)/.filled
@@ -195,6 +207,11 @@ $(VENV)/.filled-bench: requirements-bench.txt $(VENV)/.filled
 	@$(BIN)/pip install --quiet --use-pep517 --require-hashes --requirement requirements-bench.txt
 	@touch $@
 
+$(VENV)-sbom/.filled: requirements-sbom.txt
+	@$(PYTHON) -m venv $(VENV)-sbom
+	@$(VENV)-sbom/bin/pip install --quiet --require-hashes --requirement requirements-sbom.txt
+	@touch $@
+
 $(VENV)/.filled-mutation: requirements-mutation.txt $(VENV)/.filled
 	@echo "Adding requirements-mutation.txt to $(VENV)"
 	@$(BIN)/pip install --quiet --use-pep517 --require-hashes --requirement requirements-mutation.txt
@@ -234,4 +251,4 @@ $(JAVASCRIPT)/node_modules/.filled: $(JAVASCRIPT)/package-lock.json
 
 clean:
 	rm -rf $(JAVASCRIPT)/node_modules
-	rm -rf .venv .venv-313 .venv-deploy .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist mutants *.egg-info
+	rm -rf .venv .venv-313 .venv-deploy .venv-sbom .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist mutants *.egg-info
