@@ -242,7 +242,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from kiosk.config import load_settings
-    from kiosk.config.trial import missing
+    from kiosk.config.trial import doubtful
     from kiosk.config.written import as_toml
     from kiosk.daemon.command_tools import unusable
     from kiosk.link.connecting import rooms_of
@@ -251,7 +251,7 @@ def _check(args: argparse.Namespace) -> int:
     path = _config_path(args)
     settings = load_settings(path)
     rooms_of(settings)
-    found = (speechless(settings), *missing(settings), *unusable(settings.tools))
+    found = (speechless(settings), *doubtful(settings), *unusable(settings.tools))
     warnings = [warning for warning in found if warning]
     print(f"# {path or 'no file: the defaults'}: every setting is right")
     if text := as_toml(settings, full=args.full):

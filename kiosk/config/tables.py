@@ -64,7 +64,11 @@ class KioskTable(Table):
 class AgentTable(Table):
     """The ConvAI agent."""
 
-    id: str = ""
+    id: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,128}$",
+        description="must be the id of an agent, as ElevenLabs shows it",
+    )
     url: str = Field(
         default="wss://api.elevenlabs.io",
         pattern=r"^wss?://",

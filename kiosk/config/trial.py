@@ -1,15 +1,37 @@
-"""Trial of settings on this machine: the files and directories that they name."""
+"""Trial of settings on this machine: the files and directories that they name, and who could read
+what is sent."""
 
+import ipaddress
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kiosk.config.tables import Settings
 
 
-def missing(settings: Settings) -> list[str]:
-    """What is named and not there, or not to be used by whoever asks; each with its key."""
-    return [*_files(settings), *_directories(settings)]
+def doubtful(settings: Settings) -> list[str]:
+    """What is named and not there, or not to be used by whoever asks, and what everybody on the way
+    could read; each with its key."""
+    return [*_files(settings), *_directories(settings), *_in_the_clear(settings)]
+
+
+def _in_the_clear(settings: Settings) -> Iterator[str]:
+    addresses = [("agent.url", settings.agent.url, "what visitors say")]
+    if settings.credentials.mode == "backend":
+        url = settings.credentials.backend_url
+        addresses.append(("credentials.backend_url", url, "the device token"))
+    for key, url, what in addresses:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "ws") and not _is_this_machine(parts.hostname or ""):
+            yield f"{key}: {what} can be read by everybody on the way; use {parts.scheme}s://"
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _files(settings: Settings) -> Iterator[str]:

@@ -91,3 +91,36 @@ def test_what_is_named_and_not_there_is_told(
     said = capsys.readouterr().err
     assert f"kiosk: credentials.device_token_file: {tmp_path}/token is no file, or " in said
     assert f"kiosk: metrics.textfile: there is no directory {tmp_path}/there, or " in said
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        (
+            '[credentials]\nbackend_url = "http://kiosks.example.org"\n',
+            "credentials.backend_url: the device token can be read by everybody on the way",
+        ),
+        (
+            '[agent]\nid = "a"\nurl = "ws://agent.example.org"\n[credentials]\nmode = "public"\n',
+            "agent.url: what visitors say can be read by everybody on the way; use wss://",
+        ),
+        ('[credentials]\nbackend_url = "http://[::1]:8080"\n', None),
+        ('[agent]\nid = "a"\nurl = "ws://localhost:1"\n[credentials]\nmode = "public"\n', None),
+    ],
+)
+def test_what_goes_in_the_clear_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], toml: str, says: str | None
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(toml)
+    assert main(["check", "--config", str(path)]) == 0
+    said = capsys.readouterr().err
+    assert ("on the way" in said) is (says is not None)
+    assert says is None or says in said
+
+
+def test_an_agents_id_has_no_space(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[agent]\nid = "my agent"\n')
+    assert main(["check", "--config", str(path)]) == 78
+    assert "line 2: agent.id: must be the id of an agent" in capsys.readouterr().err
