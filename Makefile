@@ -53,10 +53,12 @@ test: venv rig-packages postgresql
 # First those that a busy machine only slows down. Then, one after the other, those that have the
 # machine to themselves.
 BESIDE := tests/unit tests/agent/test_recognition.py tests/integration/test_coughs.py \
-	tests/integration/test_mind.py tests/backend/test_contract_fuzz.py tests/backend/test_ledger_model.py
+	tests/integration/test_mind.py tests/integration/test_both_roads.py \
+	tests/integration/test_webrtc.py tests/backend/test_contract_fuzz.py \
+	tests/backend/test_ledger_model.py
 test-wide: venv rig-packages postgresql javascript-client browser promtool pgbouncer
-	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" $(BESIDE)
-	$(BIN)/pytest -m "wide and not slow" $(MACHINES) $(BESIDE:%=--ignore %)
+	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" --durations=8 $(BESIDE)
+	$(BIN)/pytest -m "wide and not slow" --durations=20 $(MACHINES) $(BESIDE:%=--ignore %)
 
 # Its Python asks the C library for every object, which counts them: the memory's growth is exact.
 SOAK_ARGS ?= --visits 1000
