@@ -96,5 +96,5 @@ async def test_the_process_reads_its_file_again_and_tells_systemd(short_dir: Pat
     assert sum(said.startswith("READY=1") for said in told) == 3
     said = running.stderr.decode()
     assert "config.toml, line" in said
-    assert "visit.max_s: Input should be greater than 0" in said
+    assert "visit.max_s: must be more than 0" in said
     assert "taken: visit.max_s; restart for: echo.duck_db" in said

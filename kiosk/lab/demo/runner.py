@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kiosk.audio.levels import voiced_span
 from kiosk.base.clock import loop_now_s
+from kiosk.base.mistakes import in_words
 from kiosk.config import Settings
 from kiosk.daemon.kiosk import Daemon
 from kiosk.devices.ports import Pattern
@@ -268,9 +269,8 @@ def settings_for(
 
 def _mistakes(error: ValidationError, scenario: str) -> Iterator[str]:
     """A line for each: the key as a fault script has it, and what is wrong."""
-    for mistake in error.errors(include_url=False, include_input=False):
-        key = ".".join(map(str, ("kiosk", *mistake["loc"])))
-        what = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] == "extra_forbidden":
-            what = "no such setting; config.example.toml lists them all"
-        yield f"scenario {scenario}: {key}: {what}" if scenario else f"{key}: {what}"
+    found = error.errors(include_url=False, include_input=False)
+    unknown = "no such setting; config.example.toml lists them all"
+    for mistake in in_words(found, Settings.model_json_schema(), unknown):
+        said = f"{'.'.join(('kiosk', *mistake.keys))}: {mistake.what}"
+        yield f"scenario {scenario}: {said}" if scenario else said
