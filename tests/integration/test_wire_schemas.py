@@ -72,6 +72,10 @@ ALWAYS = {
 }
 
 
+# Sent when a visitor speaks while the agent is heard: on a busy machine that depends on luck.
+SOMETIMES = {"user_activity"}
+
+
 async def _visit(
     name: str, directory: Path, guide: Guide, recogniser: Recogniser
 ) -> tuple[list[Passed], list[str]]:
@@ -149,7 +153,8 @@ def test_every_frame_of_a_visit_is_the_contracts(
         assert isinstance(frame, str)
         check_server(frame)
     # There was something to check.
-    assert types(passed.from_client) == ALWAYS["client"] | BESIDES[name].get("client", set())
+    wanted = ALWAYS["client"] | BESIDES[name].get("client", set())
+    assert types(passed.from_client) - SOMETIMES == wanted - SOMETIMES
     assert types(passed.from_server) >= ALWAYS["server"] | BESIDES[name].get("server", set())
 
 
