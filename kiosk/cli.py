@@ -242,7 +242,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from kiosk.config import load_settings
-    from kiosk.config.trial import doubtful
+    from kiosk.config.doubts import doubtful
     from kiosk.config.written import as_toml
     from kiosk.daemon.command_tools import unusable
     from kiosk.link.connecting import rooms_of

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from kiosk.base import patience
+from kiosk.base.hosts import is_loopback
 from kiosk.config import Settings
 from kiosk.contract import HEALTH_PATH
 from kiosk.doctor.findings import Finding, Result, failed, passed, refused, skipped, warned
@@ -186,7 +187,7 @@ def _certificate(server: Server, tried: "_Tried[Any] | None") -> Finding:
     """`tried`: the connection; what was asked before, where that was not answered."""
     check = "tls"
     if not server.secure:
-        if server.host == "localhost" or _is_loopback(server.host):
+        if is_loopback(server.host):
             return skipped(check, "no TLS, on this machine")
         step = "put TLS in front of it, and write https:// (wss:// for an agent)"
         return warned(check, f"no TLS: {server.host} is asked in the clear", step)
@@ -332,10 +333,3 @@ async def _link(server: Server) -> Mapping[str, object]:
     transport.abort()
     certificate: Mapping[str, object] | None = transport.get_extra_info("peercert")
     return certificate or {}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

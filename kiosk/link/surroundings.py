@@ -6,13 +6,13 @@ line); what is denied is certain: no interface has a carrier.
 
 import asyncio
 import contextlib
-import ipaddress
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from kiosk.base.clock import clock_was_set
+from kiosk.base.hosts import is_loopback
 
 LOOK_EVERY_S = 5.0
 
@@ -44,13 +44,7 @@ async def watch(urls: Collection[str], tell: Tell) -> None:
 
 def is_here(url: str) -> bool:
     """Whether an address is this machine's own."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def has_network(proc: Path = _PROC, sys: Path = _SYS) -> bool:

@@ -3,6 +3,9 @@
 import argparse
 import asyncio
 import json
+import re
+import signal
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from kiosk.backend.settings import PREFIX
 from kiosk.errors import ConfigError, KioskError
 from tests.backend.mind.messages_api import KEY, messages_api
 from tests.integration.conftest import StartAgent, guide, recogniser, start_agent
+from tests.slowness import patient_s
 
 __all__ = ["guide", "recogniser", "start_agent"]
 
@@ -306,6 +310,63 @@ async def test_that_one_cannot_be_removed_keeps_none_of_the_others() -> None:
     told = [each async for each in ask_provider(provider, tests, within_s=60)]
     assert [each.outcome for each in told] == [AnswerOutcome.PASSED] * 3
     assert provider.removed == ["test_a", "test_b", "test_c"]
+
+
+class Pending:
+    """A provider whose tests are never over; the ids that it still has."""
+
+    def __init__(self) -> None:
+        self.kept: set[str] = set()
+        self.runs = asyncio.Event()
+        self.url = ""
+
+    async def serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = re.search(r"(?i)content-length: (\d+)", head)
+            await reader.readexactly(int(length[1]) if length else 0)
+            body = json.dumps(self._answer(*head.split()[:2])).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")
+            writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, method: str, path: str) -> dict[str, Any]:
+        if method == "DELETE":
+            self.kept.discard(path.rpartition("/")[2])
+            return {}
+        if path.endswith("/create"):
+            self.kept.add(named := f"test_{len(self.kept)}")
+            return {"id": named}
+        self.runs.set()
+        waiting = [{"test_id": each, "status": "pending"} for each in sorted(self.kept)]
+        return {"id": "suite", "test_runs": waiting}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_a_job_that_is_ended_leaves_no_test_behind(
+    tests_file: Path, number: signal.Signals
+) -> None:
+    three = json.dumps([written(name=name) for name in "abc"])
+    await asyncio.to_thread(tests_file.write_text, three)
+    pending = Pending()
+    async with await asyncio.start_server(pending.serve_one, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kiosk", "backend", "agent", "test", str(tests_file),
+            f"--provider-url={url}", "--agent-id=agent_x", stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(patient_s(40)):
+            await pending.runs.wait()
+            assert pending.kept == {"test_0", "test_1", "test_2"}
+            process.send_signal(number)
+            _, complaint = await process.communicate()
+    assert pending.kept == set()
+    assert process.returncode
+    assert b"Traceback" not in complaint
 
 
 async def test_the_local_agent_is_started_for_it() -> None:

@@ -119,6 +119,15 @@ def test_what_goes_in_the_clear_is_told(
     assert says is None or says in said
 
 
+def test_what_cannot_be_a_path_is_told_and_ends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[credentials]\ndevice_token_file = "/tmp/{"x" * 300}"\n')
+    assert main(["check", "--config", str(path)]) == 0
+    assert "is no file, or not for this user to see" in capsys.readouterr().err
+
+
 def test_an_agents_id_has_no_space(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "config.toml"
     path.write_text('[agent]\nid = "my agent"\n')

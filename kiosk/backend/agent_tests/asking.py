@@ -37,7 +37,7 @@ async def ask_provider(
             try:
                 made[await provider.make_test(test.official)] = test
             except MalformedError as error:
-                why = f"the provider does not take this test ({error.code})"
+                why = f"the provider does not take this test ({error.code or 'it says not why'})"
                 yield AnswerVerdict(test.name, AnswerOutcome.FAILED, why=(why,))
         if not made:
             return

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ Say = Callable[[str], None]
 _LOCAL_AGENT, _LOCAL_KEY = "agent_local", "local"
 # Of all tests together, at the provider.
 _WITHIN_S = 600.0
+_STARTS_WITHIN_S = 60.0
 
 
 def add_test_command(
@@ -144,7 +146,7 @@ def _ask_provider(
     except ProviderError as error:
         raise for_the_operator(error, settings) from None
     except asyncio.CancelledError:
-        raise KioskError("stopped; what was made for it at the provider is removed") from None
+        raise KioskError("stopped, and the provider was asked to remove the tests") from None
 
 
 def _cancelled_by_signals() -> None:
@@ -169,7 +171,9 @@ def _local_agent() -> "Iterator[tuple[str, SecretStr]]":
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as agent:  # noqa: S603
             try:
                 assert agent.stdout is not None
-                said = agent.stdout.readline().split()
+                # Its first line, whole: it has said nothing before.
+                is_there, _, _ = select.select([agent.stdout], [], [], _STARTS_WITHIN_S)
+                said = agent.stdout.readline().split() if is_there else []
                 if said[:2] != ["listening", "on"]:
                     raise UnavailableError("the local agent does not start")
                 yield said[2], SecretStr(_LOCAL_KEY)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx2
 from pydantic import SecretStr
 
-from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, Brief
+from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, SENSELESS, Brief
 from kiosk.backend.mind.port import MindError, MindTurn
 from kiosk.backend.mind.spending import CHARACTERS_PER_TOKEN, Spent, Tokens
 from kiosk.convai.speech_engine import Role, Said
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # Their own newest models know only the newer name of the limit, and others only the older.
 _THEIRS = "https://api.openai.com/"
 _LIMITS: Mapping[bool, str] = {True: "max_completion_tokens", False: "max_tokens"}
-_SENSELESS = (AttributeError, IndexError, KeyError, TypeError)
 _ROLES: Mapping[Role, str] = {"user": "user", "agent": "assistant"}
 
 
@@ -46,7 +45,8 @@ class ChatModelMind:
         import openai
 
         messages = self._messages(turn.talk)
-        said, stopped, took = 0, None, None
+        said, stopped = 0, None
+        took: Tokens | None = Tokens()  # nothing, until the model has taken the question
         try:
             async with await self._client.chat.completions.create(
                 model=self._brief.model.name,
@@ -55,6 +55,7 @@ class ChatModelMind:
                 stream_options={"include_usage": True},
                 extra_body=self._limit,
             ) as stream:
+                took = None
                 async for chunk in stream:
                     took = took if chunk.usage is None else _tokens(chunk.usage)
                     for choice in (chunk.choices or [])[:1]:
@@ -65,13 +66,13 @@ class ChatModelMind:
                             yield text
         except openai.APIStatusError as error:
             raise MindError(f"the model's server answers {error.status_code}") from error
-        except (openai.APIError, httpx2.HTTPError, ValueError) as error:
-            # ValueError: a line of the stream is not JSON.
+        except (openai.APIError, httpx2.HTTPError) as error:
             raise MindError(f"the model's server cannot be had: {type(error).__name__}") from error
-        except _SENSELESS as error:  # the library takes what comes as it is
+        except SENSELESS as error:  # also a line that is not JSON
             raise MindError(f"the model's server makes no sense: {type(error).__name__}") from error
         finally:
-            self._spent(turn.conversation_id, took or _guessed(messages, said))
+            took = _guessed(messages, said) if took is None else took
+            self._spent(turn.conversation_id, took)
         if stopped is None:  # the library takes the end of the stream for the end of the answer
             raise MindError("the model's server breaks off")
         if not said:

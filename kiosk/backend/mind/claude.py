@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx2
 from pydantic import SecretStr
 
-from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, Brief
+from kiosk.backend.mind.persona import ANSWERS_WITHIN_S, SENSELESS, Brief
 from kiosk.backend.mind.port import MindError, MindTurn
 from kiosk.backend.mind.spending import CHARACTERS_PER_TOKEN, Spent, Tokens
 from kiosk.convai.speech_engine import Said
@@ -67,6 +67,8 @@ class ClaudeMind:
             raise MindError(f"Claude's server answers {error.status_code}") from error
         except (anthropic.APIError, httpx2.HTTPError) as error:
             raise MindError(f"Claude's server cannot be had: {type(error).__name__}") from error
+        except SENSELESS as error:
+            raise MindError(f"Claude's server makes no sense: {type(error).__name__}") from error
         finally:
             # One that was cut was not counted to its end.
             written = max(took.written, said // CHARACTERS_PER_TOKEN)

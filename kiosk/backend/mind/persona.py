@@ -14,6 +14,9 @@ TokenCount = Annotated[int, Field(ge=1000, le=10**12)]
 
 # Of every model: longer than anybody at a kiosk waits, for the pacing has apologised before.
 ANSWERS_WITHIN_S = 20.0
+# What their libraries raise of an answer whose parts are missing, or of another kind: they take
+# what comes as it is.
+SENSELESS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 # What stands where a file says nothing.
 _USUAL: Mapping[object, Mapping[str, object]] = {

@@ -22,6 +22,7 @@ class MessagesApi:
     is_chunked: bool = True  # else the answer ends when it hangs up
     cut_after: int | None = None
     hangs_after: int | None = None
+    usage: dict[str, Any] = field(default_factory=lambda: {"input_tokens": 10, "output_tokens": 1})
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,10 +70,9 @@ class MessagesApi:
         writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self.is_chunked else data)
 
     def _stream(self) -> bytes:
-        usage = {"input_tokens": 10, "output_tokens": 1}
         message: dict[str, Any] = {
             "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [],
-            "stop_reason": None, "stop_sequence": None, "usage": usage,
+            "stop_reason": None, "stop_sequence": None, "usage": self.usage,
         }  # fmt: skip
         events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
         if self.texts:

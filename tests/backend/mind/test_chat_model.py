@@ -106,6 +106,17 @@ async def test_a_chunk_that_is_odd_costs_no_answer(odd: dict[str, Any]) -> None:
     assert all(count >= 0 for _, took in asking.took for count in dataclasses.astuple(took))
 
 
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_a_question_that_was_refused_costs_nothing(status: int) -> None:
+    asking = Asking()
+    async with completions_api(status=status) as api:
+        with pytest.raises(MindError):
+            await asking.ask(api)
+    with pytest.raises(MindError):  # nor one that nobody heard
+        await asking.ask(api)
+    assert [took for _, took in asking.took] == [Tokens(), Tokens()]
+
+
 async def test_only_an_answer_that_the_model_ended_is_whole() -> None:
     for stop_reason, is_whole in (("stop", True), ("length", False), ("content_filter", False)):
         wholes: list[bool] = []

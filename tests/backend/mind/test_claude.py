@@ -81,6 +81,7 @@ async def test_what_claude_refuses_is_unknown() -> None:
         ({"status": 500}, "Claude's server answers 500"),
         ({"status": 529}, "Claude's server answers 529"),
         ({"texts": ()}, "Claude says nothing"),
+        ({"usage": {}}, "Claude's server makes no sense: "),
     ],
 )
 async def test_what_goes_wrong_is_said_without_words(how: dict[str, Any], why: str) -> None:

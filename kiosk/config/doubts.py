@@ -1,12 +1,12 @@
-"""Trial of settings on this machine: the files and directories that they name, and who could read
-what is sent."""
+"""Doubts about settings that are right: the files and directories that they name on this machine,
+and who could read what is sent."""
 
-import ipaddress
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kiosk.base.hosts import is_loopback
 from kiosk.config.tables import Settings
 
 
@@ -23,15 +23,8 @@ def _in_the_clear(settings: Settings) -> Iterator[str]:
         addresses.append(("credentials.backend_url", url, "the device token"))
     for key, url, what in addresses:
         parts = urlsplit(url)
-        if parts.scheme in ("http", "ws") and not _is_this_machine(parts.hostname or ""):
+        if parts.scheme in ("http", "ws") and not is_loopback(parts.hostname or ""):
             yield f"{key}: {what} can be read by everybody on the way; use {parts.scheme}s://"
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _files(settings: Settings) -> Iterator[str]:
@@ -61,8 +54,8 @@ def _above(path: Path | None) -> Path | None:
 
 
 def _is_there(looks: Callable[[], bool]) -> bool:
-    """False also where this user may not look."""
+    """False also where this user may not look, or what is written cannot be a path."""
     try:
         return looks()
-    except PermissionError:
+    except OSError:
         return False
