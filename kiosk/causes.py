@@ -233,6 +233,14 @@ _LOGGED: dict[str, Meaning] = {
         subject="A loudspeaker's card has no volume of its own",
         explanation="playback.volume is done by multiplying samples.",
     ),
+    "microphone_not_set": Meaning(
+        WARNING,
+        "Name the card in capture.device and its control in capture.mixer (`amixer -c CARD` lists "
+        "them), or leave capture.volume and capture.agc out.",
+        id="f44169c82a9645f09dc0bba8c9c3f7ac",
+        subject="A microphone's volume or automatic gain cannot be set",
+        explanation="The card is used as it is.",
+    ),
     "sentence_missing": Meaning(
         WARNING,
         "Do what the text says: install espeak-ng, or set visit.voice; or put KEY.wav into "

@@ -223,6 +223,9 @@ class CaptureTable(Table):
     channel: int | None = Field(default=None, ge=1, le=8)
     format: SampleFormat = "auto"
     period_ms: int = Field(default=20, ge=5, le=100)
+    volume: int | None = Field(default=None, ge=0, le=100)
+    mixer: str = Field(default="auto", min_length=1)
+    agc: bool | None = None
     file: Path | None = None
 
     @model_validator(mode="after")
@@ -245,7 +248,8 @@ class PlaybackTable(Table):
     format: SampleFormat = "auto"
     period_ms: int = Field(default=20, ge=5, le=40)
     buffer_ms: int = Field(default=80, ge=20, le=80)
-    wake_lead_ms: int = Field(default=0, ge=0, le=1000)
+    wake_lead_ms: int = Field(default=0, ge=0, le=3000)
+    keep_running: bool = False
     volume: int | None = Field(default=None, ge=0, le=100)
     mixer: str = Field(default="auto", min_length=1)
 

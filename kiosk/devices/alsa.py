@@ -21,7 +21,7 @@ from typing import Any
 from kiosk.audio.pcm import SampleFormat
 from kiosk.causes import fault
 from kiosk.devices.cards import Direction
-from kiosk.devices.ports import BusyError, CardRefusedError
+from kiosk.devices.ports import BusyError, CardRefusedError, NoFormatError
 from kiosk.errors import DeviceError
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,12 @@ _ADVICE = {
 _BUSY = os.strerror(errno.EBUSY)
 _BUSY_ADVICE = "another program has it; `fuser -v /dev/snd/*` names it"
 _LISTING_ADVICE = "`kiosk devices` lists what is there"
+# What a sound server answers that runs for somebody else, or for nobody yet.
+_ANOTHERS = tuple(map(os.strerror, (errno.ECONNREFUSED, errno.EHOSTDOWN)))
+_ANOTHERS_ADVICE = (
+    "that is a sound server, of another user or not started, which the kiosk cannot use: name the "
+    "card itself, as `kiosk devices` lists it"
+)
 # What was said of a card that gives other than asked, so that reopening it does not say it again.
 _said: set[str] = set()
 
@@ -76,6 +82,7 @@ class AlsaCapture:
         self._pcm, info, self.sample_format = _open(
             self._alsa, Direction.CAPTURE, settings, periods=_CAPTURE_PERIODS
         )
+        self.card = _card(info)
         self.rate_hz: int = info["rate"]
         self.channels: int = info["channels"]
         if self.channel is not None and self.channel > self.channels:
@@ -122,6 +129,7 @@ class AlsaPlayback:
         self._pcm, info, self.sample_format = _open(
             self._alsa, Direction.PLAYBACK, settings, periods=periods
         )
+        self.card = _card(info)
         self.rate_hz: int = info["rate"]
         self.channels: int = info["channels"]
         # A card may insist on a larger buffer: use no more of it than was asked for.
@@ -152,6 +160,12 @@ class AlsaPlayback:
 
     def close(self) -> None:
         _close(self._alsa, self._pcm)
+
+
+def _card(info: dict[str, Any]) -> int | None:
+    """The number of the card that was opened, as long as it is; None: ALSA knows of none."""
+    number: int = info["card_no"]
+    return number if number >= 0 else None
 
 
 def list_pcms(direction: Direction) -> list[str]:
@@ -193,10 +207,24 @@ def _kind(alsa: ModuleType, direction: Direction) -> int:
     return kind
 
 
+def try_pcm(direction: Direction, device: str) -> None:
+    """Open it for a moment, whatever rate and channels it has; raises DeviceError."""
+    alsa, settings = load(), CardSettings(device, 48_000, 1, 20)
+    _close(alsa, _opened(alsa, direction, settings, periods=4)[0])
+
+
 def _open(
     alsa: ModuleType, direction: Direction, settings: CardSettings, *, periods: int
 ) -> tuple[Any, dict[str, Any], SampleFormat]:
-    """The PCM in the first format that it has, and what was really set."""
+    """The PCM in the first format that it has, and what was really set; what differs is said."""
+    pcm, info, sample_format = _opened(alsa, direction, settings, periods=periods)
+    _say_what_differs(direction, settings, info)
+    return pcm, info, sample_format
+
+
+def _opened(
+    alsa: ModuleType, direction: Direction, settings: CardSettings, *, periods: int
+) -> tuple[Any, dict[str, Any], SampleFormat]:
     wanted = _FORMATS if settings.sample_format is None else (settings.sample_format,)
     for sample_format in wanted:
         code = getattr(alsa, f"PCM_FORMAT_{sample_format}")
@@ -213,7 +241,6 @@ def _open(
             )
             info = pcm.info()
         if info["format"] == code:
-            _say_what_differs(direction, settings, info)
             return pcm, info, sample_format
         _close(alsa, pcm)
     if settings.sample_format is not None:
@@ -223,7 +250,7 @@ def _open(
         )
     # What `plughw` cannot make, such as HDMI's frames, the card's own configuration may.
     plug = "sysdefault" if settings.device.startswith("plughw:") else "plughw"
-    raise DeviceError(
+    raise NoFormatError(
         f"sound device {settings.device!r} has none of the formats {', '.join(_FORMATS)}: "
         f"name it as {plug}:CARD=... so that ALSA converts"
     )
@@ -285,4 +312,5 @@ def _worded(error: Exception, device: str) -> DeviceError:
         return BusyError(f"sound device {device!r}: {reason}: {_BUSY_ADVICE}")
     if reason in _ADVICE:
         return DeviceError(f"sound device {device!r}: {reason}; {_ADVICE[reason]}")
-    return CardRefusedError(f"sound device {device!r}: {reason}; {_LISTING_ADVICE}")
+    advice = _ANOTHERS_ADVICE if reason in _ANOTHERS else _LISTING_ADVICE
+    return CardRefusedError(f"sound device {device!r}: {reason}; {advice}")

@@ -13,13 +13,14 @@ from kiosk.config.tables import ButtonTable
 from kiosk.devices import cards
 from kiosk.devices.alsa import AlsaCapture, AlsaPlayback, CardSettings, list_pcms
 from kiosk.devices.cards import Direction
-from kiosk.devices.mixer import Volume, gain
+from kiosk.devices.mixer import Sensitivity, Volume, gain
 from kiosk.devices.ports import (
     BusyError,
     Button,
     ButtonEdge,
     CapturePcm,
     Indicator,
+    NoFormatError,
     PlaybackPcm,
 )
 from kiosk.devices.reopening import Opener
@@ -76,7 +77,14 @@ def _capture(settings: Settings, room: Room) -> Callable[[], CapturePcm]:
         sample_format=_format(capture.format),
         channel=capture.channel,
     )
-    return _named_card(card, Direction.CAPTURE, AlsaCapture)
+    sensitivity = Sensitivity(capture.volume, capture.mixer, capture.agc)
+
+    def open_with_sensitivity(found: CardSettings) -> AlsaCapture:
+        pcm = AlsaCapture(found)
+        sensitivity.apply(found.device, pcm.card)
+        return pcm
+
+    return _named_card(card, Direction.CAPTURE, open_with_sensitivity)
 
 
 def _playback(settings: Settings, room: Room) -> Callable[[], PlaybackPcm]:
@@ -95,7 +103,7 @@ def _playback(settings: Settings, room: Room) -> Callable[[], PlaybackPcm]:
 
     def open_with_volume(found: CardSettings) -> AlsaPlayback:
         pcm = AlsaPlayback(found)
-        pcm.software_gain = volume.apply(found.device)
+        pcm.software_gain = volume.apply(found.device, pcm.card)
         return pcm
 
     return _named_card(card, Direction.PLAYBACK, open_with_volume)
@@ -117,7 +125,12 @@ def _named_card(
         there, pcms = cards.read_cards(), list_pcms(direction)
         pcm = cards.resolve(card.device, direction, pcms, there)
         try:
-            return open_pcm(replace(card, device=pcm))
+            try:
+                return open_pcm(replace(card, device=pcm))
+            except NoFormatError:
+                if (own := cards.own_pcm(pcm)) is None:
+                    raise
+                return open_pcm(replace(card, device=own))
         except BusyError:
             raise
         except DeviceError as error:

@@ -23,6 +23,10 @@ class CardRefusedError(DeviceError):
     """ALSA cannot open the card or work with it, and not for want of a right: it may be away."""
 
 
+class NoFormatError(DeviceError):
+    """The device takes samples in no form that the kiosk makes: digital frames, for one."""
+
+
 class StuckError(DeviceError):
     """The card is there, and this process cannot open it any more: a new one can."""
 
