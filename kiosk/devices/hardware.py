@@ -35,6 +35,9 @@ from kiosk.errors import ConfigError, DeviceError
 
 P = TypeVar("P")
 
+# Of a card that is kept running little is queued, so it must tell often what it has played.
+_KEPT_PERIOD_MS = 5
+
 ButtonHandler = Callable[[ButtonEdge], None]
 
 
@@ -95,7 +98,7 @@ def _playback(settings: Settings, room: Room) -> Callable[[], PlaybackPcm]:
         playback.device,
         playback.rate_hz,
         playback.channels,
-        playback.period_ms,
+        min(playback.period_ms, _KEPT_PERIOD_MS) if playback.keep_running else playback.period_ms,
         playback.buffer_ms,
         sample_format=_format(playback.format),
     )

@@ -40,6 +40,7 @@ class Sound:
             Ducking(echo.duck_db, echo.duck_fade_ms),
             settings.playback.wake_lead_ms,
             clock,
+            keep_running=settings.playback.keep_running,
         )
 
     def status(self) -> dict[str, object]:

@@ -1,10 +1,12 @@
 """Loudspeakers that public bug reports tell of, behind the real libasound: tests by their rows.
 
 A3 digital frames only; A4 names with a colon; A5 another card's mixer; A6 a lowest step that mutes;
-A7 controls in a row; A8 no range; A9 decibels that are nonsense; A17 another user's sound server;
+A7 controls in a row; A8 no range; A9 decibels that are nonsense; A13 amplifiers that pop whenever
+the clock stops; A17 another user's sound server;
 B1-B8 what always held.
 """
 
+import asyncio
 import logging
 import socket
 from collections.abc import Iterator
@@ -21,10 +23,13 @@ from kiosk.devices.cards import Direction, read_cards, resolve
 from kiosk.devices.hardware import configured_hardware
 from kiosk.devices.listing import list_devices
 from kiosk.devices.mixer import gain, gain_db, reading
-from kiosk.devices.ports import PlaybackPcm
+from kiosk.devices.ports import Clip, Drained, PlaybackPcm, Source
+from kiosk.devices.speaker import SpeakerThread
 from kiosk.errors import DeviceError
 from tests.odd_cards import OddCard
 from tests.odd_cards.conftest import Machine
+from tests.slowness import patient_s
+from tests.unit.sounds import noise
 
 WM8960 = """
     Headphone Playback Volume|int|2|0|127|scale:-12100,100,1
@@ -300,3 +305,36 @@ def test_b5_the_volume_is_set_at_every_opening(machine: Machine) -> None:
         left("usual", volume=percent)
         assert made.mixer("usual")["Speaker Playback Switch"] == 1
     assert made.mixer("usual")["Mic Playback Volume"] == 7  # the visitor's own voice: not ours
+
+
+# --- the clock of the card ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("keep_running", "starts"), [(True, 1), (False, 2)])
+async def test_a13_an_amplifier_that_pops_hears_one_start_of_its_clock(
+    machine: Machine, keep_running: bool, starts: int
+) -> None:
+    made = machine(OddCard("max98357a"))
+    table = {"device": "max98357a", "keep_running": keep_running}
+    hardware = configured_hardware(Settings.model_validate({"playback": table}))
+    drained = asyncio.Queue[Drained]()
+    speaker = SpeakerThread(
+        hardware.open_playback,
+        lambda event: drained.put_nowait(event) if isinstance(event, Drained) else None,
+        asyncio.get_running_loop(),
+        keep_running=keep_running,
+    )
+    speaker.open()
+    try:
+        for count in (1, 2):
+            while True:
+                given = speaker.play(Clip(noise(0.05, 48_000), 48_000, Source.EARCON))
+                async with asyncio.timeout(patient_s(5)):
+                    while (await drained.get()).clips < given:
+                        pass
+                if made.log("max98357a").count("start") >= min(count, starts):
+                    break  # before the card is open nothing is played
+    finally:
+        assert speaker.close()
+    # A busy machine may have kept the thread from the card, which starts anew then.
+    assert made.log("max98357a").count("start") == starts + speaker.xruns
