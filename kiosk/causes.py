@@ -375,6 +375,16 @@ _BESIDE: dict[str, Meaning] = {
         WARNING,
         'Set echo.mode = "half_duplex" to have it so from the start, or use a faster board.',
     ),
+    "microphone_silent": Meaning(
+        ERROR,
+        "Switch the microphone's mute off, on the device; if it has none, plug it in again.",
+        "no_microphone",
+    ),
+    "microphone_muted": Meaning(
+        ERROR,
+        "Turn up the control that the text names, with `alsamixer`, or set capture.volume.",
+        "no_microphone",
+    ),
     "malformed_frame": Meaning(
         WARNING,
         "Nothing, if visits go on. Many of them: the kiosk's release may be older than the "

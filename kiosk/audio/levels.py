@@ -141,14 +141,15 @@ class SpeechLevel:
 @dataclass(frozen=True, slots=True)
 class Levels:
     """What a microphone delivers: the peak of the last 10 s, the levels of speech and of the room
-    (None: not heard yet), how many samples the card has clipped in all, and for how many seconds it
-    delivered zeros and nothing else."""
+    (None: not heard yet), how many samples the card has clipped in all, for how many seconds it
+    delivered zeros and nothing else, and which of its channels are listened to."""
 
     peak_dbfs: float = SILENCE_DBFS
     speech_dbfs: float | None = None
     room_dbfs: float | None = None
     clipped_samples: int = 0
     zeros_s: int = 0
+    channels: tuple[int, ...] = ()
 
 
 class Meter:
@@ -156,6 +157,7 @@ class Meter:
 
     def __init__(self, room_window_ms: int = 8000) -> None:
         self.levels = Levels()
+        self.channels: tuple[int, ...] = ()  # that are listened to, from 1 on
         self._speech = SpeechLevel()
         self._room = RoomFloor(room_window_ms)
         self._peaks: deque[int] = deque([0], maxlen=_PEAK_SECONDS)
@@ -185,6 +187,7 @@ class Meter:
                 self._room.dbfs,
                 self._clipped,
                 self._zeros_s,
+                self.channels,
             )
             self._peaks.append(0)
 

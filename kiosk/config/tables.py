@@ -219,7 +219,7 @@ class CaptureTable(Table):
     driver: Literal["alsa", "virtual"] = "alsa"
     device: Device = "default"
     rate_hz: int = Field(default=48_000, ge=8000, le=192_000)
-    channels: int = Field(default=1, ge=1, le=8)
+    channels: int | None = Field(default=None, ge=1, le=8)
     channel: int | None = Field(default=None, ge=1, le=8)
     format: SampleFormat = "auto"
     period_ms: int = Field(default=20, ge=5, le=100)
@@ -230,7 +230,7 @@ class CaptureTable(Table):
 
     @model_validator(mode="after")
     def _the_channel_is_there(self) -> "CaptureTable":
-        if self.channel is not None and self.channel > self.channels:
+        if self.channel and self.channels and self.channel > self.channels:
             raise ValueError(
                 f"channel = {self.channel} is none of the {self.channels}: set channels to how "
                 "many the microphone has"

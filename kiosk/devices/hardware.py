@@ -11,9 +11,15 @@ from kiosk.audio.wav import WavError, read_wav
 from kiosk.config import Settings
 from kiosk.config.tables import ButtonTable
 from kiosk.devices import cards
-from kiosk.devices.alsa import AlsaCapture, AlsaPlayback, CardSettings, list_pcms
+from kiosk.devices.alsa import (
+    AlsaCapture,
+    AlsaPlayback,
+    CardSettings,
+    list_pcms,
+    own_channels,
+)
 from kiosk.devices.cards import Direction
-from kiosk.devices.mixer import Sensitivity, Volume, gain
+from kiosk.devices.mixer import Sensitivity, Volume, gain, mutes_microphone
 from kiosk.devices.ports import (
     BusyError,
     Button,
@@ -75,7 +81,7 @@ def _capture(settings: Settings, room: Room) -> Callable[[], CapturePcm]:
     card = CardSettings(
         capture.device,
         capture.rate_hz,
-        capture.channels,
+        capture.channels or 0,
         capture.period_ms,
         sample_format=_format(capture.format),
         channel=capture.channel,
@@ -83,7 +89,9 @@ def _capture(settings: Settings, room: Room) -> Callable[[], CapturePcm]:
     sensitivity = Sensitivity(capture.volume, capture.mixer, capture.agc)
 
     def open_with_sensitivity(found: CardSettings) -> AlsaCapture:
-        pcm = AlsaCapture(found)
+        if not found.channels:
+            found = replace(found, channels=own_channels(found.device))
+        pcm = AlsaCapture(found, mutes_microphone)
         sensitivity.apply(found.device, pcm.card)
         return pcm
 

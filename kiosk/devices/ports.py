@@ -27,6 +27,18 @@ class NoFormatError(DeviceError):
     """The device takes samples in no form that the kiosk makes: digital frames, for one."""
 
 
+class SilentError(DeviceError):
+    """The microphone delivers one value and nothing else: it hears nothing."""
+
+    why = "microphone_silent"  # as a cause
+
+
+class MutedError(SilentError):
+    """And its card's mixer says why."""
+
+    why = "microphone_muted"
+
+
 class StuckError(DeviceError):
     """The card is there, and this process cannot open it any more: a new one can."""
 
@@ -40,7 +52,8 @@ class CapturePcm(Protocol):
     """A capture stream of interleaved samples: opened and prepared, running from the first read.
 
     `channel` is the only one to listen to, from 1 on; None: the mean of all. `xruns`: how often the
-    card lost sound since it was opened, because nobody fetched it in time.
+    card lost sound since it was opened, because nobody fetched it in time. `has_converter`: there
+    is one for certain, which is never silent to the last bit.
     """
 
     rate_hz: int
@@ -48,6 +61,7 @@ class CapturePcm(Protocol):
     sample_format: SampleFormat
     channel: int | None
     xruns: int
+    has_converter: bool
 
     def read(self) -> bytes:
         """What has been captured since the last read, b"" if nothing yet; never blocks.
@@ -61,6 +75,10 @@ class CapturePcm(Protocol):
 
     def drop(self) -> None:
         """Stop capturing; the next read starts it again."""
+        ...
+
+    def muted_by(self) -> str | None:
+        """The control of its mixer that keeps it silent; None: none, or it cannot be known."""
         ...
 
     def check(self) -> None:

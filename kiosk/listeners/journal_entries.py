@@ -28,6 +28,7 @@ class JournalEntries:
         self._fitness = FIT
         self._unfit_told: str | None = None
         self._ready = False
+        self._lost: dict[str, str] = {}  # devices, and why
         self._failed: dict[str, None] = {}  # the causes of visits since one ended well
         self._journal.record("starting", {"version": __version__})
 
@@ -61,10 +62,11 @@ class JournalEntries:
                 self._tell_fitness()
             case moments.VisitEnded():
                 self._visit_ended(moment)
-            case moments.DeviceLost(device=device):
-                self._record(moment, {"cause": f"{device}_lost"})
+            case moments.DeviceLost(device=device, cause=cause):
+                cause = self._lost[device] = cause or f"{device}_lost"
+                self._record(moment, {"cause": cause})
             case moments.DeviceOpened(device=device):
-                self._record(moment, {"over": f"{device}_lost"})
+                self._record(moment, {"over": self._lost.pop(device, f"{device}_lost")})
             case moments.ConversationLost(kind=kind):
                 self._record(moment, {"ending": kind, "cause": kind})
             case moments.SoundOverloaded():

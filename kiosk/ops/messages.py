@@ -238,11 +238,12 @@ MESSAGES: dict[str, JournalMessage] = {
         "a7d5f5e005d341979a5081cc9e67ed4e",
         3,
         "{device} lost: {detail}",
-        "A sound device is missing",
-        "It is tried again every second; until it is back no visit is held.",
-        "Plug it in again. `kiosk devices` lists what the machine has, each with its line for the "
-        "settings.",
-        ("microphone_lost", "speaker_lost"),
+        "A sound device is missing, or hears nothing",
+        "It is tried again every second, and a microphone that hears nothing every ten; until it "
+        "is back no visit is held.",
+        "Plug it in again, or do what the text says. `kiosk devices` lists what the machine has, "
+        "each with its line for the settings.",
+        ("microphone_lost", "microphone_silent", "microphone_muted", "speaker_lost"),
         lasts=True,
     ),
     "fitness": JournalMessage(

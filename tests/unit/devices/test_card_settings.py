@@ -66,8 +66,9 @@ def test_an_empty_device_is_refused() -> None:
 
 def test_the_channel_must_be_one_of_the_channels() -> None:
     assert CaptureTable(channels=4, channel=3).channel == 3
+    assert CaptureTable(channel=3).channel == 3  # of as many as the card has
     with pytest.raises(ValidationError, match="channel = 2 is none of the 1"):
-        CaptureTable(channel=2)
+        CaptureTable(channels=1, channel=2)
     with pytest.raises(ValidationError):
         CaptureTable(channels=4, channel=0)
 
