@@ -375,6 +375,12 @@ _BESIDE: dict[str, Meaning] = {
         WARNING,
         'Set echo.mode = "half_duplex" to have it so from the start, or use a faster board.',
     ),
+    "button_stuck": Meaning(
+        ERROR, "Free the button; if nobody leans on it, look at its wires and `button.pull_up`."
+    ),
+    "button_flutters": Meaning(
+        ERROR, "Look at the button's wires: one is loose, or takes up the mains."
+    ),
     "microphone_silent": Meaning(
         ERROR,
         "Switch the microphone's mute off, on the device; if it has none, plug it in again.",

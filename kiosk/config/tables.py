@@ -194,6 +194,7 @@ class IndicatorTable(Table):
     driver: Literal["gpio", "none"] = "gpio"
     pin: Pin = 27
     recording_pin: Pin | None = 22
+    active_low: bool = False
 
 
 def _named(device: str) -> str:

@@ -26,8 +26,10 @@ from kiosk.daemon.reloading import Reloading
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import (
-    ButtonEdge,
+    Button,
+    ButtonEvent,
     Indicator,
+    LineTrouble,
     Lost,
     MicrophoneEvent,
     SpeakerEvent,
@@ -146,6 +148,7 @@ class Daemon:
             captions=settings.control.captions,
         )
         self._status_report = StatusReport(settings.kiosk.name, clock)
+        self._buttons: list[Button] = []
         self._stuck: StuckError | None = None
         self._listeners: list[Listener] = [
             self._records, self._events, self._counters, self._status_report, self._entries,
@@ -274,14 +277,20 @@ class Daemon:
         self, stack: contextlib.AsyncExitStack, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._button = self._hardware.open_button(self._on_button, loop)
-        for button in (self._button, *self._hardware.open_keys(self._on_button, loop)):
-            stack.callback(button.close)
+        self._buttons = [self._button]
+        stack.callback(self._button.close)
+        for key in self._hardware.open_keys(self._on_button, loop):
+            self._buttons.append(key)
+            stack.callback(key.close)
 
     def losses(self) -> dict[str, int]:
-        """How often sound, or an entry of the journal, was lost since the kiosk was started."""
+        """Losses of sound and of the journal's entries since the kiosk was started, and how often
+        its buttons were pressed, and bounced."""
         return {
             **self._sound.losses(),
             **self._host.losses(),
+            "button_presses": sum(button.presses for button in self._buttons),
+            "button_bounces": sum(button.bounces for button in self._buttons),
             "journal_dropped_entries": journal.dropped_entries(),
         }
 
@@ -335,9 +344,12 @@ class Daemon:
             await asyncio.sleep(_SAY_AGAIN_S)
         log.info("what an operator wanted said is not said: %s", refused)
 
-    def _on_button(self, edge: ButtonEdge) -> None:
-        self._host.on_button(edge)
-        self._status_report.on_button(edge)
+    def _on_button(self, event: ButtonEvent) -> None:
+        if isinstance(event, LineTrouble):
+            self._entries.button(event)
+            return
+        self._host.on_button(event)
+        self._status_report.on_button(event)
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
         self._host.on_microphone(event)

@@ -23,7 +23,7 @@ from kiosk.devices.mixer import Sensitivity, Volume, gain, mutes_microphone
 from kiosk.devices.ports import (
     BusyError,
     Button,
-    ButtonEdge,
+    ButtonEvent,
     CapturePcm,
     Indicator,
     NoFormatError,
@@ -44,7 +44,7 @@ P = TypeVar("P")
 # Of a card that is kept running little is queued, so it must tell often what it has played.
 _KEPT_PERIOD_MS = 5
 
-ButtonHandler = Callable[[ButtonEdge], None]
+ButtonHandler = Callable[[ButtonEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,9 @@ def _indicator(settings: Settings) -> Callable[[asyncio.AbstractEventLoop], Indi
     def gpio(loop: asyncio.AbstractEventLoop) -> Indicator:
         from kiosk.devices.gpio import GpioIndicator
 
-        return GpioIndicator(indicator.pin, indicator.recording_pin, loop)
+        return GpioIndicator(
+            indicator.pin, indicator.recording_pin, loop, active_low=indicator.active_low
+        )
 
     return gpio if indicator.driver == "gpio" else lambda _: VirtualIndicator()
 

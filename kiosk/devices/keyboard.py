@@ -13,6 +13,7 @@ class KeyboardButton:
     """Each line typed is a press and its release. `languages`: those that have a key."""
 
     pressed = False
+    bounces = 0
 
     def __init__(
         self,
@@ -20,6 +21,7 @@ class KeyboardButton:
         loop: asyncio.AbstractEventLoop,
         languages: Collection[str] = (),
     ) -> None:
+        self.presses = 0
         self._languages = languages
         self._handler = handler
         self._loop = loop
@@ -38,5 +40,6 @@ class KeyboardButton:
             return
         typed = line.strip()
         language = typed if typed in self._languages else None
+        self.presses += 1
         for pressed in (True, False):
             self._handler(ButtonEdge(pressed, self._loop.time(), language))

@@ -189,6 +189,17 @@ class ButtonEdge:
     language: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LineTrouble:
+    """A button's line is no button's, or is one again (`over`). `cause`: button_stuck or
+    button_flutters."""
+
+    cause: str
+    detail: str
+    over: bool = False
+
+
+ButtonEvent: TypeAlias = ButtonEdge | LineTrouble
 MicrophoneEvent: TypeAlias = CapturedChunk | Running | Overloaded | Opened | Lost
 SpeakerEvent: TypeAlias = Began | Drained | Flushed | Opened | Lost
 
@@ -260,9 +271,16 @@ class Indicator(Protocol):
 
 
 class Button(Protocol):
-    """Reports its edges until closed; `pressed` is how it is now."""
+    """Reports its edges until closed; `pressed` is how it is now. `presses` are counted since it
+    was opened, and the edges of its line that were none as `bounces`."""
 
     @property
     def pressed(self) -> bool: ...
+
+    @property
+    def presses(self) -> int: ...
+
+    @property
+    def bounces(self) -> int: ...
 
     def close(self) -> None: ...

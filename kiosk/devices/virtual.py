@@ -233,10 +233,13 @@ class VirtualButton:
         self.held = held
         self.language = language
         self.pressed = False
+        self.presses = 0
+        self.bounces = 0
         self._handler = handler
 
     def press(self) -> float:
         """Push it down; returns when (monotonic seconds)."""
+        self.presses += 1
         at_s = self._edge(pressed=True)
         if not self.held:
             self.release()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kiosk import __version__, moments
 from kiosk.causes import NOTICE
 from kiosk.config.tables import KioskTable
+from kiosk.devices.ports import LineTrouble
 from kiosk.listeners.visit_record import VisitRecords
 from kiosk.moments import Moment
 from kiosk.ops.journal import Journal
@@ -54,6 +55,12 @@ class JournalEntries:
         self._journal.rename(kiosk.name, kiosk.site)
         fields = {"taken": taken, "restart": restart, "over": "settings_refused"}
         self._journal.record("reloaded", fields)
+
+    def button(self, trouble: LineTrouble) -> None:
+        """A button's line is none, or is one again."""
+        name = "button_mended" if trouble.over else "button_fault"
+        kind = "over" if trouble.over else "cause"
+        self._journal.record(name, {"detail": trouble.detail, kind: trouble.cause})
 
     def observe(self, moment: Moment) -> None:
         match moment:

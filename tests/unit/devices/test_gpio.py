@@ -15,10 +15,11 @@ import gpiozero
 import pytest
 
 from kiosk.config import Settings
+from kiosk.devices import debounce, gpio
 from kiosk.devices.debounce import STANDS_S
 from kiosk.devices.gpio import GpioButton, GpioIndicator, is_active, try_lamp
 from kiosk.devices.hardware import configured_hardware
-from kiosk.devices.ports import ButtonEdge, Pattern
+from kiosk.devices.ports import ButtonEdge, ButtonEvent, LineTrouble, Pattern
 from kiosk.errors import DeviceError
 from tests.unit.devices.cards import TurnDetector, stand_still
 
@@ -41,10 +42,17 @@ class Pressed:
             BUTTON,
             pull_up=pull_up,
             debounce_s=DEBOUNCE_S,
-            handler=self.ears.hear,
+            handler=self._hear,
             loop=asyncio.get_running_loop(),
         )
         self._pin = pins.pin(BUTTON)
+        self.troubles = TurnDetector[LineTrouble]()
+
+    def _hear(self, event: ButtonEvent) -> None:
+        if isinstance(event, LineTrouble):
+            self.troubles.hear(event)
+        else:
+            self.ears.hear(event)
 
     def down(self) -> None:
         self._pin.drive_low() if self._pull_up else self._pin.drive_high()
@@ -230,16 +238,19 @@ async def test_closed_lamps_are_dark_and_free(pins: Any) -> None:
     [
         ("GPIO busy", "GPIO 17 is taken .*another program"),
         ("GPIO already in use", "GPIO 17 is taken .*another program"),
-        ("can not open gpiochip", r"GPIO 17 cannot be used .*group gpio.*/dev/gpiochip"),
-        ("no permission to access file", r"GPIO 17 cannot be used .*group gpio"),
-        ("bad GPIO number", r"GPIO 17 cannot be used \('bad GPIO number'\)$"),
+        ("can not open gpiochip", r"GPIO 17 cannot be used .*gpiochip0 is the header's"),
+        ("no permission to access file", r"GPIO 17 cannot be used .*is the header's"),
+        ("bad GPIO number", r"GPIO 17 is no line of this board's .*not places on the header"),
+        ("something new", r"GPIO 17 cannot be used \('something new'\)$"),
     ],
 )
-def test_a_chip_that_cannot_be_opened_is_not_a_line_that_is_taken(
+def test_a16_b8_chip_line_and_pin_have_each_its_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, told: str
 ) -> None:
     monkeypatch.setenv("LG_WD", str(tmp_path))  # it makes a FIFO there as it is imported
     lgpio = importlib.import_module("lgpio")
+    monkeypatch.setattr(gpio, "_DEVICES", tmp_path)
+    (tmp_path / "gpiochip0").touch()
 
     def refuse(*_: object, **__: object) -> None:
         raise lgpio.error(said)
@@ -247,6 +258,77 @@ def test_a_chip_that_cannot_be_opened_is_not_a_line_that_is_taken(
     monkeypatch.setattr(gpiozero, "DigitalInputDevice", refuse)
     with pytest.raises(DeviceError, match=told):
         is_active(BUTTON, pull_up=True)
+
+
+def test_a16_so_have_a_machine_without_a_chip_and_a_user_outside_the_group(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no such thing")
+
+    monkeypatch.setattr(gpio, "_DEVICES", tmp_path)
+    monkeypatch.setattr(gpiozero, "DigitalInputDevice", refuse)
+    with pytest.raises(DeviceError, match=r"no /dev/gpiochip.*button.driver.*\"none\""):
+        is_active(BUTTON, pull_up=True)
+    (tmp_path / "gpiochip0").touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(DeviceError, match=r"must be in the group gpio, which may use .*gpiochip0"):
+        is_active(BUTTON, pull_up=True)
+
+
+def test_a_pin_that_is_none_is_told_as_that() -> None:
+    with pytest.raises(DeviceError, match="GPIO 99 is no line of this board's"):
+        is_active(99, pull_up=True)
+
+
+async def test_c5_lamps_that_are_lit_when_low(pins: Any) -> None:
+    loop = asyncio.get_running_loop()
+    indicator = GpioIndicator(LAMP, RECORDING, loop, active_low=True)
+    assert pins.pin(LAMP).state
+    assert pins.pin(RECORDING).state
+    indicator.show(LIT)
+    indicator.recording(on=True)
+    assert not pins.pin(LAMP).state
+    assert not pins.pin(RECORDING).state
+    indicator.close()
+    try_lamp(LAMP, active_low=True)
+    assert pins.pin(LAMP).state
+
+
+async def test_a2_a_line_that_takes_up_the_mains_is_a_fault_and_no_button(pins: Any) -> None:
+    pressed = Pressed(pins)
+    for _ in range(100):
+        pressed.down()
+        pressed.up()
+    await pressed.troubles.until(lambda: len(pressed.troubles.events) == 2)
+    assert [(its.cause, its.over) for its in pressed.troubles.events] == [
+        ("button_flutters", False),
+        ("button_flutters", True),
+    ]
+    assert (
+        "the button on GPIO 17 changes faster than any finger" in pressed.troubles.events[0].detail
+    )
+    assert not pressed.ears.events
+    assert pressed.button.bounces >= 90
+    pressed.down()
+    await pressed.reported(True)
+    assert pressed.button.presses == 1
+    pressed.button.close()
+
+
+async def test_a_button_that_stays_down_is_a_fault_until_it_comes_up(
+    pins: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debounce, "STUCK_S", 0.1)
+    pressed = Pressed(pins)
+    pressed.down()
+    await pressed.troubles.until(lambda: len(pressed.troubles.events) == 1)
+    [stuck] = pressed.troubles.events
+    assert (stuck.cause, stuck.over) == ("button_stuck", False)
+    pressed.up()
+    await pressed.troubles.until(lambda: len(pressed.troubles.events) == 2)
+    assert pressed.troubles.events[1].over
+    pressed.button.close()
 
 
 @pytest.mark.skipif(any(Path("/dev").glob("gpiochip*")), reason="this machine has a gpiochip")
@@ -301,7 +383,7 @@ async def test_a_key_tells_its_language(pins: Any) -> None:
     ears = TurnDetector[ButtonEdge]()
     hardware = configured_hardware(with_keys())
     loop = asyncio.get_running_loop()
-    keys = hardware.open_keys(ears.hear, loop)
+    keys = hardware.open_keys(only_edges(ears), loop)
     try:
         pins.pin(6).drive_low()
         await ears.until(lambda: len(ears.events) == 1)
@@ -329,6 +411,14 @@ async def test_a_kiosk_without_gpio_has_no_keys_to_open() -> None:
     assert configured_hardware(with_keys("none")).open_keys(lambda _: None, loop) == ()
 
 
+def only_edges(ears: TurnDetector[ButtonEdge]) -> Callable[[ButtonEvent], None]:
+    def hear(event: ButtonEvent) -> None:
+        assert isinstance(event, ButtonEdge)
+        ears.hear(event)
+
+    return hear
+
+
 def _heard(events: list[ButtonEdge], wanted: int) -> bool:
     return len(events) >= wanted
 
@@ -339,7 +429,7 @@ async def test_on_a_terminal_a_language_is_typed(monkeypatch: pytest.MonkeyPatch
     with os.fdopen(reads) as terminal, os.fdopen(writes, "w", buffering=1) as typed:
         monkeypatch.setattr(sys, "stdin", terminal)
         loop = asyncio.get_running_loop()
-        keyboard = configured_hardware(with_keys("keyboard")).open_button(ears.hear, loop)
+        keyboard = configured_hardware(with_keys("keyboard")).open_button(only_edges(ears), loop)
         for number, line in enumerate(("", "fr", " de ", "nonsense"), 1):
             typed.write(f"{line}\n")
             await ears.until(partial(_heard, ears.events, 2 * number))
