@@ -10,6 +10,7 @@ from kiosk.audio.echo import Canceller, Played, ReferenceReader, Silent, Transpa
 from kiosk.audio.gain import Gain, GainSettings
 from kiosk.audio.gate import Gate, Verdict
 from kiosk.audio.high_pass import HighPass
+from kiosk.audio.lateness import Lateness
 from kiosk.audio.levels import Meter
 from kiosk.audio.pcm import (
     CHUNK_MS,
@@ -59,13 +60,14 @@ class CaptureLayout:
 class Treatment:
     """What is done to a visit's sound, in this order: what lies below a voice is taken out of it
     (`high_pass` None: nothing is), then the loudspeaker, the gate judges it, the gain brings it to
-    one level. `played` is what the loudspeaker plays."""
+    one level. `played` is what the loudspeaker plays, `lateness` when that is in the room."""
 
     gate: Gate
     canceller: Canceller = field(default_factory=Transparent)
     gain: Gain = field(default_factory=lambda: Gain(GainSettings(mode="fixed")))
     played: Played = field(default_factory=Silent)
     meter: Meter = field(default_factory=Meter)
+    lateness: Lateness = field(default_factory=Lateness)
     high_pass: HighPass | None = field(default_factory=HighPass)
 
 
@@ -132,6 +134,8 @@ class CaptureChain:
     def _treated(self, samples: Samples, captured_at_s: float) -> CapturedChunk:
         its = self.treatment
         far = self._reference.read(captured_at_s, len(samples))
+        far = its.lateness.push(samples, far)
+        its.meter.late_ms = its.lateness.late_ms
         heard = its.canceller.push(samples, far)
         verdict = its.gate.push(heard.judged, learn=not heard.agent_sounds)
         its.meter.push(samples, speech=verdict.speech and not heard.agent_sounds)
