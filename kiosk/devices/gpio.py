@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from kiosk.base.clock import REAL
 from kiosk.devices.bridge import Outbox
 from kiosk.devices.debounce import STUCK_S, Change, Debouncer, LineWatch, Trouble
 from kiosk.devices.lamps import PatternPlayer
@@ -30,6 +31,8 @@ _TAKEN = ("GPIO busy", "GPIO already in use", "already in use by")
 _NO_CHIP = ("gpiochip", "no permission")
 _NO_PIN = ("bad GPIO number", "is not a valid pin", "not a valid")
 _DEVICES = Path("/dev")
+# The chip's own resistor (50 kilohm) needs it to charge the 100 nF across a button.
+_CHARGE_S = 0.03
 
 
 class GpioButton:
@@ -168,6 +171,7 @@ def is_active(pin: int, *, pull_up: bool) -> bool:
     gpiozero = _load()
     line = _claim(gpiozero, pin, gpiozero.DigitalInputDevice, pull_up=pull_up, bounce_time=None)
     try:
+        REAL.wake_up().wait(_CHARGE_S)
         return bool(line.is_active)
     finally:
         line.close()

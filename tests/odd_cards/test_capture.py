@@ -1,13 +1,13 @@
 """Microphones that public bug reports tell of, behind the real libasound: tests by their rows.
 
 A1 an offset; A10 digital silence, muted or not; A11 opposite phases; A15 a late first sound; B1,
-B2, B9, B12 rates, formats, arrays, quiet microphones and a dead channel; B5 the card's controls.
+B2, B5, B9, B10, B12 rates, formats, arrays, the card's controls, quiet, clipped and dead ones.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from kiosk.audio.capture import CapturedChunk, Treatment
 from kiosk.audio.echo import Canceller
 from kiosk.audio.gate import Gate, GateSettings
-from kiosk.audio.levels import rms_dbfs
+from kiosk.audio.levels import Meter, rms_dbfs
 from kiosk.audio.pcm import Samples
 from kiosk.config import Settings
 from kiosk.devices.hardware import configured_hardware
@@ -39,10 +39,13 @@ CMEDIA = """
 class Plain:
     """The chain as a visit has it, but for gate, canceller and gain."""
 
+    def __init__(self) -> None:
+        self.meter = Meter()
+
     def prepare(self) -> None: ...
 
     def treatment(self) -> Treatment:
-        return Treatment(Gate(GateSettings(), lambda _: False))
+        return Treatment(Gate(GateSettings(), lambda _: False), meter=self.meter)
 
     def fall_back(self) -> Canceller | None:
         return None
@@ -52,8 +55,8 @@ class Plain:
 class Listening:
     """A microphone's thread on a card, and what it reported."""
 
-    thread: MicrophoneThread
-    ears: TurnDetector[MicrophoneEvent] = field(default_factory=TurnDetector)
+    ears: TurnDetector[MicrophoneEvent]
+    treating: Plain
 
     async def sound(self, seconds: float) -> Samples:
         chunks = round(seconds * 50)
@@ -73,16 +76,16 @@ class Listening:
 @asynccontextmanager
 async def listening(device: str, **capture: object) -> AsyncIterator[Listening]:
     settings = Settings.model_validate({"capture": {"device": device, **capture}})
-    ears = TurnDetector[MicrophoneEvent]()
+    ears, plain = TurnDetector[MicrophoneEvent](), Plain()
     loop = asyncio.get_running_loop()
     opens = configured_hardware(settings).open_capture
-    thread = MicrophoneThread(opens, Plain(), ears.hear, loop)
+    thread = MicrophoneThread(opens, plain, ears.hear, loop)
     thread.open()
     try:
         async with asyncio.timeout(patient_s(5)):
             await ears.until(lambda: ears.of(Opened))
         thread.start()
-        yield Listening(thread, ears)
+        yield Listening(ears, plain)
     finally:
         assert thread.close()
 
@@ -176,6 +179,13 @@ async def test_a10_one_that_its_mixer_silences_is_told_from_it(
         error = await microphone.lost()
     assert error.why == "microphone_muted"
     assert "silenced by 'Mic' in its card's mixer" in str(error)
+
+
+async def test_b10_a_microphone_that_clips_is_heard_and_counted(machine: Machine) -> None:
+    machine(OddCard("mic", channels="1", heard=frames(np.clip(VOICE * 16, -32768, 32767))))
+    async with listening("mic") as microphone:
+        assert len(await microphone.sound(1.1))
+        assert microphone.treating.meter.levels.clipped_samples > 1000
 
 
 async def test_a15_a_first_sound_after_two_seconds_is_waited_for(machine: Machine) -> None:

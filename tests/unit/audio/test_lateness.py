@@ -77,3 +77,12 @@ def test_what_was_measured_is_known_at_the_next_visit() -> None:
     nothing = np.zeros(CHUNK, np.int16)
     there = [lateness.push(nothing, marked if number == 0 else nothing) for number in range(60)]
     assert [number for number, piece in enumerate(there) if piece.any()] == [26]
+
+
+@pytest.mark.parametrize("name", ["inverted", "clipped"])
+def test_b15_an_echo_that_is_inverted_or_clips_is_cancelled(name: str) -> None:
+    far = spoken(8, 1)
+    echo = in_a_room(far, 60, gain_db=-6)
+    odd = {"inverted": -echo, "clipped": np.clip(echo, -1500, 1500)}[name]
+    mic = to_int16(odd + noise(8, RATE_HZ, 10))
+    assert left(EchoCanceller(), mic, to_int16(far)) < -60

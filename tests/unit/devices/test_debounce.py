@@ -65,19 +65,19 @@ def test_a_loop_that_stood_still_hears_of_the_same_changes(
 
 
 @pytest.mark.parametrize("dip_s", [20e-6, 1e-3, 2.9e-3])
-def test_a_dip_counts_neither_at_rest_nor_while_the_button_is_down(dip_s: float) -> None:
+def test_a2_a_dip_counts_neither_at_rest_nor_while_the_button_is_down(dip_s: float) -> None:
     dips = [(True, 1.0), (False, dip_s)] * 10
     assert counted(dips) == []
     held = [(True, 1.0), *[(False, 1.0), (True, dip_s)] * 10]
     assert [pressed for pressed, _ in counted(held)] == [True]
 
 
-def test_a_line_that_swings_with_the_mains_is_never_pressed() -> None:
+def test_a2_a_line_that_swings_with_the_mains_is_never_pressed() -> None:
     # 50 Hz on a line that nothing holds crosses the threshold for a moment in every period.
     assert counted([(True, 0.0175), (False, 0.0025)] * 100) == []
 
 
-def test_chatter_is_one_change() -> None:
+def test_b7_chatter_is_one_change() -> None:
     chatter = [(True, 1.0), (False, 0.001), (True, 0.001), (False, 0.001), (True, 0.001)]
     [(pressed, at_s)] = counted(chatter)
     assert pressed

@@ -79,7 +79,7 @@ async def test_a_press_is_dated_at_its_edge(pins: Any, pull_up: bool) -> None:
     pressed.button.close()
 
 
-async def test_dips_of_microseconds_are_no_press_and_no_release(pins: Any) -> None:
+async def test_a2_dips_of_microseconds_are_no_press_and_no_release(pins: Any) -> None:
     for _ in range(50):
         pressed = Pressed(pins)
         longest_s = await dips(pressed.down, pressed.up)
@@ -116,7 +116,7 @@ async def test_a_tap_while_the_loop_stands_still_is_a_press_and_a_release(pins: 
     pressed.button.close()
 
 
-async def test_chatter_is_one_press(pins: Any) -> None:
+async def test_b7_chatter_is_one_press(pins: Any) -> None:
     pressed = Pressed(pins)
     for _ in range(5):
         pressed.down()
