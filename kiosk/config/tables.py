@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kiosk.base.names import Name
+from kiosk.base.names import AgentIdOrNone, Name
 from kiosk.contract import AgentEdition, LeasePolicy, Transport
 from kiosk.convai.overrides import ConversationOverrides
 
@@ -64,11 +64,7 @@ class KioskTable(Table):
 class AgentTable(Table):
     """The ConvAI agent."""
 
-    id: str = Field(
-        default="",
-        pattern=r"^[A-Za-z0-9._-]{0,128}$",
-        description="must be the id of an agent, as ElevenLabs shows it",
-    )
+    id: AgentIdOrNone = ""
     url: str = Field(
         default="wss://api.elevenlabs.io",
         pattern=r"^wss?://",
