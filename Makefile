@@ -50,15 +50,9 @@ demo: venv
 test: venv rig-packages postgresql
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not wide" $(MACHINES)
 
-# First those that a busy machine only slows down. Then, one after the other, those that have the
-# machine to themselves.
-BESIDE := tests/unit tests/agent/test_recognition.py tests/integration/test_coughs.py \
-	tests/integration/test_mind.py tests/integration/test_both_roads.py \
-	tests/integration/test_webrtc.py tests/backend/test_contract_fuzz.py \
-	tests/backend/test_ledger_model.py
+# They mostly wait, so that several at a time are no more than a busy machine.
 test-wide: venv rig-packages postgresql javascript-client browser promtool pgbouncer
-	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" --durations=8 $(BESIDE)
-	$(BIN)/pytest -m "wide and not slow" --durations=20 $(MACHINES) $(BESIDE:%=--ignore %)
+	$(BIN)/pytest -n 3 --dist worksteal -m "wide and not slow" --durations=20 $(MACHINES)
 
 # Its Python asks the C library for every object, which counts them: the memory's growth is exact.
 SOAK_ARGS ?= --visits 1000
@@ -127,7 +121,7 @@ sbom: $(VENV)-sbom/.filled
 
 # The tests that need neither sound server nor recogniser, on the other Python that we support.
 test-313: packages .venv-313/.filled
-	.venv-313/bin/pytest -m "not slow" tests/unit
+	.venv-313/bin/pytest -n 2 --dist worksteal -m "not slow" tests/unit
 
 lint: venv
 	@.ci/debian-packages shellcheck systemd
