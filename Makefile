@@ -38,11 +38,11 @@ unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-wide soak mutation test-313 lint slow bench lock venv packages rig-packages bench-packages
 .PHONY: bench-backend browser promtool pgbouncer javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
-.PHONY: install uninstall arm64 arm64-test sbom
+.PHONY: install uninstall arm64 arm64-test sbom pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
-	@echo "make lint, make test-313, make mutation, make slow, make bench-backend, make arm64-test, make sbom, make lock, make clean"
+	@echo "make lint, make test-313, make mutation, make slow, make bench-backend, make arm64-test, make sbom, make pictures, make lock, make clean"
 
 demo: venv
 	$(BIN)/kiosk demo
@@ -101,6 +101,10 @@ bench: venv rig-packages bench-packages $(VENV)/.filled-bench
 # an hour. BENCH_ARGS='--seconds 10 --only "sqlite, 200 "' takes a part.
 bench-backend: venv postgresql
 	$(BIN)/python -m tests.bench_backend $(BENCH_ARGS)
+
+# The README's pictures, taken anew.
+pictures: venv browser
+	$(BIN)/python -m tests.pictures
 
 # Do the tests of the visit's core notice when a rule of it is changed? In a quarter of an hour; those
 # that no test noticed are listed.
