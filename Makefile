@@ -50,9 +50,9 @@ demo: venv
 test: venv rig-packages postgresql
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not wide" $(MACHINES)
 
-# They mostly wait, so that several at a time are no more than a busy machine.
+# They mostly wait, so that two at a time are no more than a busy machine.
 test-wide: venv rig-packages postgresql javascript-client browser promtool pgbouncer
-	$(BIN)/pytest -n 3 --dist worksteal -m "wide and not slow" --durations=20 $(MACHINES)
+	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" --durations=20 $(MACHINES)
 
 # Its Python asks the C library for every object, which counts them: the memory's growth is exact.
 SOAK_ARGS ?= --visits 1000
