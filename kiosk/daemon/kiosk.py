@@ -27,8 +27,10 @@ from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import (
     Button,
+    ButtonEdge,
     ButtonEvent,
     Indicator,
+    KeyPressed,
     LineTrouble,
     Lost,
     MicrophoneEvent,
@@ -344,12 +346,13 @@ class Daemon:
             await asyncio.sleep(_SAY_AGAIN_S)
         log.info("what an operator wanted said is not said: %s", refused)
 
-    def _on_button(self, event: ButtonEvent) -> None:
+    def _on_button(self, event: ButtonEvent | KeyPressed) -> None:
         if isinstance(event, LineTrouble):
             self._entries.button(event)
             return
         self._host.on_button(event)
-        self._status_report.on_button(event)
+        if isinstance(event, ButtonEdge):
+            self._status_report.on_button(event)
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
         self._host.on_microphone(event)

@@ -9,7 +9,7 @@ from kiosk.audio.pcm import SampleFormat, Samples
 from kiosk.audio.resample import resample
 from kiosk.audio.wav import WavError, read_wav
 from kiosk.config import Settings
-from kiosk.config.tables import ButtonTable
+from kiosk.config.tables import ButtonTable, KeyTable
 from kiosk.devices import cards
 from kiosk.devices.alsa import (
     AlsaCapture,
@@ -19,11 +19,14 @@ from kiosk.devices.alsa import (
     own_channels,
 )
 from kiosk.devices.cards import Direction
+from kiosk.devices.keys import pressed_key
 from kiosk.devices.mixer import Sensitivity, Volume, gain, mutes_microphone
 from kiosk.devices.ports import (
     BusyError,
     Button,
+    ButtonEdge,
     ButtonEvent,
+    ButtonHandler,
     CapturePcm,
     Indicator,
     NoFormatError,
@@ -43,8 +46,6 @@ P = TypeVar("P")
 
 # Of a card that is kept running little is queued, so it must tell often what it has played.
 _KEPT_PERIOD_MS = 5
-
-ButtonHandler = Callable[[ButtonEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def _button(
     def keyboard(handler: ButtonHandler, loop: asyncio.AbstractEventLoop) -> Button:
         from kiosk.devices.keyboard import KeyboardButton
 
-        return KeyboardButton(handler, loop, [key.language for key in settings.keys])
+        return KeyboardButton(handler, loop, settings.keys)
 
     def none(handler: ButtonHandler, _: asyncio.AbstractEventLoop) -> Button:
         return VirtualButton(handler)
@@ -184,7 +185,8 @@ def _keys(
         opened: list[Button] = []
         try:
             for key in keys:
-                its_button = _gpio_button(button, key.pin, key.language, handler, loop)
+                on_edge = handler if key.language else _on_edge(key, handler)
+                its_button = _gpio_button(button, key.pin, key.language, on_edge, loop)
                 opened.append(its_button)  # before the next may fail
         except DeviceError:
             for each in opened:
@@ -196,11 +198,23 @@ def _keys(
     return gpio if button.driver == "gpio" else lambda _handler, _loop: ()
 
 
+def _on_edge(key: KeyTable, handler: ButtonHandler) -> Callable[[ButtonEvent], None]:
+    pressed = pressed_key(key)
+
+    def on_event(event: ButtonEvent) -> None:
+        if not isinstance(event, ButtonEdge):
+            handler(event)
+        elif event.pressed:
+            handler(pressed)
+
+    return on_event
+
+
 def _gpio_button(
     button: ButtonTable,
     pin: int,
     language: str | None,
-    handler: ButtonHandler,
+    handler: Callable[[ButtonEvent], None],
     loop: asyncio.AbstractEventLoop,
 ) -> Button:
     from kiosk.devices.gpio import GpioButton

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from kiosk.devices import debounce, gpio
 from kiosk.devices.debounce import STANDS_S
 from kiosk.devices.gpio import GpioButton, GpioIndicator, is_active, try_lamp
 from kiosk.devices.hardware import configured_hardware
-from kiosk.devices.ports import ButtonEdge, ButtonEvent, LineTrouble, Pattern
+from kiosk.devices.keys import STEP_DB
+from kiosk.devices.ports import ButtonEdge, ButtonEvent, KeyPressed, LineTrouble, Pattern
 from kiosk.errors import DeviceError
 from tests.unit.devices.cards import TurnDetector, stand_still
 
@@ -375,15 +377,20 @@ async def test_a_button_tells_whether_it_is_down(pins: Any) -> None:
 
 
 def with_keys(driver: str = "gpio") -> Settings:
-    keys = [{"pin": 5, "language": "de"}, {"pin": 6, "language": "fr"}]
+    keys = [
+        {"pin": 5, "language": "de"},
+        {"pin": 6, "language": "fr"},
+        {"pin": 12, "ask": "What is that?"},
+        {"pin": 13, "volume": "down"},
+    ]
     return Settings.model_validate({"button": {"driver": driver}, "keys": keys})
 
 
 async def test_a_key_tells_its_language(pins: Any) -> None:
-    ears = TurnDetector[ButtonEdge]()
+    ears = TurnDetector[ButtonEdge | KeyPressed]()
     hardware = configured_hardware(with_keys())
     loop = asyncio.get_running_loop()
-    keys = hardware.open_keys(only_edges(ears), loop)
+    keys = hardware.open_keys(presses_only(ears), loop)
     try:
         pins.pin(6).drive_low()
         await ears.until(lambda: len(ears.events) == 1)
@@ -392,7 +399,29 @@ async def test_a_key_tells_its_language(pins: Any) -> None:
     finally:
         for key in keys:
             key.close()
-    assert [(edge.pressed, edge.language) for edge in ears.events] == [(True, "fr"), (False, "fr")]
+    assert [replace(edge, at_s=0) for edge in edges(ears.events)] == [
+        ButtonEdge(pressed, 0, "fr") for pressed in (True, False)
+    ]
+
+
+async def test_a_key_with_another_use_tells_that_once_when_it_goes_down(pins: Any) -> None:
+    ears = TurnDetector[ButtonEdge | KeyPressed]()
+    keys = configured_hardware(with_keys()).open_keys(
+        presses_only(ears), asyncio.get_running_loop()
+    )
+    try:
+        for number, pin in enumerate((12, 13), 1):
+            pins.pin(pin).drive_low()
+            await ears.until(partial(_heard, ears.events, number))
+            pins.pin(pin).drive_high()
+    finally:
+        for key in keys:
+            key.close()
+    assert ears.events == [KeyPressed(ask="What is that?"), KeyPressed(step_db=-STEP_DB)]
+
+
+def edges(events: Sequence[ButtonEdge | KeyPressed]) -> list[ButtonEdge]:
+    return [edge for edge in events if isinstance(edge, ButtonEdge)]
 
 
 async def test_a_key_that_cannot_be_had_gives_the_others_back(pins: Any) -> None:
@@ -411,27 +440,37 @@ async def test_a_kiosk_without_gpio_has_no_keys_to_open() -> None:
     assert configured_hardware(with_keys("none")).open_keys(lambda _: None, loop) == ()
 
 
-def only_edges(ears: TurnDetector[ButtonEdge]) -> Callable[[ButtonEvent], None]:
-    def hear(event: ButtonEvent) -> None:
-        assert isinstance(event, ButtonEdge)
+def presses_only(
+    ears: TurnDetector[ButtonEdge | KeyPressed],
+) -> Callable[[ButtonEvent | KeyPressed], None]:
+    def hear(event: ButtonEvent | KeyPressed) -> None:
+        assert not isinstance(event, LineTrouble)
         ears.hear(event)
 
     return hear
 
 
-def _heard(events: list[ButtonEdge], wanted: int) -> bool:
+def _heard(events: Sequence[object], wanted: int) -> bool:
     return len(events) >= wanted
 
 
 async def test_on_a_terminal_a_language_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     reads, writes = os.pipe()
-    ears = TurnDetector[ButtonEdge]()
+    ears = TurnDetector[ButtonEdge | KeyPressed]()
     with os.fdopen(reads) as terminal, os.fdopen(writes, "w", buffering=1) as typed:
         monkeypatch.setattr(sys, "stdin", terminal)
         loop = asyncio.get_running_loop()
-        keyboard = configured_hardware(with_keys("keyboard")).open_button(only_edges(ears), loop)
+        keyboard = configured_hardware(with_keys("keyboard")).open_button(presses_only(ears), loop)
         for number, line in enumerate(("", "fr", " de ", "nonsense"), 1):
             typed.write(f"{line}\n")
             await ears.until(partial(_heard, ears.events, 2 * number))
+        typed.write("3\n")
+        await ears.until(partial(_heard, ears.events, 9))
         keyboard.close()
-    assert [edge.language for edge in ears.events if edge.pressed] == [None, "fr", "de", None]
+    assert ears.events[-1] == KeyPressed(ask="What is that?")
+    assert [edge.language for edge in edges(ears.events) if edge.pressed] == [
+        None,
+        "fr",
+        "de",
+        None,
+    ]
