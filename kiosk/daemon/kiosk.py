@@ -227,7 +227,11 @@ class Daemon:
         metrics = KioskMetrics(
             self._records,
             lambda: self._status(),
-            lambda: {**self._vitals().counters, **_known(temperature_c=temperature_c())},
+            lambda: {
+                **self._vitals().counters,
+                **self._presses(),
+                **_known(temperature_c=temperature_c()),
+            },
             lambda: self._host.measures,
         )
         for handler in logging.getLogger().handlers:
@@ -286,14 +290,19 @@ class Daemon:
             stack.callback(key.close)
 
     def losses(self) -> dict[str, int]:
-        """Losses of sound and of the journal's entries since the kiosk was started, and how often
-        its buttons were pressed, and bounced."""
+        """Losses of sound and of the journal's entries since the kiosk was started."""
         return {
             **self._sound.losses(),
             **self._host.losses(),
+            "journal_dropped_entries": journal.dropped_entries(),
+        }
+
+    def _presses(self) -> dict[str, int]:
+        """How often the buttons were pressed since the kiosk was started, and bounced. Not for the
+        backend, which takes sixteen counters."""
+        return {
             "button_presses": sum(button.presses for button in self._buttons),
             "button_bounces": sum(button.bounces for button in self._buttons),
-            "journal_dropped_entries": journal.dropped_entries(),
         }
 
     def _vitals(self) -> Vitals:
@@ -325,7 +334,7 @@ class Daemon:
         """Tell the journal, again and again, that there is nothing new."""
         while True:
             await asyncio.sleep(self._reloading.settings.journal.alive_s)
-            counters = self._vitals().counters
+            counters = {**self._vitals().counters, **self._presses()}
             self._entries.alive({**counters, "temperature_c": temperature_c()})
 
     # --- what devices and operators report ------------------------------------------------------
@@ -390,7 +399,8 @@ class Daemon:
     def _status(self) -> Mapping[str, object]:
         """What `kiosk status` shows."""
         standing = self._status_report.status(self._button, ready=self.ready.is_set())
-        return {**self._host.status(), **standing, **self._sound.status(), **self.losses()}
+        counts = {**self.losses(), **self._presses()}
+        return {**self._host.status(), **standing, **self._sound.status(), **counts}
 
     def _observe(self, moment: Moment) -> None:
         for listener in self._listeners:

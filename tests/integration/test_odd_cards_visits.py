@@ -44,6 +44,7 @@ async def test_a10_a_microphone_of_zeros_ends_the_visit_and_is_unfit_until_it_he
         kiosk.button.press()
         await asyncio.sleep(4)
         assert kiosk.count(What.DEVICE_LOST) == 1
+        assert kiosk.daemon._status()["button_presses"] == 2
 
 
 @pytest.mark.parametrize("late_s", [0.6, 0.9])
