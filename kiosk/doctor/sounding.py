@@ -1,0 +1,204 @@
+"""The examination of the sound: by the running kiosk where one holds the cards, else by the doctor
+itself; the recording lamp is lit meanwhile."""
+
+import asyncio
+import functools
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kiosk.base.files import write_whole
+from kiosk.base.patience import in_time
+from kiosk.config import Settings, check_text, read_text
+from kiosk.config.amending import amended
+from kiosk.devices.hardware import configured_hardware
+from kiosk.devices.whole_cards import WholeCards, whole_cards
+from kiosk.doctor import sound_findings as judging
+from kiosk.doctor.examination import admitted, configuration
+from kiosk.doctor.findings import Finding, Result, failed, passed, refused, skipped
+from kiosk.doctor.sound import SENTENCE_S, Measurement, missing
+from kiosk.doctor.sound_findings import SOUND_CHECKS, Judged, Proposed
+from kiosk.doctor.subject import Subject
+from kiosk.errors import ConfigError, DeviceError, KioskError
+from kiosk.ops.control import request_within
+
+COMMAND = "measure_sound"
+# With a search through the other cards, each of which is tried for some seconds.
+LIMIT_S = 120.0
+_SPEECH_LIMIT_S = 40.0
+_ASK_S, _AGAIN_S = 5.0, 0.5
+_LINE_S = 3.0
+_LINES = "`gpioinfo` names who holds a line; `kiosk devices` lists the chips"
+_STEP = "`kiosk logs` of this moment may tell more; else stop the kiosk and measure without it"
+
+# Says a line to who asked, while it goes on.
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Sounded:
+    """What was found, in the order of the report, and the settings that are proposed."""
+
+    found: dict[str, Finding] = field(default_factory=dict)
+    proposed: dict[str, str | int | float] = field(default_factory=dict)
+
+    def add(self, judged: Judged) -> None:
+        self.found[judged.finding.id] = judged.finding
+        self.proposed.update(judged.proposed)
+
+    @property
+    def findings(self) -> list[Finding]:
+        order = ["configuration", *SOUND_CHECKS]
+        return sorted(self.found.values(), key=lambda finding: order.index(finding.id))
+
+
+async def examine_sound(
+    admit: Callable[[], Subject],
+    say: Say | None = None,
+    made: Callable[[Settings], WholeCards] = whole_cards,
+) -> tuple[Subject, Sounded]:
+    """Measure, which takes a quarter of a minute, or two where the cards are the wrong ones. `say`:
+    how a person is asked for a sentence; None: nobody is there."""
+    subject = await admitted(admit)
+    sounded = Sounded()
+    sounded.add(Judged(configuration(subject), {}))
+    if subject.mistake is not None:
+        return subject, sounded
+    if subject.service.status is not None:
+        await _asked_of_kiosk(subject, say, sounded)
+    elif subject.service.trouble is not None:
+        trouble = f"a kiosk may be running: {subject.service.trouble}"
+        sounded.add(Judged(failed("sound_heard", trouble, "ask as root: `sudo kiosk doctor`"), {}))
+    else:
+        await _made_here(subject.settings, say, made, sounded)
+    for each in missing(set(sounded.found)):
+        sounded.add(each)
+    return subject, sounded
+
+
+async def _made_here(
+    settings: Settings, say: Say | None, made: Callable[[Settings], WholeCards], sounded: Sounded
+) -> None:
+    try:
+        indicator = configured_hardware(settings).open_indicator(asyncio.get_running_loop())
+    except DeviceError as error:  # nobody is recorded in secret
+        sounded.add(Judged(refused("sound_lamp", error, _LINES), {}))
+        return
+    try:
+        indicator.recording(on=True)
+        sounded.add(Judged(_lamp(settings), {}))
+        measurement = Measurement(settings, made(settings))
+        await _in_thread(LIMIT_S, measurement.judged, sounded)
+        if say is None:
+            sounded.add(Judged(skipped("sound_speech", "nobody is there to say a sentence"), {}))
+        else:
+            _prompt(say)
+            await _in_thread(_SPEECH_LIMIT_S, lambda: iter([measurement.spoken()]), sounded)
+    finally:
+        indicator.close()
+    await _in_thread(_LINE_S * 10, lambda: _lines(settings), sounded)
+
+
+async def _in_thread(
+    limit_s: float, judge: Callable[[], Iterator[Judged]], sounded: Sounded
+) -> None:
+    def collect() -> None:
+        for judged in judge():
+            sounded.add(judged)
+
+    try:
+        await in_time(limit_s, collect)
+    except TimeoutError:
+        step = "look at the kernel's log (`dmesg`): something hangs"
+        sounded.add(Judged(failed("sound_heard", f"no answer within {limit_s:g} s", step), {}))
+
+
+def _prompt(say: Say) -> None:
+    say(f"Say a sentence now, from where visitors stand. In {SENTENCE_S:g} s it is played back.")
+
+
+def _lamp(settings: Settings) -> Finding:
+    indicator = settings.indicator
+    if indicator.driver != "gpio" or indicator.recording_pin is None:
+        return skipped("sound_lamp", "there is no recording lamp")
+    return passed("sound_lamp", f"lit meanwhile: GPIO {indicator.recording_pin}")
+
+
+def _lines(settings: Settings) -> Iterator[Judged]:
+    button = settings.button
+    if button.driver != "gpio":
+        yield Judged(skipped("sound_line", f'button.driver = "{button.driver}"'), {})
+        return
+    from kiosk.devices.gpio import edges
+
+    pins = (button.pin, *(key.pin for key in settings.keys))
+    try:
+        counted = {pin: edges(pin, pull_up=button.pull_up, for_s=_LINE_S) for pin in pins}
+    except DeviceError as error:
+        yield Judged(refused("sound_line", error, _LINES), {})
+        return
+    yield Judged(judging.line(counted, _LINE_S), {})
+
+
+def write(path: Path | None, proposed: Proposed) -> None:
+    """Set this in the file, and leave all else in it as it is; raises ConfigError."""
+    if path is None:
+        raise ConfigError("--write: there is no file; write /etc/kiosk/config.toml first")
+    new = amended(str(path), read_text(path), proposed)
+    check_text(path, new)
+    try:
+        its = path.stat()
+        write_whole(path, new, stat.S_IMODE(its.st_mode), (its.st_uid, its.st_gid))
+    except OSError as error:
+        raise ConfigError(f"--write: {path}: {error.strerror or error}") from error
+
+
+# --- by the running kiosk ----------------------------------------------------------------------
+
+
+async def _asked_of_kiosk(subject: Subject, say: Say | None, sounded: Sounded) -> None:
+    def ask(what: str, limit_s: float) -> None:
+        until_s = time.monotonic() + limit_s
+        while time.monotonic() < until_s:
+            socket = subject.settings.control.socket
+            answer = request_within(_ASK_S, socket, COMMAND, what=what)
+            if answer.get("ok") is not True:
+                raise KioskError(str(answer.get("error")))
+            if answer.get("done"):
+                for judged in told(answer):
+                    sounded.add(judged)
+                return
+            time.sleep(_AGAIN_S)
+        raise KioskError(f"the kiosk has not measured within {limit_s:g} s")
+
+    for what, limit_s in (("sound", LIMIT_S), ("speech", _SPEECH_LIMIT_S)):
+        check = f"sound_{'heard' if what == 'sound' else what}"
+        if what == "speech":
+            if say is None:
+                continue
+            _prompt(say)
+        try:
+            await in_time(None, functools.partial(ask, what, limit_s))
+        except KioskError as error:
+            sounded.add(Judged(refused(check, error, _STEP), {}))
+            return
+
+
+def as_answer(sounded: Sounded) -> Mapping[str, object]:
+    """What a running kiosk answers when it has measured."""
+    findings = [[f.id, f.result, f.value, f.next_step] for f in sounded.findings]
+    return {"done": True, "findings": findings, "proposed": sounded.proposed}
+
+
+def told(answer: Mapping[str, object]) -> Iterator[Judged]:
+    """The same, read; what is not of that form is left out."""
+    findings, proposed = answer.get("findings"), answer.get("proposed")
+    settings = proposed if isinstance(proposed, dict) else {}
+    for each in findings if isinstance(findings, list) else ():
+        match each:
+            case [str(check), str(result), str(value), str() | None as step] if (
+                check in SOUND_CHECKS
+            ):
+                yield Judged(Finding(check, Result(result), value, step), settings)
