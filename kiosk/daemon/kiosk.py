@@ -23,6 +23,7 @@ from kiosk.daemon.command_tools import command_tools, time_limits_s
 from kiosk.daemon.commands import OperatorCommands, kiosk_info
 from kiosk.daemon.failures import failures
 from kiosk.daemon.reloading import Reloading
+from kiosk.daemon.sound_check import SoundCheck
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import (
@@ -177,6 +178,9 @@ class Daemon:
             stack.callback(indicator.close)
             self._host = self._make_host(indicator, voices)
             self._open_buttons(stack, loop)
+            self.sound_check = SoundCheck(
+                self._settings, self._hardware, self._host, (microphone, speaker), self._clock
+            )
             commands = OperatorCommands(
                 self._host,
                 self._backend.client,
@@ -184,6 +188,7 @@ class Daemon:
                 self._clock,
                 self._stream,
                 self._records,
+                self.sound_check,
                 held_to_talk=self._settings.button.mode == "hold",
             )
             await self._serve(commands, stack)
@@ -196,6 +201,7 @@ class Daemon:
                 tasks.create_task(self._host.run(), name="host")
                 tasks.create_task(credentials.run(self._host.on_leases), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
+                tasks.create_task(self.sound_check.run(), name="sound check")
                 if (heartbeats := self._backend.heartbeats) is not None:
                     beating = heartbeats.run(
                         self._vitals,

@@ -54,7 +54,7 @@ def play_and_record(
                 player.look()
             wake_up.wait(_LOOK_S)
             if not wanted():
-                raise NotWantedError("a visitor came: nothing was measured")
+                raise NotWantedError("a visitor came; ask again between visits")
         recorder.look()
     finally:
         capture.drop()

@@ -8,7 +8,7 @@ from kiosk.config import Settings
 from kiosk.devices import cards
 from kiosk.devices.alsa import AlsaCapture, CardSettings, list_pcms
 from kiosk.devices.cards import Direction
-from kiosk.devices.hardware import configured_hardware
+from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.listing import selecting
 from kiosk.devices.ports import CapturePcm, PlaybackPcm
 from kiosk.devices.virtual import Echo, Room, VirtualCapture, VirtualPlayback
@@ -28,9 +28,12 @@ class WholeCards:
     others: Callable[[Direction], Sequence[str]] = lambda _: ()
 
 
-def whole_cards(settings: Settings) -> WholeCards:
-    """This machine's. A virtual microphone hears a virtual loudspeaker."""
+def whole_cards(settings: Settings, hardware: Hardware | None = None) -> WholeCards:
+    """This machine's; virtual ones are those of the hardware, None: of a room with an echo."""
     if settings.capture.driver == "virtual" or settings.playback.driver == "virtual":
+        if hardware is not None:
+            its = hardware
+            return WholeCards(lambda _: its.open_capture(), lambda _: its.open_playback())
         room = Room(echo=Echo(delay_s=0.02))
         return WholeCards(lambda _: VirtualCapture(room), lambda _: VirtualPlayback(room))
     return WholeCards(

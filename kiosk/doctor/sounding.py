@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kiosk.base.clock import REAL, Clock
 from kiosk.base.files import write_whole
 from kiosk.base.patience import in_time
 from kiosk.config import Settings, check_text, read_text
@@ -25,6 +26,7 @@ from kiosk.errors import ConfigError, DeviceError, KioskError
 from kiosk.ops.control import request_within
 
 COMMAND = "measure_sound"
+KINDS = ("sound", "speech")
 # With a search through the other cards, each of which is tried for some seconds.
 LIMIT_S = 120.0
 _SPEECH_LIMIT_S = 40.0
@@ -88,28 +90,33 @@ async def _made_here(
         return
     try:
         indicator.recording(on=True)
-        sounded.add(Judged(_lamp(settings), {}))
+        sounded.add(Judged(lamp(settings), {}))
         measurement = Measurement(settings, made(settings))
-        await _in_thread(LIMIT_S, measurement.judged, sounded)
+        await collect(LIMIT_S, measurement.judged, sounded)
         if say is None:
             sounded.add(Judged(skipped("sound_speech", "nobody is there to say a sentence"), {}))
         else:
             _prompt(say)
-            await _in_thread(_SPEECH_LIMIT_S, lambda: iter([measurement.spoken()]), sounded)
+            await collect(_SPEECH_LIMIT_S, lambda: iter([measurement.spoken()]), sounded)
     finally:
         indicator.close()
-    await _in_thread(_LINE_S * 10, lambda: _lines(settings), sounded)
+    await collect(_LINE_S * 10, lambda: _lines(settings), sounded)
 
 
-async def _in_thread(
-    limit_s: float, judge: Callable[[], Iterator[Judged]], sounded: Sounded
+async def collect(
+    limit_s: float,
+    judge: Callable[[], Iterator[Judged]],
+    sounded: Sounded,
+    clock: Clock = REAL,
 ) -> None:
-    def collect() -> None:
+    """Measure in a thread, and add what is found; a card that hangs is given up."""
+
+    def add_all() -> None:
         for judged in judge():
             sounded.add(judged)
 
     try:
-        await in_time(limit_s, collect)
+        await in_time(limit_s, add_all, clock)
     except TimeoutError:
         step = "look at the kernel's log (`dmesg`): something hangs"
         sounded.add(Judged(failed("sound_heard", f"no answer within {limit_s:g} s", step), {}))
@@ -119,7 +126,8 @@ def _prompt(say: Say) -> None:
     say(f"Say a sentence now, from where visitors stand. In {SENTENCE_S:g} s it is played back.")
 
 
-def _lamp(settings: Settings) -> Finding:
+def lamp(settings: Settings) -> Finding:
+    """Of the recording lamp, which is lit meanwhile."""
     indicator = settings.indicator
     if indicator.driver != "gpio" or indicator.recording_pin is None:
         return skipped("sound_lamp", "there is no recording lamp")
@@ -160,18 +168,17 @@ def write(path: Path | None, proposed: Proposed) -> None:
 
 async def _asked_of_kiosk(subject: Subject, say: Say | None, sounded: Sounded) -> None:
     def ask(what: str, limit_s: float) -> None:
-        until_s = time.monotonic() + limit_s
-        while time.monotonic() < until_s:
-            socket = subject.settings.control.socket
-            answer = request_within(_ASK_S, socket, COMMAND, what=what)
-            if answer.get("ok") is not True:
-                raise KioskError(str(answer.get("error")))
-            if answer.get("done"):
-                for judged in told(answer):
-                    sounded.add(judged)
-                return
+        socket, until_s = subject.settings.control.socket, time.monotonic() + limit_s
+        answer = request_within(_ASK_S, socket, COMMAND, what=what)
+        while answer.get("ok") is True and not answer.get("done"):
+            if time.monotonic() > until_s:
+                raise KioskError(f"the kiosk has not measured within {limit_s:g} s")
             time.sleep(_AGAIN_S)
-        raise KioskError(f"the kiosk has not measured within {limit_s:g} s")
+            answer = request_within(_ASK_S, socket, COMMAND)
+        if answer.get("ok") is not True:
+            raise KioskError(str(answer.get("error")))
+        for judged in told(answer):
+            sounded.add(judged)
 
     for what, limit_s in (("sound", LIMIT_S), ("speech", _SPEECH_LIMIT_S)):
         check = f"sound_{'heard' if what == 'sound' else what}"
