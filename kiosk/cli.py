@@ -140,6 +140,11 @@ def _add_what_is_asked_for(doctor: argparse.ArgumentParser) -> None:
     doctor.add_argument(
         "--write", action="store_true", help="with --sound: set in the file what it proposes"
     )
+    doctor.add_argument(
+        "--keep",
+        action="store_true",
+        help="with --sound: what is measured is what the sound shall be from now on",
+    )
 
 
 def _add_sentences(
@@ -319,8 +324,8 @@ def _doctor(args: argparse.Namespace) -> int:
     path = _config_path(args)
     if args.sound:
         return _doctor_of_sound(args, path)
-    if args.write:
-        raise KioskError("--write goes with --sound")
+    if args.write or args.keep:
+        raise KioskError("--write and --keep go with --sound")
     subject, findings = patience.run(examine(lambda: admit(path), calls=args.call))
     if args.json:
         print(report.as_json(subject.name, findings))
@@ -338,7 +343,7 @@ def _doctor_of_sound(args: argparse.Namespace, path: Path | None) -> int:
 
     path = None if path is None else path.resolve()  # GPIO's library changes the directory
     say = _say_aside if sys.stdin.isatty() else None
-    subject, sounded = patience.run(examine_sound(lambda: admit(path), say))
+    subject, sounded = patience.run(examine_sound(lambda: admit(path), say, keep=args.keep))
     if written := args.write and bool(sounded.proposed):
         write(path, sounded.proposed)
     if args.json:

@@ -5,6 +5,7 @@ The program: silence, a sweep, a short one by each loudspeaker alone, and the sw
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,7 +37,8 @@ _ORDER_S = (-0.005, 0.05)
 _ABOVE_NOISE = 4.0  # in power: what is less may be chance
 
 _RESPONSE_S = (-0.002, 0.1)
-_THIRD = 2 ** (1 / 6)
+_SIXTH_OCTAVE, _HALF_OCTAVE = 2 ** (1 / 6), 2**0.5
+_OCTAVES_HZ = (250, 500, 1000, 2000, 4000)
 
 _LATE_FIELD_S, _BLOCK_S = 0.03, 0.01
 _DECAY_HZ = (250.0, 5000.0)
@@ -122,7 +124,8 @@ class Way:
     """The way from loudspeaker to microphone. `delay_ms`: later than the cards say. `echo_db`: how
     loud what is played arrives, against how loud it is played. `distortion`: harmonics against the
     tone, as a ratio of amplitudes. `drift_ppm`: how much faster the loudspeaker's clock runs.
-    `rt60_s` None: too short to measure. `at_7_khz_db` None: the cards do not reach it."""
+    `rt60_s` None: too short to measure. `at_7_khz_db` None: the cards do not reach it. `bands_db`:
+    what of each octave arrives, by its middle in Hz."""
 
     delay_ms: float
     echo_db: float
@@ -133,6 +136,7 @@ class Way:
     rt60_s: float | None
     at_4_khz_db: float | None
     at_7_khz_db: float | None
+    bands_db: Mapping[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +305,7 @@ class _Ear:
             rt60_s=self._rt60_s(),
             at_4_khz_db=against_1_khz(4000.0),
             at_7_khz_db=against_1_khz(7000.0),
+            bands_db={hz: self._band_db(hz, _HALF_OCTAVE) for hz in _OCTAVES_HZ},
         )
 
     def _drift_ppm(self) -> float:
@@ -344,10 +349,11 @@ class _Ear:
         piece = self._around(self._direct - round(lead_s * self._rate_hz), _ORDER_S)
         return _mean_power(piece, self._rate_hz, low_hz, high_hz)
 
-    def _band_db(self, middle_hz: float) -> float:
+    def _band_db(self, middle_hz: float, width: float = _SIXTH_OCTAVE) -> float:
+        """How loud what is so much lower and higher arrives; a ratio of frequencies."""
         piece = self._around(self._direct, _RESPONSE_S)
-        high_hz = min(middle_hz * _THIRD, 0.92 * self._program.sweep.to_hz)
-        return _db(_mean_power(piece, self._rate_hz, middle_hz / _THIRD, high_hz))
+        high_hz = min(middle_hz * width, 0.92 * self._program.sweep.to_hz)
+        return _db(_mean_power(piece, self._rate_hz, middle_hz / width, high_hz))
 
     def _around(self, at: int, window_s: tuple[float, float]) -> Floats64:
         before, after = (round(each * self._rate_hz) for each in window_s)

@@ -106,7 +106,7 @@ class OperatorCommands:
             return self._sound.answer()
         if what not in sounding.KINDS:
             return _refused(f"what: {' or '.join(sounding.KINDS)}")
-        refused = self._sound.ask(str(what))
+        refused = self._sound.ask(str(what), keep=request.get("keep") is True)
         return {"done": False} if refused is None else _refused(refused)
 
     def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:

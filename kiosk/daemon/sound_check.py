@@ -38,18 +38,19 @@ class SoundCheck:
         self._host = host
         self._threads = threads
         self._clock = clock
-        self._asked: asyncio.Queue[str] = asyncio.Queue(1)
+        self._asked: asyncio.Queue[tuple[str, bool]] = asyncio.Queue(1)
         self._under_way = False
         self._found: Sounded | None = None
 
-    def ask(self, what: str) -> str | None:
-        """Begin to measure the `sound` or the level of `speech`; why not, None if it has begun."""
+    def ask(self, what: str, *, keep: bool = False) -> str | None:
+        """Begin to measure the `sound` or the level of `speech`; why not, None if it has begun.
+        `keep`: it becomes the reference."""
         if self._under_way:
             return "it is being measured already"
         if self._host.state is not State.IDLE:
             return "a visit is under way"
         self._under_way, self._found = True, None
-        self._asked.put_nowait(what)
+        self._asked.put_nowait((what, keep))
         return None
 
     def answer(self) -> Mapping[str, object]:
@@ -59,18 +60,18 @@ class SoundCheck:
     async def run(self) -> None:
         """Measure whenever it is asked for, until cancelled."""
         while True:
-            what = await self._asked.get()
-            self._found = await self.measured(what)
+            what, keep = await self._asked.get()
+            self._found = await self.measured(what, keep=keep)
             self._under_way = False
 
-    async def measured(self, what: str) -> Sounded:
+    async def measured(self, what: str, *, keep: bool = False) -> Sounded:
         """With the cards lent for so long."""
         found = Sounded()
         for thread in self._threads:
             thread.lend()
         try:
             if await self._lent():
-                await self._measure(what, found)
+                await self._measure(what, found, keep=keep)
             else:
                 check = "sound_heard" if what == "sound" else "sound_speech"
                 found.add(Judged(failed(check, "the kiosk's threads keep the cards", _HELD), {}))
@@ -86,9 +87,13 @@ class SoundCheck:
             await asyncio.sleep(_LOOK_S)
         return False
 
-    async def _measure(self, what: str, found: Sounded) -> None:
+    async def _measure(self, what: str, found: Sounded, *, keep: bool) -> None:
         measurement = Measurement(
-            self._settings, self._cards, self._clock, lambda: self._host.state is State.IDLE
+            self._settings,
+            self._cards,
+            self._clock,
+            lambda: self._host.state is State.IDLE,
+            keep=keep,
         )
         self._host.on_microphone(Running(running=True))
         try:

@@ -21,6 +21,7 @@ from kiosk.devices.mixer import Reading, reading
 from kiosk.devices.ports import CapturePcm, PlaybackPcm
 from kiosk.devices.whole_cards import WholeCards
 from kiosk.doctor import sound_findings as judging
+from kiosk.doctor import sound_reference
 from kiosk.doctor.findings import refused, skipped
 from kiosk.doctor.sound_findings import Judged
 from kiosk.errors import DeviceError, KioskError
@@ -34,8 +35,8 @@ _QUICK = {"quiet_s": 0.8, "sweep_s": 1.0, "tail_s": 0.5}
 
 
 class Measurement:
-    """One measurement by the cards of these settings. `wanted` False ends it, with a
-    DeviceError."""
+    """One measurement by the cards of these settings. `wanted` False ends it, with a DeviceError;
+    `keep`: what is measured becomes the reference."""
 
     def __init__(
         self,
@@ -43,11 +44,14 @@ class Measurement:
         cards: WholeCards,
         clock: Clock = REAL,
         wanted: Callable[[], bool] = lambda: True,
+        *,
+        keep: bool = False,
     ) -> None:
         self._settings = settings
         self._cards = cards
         self._clock = clock
         self._wanted = wanted
+        self._keep = keep
 
     def judged(self) -> Iterator[Judged]:
         """Measure, and say what it means: every check but that of lamp, line and speech."""
@@ -63,6 +67,7 @@ class Measurement:
         yield from judging.judged(
             figures, self._settings, 1000 * heard.queued_s, _percent(volume, self._settings)
         )
+        yield Judged(sound_reference.compared(self._settings, figures, keep=self._keep), {})
 
     def spoken(self) -> Judged:
         """Listen for some seconds to a sentence that somebody says, and play it back."""

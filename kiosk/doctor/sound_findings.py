@@ -25,6 +25,7 @@ SOUND_CHECKS: dict[str, str] = {
     "sound_room": "reverberation and noise of the room",
     "sound_hum": "no mains hum",
     "sound_offset": "the microphone's zero is zero",
+    "sound_reference": "it is as it was at installation, where a reference is kept",
     "sound_line": "the button's line is quiet while nobody presses",
     "sound_speech": "the level of a spoken sentence, where somebody is there to say one",
 }

@@ -60,28 +60,36 @@ async def examine_sound(
     admit: Callable[[], Subject],
     say: Say | None = None,
     made: Callable[[Settings], WholeCards] = whole_cards,
+    *,
+    keep: bool = False,
 ) -> tuple[Subject, Sounded]:
     """Measure, which takes a quarter of a minute, or two where the cards are the wrong ones. `say`:
-    how a person is asked for a sentence; None: nobody is there."""
+    how a person is asked for a sentence; None: nobody is there. `keep`: it becomes the
+    reference."""
     subject = await admitted(admit)
     sounded = Sounded()
     sounded.add(Judged(configuration(subject), {}))
     if subject.mistake is not None:
         return subject, sounded
     if subject.service.status is not None:
-        await _asked_of_kiosk(subject, say, sounded)
+        await _asked_of_kiosk(subject, say, sounded, keep=keep)
     elif subject.service.trouble is not None:
         trouble = f"a kiosk may be running: {subject.service.trouble}"
         sounded.add(Judged(failed("sound_heard", trouble, "ask as root: `sudo kiosk doctor`"), {}))
     else:
-        await _made_here(subject.settings, say, made, sounded)
+        await _made_here(subject.settings, say, made, sounded, keep=keep)
     for each in missing(set(sounded.found)):
         sounded.add(each)
     return subject, sounded
 
 
 async def _made_here(
-    settings: Settings, say: Say | None, made: Callable[[Settings], WholeCards], sounded: Sounded
+    settings: Settings,
+    say: Say | None,
+    made: Callable[[Settings], WholeCards],
+    sounded: Sounded,
+    *,
+    keep: bool,
 ) -> None:
     try:
         indicator = configured_hardware(settings).open_indicator(asyncio.get_running_loop())
@@ -91,7 +99,7 @@ async def _made_here(
     try:
         indicator.recording(on=True)
         sounded.add(Judged(lamp(settings), {}))
-        measurement = Measurement(settings, made(settings))
+        measurement = Measurement(settings, made(settings), keep=keep)
         await collect(LIMIT_S, measurement.judged, sounded)
         if say is None:
             sounded.add(Judged(skipped("sound_speech", "nobody is there to say a sentence"), {}))
@@ -166,10 +174,12 @@ def write(path: Path | None, proposed: Proposed) -> None:
 # --- by the running kiosk ----------------------------------------------------------------------
 
 
-async def _asked_of_kiosk(subject: Subject, say: Say | None, sounded: Sounded) -> None:
+async def _asked_of_kiosk(
+    subject: Subject, say: Say | None, sounded: Sounded, *, keep: bool
+) -> None:
     def ask(what: str, limit_s: float) -> None:
         socket, until_s = subject.settings.control.socket, time.monotonic() + limit_s
-        answer = request_within(_ASK_S, socket, COMMAND, what=what)
+        answer = request_within(_ASK_S, socket, COMMAND, what=what, keep=keep)
         while answer.get("ok") is True and not answer.get("done"):
             if time.monotonic() > until_s:
                 raise KioskError(f"the kiosk has not measured within {limit_s:g} s")

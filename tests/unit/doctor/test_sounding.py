@@ -123,7 +123,10 @@ async def test_a_running_kiosk_that_refuses_is_told_in_its_words(tmp_path: Path)
     socket = tmp_path / "control.sock"
     config.write_text(f'{WITHOUT_HARDWARE}\n[control]\nsocket = "{socket}"\n')
     refusal = {"ok": False, "error": "a visit is under way"}
-    commands = {"status": lambda _: {"state": "speaking"}, sounding.COMMAND: lambda _: refusal}
+    commands: dict[str, Command] = {
+        "status": lambda _: {"state": "speaking"},
+        sounding.COMMAND: lambda _: refusal,
+    }
     async with serve(socket, commands):
         _, sounded = await examine_sound(lambda: admit(config))
     assert sounded.found["sound_heard"].value == "a visit is under way"
@@ -179,8 +182,9 @@ def test_the_command_prints_findings_and_proposal_and_writes_it(
     path = tmp_path / "config.toml"
     path.write_text(f"{WITHOUT_HARDWARE}\n[kiosk]\nname = 'lobby'\n")
 
-    async def measured(admitted: Any, say: object) -> tuple[Subject, Sounded]:
+    async def measured(admitted: Any, say: object, *, keep: bool) -> tuple[Subject, Sounded]:
         assert say is None, "nobody is at a terminal"
+        assert not keep
         sounded = Sounded()
         sounded.add(Judged(failed("sound_volume", "too loud", "set it"), {"gain.fixed_db": 9}))
         return Subject(settings(kiosk={"name": "lobby"}), path, admitted().service), sounded
