@@ -22,6 +22,7 @@ from kiosk.convai.fields import Json
 from kiosk.daemon.command_tools import command_tools, time_limits_s
 from kiosk.daemon.commands import OperatorCommands, kiosk_info
 from kiosk.daemon.failures import failures
+from kiosk.daemon.morning_check import MorningCheck
 from kiosk.daemon.reloading import Reloading
 from kiosk.daemon.sound_check import SoundCheck
 from kiosk.devices.hardware import Hardware, configured_hardware
@@ -202,6 +203,9 @@ class Daemon:
                 tasks.create_task(credentials.run(self._host.on_leases), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
                 tasks.create_task(self.sound_check.run(), name="sound check")
+                if self._settings.sound.check_at:
+                    morning = MorningCheck(self._settings, self.sound_check)
+                    tasks.create_task(morning.run(), name="morning check")
                 if (heartbeats := self._backend.heartbeats) is not None:
                     beating = heartbeats.run(
                         self._vitals,

@@ -19,7 +19,9 @@ from kiosk.visit.host import Host
 from kiosk.visit.states import State
 
 _LEND_S, _LOOK_S = 2.0, 0.02
-_HELD = "ask again between visits; else `sudo systemctl stop kiosk`, measure, and start it again"
+_STOPPED = "`sudo systemctl stop kiosk`, measure, and start it again"
+_HELD = f"ask again between visits; else {_STOPPED}"
+_LINE = "held by the running kiosk, and measured where none runs"
 
 
 class SoundCheck:
@@ -42,6 +44,11 @@ class SoundCheck:
         self._under_way = False
         self._found: Sounded | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is there, and nothing is being measured."""
+        return not self._under_way and self._host.state is State.IDLE
+
     def ask(self, what: str, *, keep: bool = False) -> str | None:
         """Begin to measure the `sound` or the level of `speech`; why not, None if it has begun.
         `keep`: it becomes the reference."""
@@ -62,11 +69,11 @@ class SoundCheck:
         while True:
             what, keep = await self._asked.get()
             self._found = await self.measured(what, keep=keep)
-            self._under_way = False
 
     async def measured(self, what: str, *, keep: bool = False) -> Sounded:
         """With the cards lent for so long."""
         found = Sounded()
+        self._under_way = True
         for thread in self._threads:
             thread.lend()
         try:
@@ -78,6 +85,7 @@ class SoundCheck:
         finally:
             for thread in self._threads:
                 thread.take_back()
+            self._under_way = False
         return found
 
     async def _lent(self) -> bool:
@@ -97,13 +105,10 @@ class SoundCheck:
         )
         self._host.on_microphone(Running(running=True))
         try:
-            if what == "speech":
-                judge = lambda: iter([measurement.spoken()])  # noqa: E731
-            else:
-                judge = measurement.judged
+            if what == "sound":
                 found.add(Judged(lamp(self._settings), {}))
-                line = "held by the running kiosk; measured where none runs"
-                found.add(Judged(skipped("sound_line", line), {}))
+                found.add(Judged(skipped("sound_line", _LINE, _STOPPED), {}))
+            judge = {"sound": measurement.judged, "speech": measurement.said}[what]
             await collect(LIMIT_S, judge, found, self._clock)
         finally:
             self._host.on_microphone(Running(running=False))

@@ -22,7 +22,7 @@ from kiosk.devices.ports import CapturePcm, PlaybackPcm
 from kiosk.devices.whole_cards import WholeCards
 from kiosk.doctor import sound_findings as judging
 from kiosk.doctor import sound_reference
-from kiosk.doctor.findings import refused, skipped
+from kiosk.doctor.findings import Result, refused, skipped
 from kiosk.doctor.sound_findings import Judged
 from kiosk.errors import DeviceError, KioskError
 
@@ -36,7 +36,7 @@ _QUICK = {"quiet_s": 0.8, "sweep_s": 1.0, "tail_s": 0.5}
 
 class Measurement:
     """One measurement by the cards of these settings. `wanted` False ends it, with a DeviceError;
-    `keep`: what is measured becomes the reference."""
+    `keep`: what is measured becomes the reference, if nothing fails."""
 
     def __init__(
         self,
@@ -64,21 +64,26 @@ class Measurement:
         volume = self._volume()
         if figures.way is None:
             yield self._why_unheard(figures, volume)
-        yield from judging.judged(
-            figures, self._settings, 1000 * heard.queued_s, _percent(volume, self._settings)
+        found = list(
+            judging.judged(
+                figures, self._settings, 1000 * heard.queued_s, _percent(volume, self._settings)
+            )
         )
-        yield Judged(sound_reference.compared(self._settings, figures, keep=self._keep), {})
+        yield from found
+        keep = self._keep and not any(each.finding.result is Result.FAIL for each in found)
+        yield Judged(sound_reference.compared(self._settings, figures, keep=keep), {})
 
-    def spoken(self) -> Judged:
+    def said(self) -> Iterator[Judged]:
         """Listen for some seconds to a sentence that somebody says, and play it back."""
         try:
-            sentence, rate_hz = self._said()
+            sentence, rate_hz = self._sentence()
         except KioskError as error:
-            return Judged(refused("sound_speech", error, _PLUG), {})
+            yield Judged(refused("sound_speech", error, _PLUG), {})
+            return
         speech_dbfs, room_dbfs = levels_of(sentence, rate_hz)
-        return judging.speech(speech_dbfs, room_dbfs, self._settings)
+        yield judging.speech(speech_dbfs, room_dbfs, self._settings)
 
-    def _said(self) -> tuple[Samples, int]:
+    def _sentence(self) -> tuple[Samples, int]:
         """The sentence, as the kiosk hears it, and its rate; played back when it is over."""
         with self._opened(self._settings.capture.device, self._settings.playback.device) as both:
             microphone, loudspeaker = both

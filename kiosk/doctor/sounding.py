@@ -105,7 +105,7 @@ async def _made_here(
             sounded.add(Judged(skipped("sound_speech", "nobody is there to say a sentence"), {}))
         else:
             _prompt(say)
-            await collect(_SPEECH_LIMIT_S, lambda: iter([measurement.spoken()]), sounded)
+            await collect(_SPEECH_LIMIT_S, measurement.said, sounded)
     finally:
         indicator.close()
     await collect(_LINE_S * 10, lambda: _lines(settings), sounded)

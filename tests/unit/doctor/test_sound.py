@@ -238,7 +238,8 @@ def speaking(clock: VirtualClock) -> Callable[[float], Judged]:
         time_s = np.arange(2 * RATE_HZ) / RATE_HZ
         words = peak * np.sin(2 * np.pi * 300 * time_s) * (np.sin(2 * np.pi * 2 * time_s) > -0.5)
         machine.room.say(to_int16(words), clock.now_s() + 1.5)
-        return Measurement(settings(), machine.cards(), clock).spoken()
+        [found] = Measurement(settings(), machine.cards(), clock).said()
+        return found
 
     return spoken
 
