@@ -8,6 +8,7 @@ from kiosk.config.written import as_value
 from kiosk.doctor.findings import CHECKS, Finding, Result
 from kiosk.doctor.sound_findings import SOUND_CHECKS, Proposed
 
+_WRITTEN = "written to config.toml, for the kiosk's next start (`sudo systemctl restart kiosk`):"
 _WIDTH = max(map(len, (*CHECKS, *SOUND_CHECKS)))
 
 
@@ -29,7 +30,7 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
 def proposal(proposed: Proposed, *, written: bool) -> Iterator[str]:
     """The settings that a measurement proposes, as config.toml has them."""
     if proposed:
-        yield "written to config.toml:" if written else "for config.toml (--write sets them):"
+        yield _WRITTEN if written else "for config.toml (--write sets them):"
     tables = dict.fromkeys(key.split(".")[0] for key in proposed)
     for table in tables:
         yield f"[{table}]"
