@@ -38,11 +38,11 @@ unexport KIOSK_CONFIG
 
 .PHONY: help demo test test-wide soak mutation test-313 lint slow bench lock venv packages rig-packages bench-packages
 .PHONY: bench-backend browser promtool pgbouncer javascript-client postgresql clean boot-test boot-packages vm-test vm-packages control
-.PHONY: install uninstall arm64 arm64-test sbom
+.PHONY: install uninstall arm64 arm64-test sbom pictures
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
-	@echo "make lint, make test-313, make mutation, make slow, make bench-backend, make arm64-test, make sbom, make lock, make clean"
+	@echo "make lint, make test-313, make mutation, make slow, make bench-backend, make arm64-test, make sbom, make pictures, make lock, make clean"
 
 demo: venv
 	$(BIN)/kiosk demo
@@ -50,15 +50,9 @@ demo: venv
 test: venv rig-packages postgresql
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not wide" $(MACHINES)
 
-# First those that a busy machine only slows down. Then, one after the other, those that have the
-# machine to themselves.
-BESIDE := tests/unit tests/agent/test_recognition.py tests/integration/test_coughs.py \
-	tests/integration/test_mind.py tests/integration/test_both_roads.py \
-	tests/integration/test_webrtc.py tests/backend/test_contract_fuzz.py \
-	tests/backend/test_ledger_model.py
+# They mostly wait, so that two at a time are no more than a busy machine.
 test-wide: venv rig-packages postgresql javascript-client browser promtool pgbouncer
-	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" --durations=8 $(BESIDE)
-	$(BIN)/pytest -m "wide and not slow" --durations=20 $(MACHINES) $(BESIDE:%=--ignore %)
+	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" --durations=20 $(MACHINES)
 
 # Its Python asks the C library for every object, which counts them: the memory's growth is exact.
 SOAK_ARGS ?= --visits 1000
@@ -108,6 +102,10 @@ bench: venv rig-packages bench-packages $(VENV)/.filled-bench
 bench-backend: venv postgresql
 	$(BIN)/python -m tests.bench_backend $(BENCH_ARGS)
 
+# The README's pictures, taken anew.
+pictures: venv browser
+	$(BIN)/python -m tests.pictures
+
 # Do the tests of the visit's core notice when a rule of it is changed? In a quarter of an hour; those
 # that no test noticed are listed.
 mutation: venv $(VENV)/.filled-mutation
@@ -127,7 +125,7 @@ sbom: $(VENV)-sbom/.filled
 
 # The tests that need neither sound server nor recogniser, on the other Python that we support.
 test-313: packages .venv-313/.filled
-	.venv-313/bin/pytest -m "not slow" tests/unit
+	.venv-313/bin/pytest -n 2 --dist worksteal -m "not slow" tests/unit
 
 lint: venv
 	@.ci/debian-packages shellcheck systemd

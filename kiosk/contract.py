@@ -18,7 +18,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from kiosk.base.names import Name
+from kiosk.base.names import LONG_ID, SHORT_ID, Name
 
 VISITS_PATH = "/v1/visits"
 PROSPECT_PATH = "/v1/visits/prospect"
@@ -90,8 +90,6 @@ class Grant:
 
 _PROBLEM = re.compile(re.escape(PROBLEM_PREFIX) + r"([a-z0-9-]{1,64})")
 
-_VISIT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 _Word: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 _Counter: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
@@ -99,7 +97,7 @@ _Counter: TypeAlias = Annotated[float, Field(ge=0, le=1e15)]
 LeasePolicy: TypeAlias = Literal["warm", "open_hours", "on_press"]
 # The road of a conversation.
 Transport: TypeAlias = Literal["websocket", "webrtc"]
-_ConversationId: TypeAlias = Annotated[str, Field(pattern=f"^{_CONVERSATION_ID.pattern}$")]
+_ConversationId: TypeAlias = Annotated[str, Field(pattern=f"^{LONG_ID.pattern}$")]
 
 
 class StartVisit(BaseModel):
@@ -311,7 +309,7 @@ def read_grant(body: object, transport: Transport = "websocket") -> Grant:
 
 def conversation_id(text: str | None) -> str | None:
     """The provider's id of a conversation as it may be passed on; None for anything else."""
-    return text if text is not None and _CONVERSATION_ID.fullmatch(text) else None
+    return text if text is not None and LONG_ID.fullmatch(text) else None
 
 
 def read_problem(content: bytes) -> str | None:
@@ -335,7 +333,7 @@ def _text(body: Mapping[object, object], *names: str) -> str | None:
 
 def _visit_id(body: Mapping[object, object]) -> str | None:
     text = _text(body, "visit_id")
-    return text if text is not None and _VISIT_ID.fullmatch(text) else None
+    return text if text is not None and SHORT_ID.fullmatch(text) else None
 
 
 def _table(body: Mapping[object, object], name: str) -> Mapping[str, JsonValue]:

@@ -80,12 +80,14 @@ def run(command: str) -> None:
 
 
 @contextmanager
-def losing(percent: int) -> Iterator[None]:
-    """Of all packets so many are lost, each by itself; called inside."""
+def losing(percent: int, *, in_a_row: bool = False) -> Iterator[None]:
+    """Of all packets so many are lost, each by itself, or those of each hundred in a row; called
+    inside."""
+    chosen = "inc" if in_a_row else "random"
     rules = (
         "add table inet losing",
         "add chain inet losing input { type filter hook input priority 0; }",
-        f"add rule inet losing input numgen random mod 100 < {percent} drop",
+        f"add rule inet losing input numgen {chosen} mod 100 < {percent} drop",
     )
     for rule in rules:
         subprocess.run(["nft", rule], check=True)

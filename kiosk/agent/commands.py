@@ -143,11 +143,13 @@ def _try_guide(args: argparse.Namespace, say: Callable[[str], None]) -> int:
     guide = load_guide(args.guide)
     if args.check:
         try:
-            Recogniser(guide.jsgf(), guide.ignore)
+            recogniser = Recogniser(guide.jsgf(), guide.ignore)
         except ConfigError as error:
             raise ConfigError(f"{args.guide or DEFAULT_GUIDE}: {error}") from error
         wordings = sum(len(entry.sentences) for entry in guide.entries)
-        say(f"good: {len(guide.entries)} questions in {wordings} wordings, all words are known")
+        say(f"good: {len(guide.entries)} questions in {wordings} wordings")
+        for word, phones in recogniser.guessed.items():
+            say(f"  {word} is in no dictionary: it is heard as {phones}")
     if args.ask is None:
         return 0
     entry = guide.entry_for(args.ask)

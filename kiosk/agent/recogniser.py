@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kiosk.agent.pronouncing import phones_of
 from kiosk.audio.pcm import INTERNAL_RATE_HZ, Samples, ms_to_samples, to_int16
 from kiosk.errors import ConfigError, UnavailableError
 
@@ -112,22 +113,32 @@ class Recogniser:
 
     `jsgf` is a JSGF grammar with one public rule, of lower-case English words; `ignored` are words
     that ask for nothing, known so that they are taken for nothing else. Raises ConfigError for a
-    grammar that cannot be used or a word outside the dictionary, UnavailableError without
-    pocketsphinx. An instance may be shared between threads: they take turns.
+    grammar that cannot be used or a word that cannot be said, UnavailableError without
+    pocketsphinx. A word that is not in its dictionary is heard as espeak-ng says it (it must be
+    installed then); `guessed` has its phones. An instance may be shared between threads: they take
+    turns.
     """
 
     def __init__(self, jsgf: str, ignored: Collection[str] = ()) -> None:
         decoder = _load_decoder()
+        self.guessed: dict[str, str] = {}
         decoder.add_word(_END, "SIL", True)
         self._searches = ["sentences"]
-        _add_grammar(decoder, "sentences", jsgf)
+        self._add_grammar(decoder, "sentences", jsgf)
         if ignored:
             self._searches.append("ignored")
-            _add_grammar(decoder, "ignored", _grammar_of(ignored))
+            self._add_grammar(decoder, "ignored", _grammar_of(ignored))
         decoder.add_allphone_file("phones", None)
         # Whoever recognises takes the decoder out: the next thread waits until it is back.
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._idle.put(decoder)
+
+    def _add_grammar(self, decoder: Any, name: str, jsgf: str) -> None:
+        self.guessed |= _add_unknown_words(jsgf, decoder)
+        try:
+            decoder.add_jsgf_string(name, _with_end_mark(jsgf))
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"the grammar is not valid JSGF: {error}") from error
 
     def recognise(self, samples: Samples) -> Recognised:
         """Recognise one utterance, mono int16 at 16 kHz; silence around it is welcome, not needed.
@@ -274,14 +285,6 @@ def _is_narrow(samples: _FloatSamples) -> bool:
     return bool(power[is_high].sum() < power.sum() * 10 ** (_NARROW_SHARE_DB / 10))
 
 
-def _add_grammar(decoder: Any, name: str, jsgf: str) -> None:
-    _refuse_unknown_words(jsgf, decoder)
-    try:
-        decoder.add_jsgf_string(name, _with_end_mark(jsgf))
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"the grammar is not valid JSGF: {error}") from error
-
-
 def _grammar_of(words: Collection[str]) -> str:
     return f"#JSGF V1.0;\ngrammar words;\npublic <word> = {' | '.join(words)};\n"
 
@@ -298,20 +301,28 @@ def _with_end_mark(jsgf: str) -> str:
     return marked
 
 
-def _refuse_unknown_words(jsgf: str, decoder: Any) -> None:
+def _add_unknown_words(jsgf: str, decoder: Any) -> dict[str, str]:
+    """Those that were not in the dictionary, with the phones by which they are now."""
+    guessed: dict[str, str] = {}
     unknown: dict[str, list[str]] = {}
     for rule, word in _words(jsgf):
-        if decoder.lookup_word(word) is None and repr(word) not in unknown.get(rule, ()):
+        if decoder.lookup_word(word) is not None or repr(word) in unknown.get(rule, ()):
+            continue
+        if (phones := phones_of(word)) is None:
             unknown.setdefault(rule, []).append(repr(word))
+        else:
+            decoder.add_word(word, phones, True)
+            guessed[word] = phones
     if unknown:
         raise ConfigError("\n".join(_unknown(rule, words) for rule, words in unknown.items()))
+    return guessed
 
 
 def _unknown(rule: str, words: list[str]) -> str:
     several = len(words) > 1
     which = f"the words {', '.join(words)} are" if several else f"the word {words[0]} is"
     others = "others" if several else "another one"
-    return f"{rule}: {which} not in the recogniser's English dictionary: use {others}"
+    return f"{rule}: {which} nothing that can be said in English: use {others}"
 
 
 def _words(jsgf: str) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from kiosk.backend.books.database import DEFAULT_TENANT, parse_url
 from kiosk.base import service
 from kiosk.base.mistakes import in_words
+from kiosk.base.names import RECORD_NAME, AgentIdOrNone, RoleOrNone
 from kiosk.errors import ConfigError
 
 PREFIX = "KIOSK_BACKEND_"
@@ -41,21 +42,13 @@ class BackendSettings(BaseSettings):
     database: str = Field(default_factory=_default_database)
     tenant: str = Field(
         default=DEFAULT_TENANT,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=f"^{RECORD_NAME.pattern}$",
         description="may have letters, digits, dots, hyphens and underscores, up to 64, and begins "
         "with a letter or a digit",
     )
-    serving_role: str = Field(
-        default="",
-        pattern=r"^[a-z_][a-z0-9_]{0,62}$|^$",
-        description="must be the name of a PostgreSQL role: small letters, digits and underscores",
-    )
+    serving_role: RoleOrNone = ""
     provider_url: str = "https://api.elevenlabs.io"
-    agent_id: str = Field(
-        default="",
-        pattern=r"^[A-Za-z0-9._-]{0,128}$",
-        description="must be the id of an agent, as ElevenLabs shows it",
-    )
+    agent_id: AgentIdOrNone = ""
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8080, ge=0, le=65535)
     include_conversation_id: bool = True
@@ -71,11 +64,7 @@ class BackendSettings(BaseSettings):
     transcript_days: int = Field(default=30, ge=1, le=3650)
     backup_dir: Path | None = None
     backup_keep: int = Field(default=14, ge=1, le=10000)
-    backup_role: str = Field(
-        default="",
-        pattern=r"^[a-z_][a-z0-9_]{0,62}$|^$",
-        description="must be the name of a PostgreSQL role: small letters, digits and underscores",
-    )
+    backup_role: RoleOrNone = ""
 
     @field_validator("database")
     @classmethod

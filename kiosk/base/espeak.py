@@ -43,17 +43,24 @@ class Espeak:
         try:
             # In a thread from its start to its end: asyncio's own child processes can hang for ever
             # when they are given up, and answers are given up whenever a visitor speaks.
-            return await asyncio.to_thread(self._run, text, child)
+            return await asyncio.to_thread(self._run, self.command, text, child)
         finally:
             child.give_up()
 
     def speak_now(self, text: str) -> bytes:
         """The same; blocks."""
-        return self._run(text, _Child())
+        return self._run(self.command, text, _Child())
 
-    def _run(self, text: str, child: "_Child") -> bytes:
+    def phonemes_now(self, word: str) -> list[str]:
+        """A word's phonemes in espeak-ng's mnemonics, empty for what is not said; blocks, and
+        raises as `speak` does."""
+        command = [PROGRAM, "-v", self._voice, "-q", "-x", "--sep=_", "--stdin"]
+        said = self._run(command, word, _Child()).decode("ascii", "replace").split()
+        return "_".join(said).split("_") if said else []
+
+    def _run(self, command: list[str], text: str, child: "_Child") -> bytes:
         try:
-            status, wav, complaint = child.run(self.command, text.encode(), self._longest_s)
+            status, output, complaint = child.run(command, text.encode(), self._longest_s)
         except FileNotFoundError as error:
             raise EspeakMissingError(
                 f"{PROGRAM} is not installed; `sudo apt install {DEBIAN_PACKAGE}`"
@@ -66,7 +73,7 @@ class Espeak:
             ) from error
         if status != 0:
             raise self._failure(complaint.decode(errors="replace").strip(), status)
-        return wav
+        return output
 
     def _failure(self, complaint: str, status: int) -> ConfigError | UnavailableError:
         if "voice" in complaint.lower():

@@ -1,10 +1,15 @@
 """Small files that no crash leaves half written, and a queue for work that waits for a disk."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from kiosk.causes import fault
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -68,6 +73,18 @@ def remove(path: Path) -> None:
     """Gone for good when this returns; raises OSError."""
     path.unlink(missing_ok=True)
     sync_directory(path)
+
+
+def put_aside(path: Path) -> None:
+    """Out of the way, beside where it was, for somebody to look at; journald is told."""
+    aside = path.with_name(f"{path.name}.bad")
+    log.warning(
+        "%s makes no sense; it is now %s", path, aside.name, extra=fault("state_unreadable")
+    )
+    try:
+        path.replace(aside)
+    except OSError as error:
+        log.warning("cannot move it: %s", error.strerror, extra=fault("state_unwritable"))
 
 
 def sync_directory(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kiosk.base.names import Name
+from kiosk.base.names import AgentIdOrNone, Name
 from kiosk.contract import AgentEdition, LeasePolicy, Transport
 from kiosk.convai.overrides import ConversationOverrides
 
@@ -64,11 +64,7 @@ class KioskTable(Table):
 class AgentTable(Table):
     """The ConvAI agent."""
 
-    id: str = Field(
-        default="",
-        pattern=r"^[A-Za-z0-9._-]{0,128}$",
-        description="must be the id of an agent, as ElevenLabs shows it",
-    )
+    id: AgentIdOrNone = ""
     url: str = Field(
         default="wss://api.elevenlabs.io",
         pattern=r"^wss?://",
@@ -83,7 +79,7 @@ class AgentTable(Table):
     environment: Name | None = None
     approved_mcp_tools: tuple[str, ...] = ()
     tool_timeout_s: Seconds = 10
-    trial_calls: Literal["never", "always"] = "never"
+    trial_calls: Literal["never", "gate", "always"] = "never"
 
     @property
     def edition(self) -> AgentEdition:
@@ -148,10 +144,21 @@ class ButtonTable(Table):
 
 
 class KeyTable(Table):
-    """A button beside the button: it begins a visit in a language, and changes to it."""
+    """A button beside the button. With a language it begins a visit in it, and changes to it; with
+    a question it asks that, in a visit that it begins if there is none; or it changes how loud the
+    visit is."""
 
     pin: Pin
-    language: LanguageCode
+    language: LanguageCode | None = None
+    ask: str | None = Field(default=None, min_length=1, max_length=500)
+    volume: Literal["up", "down"] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_use(self) -> "KeyTable":
+        uses = (self.language, self.ask, self.volume)
+        if sum(use is not None for use in uses) != 1:
+            raise ValueError("a key has one of language, ask and volume")
+        return self
 
 
 class ParameterTable(Table):
@@ -446,7 +453,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _keys_differ(self) -> "Settings":
-        wanted = [key.language for key in self.keys]
+        wanted = [key.language for key in self.keys if key.language is not None]
         if twins := sorted({code for code in wanted if wanted.count(code) > 1}):
             raise ValueError(f"[[keys]]: there are several of language {twins[0]!r}")
         return self
@@ -461,7 +468,8 @@ class Settings(BaseSettings):
     @property
     def languages(self) -> tuple[str, ...]:
         """Those that a visit can be in, each once, the site's own first."""
-        named = (*self.kiosk.languages, *(key.language for key in self.keys))
+        keys = (key.language for key in self.keys if key.language is not None)
+        named = (*self.kiosk.languages, *keys)
         return tuple(dict.fromkeys((self.kiosk.language, *named)))
 
     @classmethod

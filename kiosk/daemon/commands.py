@@ -15,11 +15,10 @@ from kiosk.listeners import events
 from kiosk.listeners.events import EventStream
 from kiosk.listeners.visit_record import VisitRecords
 from kiosk.ops import control
-from kiosk.visit.host import Host
+from kiosk.visit.host import SOFTEST_DB, Host
 from kiosk.visit.initiation import are_variables
 from kiosk.visit.states import Event, State
 
-_SOFTEST_DB = -30.0
 _NO_SUCH_VISIT = "no such visit among the last ones; `kiosk logs visits`"
 
 
@@ -145,8 +144,8 @@ class OperatorCommands:
     def _volume(self, request: Mapping[str, object]) -> Mapping[str, object]:
         level_db = request.get("db")
         known = isinstance(level_db, int | float) and not isinstance(level_db, bool)
-        if not known or not _SOFTEST_DB <= float(str(level_db)) <= 0:
-            return _refused(f"db: from {_SOFTEST_DB:g} to 0")
+        if not known or not SOFTEST_DB <= float(str(level_db)) <= 0:
+            return _refused(f"db: from {SOFTEST_DB:g} to 0")
         if self._host.state is State.IDLE:
             return _refused("there is no visit")
         self._host.set_level(float(str(level_db)))

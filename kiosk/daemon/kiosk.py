@@ -30,6 +30,7 @@ from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import (
     ButtonEdge,
     Indicator,
+    KeyPressed,
     Lost,
     MicrophoneEvent,
     SpeakerEvent,
@@ -345,9 +346,10 @@ class Daemon:
             await asyncio.sleep(_SAY_AGAIN_S)
         log.info("what an operator wanted said is not said: %s", refused)
 
-    def _on_button(self, edge: ButtonEdge) -> None:
+    def _on_button(self, edge: ButtonEdge | KeyPressed) -> None:
         self._host.on_button(edge)
-        self._status_report.on_button(edge)
+        if isinstance(edge, ButtonEdge):
+            self._status_report.on_button(edge)
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
         self._host.on_microphone(event)

@@ -119,7 +119,7 @@ def is_active(pin: int, *, pull_up: bool) -> bool:
         line.close()
 
 
-def edges(pin: int, *, pull_up: bool, for_s: float, clock: Clock = REAL) -> int:
+def count_edges(pin: int, *, pull_up: bool, for_s: float, clock: Clock = REAL) -> int:
     """Claim a button's line for some seconds: how often does it change? Raises DeviceError."""
     gpiozero = _load()
     line = _claim(gpiozero, pin, gpiozero.DigitalInputDevice, pull_up=pull_up, bounce_time=None)

@@ -9,15 +9,17 @@ from kiosk.audio.pcm import SampleFormat, Samples
 from kiosk.audio.resample import resample
 from kiosk.audio.wav import WavError, read_wav
 from kiosk.config import Settings
-from kiosk.config.tables import ButtonTable
+from kiosk.config.tables import ButtonTable, KeyTable
 from kiosk.devices import cards
 from kiosk.devices.alsa import AlsaCapture, AlsaPlayback, CardSettings, list_pcms
 from kiosk.devices.cards import Direction
+from kiosk.devices.keys import pressed_key
 from kiosk.devices.mixer import Volume, gain
 from kiosk.devices.ports import (
     BusyError,
     Button,
     ButtonEdge,
+    ButtonHandler,
     CapturePcm,
     Indicator,
     PlaybackPcm,
@@ -33,8 +35,6 @@ from kiosk.devices.virtual import (
 from kiosk.errors import ConfigError, DeviceError
 
 P = TypeVar("P")
-
-ButtonHandler = Callable[[ButtonEdge], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _button(
     def keyboard(handler: ButtonHandler, loop: asyncio.AbstractEventLoop) -> Button:
         from kiosk.devices.keyboard import KeyboardButton
 
-        return KeyboardButton(handler, loop, [key.language for key in settings.keys])
+        return KeyboardButton(handler, loop, settings.keys)
 
     def none(handler: ButtonHandler, _: asyncio.AbstractEventLoop) -> Button:
         return VirtualButton(handler)
@@ -160,7 +160,8 @@ def _keys(
         opened: list[Button] = []
         try:
             for key in keys:
-                its_button = _gpio_button(button, key.pin, key.language, handler, loop)
+                on_edge = handler if key.language else _on_edge(key, handler)
+                its_button = _gpio_button(button, key.pin, key.language, on_edge, loop)
                 opened.append(its_button)  # before the next may fail
         except DeviceError:
             for each in opened:
@@ -172,11 +173,21 @@ def _keys(
     return gpio if button.driver == "gpio" else lambda _handler, _loop: ()
 
 
+def _on_edge(key: KeyTable, handler: ButtonHandler) -> Callable[[ButtonEdge], None]:
+    pressed = pressed_key(key)
+
+    def on_edge(edge: ButtonEdge) -> None:
+        if edge.pressed:
+            handler(pressed)
+
+    return on_edge
+
+
 def _gpio_button(
     button: ButtonTable,
     pin: int,
     language: str | None,
-    handler: ButtonHandler,
+    handler: Callable[[ButtonEdge], None],
     loop: asyncio.AbstractEventLoop,
 ) -> Button:
     from kiosk.devices.gpio import GpioButton

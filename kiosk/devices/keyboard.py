@@ -1,26 +1,33 @@
 """Enter on the terminal as the button: for trying a kiosk on a machine without GPIO. A language
-before it makes it the key of that language: `de`, Enter."""
+before it makes it the key of that language: `de`, Enter. A number makes it that of the keys."""
 
 import asyncio
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Sequence
 
-from kiosk.devices.ports import ButtonEdge
+from kiosk.config.tables import KeyTable
+from kiosk.devices.keys import pressed_key
+from kiosk.devices.ports import ButtonEdge, ButtonHandler
 from kiosk.errors import DeviceError
 
 
 class KeyboardButton:
-    """Each line typed is a press and its release. `languages`: those that have a key."""
+    """Each line typed is a press and its release."""
 
     pressed = False
 
     def __init__(
         self,
-        handler: Callable[[ButtonEdge], None],
+        handler: ButtonHandler,
         loop: asyncio.AbstractEventLoop,
-        languages: Collection[str] = (),
+        keys: Sequence[KeyTable] = (),
     ) -> None:
-        self._languages = languages
+        self._languages = {key.language for key in keys}
+        self._others = {
+            str(number): pressed_key(key)
+            for number, key in enumerate(keys, 1)
+            if key.language is None
+        }
         self._handler = handler
         self._loop = loop
         try:
@@ -37,6 +44,9 @@ class KeyboardButton:
             self.close()
             return
         typed = line.strip()
+        if (other := self._others.get(typed)) is not None:
+            self._handler(other)
+            return
         language = typed if typed in self._languages else None
         for pressed in (True, False):
             self._handler(ButtonEdge(pressed, self._loop.time(), language))

@@ -4,6 +4,7 @@ Two floors: `CapturePcm` and `PlaybackPcm` are what a sound driver is (ALSA, vir
 `Microphone` and `Speaker` are what the visit uses, the same threads over any driver.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -167,6 +168,16 @@ class ButtonEdge:
     language: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """A key went down that is neither the button nor one of a language. `ask`: a question to the
+    agent, in its words; `step_db`: so much louder, or softer."""
+
+    ask: str | None = None
+    step_db: float = 0.0
+
+
+ButtonHandler: TypeAlias = Callable[[ButtonEdge | KeyPressed], None]
 MicrophoneEvent: TypeAlias = CapturedChunk | Running | Overloaded | Opened | Lost
 SpeakerEvent: TypeAlias = Began | Drained | Flushed | Opened | Lost
 

@@ -4,6 +4,7 @@ moment."""
 from collections.abc import Iterator
 
 from kiosk.config import Settings
+from kiosk.config.tables import KeyTable
 from kiosk.doctor.findings import Finding, passed, refused, skipped, warned
 from kiosk.doctor.subject import Subject
 from kiosk.errors import DeviceError
@@ -22,7 +23,7 @@ def _button(subject: Subject) -> Finding:
     check, button, service = "button", subject.settings.button, subject.service
     if button.driver != "gpio":
         return skipped(check, f'button.driver = "{button.driver}"')
-    keys = {key.pin: key.language for key in subject.settings.keys}
+    keys = {key.pin: _name(key) for key in subject.settings.keys}
     where = ", ".join([f"GPIO {button.pin}", *(f"{keys[pin]} on GPIO {pin}" for pin in keys)])
     if service.status is not None:
         down_s = service.status.get("button_down_s")
@@ -42,6 +43,12 @@ def _button(subject: Subject) -> Finding:
         which = "" if len(lines) == 1 else f" is {keys.get(pressed[0], 'the button')}"
         return warned(check, f"{where}: pressed{which}", _LEAN)
     return passed(check, f"{where}: free, not pressed")
+
+
+def _name(key: KeyTable) -> str:
+    if key.volume is not None:
+        return f"volume {key.volume}"
+    return key.language or "a question"
 
 
 def _lamps(subject: Subject) -> Finding:

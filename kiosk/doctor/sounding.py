@@ -147,11 +147,11 @@ def _lines(settings: Settings) -> Iterator[Judged]:
     if button.driver != "gpio":
         yield Judged(skipped("sound_line", f'button.driver = "{button.driver}"'), {})
         return
-    from kiosk.devices.gpio import edges
+    from kiosk.devices.gpio import count_edges
 
     pins = (button.pin, *(key.pin for key in settings.keys))
     try:
-        counted = {pin: edges(pin, pull_up=button.pull_up, for_s=_LINE_S) for pin in pins}
+        counted = {pin: count_edges(pin, pull_up=button.pull_up, for_s=_LINE_S) for pin in pins}
     except DeviceError as error:
         yield Judged(refused("sound_line", error, _LINES), {})
         return

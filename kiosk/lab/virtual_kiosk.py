@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from kiosk.daemon.kiosk import Daemon
-from kiosk.devices.hardware import ButtonHandler, Hardware
+from kiosk.devices.hardware import Hardware
+from kiosk.devices.ports import ButtonHandler
 from kiosk.devices.virtual import (
     Room,
     VirtualButton,

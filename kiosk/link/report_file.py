@@ -11,7 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from kiosk.base.files import remove, write_whole
+from kiosk.base.files import put_aside, remove, write_whole
+from kiosk.base.names import ShortId
 from kiosk.causes import fault
 from kiosk.contract import EndVisit
 
@@ -23,7 +24,7 @@ class KeptReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    visit_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    visit_id: ShortId
     given_at: Annotated[float, Field(allow_inf_nan=False)]
     end: EndVisit
 
@@ -49,17 +50,7 @@ class ReportFile:
             )
             return []
         except ValidationError:
-            aside = self._path.with_name(f"{self._path.name}.bad")
-            log.warning(
-                "%s makes no sense; it is now %s",
-                self._path,
-                aside.name,
-                extra=fault("state_unreadable"),
-            )
-            try:
-                self._path.replace(aside)
-            except OSError as error:
-                log.warning("cannot move it: %s", error.strerror, extra=fault("state_unwritable"))
+            put_aside(self._path)
             return []
 
     def save(self, reports: Sequence[KeptReport]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from kiosk.base.names import NAME
 from kiosk.errors import KioskError, UnavailableError
 from kiosk.ops.messages import MESSAGES
 
@@ -20,7 +21,6 @@ COLLECTED = Path("/var/log/journal/remote")
 _LOCAL = (Path("/var/log/journal"), Path("/run/log/journal"))
 _LATELY = "-1d"
 
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # A column's heading, its width, and where it comes from.
 _COLUMNS: tuple[tuple[str, int, Callable[[Mapping[str, str]], str]], ...] = (
@@ -81,7 +81,7 @@ def journalctl(args: argparse.Namespace) -> list[str]:
     if (args.what == "visit") != (args.id is not None):
         raise KioskError("`kiosk logs visit ID` takes an id, and nothing else does")
     for name in (args.id, args.kiosk):
-        if name is not None and not _ID.fullmatch(name):
+        if name is not None and not NAME.fullmatch(name):
             raise KioskError(f"{name!r} is neither the id of a visit nor the name of a kiosk")
     command = ["journalctl"]
     if args.remote is not None:

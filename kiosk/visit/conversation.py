@@ -163,6 +163,7 @@ class Conversation:
         self._ending: Ending | None = None
         self._task: asyncio.Task[object] | None = None
         self._finished = asyncio.Event()
+        self.question: str | None = None  # what is asked first of all, by a key
 
     @property
     def conversation_id(self) -> str | None:
@@ -508,6 +509,8 @@ class Conversation:
 
     def _start_audio(self, connected: Connected, transport: Transport) -> None:
         self._connected.set()
+        if self.question is not None and self.ask(self.question):
+            self.question = None
         self._parts.downlink.begin(FORMATS[connected.output_format], greets=not self._follows)
         self._parts.uplink.connect(self._parts.memory.unanswered if self._repeats else ())
         self._sending = self._start(self._send_audio(transport, connected.input_format), "uplink")

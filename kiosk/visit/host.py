@@ -21,6 +21,7 @@ from kiosk.convai.fields import Json
 from kiosk.devices.ports import (
     ButtonEdge,
     Indicator,
+    KeyPressed,
     Lost,
     Microphone,
     MicrophoneEvent,
@@ -67,6 +68,8 @@ from kiosk.visit.voices import Voices
 log = logging.getLogger(__name__)
 
 _INBOX_LIMIT = 1000
+# Softer than this a voice is not understood.
+SOFTEST_DB = -30.0
 # What a visitor notices. Of the microphone's way to here 20 ms is the chunk itself.
 STALL_S = 0.3
 _RENDER_AGAIN_S = 300.0
@@ -123,6 +126,8 @@ class Host:
         self._press_id = ""
         self._variables: Mapping[str, Json] = {}  # of the visit under way
         self._coming_variables: Mapping[str, Json] = {}
+        self._coming_question: str | None = None  # of the visit that a key begins
+        self._level_db = 0.0
         self._held = self._stalled = False
         self._muting = Muting()
         self._newest: CapturedChunk | None = None
@@ -140,8 +145,23 @@ class Host:
         else:
             log.debug("the host does not keep up; %s is dropped", event)
 
-    def on_button(self, edge: ButtonEdge) -> None:
-        self._put(edge)
+    def on_button(self, edge: ButtonEdge | KeyPressed) -> None:
+        if isinstance(edge, ButtonEdge):
+            self._put(edge)
+        elif edge.ask is None:
+            self.set_level(self._level_db + edge.step_db)
+        else:
+            self._ask_by_key(edge.ask)
+
+    def _ask_by_key(self, question: str) -> None:
+        """In the conversation, or as the first thing in it; without a visit, in one that begins."""
+        if self.ask(question):
+            return
+        if self.state is State.IDLE:
+            self._coming_question = question
+            self.press()
+        elif self._conversation is not None:
+            self._conversation.question = question
 
     def press(self, language: str | None = None) -> None:
         """An operator presses in a visitor's place: the button, or the key of a language."""
@@ -300,8 +320,9 @@ class Host:
         self._muting.on = on
 
     def set_level(self, level_db: float) -> None:
-        """Play all sounds by so much softer (0 or less); it ends with the visit."""
-        self._speaker.set_level(level_db)
+        """Play all sounds by so much softer, from 0 to SOFTEST_DB; it ends with the visit."""
+        self._level_db = min(0.0, max(SOFTEST_DB, level_db))
+        self._speaker.set_level(self._level_db)
 
     def ask(self, text: str) -> bool:
         """Ask the agent something in writing, as a turn of the visitor's; False while there is no
@@ -365,7 +386,7 @@ class Host:
         self._listen()
         self._handle(happened)
         if isinstance(happened, ButtonEdge | inputs.OperatorPress):
-            self._coming_variables = {}
+            self._coming_variables, self._coming_question = {}, None
         self._listen()
         self._arm()
 
@@ -465,6 +486,8 @@ class Host:
             language=wanted.language,
             variables=self._variables,
         )
+        if not wanted.follows:
+            conversation.question = self._coming_question
         self._conversation = conversation
         self._holding = self._tasks.create_task(self._hold(conversation), name="conversation")
 
@@ -532,7 +555,7 @@ class Host:
                 self._downlink.forget()
                 self._uplink.reset()
                 self._muting.on = False
-                self._speaker.set_level(0.0)
+                self.set_level(0.0)
                 self._newest = None
                 self._variables = {}
                 moment = replace(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kiosk.base.names import NAME
 from kiosk.causes import ERROR, NOTICE, WARNING, Meaning
 from kiosk.ops.messages import JournalMessage, entries
 
@@ -79,7 +80,6 @@ CAUSES = frozenset(cause for causes in _CAUSE_OF.values() for cause in causes) -
     *OF_VISITS,
 }
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SNAKE = re.compile(r"[a-z_]{1,64}")
 # What an alert may say beside its cause.
 _TOLD = ("PRESS_ID", "CONVERSATION_ID", "KIOSK_DEVICE", "KIOSK_CODE", "KIOSK_VERSION")
@@ -144,7 +144,7 @@ def explained(cause: str, name: str) -> tuple[str, str]:
 
 def _checked(value: object) -> str | None:
     """A name that may go into a mail's subject; an entry may hold anything."""
-    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+    return value if isinstance(value, str) and NAME.fullmatch(value) else None
 
 
 def _priority(value: object) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from kiosk.base.files import write_whole
+from kiosk.base.files import put_aside, write_whole
 from kiosk.causes import fault
 from kiosk.errors import UnavailableError
 from kiosk.watch.alerts import Memory
@@ -37,14 +37,7 @@ class StateFile:
         except OSError as error:
             raise UnavailableError(f"cannot read {self._path}: {error.strerror}") from error
         except ValidationError:
-            aside = self._path.with_name(f"{self._path.name}.bad")
-            log.warning(
-                "%s makes no sense; it is now %s",
-                self._path,
-                aside.name,
-                extra=fault("state_unreadable"),
-            )
-            self._path.replace(aside)
+            put_aside(self._path)
             return WatcherState()
 
     def save(self, state: WatcherState) -> bool:

@@ -267,10 +267,15 @@ def test_a_guide_is_checked_with_its_words(
 ) -> None:
     assert main(["agent", "--guide", str(shop(tmp_path)), "--check"]) == 0
     assert capsys.readouterr().out.startswith("good: 1 questions in 1 wordings")
-    path = shop(tmp_path, "is the zwieback with qwertzuiop or zwieback")
+    path = shop(tmp_path, "is the zwieback with butter or zwieback")
+    assert main(["agent", "--guide", str(path), "--check"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  zwieback is in no dictionary: it is heard as Z W IY B AE K"
+    ]
+    path = shop(tmp_path, "is the дом with кот or дом")
     assert main(["agent", "--guide", str(path), "--check"]) == 78
     complaint = capsys.readouterr().err
-    assert f"{path}: bread: the words 'zwieback', 'qwertzuiop' are not in the" in complaint
+    assert f"{path}: bread: the words 'дом', 'кот' are nothing that can be said in" in complaint
 
 
 def test_accents_that_the_guide_has_not_do_not_matter(guide: Guide) -> None:

@@ -267,10 +267,25 @@ def test_threads_may_share_a_recogniser(speaker_recogniser: Recogniser) -> None:
     assert heard == {text: text for text in said}
 
 
-def test_a_word_outside_the_dictionary_is_named_with_its_rule() -> None:
-    grammar = "#JSGF V1.0;\ngrammar g;\npublic <a> = <b>;\n<b> = where is the [big] zyzzyvadon;\n"
-    with pytest.raises(ConfigError, match=r"^b: the word 'zyzzyvadon' is not in"):
+def test_a_word_that_is_no_english_is_named_with_its_rule() -> None:
+    grammar = "#JSGF V1.0;\ngrammar g;\npublic <a> = <b>;\n<b> = where is the [big] дом;\n"
+    with pytest.raises(ConfigError, match=r"^b: the word 'дом' is nothing that can be said"):
         Recogniser(grammar)
+
+
+def test_a_word_that_is_in_no_dictionary_is_heard_as_it_is_said() -> None:
+    grammar = (
+        "#JSGF V1.0;\ngrammar g;\npublic <a> = where is the (rijksmuseum | toilet)"
+        " | tell me about (jugendstil | the quetzalcoatlus | the whale);\n"
+    )
+    recogniser = Recogniser(grammar)
+    assert set(recogniser.guessed) == {"rijksmuseum", "jugendstil", "quetzalcoatlus"}
+    for said in (
+        "where is the rijksmuseum", "where is the toilet",
+        "tell me about jugendstil", "tell me about the quetzalcoatlus", "tell me about the whale",
+    ):  # fmt: skip
+        assert [recogniser.recognise(spoken(said, voice)).text for voice in VOICES] == [said] * 3
+    assert recogniser.recognise(spoken("where is the elephant", VOICES[0])).text is None
 
 
 @pytest.mark.parametrize(

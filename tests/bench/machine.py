@@ -13,6 +13,7 @@ from kiosk.agent.guide import load_guide
 from kiosk.agent.recogniser import Recogniser
 from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.agent.voice import AgentVoice
+from kiosk.contract import Transport
 from kiosk.lab.demo.lines import VISITOR_VOICE, VISITOR_WORDS_PER_MINUTE
 from tests.bench.card_visit import ENDLESS, cards, feeding
 from tests.bench.figures import AT_MOST, Figure
@@ -33,9 +34,10 @@ class Cost:
     memory_mb: float
 
 
-def conversation_figures() -> Iterator[Figure]:
-    cost = asyncio.run(_conversation())
-    name = "in conversation, echo cancelled"
+def conversation_figures(
+    road: Transport = "websocket", name: str = "in conversation, echo cancelled"
+) -> Iterator[Figure]:
+    cost = asyncio.run(_conversation(road))
     yield Figure(f"{name}: processor", "% of a core", cost.cpu_percent, AT_MOST(12))
     yield Figure(f"{name}: memory at most", "MB", cost.memory_mb, AT_MOST(120))
 
@@ -47,7 +49,7 @@ def idle_figures() -> Iterator[Figure]:
     yield Figure("start to READY, sentences cached, median", "s", starts_s, AT_MOST(1.0))
 
 
-async def _conversation() -> Cost:
+async def _conversation(road: Transport) -> Cost:
     """Question and answer in turns, with the local agent in this process."""
     guide, events = load_guide(), list[dict[str, object]]()
     agent = LocalAgent(
@@ -58,7 +60,8 @@ async def _conversation() -> Cost:
     with cards() as rig:
         async with agent.listening() as url:
             config = card_config(url, visit=ENDLESS)
-            async with kiosk_process(rig.directory, config, rig.env) as kiosk:
+            env = {**rig.env, "KIOSK_AGENT__TRANSPORT": road}
+            async with kiosk_process(rig.directory, config, env) as kiosk:
                 await kiosk.ask("press")
                 await kiosk.wait_for("state", "speaking")
                 await kiosk.wait_for("state", "listening")

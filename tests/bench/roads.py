@@ -4,13 +4,15 @@ In a network of the bench's own, without delay: over the WebSocket what is lost 
 a fifth of a second at best. Clicks in silence, from the moment the chunk is whole to the moment it
 is with the agent, whose buffer waits at most four packets for one that is lost. A click is hardly
 longer than a packet, and our server makes up nothing: what is lost of it is missing there. Client
-and server are one process. As root, with nftables; elsewhere nothing.
+and server are one process; what a conversation costs is measured of a daemon of its own. As root,
+with nftables; elsewhere nothing.
 """
 
 import asyncio
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from shutil import which
 
 import numpy as np
@@ -23,6 +25,7 @@ from kiosk.contract import Transport
 from kiosk.convai.client_messages import UserAudio
 from tests import own_network
 from tests.bare_conversation import bare_conversation
+from tests.bench import machine
 from tests.bench.figures import Figure, percentile
 from tests.convai_server import Connection, scripted_server
 
@@ -50,7 +53,31 @@ def _arrivals(connection: Connection) -> list[float]:
     return came
 
 
-async def _delays_ms(road: Transport, lost_percent: int) -> list[float]:
+@dataclass(frozen=True)
+class Loss:
+    """What the network does to packets."""
+
+    name: str
+    percent: int = 0
+    in_a_row: bool = False
+
+    def happening(self) -> AbstractContextManager[None]:
+        """While the block lasts."""
+        if not self.percent:
+            return nullcontext()
+        return own_network.losing(self.percent, in_a_row=self.in_a_row)
+
+
+_LOSSES = (
+    Loss("0 % lost"),
+    Loss("2 % lost", 2),
+    Loss("5 % lost", 5),
+    Loss("10 % lost", 10),
+    Loss("5 of 100 in a row lost", 5, in_a_row=True),
+)
+
+
+async def _delays_ms(road: Transport, loss: Loss) -> list[float]:
     """Of each click that arrived before the next was sent."""
     sent: list[float] = []
     click, quiet = _click(), silence(CHUNK_SAMPLES)
@@ -60,7 +87,7 @@ async def _delays_ms(road: Transport, lost_percent: int) -> list[float]:
     ):
         connection = await server.connection()
         await kiosk.connected()
-        with own_network.losing(lost_percent) if lost_percent else nullcontext():
+        with loss.happening():
             began_s = loop_now_s()
             for number in range(_CLICKS * _EVERY_CHUNKS):
                 due_s = began_s + number * CHUNK_MS / 1000
@@ -101,10 +128,11 @@ def figures() -> Iterator[Figure]:
         for road, name in _NAMES.items():
             connecting = asyncio.run(_connecting_ms(road))
             yield Figure(f"connecting over {name}, p50", "ms", percentile(connecting, 50))
-        for lost_percent in (0, 5, 10):
+            yield from machine.conversation_figures(road, f"in conversation over {name}")
+        for loss in _LOSSES:
             for road, name in _NAMES.items():
-                delays = asyncio.run(_delays_ms(road, lost_percent))
-                what = f"a word to the agent over {name}, {lost_percent} % lost"
+                delays = asyncio.run(_delays_ms(road, loss))
+                what = f"a word to the agent over {name}, {loss.name}"
                 yield Figure(f"{what}, p50", "ms", percentile(delays, 50))
                 yield Figure(f"{what}, p95", "ms", percentile(delays, 95))
                 yield Figure(f"{what}, in time", "%", 100 * len(delays) / _CLICKS)

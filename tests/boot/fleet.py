@@ -147,7 +147,11 @@ class Fleet:
             "backend_settings": {"PROVIDER_URL": f"http://127.0.0.1:{PROVIDER_PORT}"},
             "kiosk_backend_url": f"http://127.0.0.1:{BACKEND_PORT}",
             "kiosk_version": version,
-            "kiosk_settings": {**WITHOUT_HARDWARE, "journal": {"alive_s": 20}},
+            "kiosk_settings": {
+                **WITHOUT_HARDWARE,
+                "agent": {"trial_calls": "gate"},
+                "journal": {"alive_s": 20},
+            },
             "monitoring_webhook_url": f"http://127.0.0.1:{WEBHOOK_PORT}/alert",
             "monitoring_silent_minutes": 1,
             "screen_browser": False,  # there is nothing to look at

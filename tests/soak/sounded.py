@@ -16,8 +16,8 @@ from kiosk.agent.server import AgentSettings, LocalAgent
 from kiosk.audio.pcm import INTERNAL_RATE_HZ
 from kiosk.config import Settings
 from kiosk.daemon.kiosk import Daemon
-from kiosk.devices.hardware import ButtonHandler, Hardware
-from kiosk.devices.ports import ButtonEdge
+from kiosk.devices.hardware import Hardware
+from kiosk.devices.ports import ButtonEdge, ButtonHandler
 from kiosk.devices.virtual import Room, VirtualButton
 from kiosk.lab.virtual_loop import running_clock
 from kiosk.moments import Moment, What

@@ -509,6 +509,7 @@ def test_languages_are_the_sites_own_the_named_and_those_of_keys(config: Path) -
     config.write_text(
         '[kiosk]\nlanguage = "de"\nlanguages = ["fr", "de"]\n'
         '[[keys]]\npin = 5\nlanguage = "en"\n[[keys]]\npin = 6\nlanguage = "fr"\n'
+        '[[keys]]\npin = 12\nask = "Why?"\n'
     )
     assert load_settings(config).languages == ("de", "fr", "en")
 
@@ -517,7 +518,13 @@ def test_languages_are_the_sites_own_the_named_and_those_of_keys(config: Path) -
     ("text", "complaint"),
     [
         ("[[keys]]\npin = 17\nlanguage = 'de'", "button.pin and [[keys]] 1 pin are both GPIO 17"),
-        ("[[keys]]\npin = 5\n", "line 1: keys.0.language: it must be given"),
+        ("[[keys]]\npin = 5\n", "a key has one of language, ask and volume"),
+        (
+            "[[keys]]\npin = 5\nlanguage = 'de'\nask = 'Why?'",
+            "a key has one of language, ask and volume",
+        ),
+        ("[[keys]]\npin = 5\nask = ''", "line 3: keys.0.ask: "),
+        ("[[keys]]\npin = 5\nvolume = 'loud'", "line 3: keys.0.volume: "),
         ("[[keys]]\npin = 5\nlanguage = 'German'", "line 3: keys.0.language: 'German' is no code"),
         ("[[keys]]\npin = 99\nlanguage = 'de'", "line 2: keys.0.pin: "),
         ("[kiosk]\nlanguages = ['Deutsch']", "line 2: kiosk.languages.0: 'Deutsch' is no code"),

@@ -27,6 +27,7 @@ from pydantic import (
 
 from kiosk.backend.characters.templates import filled, gaps, variables
 from kiosk.base.mistakes import in_words
+from kiosk.base.names import SHORT_ID
 from kiosk.base.toml_lines import line_of, parse_toml
 from kiosk.convai.fields import Json
 from kiosk.convai.nested import set_paths
@@ -89,7 +90,7 @@ class _Table(BaseModel):
 class _Voice(_Table):
     voice_id: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        pattern=f"^{SHORT_ID.pattern}$",
         description="must be the id of a voice, as ElevenLabs shows it",
     )
     stability: Share | None = None

@@ -1,15 +1,13 @@
 """Reads the characters of a directory, one NAME.toml each."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from kiosk.backend.characters.character import Character, read_character
+from kiosk.base.names import NAME
 from kiosk.errors import ConfigError
-
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def load_characters(directory: Path) -> Mapping[str, Character]:
@@ -30,7 +28,7 @@ def load_characters(directory: Path) -> Mapping[str, Character]:
 
 
 def _load(path: Path) -> Character:
-    if not _NAME.fullmatch(path.stem):
+    if not NAME.fullmatch(path.stem):
         raise ConfigError(
             f"{path}: a character's name is 1 to 64 letters, digits, dots, dashes or underscores"
         )

@@ -7,12 +7,12 @@ import argparse
 import gc
 import importlib.util
 import logging
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from kiosk.backend.cli import agent_commands, backup_commands, fleet_commands, rule_commands
+from kiosk.base.names import RECORD_NAME
 from kiosk.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _EXTRA = (
     "uvicorn",
 )
 # It stands in log lines and on the command line, so: no spaces, no surprises.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Objects made and not yet gone. Python's own 700 is half a second's of a busy server.
 _SEARCHED_AFTER = 5000
 _FEW = 20  # visits
@@ -246,7 +245,7 @@ def _log_to_stderr() -> None:
 
 def read_name(text: str) -> str:
     """The name of a kiosk, a site or a person; raises ArgumentTypeError."""
-    if not _NAME.fullmatch(text):
+    if not RECORD_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a name: up to 64 letters, digits, dots, dashes or underscores"
         )

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
+from kiosk.base.names import NAME
 from kiosk.contract import CONVERSATION_TOKEN_LIFE_S, Grant, conversation_id, read_grant
 from kiosk.convai.fields import Json, JsonObject, number, table, tables, text, whole_number
 
-_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # Words only: it is logged, and a key that is said back has digits in it.
 _WORDS = re.compile(r"(?=.{1,64}$)[a-z]+(_[a-z]+)*")
 _ROOM = re.compile(r"conv_[A-Za-z0-9]+")
@@ -108,7 +108,7 @@ def read_page(answer: ProviderAnswer) -> tuple[list[ConversationSummary], str | 
     for line in tables(body, "conversations"):
         found = conversation_id(text(line, "conversation_id"))
         status = text(line, "status")
-        if found is not None and status is not None and _CODE.fullmatch(status):
+        if found is not None and status is not None and NAME.fullmatch(status):
             started_at = _moment(number(line, "start_time_unix_secs"))
             duration_s = _not_negative(number(line, "call_duration_secs")) or 0.0
             cost = _not_negative(number(line, "cost"))
@@ -148,7 +148,7 @@ def read_conversation(answer: ProviderAnswer, *, with_transcript: bool) -> Provi
     """Raises MalformedError."""
     body = read_object(answer)
     status = text(body, "status")
-    if status is None or not _CODE.fullmatch(status):
+    if status is None or not NAME.fullmatch(status):
         raise MalformedError
     metadata = table(body, "metadata")
     reason = text(metadata, "termination_reason")

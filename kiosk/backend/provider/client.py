@@ -6,7 +6,6 @@ means is read in `answers`; here it is asked for, within a deadline and a size.
 
 import asyncio
 import math
-import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -36,6 +35,7 @@ from kiosk.backend.provider.answers import (
     refusal,
 )
 from kiosk.backend.provider.breaker import Breaker
+from kiosk.base.names import LONG_ID
 from kiosk.contract import REQUEST_ID_HEADER, AgentEdition, Grant
 from kiosk.contract import conversation_id as checked_id
 from kiosk.convai.fields import Json
@@ -71,8 +71,6 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 Transport: TypeAlias = Literal["websocket", "webrtc"]
 _Method: TypeAlias = Literal["GET", "POST", "PATCH", "DELETE"]
 
-
-_TEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 # A day of the largest fleet takes 4,000; what is over it is asked for the next time.
 _MOST_PAGES = 500
@@ -322,7 +320,7 @@ def _path_of(conversation_id: str) -> str:
 
 def _test_id(named: Json) -> str:
     """An id that may stand in an address. Raises MalformedError."""
-    if not isinstance(named, str) or _TEST_ID.fullmatch(named) is None:
+    if not isinstance(named, str) or LONG_ID.fullmatch(named) is None:
         raise MalformedError
     return named
 

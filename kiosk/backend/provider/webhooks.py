@@ -28,6 +28,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
+from kiosk.base.names import NAME, AgentId
 from kiosk.contract import conversation_id
 
 SIGNATURE_HEADER = "ElevenLabs-Signature"
@@ -208,8 +209,7 @@ def _cut(text: str) -> str:
 
 
 _ConversationId: TypeAlias = Annotated[str, AfterValidator(_named_conversation)]
-_AgentId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
-_Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+_Word: TypeAlias = Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
 _Text: TypeAlias = Annotated[str, AfterValidator(_cut)]
 _Number: TypeAlias = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 _Moment: TypeAlias = Annotated[float, Field(ge=0, le=_LAST_SECOND, allow_inf_nan=False)]
@@ -256,7 +256,7 @@ class _Initiation(_Wire):
 
 class _Transcription(_Wire):
     conversation_id: _ConversationId
-    agent_id: Annotated[_AgentId | None, _Spare] = None
+    agent_id: Annotated[AgentId | None, _Spare] = None
     status: _Word
     metadata: _Metadata
     transcript: Annotated[list[Annotated[_Turn | None, _Spare]] | None, _Spare] = None

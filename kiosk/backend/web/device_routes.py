@@ -27,6 +27,7 @@ from kiosk.backend.web.problems import (
 from kiosk.backend.web.requests import is_id
 from kiosk.backend.web.services import Here, Services
 from kiosk.backend.web.stream import Change
+from kiosk.base.names import SHORT_ID
 from kiosk.contract import (
     END_PATH,
     ENROLL_PATH,
@@ -83,7 +84,7 @@ async def _authenticate(request: Request, services: Here) -> Shown:
 
 
 Known = Annotated[Shown, Depends(_authenticate)]
-VisitId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+VisitId = Annotated[str, Path(pattern=f"^{SHORT_ID.pattern}$")]
 
 
 @routes.post(VISITS_PATH)

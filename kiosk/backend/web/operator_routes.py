@@ -35,13 +35,14 @@ from kiosk.backend.web.metrics import CONTENT_TYPE
 from kiosk.backend.web.problems import ForbiddenError, MissingError, UnauthorizedError
 from kiosk.backend.web.services import Here, Services
 from kiosk.backend.web.stream import Change, SharedReads, StreamWatcher
+from kiosk.base.names import RECORD_NAME
 from kiosk.convai.agent_settings import LONGEST_S
 
 log = logging.getLogger(__name__)
 
 routes = APIRouter(tags=["operator"])
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+NAME = f"^{RECORD_NAME.pattern}$"
 STREAM_PATH = "/v1/stream"
 TICKETS_PATH = "/v1/stream/tickets"
 METRICS_PATH = "/metrics"

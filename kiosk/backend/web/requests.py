@@ -6,7 +6,6 @@ that somebody put in the wrong place.
 
 import asyncio
 import logging
-import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kiosk.base.names import NAME
 from kiosk.contract import REQUEST_ID_HEADER
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,6 @@ MAX_BODY_BYTES = 16_384
 # So many at once wait for the database or the provider. More would only wait for each other: a
 # kiosk that is refused at once asks again.
 MOST_UNDER_WAY = 500
-
-_GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ class _Exchange:
 
 def is_id(text: str) -> bool:
     """Whether it may be kept and logged as somebody's id of a request."""
-    return _GOOD_ID.fullmatch(text) is not None
+    return NAME.fullmatch(text) is not None
 
 
 def _request_id(headers: Headers) -> str:

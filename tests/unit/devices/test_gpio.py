@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import pytest
 from kiosk.base.clock import WakeUp
 from kiosk.config import Settings
 from kiosk.devices.debounce import STANDS_S
-from kiosk.devices.gpio import GpioButton, GpioIndicator, edges, is_active, try_lamp
+from kiosk.devices.gpio import GpioButton, GpioIndicator, count_edges, is_active, try_lamp
 from kiosk.devices.hardware import configured_hardware
-from kiosk.devices.ports import ButtonEdge, Pattern
+from kiosk.devices.keys import STEP_DB
+from kiosk.devices.ports import ButtonEdge, KeyPressed, Pattern
 from kiosk.errors import DeviceError
 from kiosk.lab.virtual_clock import VirtualClock
 from tests.unit.devices.cards import TurnDetector, stand_still
@@ -295,12 +297,17 @@ async def test_a_button_tells_whether_it_is_down(pins: Any) -> None:
 
 
 def with_keys(driver: str = "gpio") -> Settings:
-    keys = [{"pin": 5, "language": "de"}, {"pin": 6, "language": "fr"}]
+    keys = [
+        {"pin": 5, "language": "de"},
+        {"pin": 6, "language": "fr"},
+        {"pin": 12, "ask": "What is that?"},
+        {"pin": 13, "volume": "down"},
+    ]
     return Settings.model_validate({"button": {"driver": driver}, "keys": keys})
 
 
 async def test_a_key_tells_its_language(pins: Any) -> None:
-    ears = TurnDetector[ButtonEdge]()
+    ears = TurnDetector[ButtonEdge | KeyPressed]()
     hardware = configured_hardware(with_keys())
     loop = asyncio.get_running_loop()
     keys = hardware.open_keys(ears.hear, loop)
@@ -312,7 +319,27 @@ async def test_a_key_tells_its_language(pins: Any) -> None:
     finally:
         for key in keys:
             key.close()
-    assert [(edge.pressed, edge.language) for edge in ears.events] == [(True, "fr"), (False, "fr")]
+    assert [replace(edge, at_s=0) for edge in edges(ears.events)] == [
+        ButtonEdge(pressed, 0, "fr") for pressed in (True, False)
+    ]
+
+
+async def test_a_key_with_another_use_tells_that_once_when_it_goes_down(pins: Any) -> None:
+    ears = TurnDetector[ButtonEdge | KeyPressed]()
+    keys = configured_hardware(with_keys()).open_keys(ears.hear, asyncio.get_running_loop())
+    try:
+        for number, pin in enumerate((12, 13), 1):
+            pins.pin(pin).drive_low()
+            await ears.until(partial(_heard, ears.events, number))
+            pins.pin(pin).drive_high()
+    finally:
+        for key in keys:
+            key.close()
+    assert ears.events == [KeyPressed(ask="What is that?"), KeyPressed(step_db=-STEP_DB)]
+
+
+def edges(events: Sequence[ButtonEdge | KeyPressed]) -> list[ButtonEdge]:
+    return [edge for edge in events if isinstance(edge, ButtonEdge)]
 
 
 async def test_a_key_that_cannot_be_had_gives_the_others_back(pins: Any) -> None:
@@ -331,13 +358,13 @@ async def test_a_kiosk_without_gpio_has_no_keys_to_open() -> None:
     assert configured_hardware(with_keys("none")).open_keys(lambda _: None, loop) == ()
 
 
-def _heard(events: list[ButtonEdge], wanted: int) -> bool:
+def _heard(events: Sequence[object], wanted: int) -> bool:
     return len(events) >= wanted
 
 
 async def test_on_a_terminal_a_language_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     reads, writes = os.pipe()
-    ears = TurnDetector[ButtonEdge]()
+    ears = TurnDetector[ButtonEdge | KeyPressed]()
     with os.fdopen(reads) as terminal, os.fdopen(writes, "w", buffering=1) as typed:
         monkeypatch.setattr(sys, "stdin", terminal)
         loop = asyncio.get_running_loop()
@@ -345,8 +372,16 @@ async def test_on_a_terminal_a_language_is_typed(monkeypatch: pytest.MonkeyPatch
         for number, line in enumerate(("", "fr", " de ", "nonsense"), 1):
             typed.write(f"{line}\n")
             await ears.until(partial(_heard, ears.events, 2 * number))
+        typed.write("3\n")
+        await ears.until(partial(_heard, ears.events, 9))
         keyboard.close()
-    assert [edge.language for edge in ears.events if edge.pressed] == [None, "fr", "de", None]
+    assert ears.events[-1] == KeyPressed(ask="What is that?")
+    assert [edge.language for edge in edges(ears.events) if edge.pressed] == [
+        None,
+        "fr",
+        "de",
+        None,
+    ]
 
 
 class Hands(VirtualClock):
@@ -370,5 +405,5 @@ def test_a_lines_edges_are_counted_while_it_is_watched(pins: Any, times: int) ->
             pins.pin(BUTTON).drive_high()
 
     pins.pin(BUTTON).drive_high()
-    assert edges(BUTTON, pull_up=True, for_s=3, clock=Hands(flutter)) == 2 * times
+    assert count_edges(BUTTON, pull_up=True, for_s=3, clock=Hands(flutter)) == 2 * times
     assert not is_active(BUTTON, pull_up=True), "the line is free again"
