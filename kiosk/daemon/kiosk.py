@@ -284,9 +284,10 @@ class Daemon:
     def _open_buttons(
         self, stack: contextlib.AsyncExitStack, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._button = self._hardware.open_button(self._on_button, loop)
-        for button in (self._button, *self._hardware.open_keys(self._on_button, loop)):
-            stack.callback(button.close)
+        button = self._hardware.open_button(self._on_button, loop)
+        self._buttons = (button, *self._hardware.open_keys(self._on_button, loop))
+        for each in self._buttons:
+            stack.callback(each.close)
 
     def losses(self) -> dict[str, int]:
         """How often sound, or an entry of the journal, was lost since the kiosk was started."""
@@ -386,7 +387,7 @@ class Daemon:
 
     def _status(self) -> Mapping[str, object]:
         """What `kiosk status` shows."""
-        standing = self._status_report.status(self._button, ready=self.ready.is_set())
+        standing = self._status_report.status(self._buttons, ready=self.ready.is_set())
         return {**self._host.status(), **standing, **self._sound.status(), **self.losses()}
 
     def _observe(self, moment: Moment) -> None:

@@ -39,6 +39,7 @@ class GpioButton:
         loop: asyncio.AbstractEventLoop,
         language: str | None = None,
     ) -> None:
+        self.edges = 0
         self._language = language
         self._handler = handler
         self._loop = loop
@@ -64,6 +65,7 @@ class GpioButton:
         self._button.close()
 
     def _on_edge(self, edge: tuple[bool, float]) -> None:
+        self.edges += 1
         self._report(self._debouncer.edge(*edge))
 
     def _report(self, changes: list[Change]) -> None:

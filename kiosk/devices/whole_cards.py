@@ -1,8 +1,9 @@
 """Cards to be measured: the microphone's with every channel that it has, before anything is mixed,
 and the other cards of this machine, one of which may be the right one."""
 
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kiosk.config import Settings
 from kiosk.devices import cards
@@ -15,7 +16,7 @@ from kiosk.devices.virtual import Echo, Room, VirtualCapture, VirtualPlayback
 from kiosk.errors import DeviceError
 
 _MOST_CHANNELS = 8
-_PLUG, _RAW = "plughw:", "hw:"
+_PLUG = "plughw:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,16 @@ def whole_cards(settings: Settings, hardware: Hardware | None = None) -> WholeCa
 
 
 def _open_capture(settings: Settings, device: str) -> CapturePcm:
-    there = cards.read_cards()
+    there, capture = cards.read_cards(), settings.capture
     pcm = cards.resolve(device, Direction.CAPTURE, list_pcms(Direction.CAPTURE), there)
-    capture = settings.capture
-    whole = CardSettings(
-        pcm.replace(_PLUG, _RAW, 1) if pcm.startswith(_PLUG) else pcm,
-        capture.rate_hz,
-        _MOST_CHANNELS if pcm.startswith(_PLUG) else capture.channels,
-        capture.period_ms,
-        as_it_is=True,
-    )
-    return AlsaCapture(whole)
+    mixed = CardSettings(pcm, capture.rate_hz, capture.channels, capture.period_ms, as_it_is=True)
+    if pcm.startswith(_PLUG):
+        raw = pcm.removeprefix("plug")
+        whole = replace(mixed, device=raw, channels=_MOST_CHANNELS)
+        # A card that cannot be had as it is, such as one of 8 bit, may be had converted.
+        with contextlib.suppress(DeviceError):
+            return AlsaCapture(whole)
+    return AlsaCapture(mixed)
 
 
 def _open_playback(settings: Settings, device: str) -> PlaybackPcm:

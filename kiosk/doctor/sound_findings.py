@@ -30,6 +30,10 @@ SOUND_CHECKS: dict[str, str] = {
     "sound_speech": "the level of a spoken sentence, where somebody is there to say one",
 }
 
+_OF_WHAT_IS_HEARD = (
+    "sound_volume", "sound_channels", "sound_delay", "sound_drift", "sound_response", "sound_room",
+    "sound_hum", "sound_offset",
+)  # fmt: skip
 _MUTED_DBFS = -85.0
 _CLIPPED_SHARE, _DISTORTED = 0.001, 0.1
 _SOFTER = 0.8  # of a volume in percent: 6 dB
@@ -62,17 +66,17 @@ def judged(
     """What the figures of the configured cards mean. `queued_ms`: how long by ALSA's account a
     sound waits in the loudspeaker's card; `volume`: what it stands at, in percent."""
     way = figures.way
-    if way is None:
-        for check in ("sound_volume", "sound_delay", "sound_drift", "sound_response"):
+    if way is None:  # of a card that is muted, or the wrong one, nothing is worth knowing
+        for check in _OF_WHAT_IS_HEARD:
             yield Judged(skipped(check, "the loudspeaker is not heard"), {})
-    else:
-        yield Judged(_heard(figures, way), {})
-        yield _volume(figures, way, volume)
-        yield _delay(way, queued_ms)
-        yield Judged(_drift(way), {})
-        yield Judged(_response(way), {})
+        return
+    yield Judged(_heard(figures, way), {})
+    yield _volume(figures, way, volume)
     yield _channels(figures, settings)
-    yield _room(figures, settings)
+    yield _delay(way, queued_ms)
+    yield Judged(_drift(way), {})
+    yield Judged(_response(way), {})
+    yield _room(figures, way, settings)
     yield Judged(_hum(figures), {})
     yield Judged(_offset(figures), {})
 
@@ -136,7 +140,7 @@ def _channels(figures: SoundFigures, settings: Settings) -> Judged:
     value = f"{count} of the microphone"
     choice: Proposed = {"capture.channels": count, "capture.channel": figures.best}
     listening = f"set capture.channels = {count} and capture.channel = {figures.best}"
-    if figures.way is not None and settings.capture.channel is None and count > 1:
+    if settings.capture.channel is None and count > 1:
         against = min(channel.alike for channel in channels)
         if figures.mixed_db < _CANCELS_DB and against < _OPPOSITE:
             what = f"two channels of opposite phase cancel each other ({figures.mixed_db:.0f} dB)"
@@ -144,7 +148,7 @@ def _channels(figures: SoundFigures, settings: Settings) -> Judged:
         if dead := [number for number, each in enumerate(channels, 1) if each.zeros]:
             what = f"{', '.join(map(str, dead))} delivers nothing but zeros"
             return Judged(warned(check, f"{value}: {what}", listening), choice)
-    if figures.way is not None and figures.alone_db:
+    if figures.alone_db:
         value += f", {len(figures.alone_db)} of the loudspeaker"
         if figures.together_db < _TOGETHER_DB:
             what = f"they cancel each other ({figures.together_db:.0f} dB): opposite phase"
@@ -192,12 +196,10 @@ def _response(way: Way) -> Finding:
     return warned(check, f"{value}: muffled", step)
 
 
-def _room(figures: SoundFigures, settings: Settings) -> Judged:
-    check, noise_dbfs, way = "sound_room", figures.noise_dbfs, figures.way
-    value = f"noise {noise_dbfs:.0f} dBFS"
-    if way is not None:
-        rt60 = "too short to measure" if way.rt60_s is None else f"{way.rt60_s:.1f} s"
-        value += f", reverberation {rt60}"
+def _room(figures: SoundFigures, way: Way, settings: Settings) -> Judged:
+    check, noise_dbfs = "sound_room", figures.noise_dbfs
+    rt60 = "too short to measure" if way.rt60_s is None else f"{way.rt60_s:.1f} s"
+    value = f"noise {noise_dbfs:.0f} dBFS, reverberation {rt60}"
     wanted_ms = next(
         (ms for least, ms in ((_NOISY_DBFS, 600), (_LIVELY_DBFS, 400)) if noise_dbfs > least), 0
     )
@@ -206,7 +208,7 @@ def _room(figures: SoundFigures, settings: Settings) -> Judged:
     if noise_dbfs > _NOISY_DBFS:
         step = "turn the microphone's gain down with `alsamixer`, or find what makes the noise"
         return Judged(warned(check, f"{value}: loud", step), proposed)
-    if way is not None and way.rt60_s is not None and way.rt60_s > _LONG_RT60_S:
+    if way.rt60_s is not None and way.rt60_s > _LONG_RT60_S:
         step = "a directional microphone, a carpet or curtains near the kiosk help"
         return Judged(warned(check, f"{value}: long", step), proposed)
     return Judged(passed(check, value), proposed)

@@ -31,7 +31,7 @@ KINDS = ("sound", "speech")
 LIMIT_S = 120.0
 _SPEECH_LIMIT_S = 40.0
 _ASK_S, _AGAIN_S = 5.0, 0.5
-_LINE_S = 3.0
+LINE_S = 3.0
 _LINES = "`gpioinfo` names who holds a line; `kiosk devices` lists the chips"
 _STEP = "`kiosk logs` of this moment may tell more; else stop the kiosk and measure without it"
 
@@ -105,10 +105,10 @@ async def _made_here(
             sounded.add(Judged(skipped("sound_speech", "nobody is there to say a sentence"), {}))
         else:
             _prompt(say)
-            await collect(_SPEECH_LIMIT_S, measurement.said, sounded)
+            await collect(_SPEECH_LIMIT_S, measurement.said, sounded, check="sound_speech")
     finally:
         indicator.close()
-    await collect(_LINE_S * 10, lambda: _lines(settings), sounded)
+    await collect(LIMIT_S, lambda: _lines(settings), sounded, check="sound_line")
 
 
 async def collect(
@@ -116,8 +116,9 @@ async def collect(
     judge: Callable[[], Iterator[Judged]],
     sounded: Sounded,
     clock: Clock = REAL,
+    check: str = "sound_heard",
 ) -> None:
-    """Measure in a thread, and add what is found; a card that hangs is given up."""
+    """Measure in a thread, and add what is found; what hangs is given up, as this check's fault."""
 
     def add_all() -> None:
         for judged in judge():
@@ -127,7 +128,7 @@ async def collect(
         await in_time(limit_s, add_all, clock)
     except TimeoutError:
         step = "look at the kernel's log (`dmesg`): something hangs"
-        sounded.add(Judged(failed("sound_heard", f"no answer within {limit_s:g} s", step), {}))
+        sounded.add(Judged(failed(check, f"no answer within {limit_s:g} s", step), {}))
 
 
 def _prompt(say: Say) -> None:
@@ -143,19 +144,26 @@ def lamp(settings: Settings) -> Finding:
 
 
 def _lines(settings: Settings) -> Iterator[Judged]:
-    button = settings.button
-    if button.driver != "gpio":
-        yield Judged(skipped("sound_line", f'button.driver = "{button.driver}"'), {})
+    if settings.button.driver != "gpio":
+        yield Judged(_without_line(settings), {})
         return
     from kiosk.devices.gpio import count_edges
 
-    pins = (button.pin, *(key.pin for key in settings.keys))
+    pull_up = settings.button.pull_up
     try:
-        counted = {pin: count_edges(pin, pull_up=button.pull_up, for_s=_LINE_S) for pin in pins}
+        counted = {pin: count_edges(pin, pull_up=pull_up, for_s=LINE_S) for pin in _pins(settings)}
     except DeviceError as error:
         yield Judged(refused("sound_line", error, _LINES), {})
         return
-    yield Judged(judging.line(counted, _LINE_S), {})
+    yield Judged(judging.line(counted, LINE_S), {})
+
+
+def _pins(settings: Settings) -> tuple[int, ...]:
+    return (settings.button.pin, *(key.pin for key in settings.keys))
+
+
+def _without_line(settings: Settings) -> Finding:
+    return skipped("sound_line", f'button.driver = "{settings.button.driver}"')
 
 
 def write(path: Path | None, proposed: Proposed) -> None:
@@ -190,6 +198,7 @@ async def _asked_of_kiosk(
         for judged in told(answer):
             sounded.add(judged)
 
+    sounded.add(Judged(await in_time(None, lambda: _told_lines(subject)), {}))
     for what, limit_s in (("sound", LIMIT_S), ("speech", _SPEECH_LIMIT_S)):
         check = f"sound_{'heard' if what == 'sound' else what}"
         if what == "speech":
@@ -201,6 +210,25 @@ async def _asked_of_kiosk(
         except KioskError as error:
             sounded.add(Judged(refused(check, error, _STEP), {}))
             return
+
+
+def _told_lines(subject: Subject) -> Finding:
+    """By how often the running kiosk saw its lines change meanwhile."""
+    settings = subject.settings
+    if settings.button.driver != "gpio":
+        return _without_line(settings)
+
+    def edges() -> list[int]:
+        told = request_within(_ASK_S, settings.control.socket, "status").get("button_edges")
+        return [int(each) for each in told] if isinstance(told, list) else []
+
+    try:
+        before = edges()
+        time.sleep(LINE_S)
+        counts = [after - its for its, after in zip(before, edges(), strict=True)]
+        return judging.line(dict(zip(_pins(settings), counts, strict=True)), LINE_S)
+    except (KioskError, ValueError) as error:
+        return skipped("sound_line", f"the running kiosk does not tell: {error}")
 
 
 def as_answer(sounded: Sounded) -> Mapping[str, object]:

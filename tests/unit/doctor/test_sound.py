@@ -18,7 +18,7 @@ from kiosk.doctor.sound import Measurement
 from kiosk.doctor.sound_findings import SOUND_CHECKS, Judged
 from kiosk.errors import DeviceError
 from kiosk.lab.virtual_clock import VirtualClock
-from tests.unit.doctor.subjects import settings
+from tests.unit.doctor.subjects import is_good_form, settings
 
 RATE_HZ = 24_000
 HEALTHY = Echo(delay_s=0.021, gain_db=-18)
@@ -90,10 +90,8 @@ class Machine:
 
 def judged(machine: Machine, its: Settings | None = None) -> list[Judged]:
     found = list(Measurement(its or settings(), machine.cards(), machine.clock).judged())
-    for each in found:
-        assert each.finding.id in SOUND_CHECKS
-        needs = each.finding.result in (Result.WARN, Result.FAIL)
-        assert needs is (each.finding.next_step is not None)
+    assert all(is_good_form(each.finding) for each in found)
+    assert {each.finding.id for each in found} <= set(SOUND_CHECKS)
     return found
 
 

@@ -118,6 +118,28 @@ async def test_a_running_kiosk_is_asked_until_it_has_measured(
     assert sounded.proposed == {"playback.volume": 64}
 
 
+@pytest.mark.parametrize(("a_look", "result"), [(0, Result.PASS), (150, Result.FAIL)])
+async def test_a_floating_line_is_told_by_the_kiosk_that_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a_look: int, result: Result
+) -> None:
+    monkeypatch.setattr(sounding, "LINE_S", 0.01)
+    edges = [7, 0]
+
+    def status(_: Mapping[str, object]) -> Mapping[str, object]:
+        edges[1] += a_look
+        return {"state": "speaking", "button_edges": edges}
+
+    config = tmp_path / "config.toml"
+    socket = tmp_path / "control.sock"
+    config.write_text(f'[control]\nsocket = "{socket}"\n[[keys]]\npin = 5\nlanguage = "de"\n')
+    refusal = {"ok": False, "error": "a visit is under way"}
+    commands: dict[str, Command] = {"status": status, sounding.COMMAND: lambda _: refusal}
+    async with serve(socket, commands):
+        _, sounded = await examine_sound(lambda: admit(config))
+    assert sounded.found["sound_line"].result is result
+    assert f"GPIO 5: {a_look}" in sounded.found["sound_line"].value
+
+
 async def test_a_running_kiosk_that_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     socket = tmp_path / "control.sock"
