@@ -60,7 +60,9 @@ def play_and_record(
         capture.drop()
         playback.drop()
     if (capture.xruns, playback.xruns) != lost:
-        raise LostSoundError("a card lost sound, for this machine was busy with something else")
+        raise LostSoundError(
+            "a card lost sound again and again; end what else keeps this machine busy (`top`)"
+        )
     assert recorder.began_s is not None
     assert player.began_s is not None
     return Take(recorder.channels(), player.began_s - recorder.began_s, player.queued_s)

@@ -16,7 +16,7 @@ from kiosk.audio.resample import resample
 from kiosk.base.clock import REAL, Clock
 from kiosk.config import Settings
 from kiosk.devices.cards import Direction
-from kiosk.devices.duplex import LostSoundError, Take, play_and_record
+from kiosk.devices.duplex import LostSoundError, NotWantedError, Take, play_and_record
 from kiosk.devices.mixer import Reading, reading
 from kiosk.devices.ports import CapturePcm, PlaybackPcm
 from kiosk.devices.whole_cards import WholeCards
@@ -28,6 +28,7 @@ from kiosk.errors import DeviceError, KioskError
 
 # By the microphone's card, or the loudspeaker's, on whether the other is the wrong one.
 _MOST_OTHERS = 4
+_TRIES = 3
 SENTENCE_S = 6.0
 _OVER_ROOM_DB = 9.0
 _PLUG = "plug it in; `kiosk devices` lists what is there and the line that selects it"
@@ -55,12 +56,14 @@ class Measurement:
 
     def judged(self) -> Iterator[Judged]:
         """Measure, and say what it means: every check but that of lamp, line and speech."""
-        capture, playback = self._settings.capture.device, self._settings.playback.device
         try:
-            figures, heard = self._measured(capture, playback)
+            yield from self._judged()
         except KioskError as error:
             yield Judged(refused("sound_heard", error, _PLUG), {})
-            return
+
+    def _judged(self) -> Iterator[Judged]:
+        capture, playback = self._settings.capture.device, self._settings.playback.device
+        figures, heard = self._measured(capture, playback)
         volume = self._volume()
         if figures.way is None:
             yield self._why_unheard(figures, volume)
@@ -97,14 +100,18 @@ class Measurement:
         return sentence, microphone.rate_hz
 
     def _why_unheard(self, figures: SoundFigures, volume: Reading | None) -> Judged:
-        if not all(channel.zeros for channel in figures.channels):
-            capture, playback = self._settings.capture.device, self._settings.playback.device
-            for other in self._cards.others(Direction.CAPTURE)[:_MOST_OTHERS]:
-                if self._hears(other, playback):
-                    return judging.wrong_card(Direction.CAPTURE, capture, other)
-            for other in self._cards.others(Direction.PLAYBACK)[:_MOST_OTHERS]:
-                if self._hears(capture, other):
-                    return judging.wrong_card(Direction.PLAYBACK, playback, other)
+        capture, playback = self._settings.capture.device, self._settings.playback.device
+        zeros = all(channel.zeros for channel in figures.channels)
+        for other in self._cards.others(Direction.CAPTURE)[:_MOST_OTHERS]:
+            if self._hears(other, playback):
+                if zeros:
+                    return judging.muted("nothing but zeros", other)
+                return judging.wrong_card(Direction.CAPTURE, capture, other)
+        if zeros:  # of what another loudspeaker plays it would hear nothing either
+            return judging.muted("nothing but zeros")
+        for other in self._cards.others(Direction.PLAYBACK)[:_MOST_OTHERS]:
+            if self._hears(capture, other):
+                return judging.wrong_card(Direction.PLAYBACK, playback, other)
         shut = None
         if volume is not None and (volume.muted or not volume.percent):
             shut = f"{volume.control} at {volume.percent} %" + (", muted" if volume.muted else "")
@@ -114,16 +121,18 @@ class Measurement:
         """Whether these two cards hear each other; a card that cannot be used does not."""
         try:
             figures, _ = self._measured(capture, playback, **_QUICK)
+        except NotWantedError:
+            raise
         except DeviceError:
             return False
         return figures.way is not None
 
     def _measured(self, capture: str, playback: str, **shorter: float) -> tuple[SoundFigures, Take]:
-        """Once more where a card lost sound; raises KioskError."""
-        try:
-            return self._played(capture, playback, **shorter)
-        except LostSoundError:
-            return self._played(capture, playback, **shorter)
+        """Again where a card lost sound; raises KioskError."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(LostSoundError):
+                return self._played(capture, playback, **shorter)
+        return self._played(capture, playback, **shorter)
 
     def _played(self, capture: str, playback: str, **shorter: float) -> tuple[SoundFigures, Take]:
         with self._opened(capture, playback) as (microphone, loudspeaker):

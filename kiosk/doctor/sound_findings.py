@@ -34,6 +34,7 @@ _OF_WHAT_IS_HEARD = (
     "sound_volume", "sound_channels", "sound_delay", "sound_drift", "sound_response", "sound_room",
     "sound_hum", "sound_offset",
 )  # fmt: skip
+_UNMUTE = "switch the mute off: on the device, or F4 in `alsamixer` and Space for CAPTURE"
 _MUTED_DBFS = -85.0
 _CLIPPED_SHARE, _DISTORTED = 0.001, 0.1
 _SOFTER = 0.8  # of a volume in percent: 6 dB
@@ -90,21 +91,22 @@ def _heard(figures: SoundFigures, way: Way) -> Finding:
 def unheard(figures: SoundFigures, volume: str | None) -> Judged:
     """No card hears the loudspeaker. `volume`: what the loudspeaker's mixer says, if it is shut."""
     check = "sound_heard"
-    if all(channel.zeros for channel in figures.channels):
-        return _muted("nothing but zeros: the microphone is muted, or dead")
     if volume is not None:
         step = "turn it up with `alsamixer`, or set playback.volume"
         return Judged(failed(check, f"the loudspeaker is shut: {volume}", step), {})
     if figures.noise_dbfs < _MUTED_DBFS:
-        value = f"not heard, and {figures.noise_dbfs:.0f} dBFS of noise: the microphone is muted"
-        return _muted(value)
+        return muted(f"not heard, and {figures.noise_dbfs:.0f} dBFS of noise")
     value = "not heard by any microphone of this machine: the loudspeaker is silent"
     step = "look at its amplifier, its plug and its volume knob"
     return Judged(failed(check, value, step), {})
 
 
-def _muted(value: str) -> Judged:
-    step = "switch the mute off: on the device, or F4 in `alsamixer` and Space for CAPTURE"
+def muted(what: str, other: str | None = None) -> Judged:
+    """The microphone delivers nothing. `other`: a card that hears the loudspeaker, and may be the
+    right one."""
+    value, step = f"{what}: the microphone is muted, or dead", _UNMUTE
+    if other is not None:
+        step += f'; if {other!r} is the microphone, set capture.device = "{other}"'
     return Judged(failed("sound_heard", value, step), {})
 
 

@@ -115,7 +115,7 @@ def the_fault(found: Sequence[Judged]) -> Judged:
         {"noise_dbfs": -55.0},
         {"echo": Echo(delay_s=0.004, gain_db=-30, drift_ppm=40)},
         {"echo": Echo(delay_s=0.045, gain_db=-8, drift_ppm=-90, drive=0.5)},
-        {"losses": [1]},  # once
+        {"losses": [1, 1]},  # and once not
     ],
 )
 def test_a_healthy_kiosk_has_no_fault(clock: VirtualClock, change: dict[str, object]) -> None:
@@ -152,6 +152,29 @@ def test_a_muted_microphone_is_told_from_a_silent_loudspeaker(
     muted = "signs" in change
     assert ("muted" in bad.finding.value) is muted
     assert ("alsamixer" in str(bad.finding.next_step)) is muted
+
+
+def test_a_muted_microphone_beside_one_that_hears_names_both(clock: VirtualClock) -> None:
+    class Muted(Machine):
+        def _capture(self, name: str) -> CapturePcm:
+            signs = (0.0,) if name == "default" else self.signs
+            return Microphone(self.room, signs, 0.0, 0)
+
+    bad = the_fault(judged(Muted(clock, others=("Webcam",))))
+    assert "muted" in bad.finding.value
+    assert 'set capture.device = "Webcam"' in str(bad.finding.next_step)
+    assert bad.proposed == {}
+
+
+def test_a_visitor_ends_the_search_for_the_right_card(clock: VirtualClock) -> None:
+    machine = Machine(clock, hears="none", others=("Webcam", "USB PnP"))
+    began_s = clock.now_s()
+    measuring = Measurement(
+        settings(), machine.cards(), clock, lambda: clock.now_s() < began_s + 17
+    )
+    [bad] = faults(list(measuring.judged()))
+    assert bad.value == "a visitor came"
+    assert clock.now_s() - began_s < 17.1
 
 
 def test_opposite_phase_is_told_with_the_channel_to_listen_to(clock: VirtualClock) -> None:
@@ -219,9 +242,10 @@ def test_each_fault_is_told_alone(
     assert [each.proposed for each in found if each.finding.id == check] == [proposed]
 
 
-def test_a_card_that_loses_sound_twice_is_a_fault(clock: VirtualClock) -> None:
-    [bad] = faults(judged(Machine(clock, losses=[1, 1])))
+def test_a_card_that_loses_sound_each_time_is_a_fault(clock: VirtualClock) -> None:
+    [bad] = faults(judged(Machine(clock, losses=[1, 1, 1])))
     assert "lost sound" in bad.value
+    assert "busy" in str(bad.next_step)
 
 
 def test_a_card_that_cannot_be_opened_is_told_in_its_own_words(clock: VirtualClock) -> None:
