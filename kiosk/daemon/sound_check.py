@@ -108,4 +108,5 @@ class SoundCheck:
             judge = {"sound": measurement.judged, "speech": measurement.said}[what]
             await collect(LIMIT_S, judge, found, self._clock)
         finally:
+            measurement.stop()
             self._host.on_microphone(Running(running=False))

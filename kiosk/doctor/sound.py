@@ -53,6 +53,14 @@ class Measurement:
         self._clock = clock
         self._wanted = wanted
         self._keep = keep
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Nothing is recorded from now on, whatever a thread that was given up still does."""
+        self._stopped = True
+
+    def _goes_on(self) -> bool:
+        return not self._stopped and self._wanted()
 
     def judged(self) -> Iterator[Judged]:
         """Measure, and say what it means: every check but that of lamp, line and speech."""
@@ -92,11 +100,11 @@ class Measurement:
             microphone, loudspeaker = both
             rate_hz, channels = loudspeaker.rate_hz, loudspeaker.channels
             silent = np.zeros((round(SENTENCE_S * rate_hz), channels), np.int16)
-            heard = play_and_record(microphone, loudspeaker, silent, self._clock, self._wanted)
+            heard = play_and_record(microphone, loudspeaker, silent, self._clock, self._goes_on)
             sentence = to_int16(mixed(heard.channels, self._settings.capture.channel))
             played = resample(sentence, microphone.rate_hz, rate_hz)
             frames = np.repeat(played[:, None], channels, axis=1)
-            play_and_record(microphone, loudspeaker, frames, self._clock, self._wanted)
+            play_and_record(microphone, loudspeaker, frames, self._clock, self._goes_on)
         return sentence, microphone.rate_hz
 
     def _why_unheard(self, figures: SoundFigures, volume: Reading | None) -> Judged:
@@ -139,7 +147,7 @@ class Measurement:
             lowest_hz = min(microphone.rate_hz, loudspeaker.rate_hz)
             program = Program(loudspeaker.channels, lowest_hz, **shorter)
             frames = program.samples(loudspeaker.rate_hz)
-            heard = play_and_record(microphone, loudspeaker, frames, self._clock, self._wanted)
+            heard = play_and_record(microphone, loudspeaker, frames, self._clock, self._goes_on)
         listened = self._settings.capture.channel
         recorded = Recorded(
             heard.channels, microphone.rate_hz, program, heard.played_at_s, listened

@@ -35,6 +35,9 @@ LINE_S = 3.0
 _LINES = "`gpioinfo` names who holds a line; `kiosk devices` lists the chips"
 _STEP = "`kiosk logs` of this moment may tell more; else stop the kiosk and measure without it"
 
+_QUIET = "Be quiet, please: a rising tone is played for a quarter of a minute, and listened to."
+_SPEAK = f"Say a sentence now, from where visitors stand. In {SENTENCE_S:g} s it is played back."
+
 # Says a line to who asked, while it goes on.
 Say = Callable[[str], None]
 
@@ -96,17 +99,20 @@ async def _made_here(
     except DeviceError as error:  # nobody is recorded in secret
         sounded.add(Judged(refused("sound_lamp", error, _LINES), {}))
         return
+    measurement = Measurement(settings, made(settings), keep=keep)
     try:
         indicator.recording(on=True)
         sounded.add(Judged(lamp(settings), {}))
-        measurement = Measurement(settings, made(settings), keep=keep)
+        if say is not None:
+            say(_QUIET)
         await collect(LIMIT_S, measurement.judged, sounded)
         if say is None:
             sounded.add(Judged(skipped("sound_speech", "nobody is there to say a sentence"), {}))
         else:
-            _prompt(say)
+            say(_SPEAK)
             await collect(_SPEECH_LIMIT_S, measurement.said, sounded, check="sound_speech")
     finally:
+        measurement.stop()
         indicator.close()
     await collect(LIMIT_S, lambda: _lines(settings), sounded, check="sound_line")
 
@@ -129,10 +135,6 @@ async def collect(
     except TimeoutError:
         step = "look at the kernel's log (`dmesg`): something hangs"
         sounded.add(Judged(failed(check, f"no answer within {limit_s:g} s", step), {}))
-
-
-def _prompt(say: Say) -> None:
-    say(f"Say a sentence now, from where visitors stand. In {SENTENCE_S:g} s it is played back.")
 
 
 def lamp(settings: Settings) -> Finding:
@@ -201,10 +203,10 @@ async def _asked_of_kiosk(
     sounded.add(Judged(await in_time(None, lambda: _told_lines(subject)), {}))
     for what, limit_s in (("sound", LIMIT_S), ("speech", _SPEECH_LIMIT_S)):
         check = f"sound_{'heard' if what == 'sound' else what}"
-        if what == "speech":
-            if say is None:
-                continue
-            _prompt(say)
+        if say is not None:
+            say(_QUIET if what == "sound" else _SPEAK)
+        elif what == "speech":
+            continue
         try:
             await in_time(None, functools.partial(ask, what, limit_s))
         except KioskError as error:

@@ -153,6 +153,29 @@ def test_silence_of_zeros_is_measured_without_a_fuss() -> None:
     assert there.channels[0].zeros
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_all_at_once_is_told_apart(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    delay_ms, drift_ppm, rt60_s, gain_db, noise_dbfs = random.uniform(
+        (0, -200, 0.2, -32, -80), (400, 200, 1.9, -8, -48)
+    )
+    direct = float(random.uniform(0.15, 1))
+    planted = Planted(
+        delay_s=delay_ms / 1000,
+        gain_db=gain_db,
+        drift_ppm=drift_ppm,
+        response=reverberant(rt60_s, direct=direct),
+        noise_dbfs=noise_dbfs,
+    )
+    figures, way = planted.figures(), planted.way()
+    assert way.delay_ms == pytest.approx(delay_ms, abs=2)
+    assert way.drift_ppm == pytest.approx(drift_ppm, abs=5)
+    assert way.rt60_s == pytest.approx(rt60_s, rel=0.15)
+    assert way.distortion < 0.01
+    assert figures.noise_dbfs == pytest.approx(noise_dbfs, abs=0.5)
+    assert figures.hum_hz is None
+
+
 def test_the_program_has_its_parts_one_after_the_other() -> None:
     program = Program(3, 48_000)
     first_s, second_s = program.sweeps_at_s

@@ -221,8 +221,15 @@ def test_the_command_prints_findings_and_proposal_and_writes_it(
     assert tomllib.loads(path.read_text())["gain"]["fixed_db"] == 9
 
 
-@pytest.mark.parametrize("arguments", [["--sound", "--call"]])
-def test_sound_is_measured_alone(arguments: list[str]) -> None:
+def test_sound_is_measured_alone() -> None:
     with pytest.raises(SystemExit) as refused:
-        main(["doctor", *arguments])
+        main(["doctor", "--sound", "--call"])
     assert refused.value.code == 2
+
+
+@pytest.mark.parametrize("option", ["--write", "--keep"])
+def test_what_goes_with_a_measurement_is_refused_without_one(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", option]) == 1
+    assert "go with --sound" in capsys.readouterr().err
