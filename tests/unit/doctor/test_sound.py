@@ -19,6 +19,7 @@ from kiosk.doctor.sound_findings import SOUND_CHECKS, Judged
 from kiosk.errors import DeviceError
 from kiosk.lab.virtual_clock import VirtualClock
 from tests.unit.doctor.subjects import is_good_form, settings
+from tests.unit.planted_sound import Planted, reverberant, shelved
 
 RATE_HZ = 24_000
 HEALTHY = Echo(delay_s=0.021, gain_db=-18)
@@ -240,6 +241,48 @@ def test_each_fault_is_told_alone(
     assert [finding.id for finding in faults(found)] == [check]
     assert says in faults(found)[0].value
     assert [each.proposed for each in found if each.finding.id == check] == [proposed]
+
+
+@pytest.mark.parametrize(
+    ("planted", "check", "result", "says"),
+    [
+        (Planted(mains=(50.0, -47.0)), "sound_hum", Result.WARN, "-47 dBFS of 50 Hz"),
+        (Planted(mains=(60.0, -66.0)), "sound_hum", Result.PASS, "60 Hz"),
+        (Planted(response=shelved(3000, -11)), "sound_response", Result.WARN, "muffled"),
+        (Planted(response=shelved(3000, -3)), "sound_response", Result.PASS, "-3 dB at 7 kHz"),
+        (Planted(response=reverberant(1.9)), "sound_room", Result.WARN, "long"),
+        (Planted(response=reverberant(0.7)), "sound_room", Result.PASS, "0.7 s"),
+        (Planted(loudspeakers=(0.5, -0.47)), "sound_channels", Result.FAIL, "cancel each other"),
+        (Planted(loudspeakers=(1.0, 0.0)), "sound_channels", Result.PASS, "2 of these is not"),
+        (Planted(rate_hz=8000), "sound_response", Result.SKIP, "do not reach"),
+        (Planted(noise_dbfs=-45), "sound_room", Result.PASS, "noise -45"),
+    ],
+)
+def test_what_figures_mean(planted: Planted, check: str, result: Result, says: str) -> None:
+    found = {
+        each.finding.id: each.finding
+        for each in judging.judged(planted.figures(), settings(), queued_ms=80, volume=100)
+    }
+    assert all(map(is_good_form, found.values()))
+    assert found[check].result is result
+    assert says in found[check].value
+
+
+def test_a_loudspeaker_whose_mixer_is_shut_is_told_so() -> None:
+    figures = Planted(gain_db=-200).figures()
+    shut = judging.unheard(figures, "PCM at 0 %, muted").finding
+    assert "PCM at 0 %, muted" in shut.value
+    assert "playback.volume" in str(shut.next_step)
+    silent = judging.unheard(Planted(gain_db=-200, noise_dbfs=-90).figures(), None).finding
+    assert "the microphone is muted" in silent.value
+
+
+def test_a_lively_room_gets_a_longer_preroll() -> None:
+    figures = Planted(noise_dbfs=-45).figures()
+    proposed = [each.proposed for each in judging.judged(figures, settings(), 80, 100)]
+    assert {"gate.preroll_ms": 400} in proposed
+    its = settings(gate={"preroll_ms": 500})
+    assert not any(each.proposed for each in judging.judged(figures, its, 80, 100))
 
 
 def test_a_card_that_loses_sound_each_time_is_a_fault(clock: VirtualClock) -> None:

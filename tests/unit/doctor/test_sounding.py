@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from kiosk.base.clock import WakeUp
 from kiosk.cli import main
+from kiosk.devices.gpio import count_edges
 from kiosk.devices.ports import CapturePcm, PlaybackPcm
 from kiosk.devices.virtual import VirtualIndicator
 from kiosk.devices.whole_cards import WholeCards
@@ -20,6 +22,7 @@ from kiosk.doctor.sound_findings import SOUND_CHECKS, Judged, Proposed
 from kiosk.doctor.sounding import Sounded, as_answer, examine_sound, told, write
 from kiosk.doctor.subject import Subject, admit
 from kiosk.errors import ConfigError, DeviceError
+from kiosk.lab.virtual_clock import VirtualClock
 from kiosk.ops.control import Command, serve
 from tests.unit.configs import WITHOUT_HARDWARE
 from tests.unit.doctor.subjects import barred, is_good_form, settings, subject
@@ -41,6 +44,25 @@ class Nothing:
 
     def _open_playback(self, device: str) -> PlaybackPcm:
         raise AssertionError("the microphone comes first")
+
+
+class Fluttering(VirtualClock):
+    """Time in which a line picks up mains hum."""
+
+    def __init__(self, pin: Any) -> None:
+        super().__init__()
+        self.adopt("doctor")
+        self._pin = pin
+
+    def wake_up(self) -> WakeUp:
+        for _ in range(20):
+            self._pin.drive_low()
+            self._pin.drive_high()
+        return super().wake_up()
+
+
+def still(pin: int, **_: object) -> int:
+    return 0
 
 
 async def found(its: Subject, nothing: Nothing) -> dict[str, Finding]:
@@ -89,6 +111,20 @@ async def test_the_lamp_is_lit_while_the_microphone_is_open(
     monkeypatch.setattr(sounding, "configured_hardware", lambda _: Lit())
     await found(subject(), nothing)
     assert nothing.lit == [True]
+
+
+@pytest.mark.parametrize(("flutters", "result"), [(False, Result.PASS), (True, Result.FAIL)])
+async def test_a_floating_line_is_told_where_no_kiosk_runs(
+    pins: Any, monkeypatch: pytest.MonkeyPatch, flutters: bool, result: Result
+) -> None:
+    def count(pin: int, **_: object) -> int:
+        return count_edges(pin, pull_up=True, for_s=3, clock=Fluttering(pins.pin(pin)))
+
+    monkeypatch.setattr("kiosk.devices.gpio.count_edges", count if flutters else still)
+    its = subject(button={"driver": "gpio", "pin": 17}, languages={"de": 5})
+    findings = await found(its, Nothing())
+    assert findings["sound_line"].result is result
+    assert ("GPIO 17: 40, GPIO 5: 40" in findings["sound_line"].value) is flutters
 
 
 async def test_a_running_kiosk_is_asked_until_it_has_measured(
