@@ -344,15 +344,15 @@ def _doctor_of_sound(args: argparse.Namespace, path: Path | None) -> int:
     path = None if path is None else path.resolve()  # GPIO's library changes the directory
     say = _say_aside if sys.stdin.isatty() else None
     subject, sounded = patience.run(examine_sound(lambda: admit(path), say, keep=args.keep))
-    if written := args.write and bool(sounded.proposed):
-        write(path, sounded.proposed)
     if args.json:
         print(report.as_json(subject.name, sounded.findings, sounded.proposed))
     else:
-        for line in (
-            *report.lines(sounded.findings),
-            *report.proposal(sounded.proposed, written=written),
-        ):
+        for line in report.lines(sounded.findings):
+            print(line)
+    if args.write and sounded.proposed:
+        write(path, sounded.proposed)
+    if not args.json:
+        for line in report.proposal(sounded.proposed, written=args.write):
             print(line)
     return 0 if report.is_well(sounded.findings) else 1
 

@@ -237,7 +237,8 @@ class _Ear:
     @cached_property
     def _top(self) -> int:
         """Where in the response it is loudest."""
-        return int(np.abs(self._response[: round((_EARLY_S + _LATE_S) * self._rate_hz)]).argmax())
+        until_s = _EARLY_S + min(_LATE_S, self._program.tail_s)
+        return int(np.abs(self._response[: round(until_s * self._rate_hz)]).argmax())
 
     @cached_property
     def clear_db(self) -> float:

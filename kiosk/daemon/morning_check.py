@@ -24,7 +24,6 @@ _LATE = timedelta(minutes=30)
 # What has changed is a warning to who asks, and an alert where nobody did.
 _ALERTS = ("sound_reference",)
 
-
 Look: TypeAlias = Callable[[], Awaitable[Sequence[Finding]]]
 
 

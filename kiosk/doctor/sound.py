@@ -32,7 +32,7 @@ _TRIES = 3
 SENTENCE_S = 6.0
 _OVER_ROOM_DB = 9.0
 _PLUG = "plug it in; `kiosk devices` lists what is there and the line that selects it"
-_QUICK = {"quiet_s": 0.8, "sweep_s": 1.0, "tail_s": 0.5}
+_QUICK = {"quiet_s": 0.8, "sweep_s": 1.0, "tail_s": 1.0}
 
 
 class Measurement:

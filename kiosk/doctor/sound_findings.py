@@ -96,8 +96,11 @@ def unheard(figures: SoundFigures, volume: str | None) -> Judged:
         return Judged(failed(check, f"the loudspeaker is shut: {volume}", step), {})
     if figures.noise_dbfs < _MUTED_DBFS:
         return muted(f"not heard, and {figures.noise_dbfs:.0f} dBFS of noise")
-    value = "not heard by any microphone of this machine: the loudspeaker is silent"
-    step = "look at its amplifier, its plug and its volume knob"
+    value = "no microphone of this machine hears it: the loudspeaker is silent"
+    step = (
+        "look at its amplifier, its plug and its volume knob, if you did not hear the tone; a "
+        "speakerphone that cancels its own sound cannot be measured"
+    )
     return Judged(failed(check, value, step), {})
 
 

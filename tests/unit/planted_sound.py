@@ -1,6 +1,7 @@
 """Recordings of the measuring program with every figure known beforehand."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,10 +31,12 @@ class Planted:
     loudspeakers: tuple[float, ...] = (1.0,)  # what each adds to what is heard
     rate_hz: int = RATE_HZ
     listened: int | None = None
+    shorter: Mapping[str, float] = field(default_factory=dict)  # of the program's parts
+    seed: int = 7
 
     @property
     def program(self) -> Program:
-        return Program(len(self.loudspeakers), self.rate_hz)
+        return Program(len(self.loudspeakers), self.rate_hz, **self.shorter)
 
     def recorded(self) -> Recorded:
         rate_hz = self.rate_hz
@@ -48,7 +51,7 @@ class Planted:
         moments *= 1 + self.drift_ppm * 1e-6
         heard = np.interp(moments, np.arange(len(driven)), driven, 0, 0)
         heard *= 10 ** (self.gain_db / 20)
-        random = np.random.default_rng(7)
+        random = np.random.default_rng(self.seed)
         channels = [heard * sign + self._beside(count, random) for sign in self.signs]
         return Recorded(
             to_int16(np.stack(channels, axis=1)), rate_hz, self.program, BEFORE_S, self.listened

@@ -142,6 +142,14 @@ def test_noise_alone_is_no_sweep(noise_dbfs: float) -> None:
     assert figures.way is None
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_shorter_program_tells_a_sweep_from_noise(seed: int) -> None:
+    shorter = {"quiet_s": 0.8, "sweep_s": 1.0, "tail_s": 0.3}
+    noise = Planted(gain_db=-200, noise_dbfs=-50, shorter=shorter, seed=seed)
+    assert noise.figures().way is None
+    assert Planted(gain_db=-40, noise_dbfs=-50, shorter=shorter, seed=seed).figures().way
+
+
 def test_a_sweep_at_the_level_of_the_noise_is_heard() -> None:
     way = Planted(gain_db=-41, noise_dbfs=-50).way()
     assert way.delay_ms == pytest.approx(20, abs=2)
