@@ -154,6 +154,33 @@ async def test_a_running_kiosk_is_asked_until_it_has_measured(
     assert sounded.proposed == {"playback.volume": 64}
 
 
+async def test_who_is_there_is_asked_for_quiet_and_then_for_a_sentence(tmp_path: Path) -> None:
+    happened: list[str] = []
+
+    def measure(request: Mapping[str, object]) -> Mapping[str, object]:
+        what = str(request["what"])
+        happened.append(what)
+        its = Sounded()
+        check = {"sound": "sound_heard", "speech": "sound_speech"}[what]
+        its.add(Judged(passed(check, "fine"), {}))
+        return as_answer(its)
+
+    config = tmp_path / "config.toml"
+    socket = tmp_path / "control.sock"
+    config.write_text(f'{WITHOUT_HARDWARE}\n[control]\nsocket = "{socket}"\n')
+    commands: dict[str, Command] = {
+        "status": lambda _: {"state": "idle"},
+        sounding.COMMAND: measure,
+    }
+    async with serve(socket, commands):
+        _, sounded = await examine_sound(lambda: admit(config), happened.append)
+    quiet, first, sentence, second = happened
+    assert "Be quiet" in quiet
+    assert "Say a sentence" in sentence
+    assert (first, second) == ("sound", "speech")
+    assert sounded.found["sound_speech"].result is Result.PASS
+
+
 @pytest.mark.parametrize(("a_look", "result"), [(0, Result.PASS), (150, Result.FAIL)])
 async def test_a_floating_line_is_told_by_the_kiosk_that_holds_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a_look: int, result: Result
