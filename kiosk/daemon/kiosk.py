@@ -22,7 +22,9 @@ from kiosk.convai.fields import Json
 from kiosk.daemon.command_tools import command_tools, time_limits_s
 from kiosk.daemon.commands import OperatorCommands, kiosk_info
 from kiosk.daemon.failures import failures
+from kiosk.daemon.morning_check import MorningCheck
 from kiosk.daemon.reloading import Reloading
+from kiosk.daemon.sound_check import SoundCheck
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import (
@@ -178,6 +180,9 @@ class Daemon:
             stack.callback(indicator.close)
             self._host = self._make_host(indicator, voices)
             self._open_buttons(stack, loop)
+            self.sound_check = SoundCheck(
+                self._settings, self._hardware, self._host, (microphone, speaker), self._clock
+            )
             commands = OperatorCommands(
                 self._host,
                 self._backend.client,
@@ -185,6 +190,7 @@ class Daemon:
                 self._clock,
                 self._stream,
                 self._records,
+                self.sound_check,
                 held_to_talk=self._settings.button.mode == "hold",
             )
             await self._serve(commands, stack)
@@ -197,6 +203,10 @@ class Daemon:
                 tasks.create_task(self._host.run(), name="host")
                 tasks.create_task(credentials.run(self._host.on_leases), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
+                tasks.create_task(self.sound_check.run(), name="sound check")
+                if self._settings.sound.check_at:
+                    morning = MorningCheck(self._settings, self.sound_check)
+                    tasks.create_task(morning.run(), name="morning check")
                 if (heartbeats := self._backend.heartbeats) is not None:
                     beating = heartbeats.run(
                         self._vitals,
@@ -274,9 +284,10 @@ class Daemon:
     def _open_buttons(
         self, stack: contextlib.AsyncExitStack, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._button = self._hardware.open_button(self._on_button, loop)
-        for button in (self._button, *self._hardware.open_keys(self._on_button, loop)):
-            stack.callback(button.close)
+        button = self._hardware.open_button(self._on_button, loop)
+        self._buttons = (button, *self._hardware.open_keys(self._on_button, loop))
+        for each in self._buttons:
+            stack.callback(each.close)
 
     def losses(self) -> dict[str, int]:
         """How often sound, or an entry of the journal, was lost since the kiosk was started."""
@@ -376,7 +387,7 @@ class Daemon:
 
     def _status(self) -> Mapping[str, object]:
         """What `kiosk status` shows."""
-        standing = self._status_report.status(self._button, ready=self.ready.is_set())
+        standing = self._status_report.status(self._buttons, ready=self.ready.is_set())
         return {**self._host.status(), **standing, **self._sound.status(), **self.losses()}
 
     def _observe(self, moment: Moment) -> None:

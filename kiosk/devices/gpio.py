@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from kiosk.base.clock import REAL, Clock
 from kiosk.devices.bridge import Outbox
 from kiosk.devices.debounce import Change, Debouncer
 from kiosk.devices.lamps import PatternPlayer
@@ -38,6 +39,7 @@ class GpioButton:
         loop: asyncio.AbstractEventLoop,
         language: str | None = None,
     ) -> None:
+        self.edges = 0
         self._language = language
         self._handler = handler
         self._loop = loop
@@ -63,6 +65,7 @@ class GpioButton:
         self._button.close()
 
     def _on_edge(self, edge: tuple[bool, float]) -> None:
+        self.edges += 1
         self._report(self._debouncer.edge(*edge))
 
     def _report(self, changes: list[Change]) -> None:
@@ -114,6 +117,19 @@ def is_active(pin: int, *, pull_up: bool) -> bool:
     line = _claim(gpiozero, pin, gpiozero.DigitalInputDevice, pull_up=pull_up, bounce_time=None)
     try:
         return bool(line.is_active)
+    finally:
+        line.close()
+
+
+def count_edges(pin: int, *, pull_up: bool, for_s: float, clock: Clock = REAL) -> int:
+    """Claim a button's line for some seconds: how often does it change? Raises DeviceError."""
+    gpiozero = _load()
+    line = _claim(gpiozero, pin, gpiozero.DigitalInputDevice, pull_up=pull_up, bounce_time=None)
+    seen: list[None] = []
+    line.when_activated = line.when_deactivated = lambda: seen.append(None)
+    try:
+        clock.wake_up().wait(for_s)
+        return len(seen)
     finally:
         line.close()
 

@@ -15,6 +15,7 @@ class KeyboardButton:
     """Each line typed is a press and its release."""
 
     pressed = False
+    edges = 0  # it has no line
 
     def __init__(
         self,

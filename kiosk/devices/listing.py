@@ -17,7 +17,7 @@ def list_devices(proc: Path = PROC_ASOUND) -> Iterator[str]:
         yield "  none (virtual and network devices may still be listed below)"
     for direction in Direction:
         yield f"\n[{direction}]"
-        names = list(_settings(cards, direction))
+        names = list(selecting(cards, direction))
         try:
             names += sorted(list_pcms(direction), key=lambda pcm: (not pcm.startswith("plug"), pcm))
         except DeviceError as error:
@@ -32,8 +32,9 @@ def list_devices(proc: Path = PROC_ASOUND) -> Iterator[str]:
         yield '  none: set driver = "none" in [button] and [indicator]'
 
 
-def _settings(cards: Sequence[Card], direction: Direction) -> Iterator[str]:
-    """What selects each card: its own name, or where others have that too, its id."""
+def selecting(cards: Sequence[Card], direction: Direction) -> Iterator[str]:
+    """What selects each card that has the direction: its name, or where others have that too, its
+    id."""
     able = [card for card in cards if card.devices(direction)]
     for card in able:
         name = card.names[0]

@@ -249,9 +249,13 @@ class Indicator(Protocol):
 
 
 class Button(Protocol):
-    """Reports its edges until closed; `pressed` is how it is now."""
+    """Reports its edges until closed; `pressed` is how it is now, `edges` how often its line has
+    changed, chatter too."""
 
     @property
     def pressed(self) -> bool: ...
+
+    @property
+    def edges(self) -> int: ...
 
     def close(self) -> None: ...
