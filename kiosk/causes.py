@@ -335,6 +335,15 @@ _LOGGED: dict[str, Meaning] = {
         subject="The account's API key stands in every address",
         explanation="convai.compat.api_key_file is set: servers on the way log the key.",
     ),
+    "morning_check_failed": Meaning(
+        WARNING,
+        "`sudo kiosk doctor`, and `sudo kiosk doctor --sound` while nobody is near, name the cause "
+        "and one next step each.",
+        id="d640ffc13d20442da508a0514d217da5",
+        subject="The morning check found a fault",
+        explanation="At sound.check_at the kiosk measures its sound against the reference kept at "
+        "installation, and looks at lease, backend and the rest. The text names what is wrong.",
+    ),
     "tool_failed": Meaning(
         WARNING,
         "`kiosk logs visit` with the press's id has the calls; try the command by hand: deploy/"

@@ -106,9 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     command("devices", _devices, "list sound devices and GPIO chips, and how to select them")
     doctor = with_config(command("doctor", _doctor, "say what is wrong, and what to do about it"))
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
-    doctor.add_argument(
-        "--call", action="store_true", help="open a conversation, and close it: it costs seconds"
-    )
+    _add_what_is_asked_for(doctor)
     _add_operators_commands(command, with_config)
     enroll = with_config(
         command("enroll", _enroll, "exchange a one-time code (typed or piped) for a device token")
@@ -126,6 +124,27 @@ def _parser() -> argparse.ArgumentParser:
     hung_in = backend.add_commands(of_backend)
     simulation.add_simulate_command(*hung_in).set_defaults(handler=_simulate)
     return parser
+
+
+def _add_what_is_asked_for(doctor: argparse.ArgumentParser) -> None:
+    """What the doctor never does by itself: it costs, or is heard."""
+    either = doctor.add_mutually_exclusive_group()
+    either.add_argument(
+        "--call", action="store_true", help="open a conversation, and close it: it costs seconds"
+    )
+    either.add_argument(
+        "--sound",
+        action="store_true",
+        help="measure the sound, and nothing else: play a sweep, and listen to it",
+    )
+    doctor.add_argument(
+        "--write", action="store_true", help="with --sound: set in the file what it proposes"
+    )
+    doctor.add_argument(
+        "--keep",
+        action="store_true",
+        help="with --sound: what is measured is what the sound shall be from now on",
+    )
 
 
 def _add_sentences(
@@ -303,6 +322,10 @@ def _doctor(args: argparse.Namespace) -> int:
     from kiosk.doctor.subject import admit
 
     path = _config_path(args)
+    if args.sound:
+        return _doctor_of_sound(args, path)
+    if args.write or args.keep:
+        raise KioskError("--write and --keep go with --sound")
     subject, findings = patience.run(examine(lambda: admit(path), calls=args.call))
     if args.json:
         print(report.as_json(subject.name, findings))
@@ -310,6 +333,28 @@ def _doctor(args: argparse.Namespace) -> int:
         for line in report.lines(findings):
             print(line)
     return 0 if report.is_well(findings) else 1
+
+
+def _doctor_of_sound(args: argparse.Namespace, path: Path | None) -> int:
+    from kiosk.base import patience
+    from kiosk.doctor import report
+    from kiosk.doctor.sounding import examine_sound, write
+    from kiosk.doctor.subject import admit
+
+    path = None if path is None else path.resolve()  # GPIO's library changes the directory
+    say = _say_aside if sys.stdin.isatty() else None
+    subject, sounded = patience.run(examine_sound(lambda: admit(path), say, keep=args.keep))
+    if args.json:
+        print(report.as_json(subject.name, sounded.findings, sounded.proposed))
+    else:
+        for line in report.lines(sounded.findings):
+            print(line)
+    if args.write and sounded.proposed:
+        write(path, sounded.proposed)
+    if not args.json:
+        for line in report.proposal(sounded.proposed, written=args.write):
+            print(line)
+    return 0 if report.is_well(sounded.findings) else 1
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 chunks without gaps."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from fractions import Fraction
@@ -18,8 +19,10 @@ from kiosk.base.clock import loop_now_s
 # Opus in WebRTC.
 _RATE_HZ = 48_000
 _CHUNK_SAMPLES = _RATE_HZ * CHUNK_MS // 1000
-# A microphone of which nothing comes for so long is silent: its client sends no packets then.
-_SILENT_AFTER_S = 0.06
+_CHUNK_S = CHUNK_MS / 1000
+# A microphone of which nothing comes for so long is silent: its client sends no packets then. What
+# comes late would be torn apart by silence if it were less; what is waited for is made up for.
+_SILENT_AFTER_S = 0.2
 
 
 class VoiceTrack(MediaStreamTrack):
@@ -73,24 +76,40 @@ class VoiceTrack(MediaStreamTrack):
 
 
 async def heard(track: MediaStreamTrack, format_: PcmFormat) -> AsyncIterator[bytes]:
-    """What comes of a microphone, until it ends; where nothing comes, silence."""
+    """What comes of a microphone, until it ends; where nothing comes, silence in its time."""
     resampler = Resampler(_RATE_HZ, format_.rate_hz)
     expected: int | None = None
+    heard_until_s, patience_s = 0.0, _SILENT_AFTER_S
     while True:
         try:
-            async with asyncio.timeout(_SILENT_AFTER_S):
-                frame = await track.recv()
-        except TimeoutError:
-            if expected is not None:
-                expected += _CHUNK_SAMPLES
-                yield format_.encode(resampler.push(silence(_CHUNK_SAMPLES)))
-            continue
+            frame = await _next_frame(track, patience_s)
         except MediaStreamError:
             return
-        assert isinstance(frame, AudioFrame)
+        if frame is None:
+            if expected is not None:
+                chunks = max(1, int((loop_now_s() - heard_until_s) / _CHUNK_S))
+                heard_until_s, patience_s = heard_until_s + chunks * _CHUNK_S, _CHUNK_S
+                expected += chunks * _CHUNK_SAMPLES
+                yield format_.encode(resampler.push(silence(chunks * _CHUNK_SAMPLES)))
+            continue
         assert frame.pts is not None
+        heard_until_s, patience_s = loop_now_s(), _SILENT_AFTER_S
         samples = frame.to_ndarray().reshape(-1, 2).astype(np.int32).sum(axis=1) // 2
         missing = 0 if expected is None else min(max(frame.pts - expected, 0), _RATE_HZ)
         expected = max(frame.pts, expected or 0) + len(samples)
         sound = np.concatenate((silence(missing), samples.astype(np.int16)))
         yield format_.encode(resampler.push(sound))
+
+
+async def _next_frame(track: MediaStreamTrack, patience_s: float) -> AudioFrame | None:
+    """The next one, None if none comes for so long; raises MediaStreamError at the track's end.
+
+    It waits twice: the first wait may be over because this loop was held up, with frames waiting.
+    """
+    for wait_s in (patience_s, _CHUNK_S):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                frame = await track.recv()
+                assert isinstance(frame, AudioFrame)
+                return frame
+    return None

@@ -40,13 +40,18 @@ class OneAtATime:
             return await asyncio.to_thread(work)
 
 
-def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
-    """Whole or not at all, with this mode, and on the disk when this returns; raises OSError."""
+def write_whole(
+    path: Path, text: str, mode: int = 0o600, owner: tuple[int, int] | None = None
+) -> None:
+    """Whole or not at all, with this mode, and on the disk when this returns; raises OSError.
+    `owner`: user and group; None: whoever runs this."""
     temporary = temporary_path(path)
     temporary.unlink(missing_ok=True)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as new:
+            if owner is not None:
+                os.fchown(new.fileno(), *owner)
             os.fchmod(new.fileno(), mode)  # whatever the umask says
             new.write(text)
             new.flush()

@@ -7,11 +7,12 @@ Python waits for the loop's own threads when a process ends, for as long as they
 import asyncio
 import contextlib
 import socket
-import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar, TypeVarTuple
+
+from kiosk.base.clock import REAL, Clock
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -28,7 +29,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-async def in_time(limit_s: float | None, call: Callable[[], T]) -> T:
+async def in_time(limit_s: float | None, call: Callable[[], T], clock: Clock = REAL) -> T:
     """Make the call in a thread of its own and return what it returns; raises what it raises, and
     TimeoutError when it takes longer: then the thread is left behind."""
     loop = asyncio.get_running_loop()
@@ -49,7 +50,7 @@ async def in_time(limit_s: float | None, call: Callable[[], T]) -> T:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle)
 
-    threading.Thread(target=run, name="trial", daemon=True).start()
+    clock.worker("trial", run).start()
     async with asyncio.timeout(limit_s):
         return await done
 

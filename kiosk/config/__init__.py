@@ -5,6 +5,7 @@ Secrets are never settings, only the paths of the files that hold them.
 
 from kiosk.config.loading import (
     DEVICE_TOKEN_CREDENTIAL,
+    check_text,
     compat_api_key,
     control_socket,
     device_token,
@@ -18,6 +19,7 @@ __all__ = [
     "DEVICE_TOKEN_CREDENTIAL",
     "Settings",
     "VisitTable",
+    "check_text",
     "compat_api_key",
     "control_socket",
     "device_token",

@@ -32,7 +32,15 @@ _NO_TOKEN = (
 
 def load_settings(path: Path | None) -> Settings:
     """Read the file (none: defaults) and the environment; raises ConfigError."""
-    text = "" if path is None else read_text(path)
+    return _settings_of(path, "" if path is None else read_text(path))
+
+
+def check_text(path: Path, text: str) -> None:
+    """Raises ConfigError if this file could not be read with this text in it."""
+    _settings_of(path, text)
+
+
+def _settings_of(path: Path | None, text: str) -> Settings:
     values = parse_toml(str(path), text)
     try:
         return Settings(**values)

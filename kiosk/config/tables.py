@@ -271,6 +271,16 @@ class EchoTable(Table):
     duck_s: float = Field(default=0.8, ge=0.1, le=5)
 
 
+class SoundTable(Table):
+    """The morning check of the sound."""
+
+    check_at: str = Field(
+        default="",
+        pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$",
+        description='must be a time of day such as "09:45", or empty for never',
+    )
+
+
 class GateTable(Table):
     """What counts as speech."""
 
@@ -393,6 +403,7 @@ class Settings(BaseSettings):
     capture: CaptureTable = CaptureTable()
     playback: PlaybackTable = PlaybackTable()
     echo: EchoTable = EchoTable()
+    sound: SoundTable = SoundTable()
     gate: GateTable = GateTable()
     gain: GainTable = GainTable()
     visit: VisitTable = VisitTable()

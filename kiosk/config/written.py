@@ -19,7 +19,7 @@ def as_toml(settings: Settings, *, full: bool) -> str:
 def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     within = {key: it for key, it in table.items() if isinstance(it, dict)}
     own = [
-        f"{_key(key)} = {_value(it)}"
+        f"{_key(key)} = {as_value(it)}"
         for key, it in table.items()
         if key not in within and it is not None
     ]
@@ -31,14 +31,17 @@ def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _value(name)
+    return name if _BARE.fullmatch(name) else as_value(name)
 
 
-def _value(value: Any) -> str:
+def as_value(value: Any) -> str:
+    """A value as TOML writes it, on one line."""
     if isinstance(value, dict):
-        inside = ", ".join(f"{_key(k)} = {_value(it)}" for k, it in value.items() if it is not None)
+        inside = ", ".join(
+            f"{_key(k)} = {as_value(it)}" for k, it in value.items() if it is not None
+        )
         return f"{{{inside}}}"
     if isinstance(value, list):
-        return f"[{', '.join(_value(it) for it in value if it is not None)}]"
+        return f"[{', '.join(as_value(it) for it in value if it is not None)}]"
     # A text of JSON's is one of TOML's, but for a character that nobody types.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

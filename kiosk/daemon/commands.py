@@ -7,8 +7,9 @@ from datetime import datetime
 from kiosk.base.clock import Clock
 from kiosk.config.tables import KioskTable
 from kiosk.convai.fields import Json
+from kiosk.daemon.sound_check import SoundCheck
 from kiosk.devices.ports import ButtonEdge
-from kiosk.doctor import call, lease
+from kiosk.doctor import call, lease, sounding
 from kiosk.link.backend import BackendClient
 from kiosk.listeners import events
 from kiosk.listeners.events import EventStream
@@ -32,6 +33,7 @@ class OperatorCommands:
         clock: Clock,
         stream: EventStream,
         records: VisitRecords,
+        sound: SoundCheck,
         *,
         held_to_talk: bool,
     ) -> None:
@@ -41,6 +43,7 @@ class OperatorCommands:
         self._clock = clock
         self._events = stream
         self._records = records
+        self._sound = sound
         self._held_to_talk = held_to_talk
         self._held = False
         self._held_key: str | None = None
@@ -61,6 +64,7 @@ class OperatorCommands:
             "why": self._why,
             lease.COMMAND: self._check_lease,
             call.COMMAND: self._call_agent,
+            sounding.COMMAND: self._measure_sound,
         }
 
     def reading(self) -> Mapping[str, control.Command]:
@@ -94,6 +98,15 @@ class OperatorCommands:
     async def _call_agent(self, _: Mapping[str, object]) -> Mapping[str, object]:
         trial = await self._host.call()
         return {"well": trial.well, "why": trial.why, "took_s": round(trial.took_s, 1)}
+
+    def _measure_sound(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        what = request.get("what")
+        if what is None:
+            return self._sound.answer()
+        if what not in sounding.KINDS:
+            return _refused(f"what: {' or '.join(sounding.KINDS)}")
+        refused = self._sound.ask(str(what), keep=request.get("keep") is True)
+        return {"done": False} if refused is None else _refused(refused)
 
     def _end(self, _: Mapping[str, object]) -> Mapping[str, object]:
         self._host.post(Event.HANG_UP)

@@ -22,7 +22,9 @@ from kiosk.convai.fields import Json
 from kiosk.daemon.command_tools import command_tools, time_limits_s
 from kiosk.daemon.commands import OperatorCommands, kiosk_info
 from kiosk.daemon.failures import failures
+from kiosk.daemon.morning_check import MorningCheck
 from kiosk.daemon.reloading import Reloading
+from kiosk.daemon.sound_check import SoundCheck
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import (
@@ -150,7 +152,7 @@ class Daemon:
             captions=settings.control.captions,
         )
         self._status_report = StatusReport(settings.kiosk.name, clock)
-        self._buttons: list[Button] = []
+        self._buttons: tuple[Button, ...] = ()
         self._stuck: StuckError | None = None
         self._listeners: list[Listener] = [
             self._records, self._events, self._counters, self._status_report, self._entries,
@@ -182,6 +184,9 @@ class Daemon:
             stack.callback(indicator.close)
             self._host = self._make_host(indicator, voices)
             self._open_buttons(stack, loop)
+            self.sound_check = SoundCheck(
+                self._settings, self._hardware, self._host, (microphone, speaker), self._clock
+            )
             commands = OperatorCommands(
                 self._host,
                 self._backend.client,
@@ -189,6 +194,7 @@ class Daemon:
                 self._clock,
                 self._stream,
                 self._records,
+                self.sound_check,
                 held_to_talk=self._settings.button.mode == "hold",
             )
             await self._serve(commands, stack)
@@ -201,6 +207,10 @@ class Daemon:
                 tasks.create_task(self._host.run(), name="host")
                 tasks.create_task(credentials.run(self._host.on_leases), name="credentials")
                 tasks.create_task(systemd.feed_watchdog(), name="watchdog")
+                tasks.create_task(self.sound_check.run(), name="sound check")
+                if self._settings.sound.check_at:
+                    morning = MorningCheck(self._settings, self.sound_check)
+                    tasks.create_task(morning.run(), name="morning check")
                 if (heartbeats := self._backend.heartbeats) is not None:
                     beating = heartbeats.run(
                         self._vitals,
@@ -282,12 +292,12 @@ class Daemon:
     def _open_buttons(
         self, stack: contextlib.AsyncExitStack, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._button = self._hardware.open_button(self._on_button, loop)
-        self._buttons = [self._button]
-        stack.callback(self._button.close)
-        for key in self._hardware.open_keys(self._on_button, loop):
-            self._buttons.append(key)
+        button = self._hardware.open_button(self._on_button, loop)
+        stack.callback(button.close)
+        keys = self._hardware.open_keys(self._on_button, loop)
+        for key in keys:
             stack.callback(key.close)
+        self._buttons = (button, *keys)
 
     def losses(self) -> dict[str, int]:
         """Losses of sound and of the journal's entries since the kiosk was started."""
@@ -398,7 +408,7 @@ class Daemon:
 
     def _status(self) -> Mapping[str, object]:
         """What `kiosk status` shows."""
-        standing = self._status_report.status(self._button, ready=self.ready.is_set())
+        standing = self._status_report.status(self._buttons, ready=self.ready.is_set())
         counts = {**self.losses(), **self._presses()}
         return {**self._host.status(), **standing, **self._sound.status(), **counts}
 

@@ -62,6 +62,7 @@ class CardSettings:
     """What to ask of a card. `device` is an ALSA PCM name such as plughw:CARD=Device,DEV=0.
 
     `sample_format` None: whatever the card has. `channel`: the one to listen to, from 1 on.
+    `as_it_is`: another rate or number of channels than asked for is as welcome.
     """
 
     device: str
@@ -71,6 +72,7 @@ class CardSettings:
     buffer_ms: int = 0  # playback only
     sample_format: SampleFormat | None = None
     channel: int | None = None  # capture only
+    as_it_is: bool = False
 
 
 class AlsaCapture:
@@ -298,7 +300,7 @@ def _code(alsa: ModuleType, sample_format: SampleFormat) -> int:
 
 def _say_what_differs(direction: Direction, settings: CardSettings, info: dict[str, Any]) -> None:
     rate_hz, channels = info["rate"], info["channels"]
-    if (rate_hz, channels) == (settings.rate_hz, settings.channels):
+    if settings.as_it_is or (rate_hz, channels) == (settings.rate_hz, settings.channels):
         return
     what = (
         f"{settings.device}: {direction}.rate_hz = {settings.rate_hz} and {direction}.channels = "

@@ -82,6 +82,8 @@ class DeviceThread(ABC, Generic[P]):
         self._clock = clock
         self._wake = clock.wake_up()
         self._stopping = False
+        self._lent = False
+        self.away = False  # lent, and closed; read by any thread
         self._thread = clock.worker(name, self._run)
 
     def open(self) -> None:
@@ -94,11 +96,25 @@ class DeviceThread(ABC, Generic[P]):
         self._wake.set()
         return self._thread.join(timeout_s)
 
+    def lend(self) -> None:
+        """Close the device, for somebody else to open, until it is taken back: `away` tells when.
+        Meanwhile it is as if it had nothing to do."""
+        self._lent = True
+        self._wake.set()
+
+    def take_back(self) -> None:
+        self._lent = False
+        self._wake.set()
+
     def _run(self) -> None:
         if self._clock.real:
             go_first(self._name)
         self._prepare()
         while not self._stopping:
+            self.away = self._lent
+            if self._lent:
+                self._wake.wait(CHECK_INTERVAL_S)
+                continue
             try:
                 device = self._open_device()
             except DeviceError as error:
@@ -126,10 +142,10 @@ class DeviceThread(ABC, Generic[P]):
             self._wake.wait(left_s)
 
     def _awake(self) -> bool:
-        """False when it is time to stop. Forgets the wake-up before anything is looked at: one
-        that comes after the look still ends the next wait."""
+        """False when it is time to stop, or to lend the device. Forgets the wake-up before anything
+        is looked at: one that comes after the look still ends the next wait."""
         self._wake.clear()
-        return not self._stopping
+        return not self._stopping and not self._lent
 
     def _prepare(self) -> None:
         """What takes its time, before the device is opened for the first time."""

@@ -94,7 +94,7 @@ def speakerphone(cards: Sequence[Card]) -> Card | None:
     return both[0] if len(both) == 1 else None
 
 
-def selecting(card: Card, direction: Direction, cards: Sequence[Card]) -> str:
+def setting_for(card: Card, direction: Direction, cards: Sequence[Card]) -> str:
     """What to write for this card: its name, of twins the port, or else the PCM by its id."""
     able = [each for each in cards if each.devices(direction)]
     # The comma is the kernel's: port 1.3 is the beginning of 1.3.1 too.
@@ -117,7 +117,7 @@ def resolve(
         found = ", ".join(map(str, matches))
         raise DeviceError(
             f"{key} fits {len(matches)} cards: {found}; write more of the name, or "
-            f'device = "{selecting(matches[0], direction, cards)}"'
+            f'device = "{setting_for(matches[0], direction, cards)}"'
         )
     if matches:
         return matches[0].pcm(direction)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kiosk.base.clock import REAL
+from kiosk.base.clock import REAL, Clock
 from kiosk.devices.bridge import Outbox
 from kiosk.devices.debounce import STUCK_S, Change, Debouncer, LineWatch, Trouble
 from kiosk.devices.lamps import PatternPlayer
@@ -49,6 +49,7 @@ class GpioButton:
         loop: asyncio.AbstractEventLoop,
         language: str | None = None,
     ) -> None:
+        self.edges = 0
         self._name = f"the button on GPIO {pin}"
         self._language = language
         self._given = False  # what was handed on last
@@ -89,6 +90,7 @@ class GpioButton:
 
     def _on_edge(self, edge: tuple[bool, float]) -> None:
         pressed, at_s = edge
+        self.edges += 1
         self._report(self._debouncer.edge(pressed, at_s))
         self._trouble([*self._line.edge(at_s), *self._line.look(pressed, at_s)])
 
@@ -173,6 +175,19 @@ def is_active(pin: int, *, pull_up: bool) -> bool:
     try:
         REAL.wake_up().wait(_CHARGE_S)
         return bool(line.is_active)
+    finally:
+        line.close()
+
+
+def count_edges(pin: int, *, pull_up: bool, for_s: float, clock: Clock = REAL) -> int:
+    """Claim a button's line for some seconds: how often does it change? Raises DeviceError."""
+    gpiozero = _load()
+    line = _claim(gpiozero, pin, gpiozero.DigitalInputDevice, pull_up=pull_up, bounce_time=None)
+    seen: list[None] = []
+    line.when_activated = line.when_deactivated = lambda: seen.append(None)
+    try:
+        clock.wake_up().wait(for_s)
+        return len(seen)
     finally:
         line.close()
 

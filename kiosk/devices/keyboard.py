@@ -15,6 +15,7 @@ class KeyboardButton:
     """Each line typed is a press and its release."""
 
     pressed = False
+    edges = 0  # it has no line
     bounces = 0
 
     def __init__(

@@ -282,11 +282,15 @@ class Indicator(Protocol):
 
 
 class Button(Protocol):
-    """Reports its edges until closed; `pressed` is how it is now. `presses` are counted since it
-    was opened, and the edges of its line that were none as `bounces`."""
+    """Reports its edges until closed; `pressed` is how it is now, `edges` how often its line has
+    changed, chatter too. Of those `presses` counts the presses, `bounces` the ones that made no
+    change."""
 
     @property
     def pressed(self) -> bool: ...
+
+    @property
+    def edges(self) -> int: ...
 
     @property
     def presses(self) -> int: ...

@@ -231,6 +231,7 @@ class VirtualButton:
         language: str | None = None,
     ) -> None:
         self.held = held
+        self.edges = 0
         self.language = language
         self.pressed = False
         self.presses = 0
@@ -253,6 +254,7 @@ class VirtualButton:
 
     def _edge(self, *, pressed: bool) -> float:
         at_s = loop_now_s()
+        self.edges += 1
         self.pressed = pressed
         self._handler(ButtonEdge(pressed, at_s, self.language))
         return at_s

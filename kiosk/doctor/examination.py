@@ -67,15 +67,16 @@ async def examine(
 ) -> tuple[Subject, list[Finding]]:
     """Every check once, in the table's order; at most 20 s, 35 s with a call. `admit` is called in
     a thread."""
-    subject = await _admitted(admit)
-    found = {"configuration": _configuration(subject), call.CHECK: call.not_asked()}
+    subject = await admitted(admit)
+    found = {"configuration": configuration(subject), call.CHECK: call.not_asked()}
     for stage in ((*GROUPS, CALL) if calls else GROUPS, LAST):
         for finding in await _side_by_side(stage, subject):
             found[finding.id] = finding
     return subject, [found[check] for check in CHECKS]
 
 
-async def _admitted(admit: Callable[[], Subject]) -> Subject:
+async def admitted(admit: Callable[[], Subject]) -> Subject:
+    """What there is to examine; settings that cannot be read are a mistake of theirs."""
     admitted: list[Subject] = []
     task = asyncio.create_task(in_time(ADMISSION_S, lambda: admitted.append(admit())))
     await asyncio.wait([task])
@@ -87,7 +88,8 @@ async def _admitted(admit: Callable[[], Subject]) -> Subject:
     return Subject(Settings.model_construct(), None, Service(), mistake)
 
 
-def _configuration(subject: Subject) -> Finding:
+def configuration(subject: Subject) -> Finding:
+    """Whether the settings can be used, and where they come from."""
     check, path = "configuration", subject.path
     if subject.mistake is not None:
         step = (

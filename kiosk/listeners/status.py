@@ -1,6 +1,7 @@
 """Status of a running kiosk beside its state and its levels, for the doctor to ask."""
 
 import os
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from kiosk import __version__
@@ -15,7 +16,7 @@ from kiosk.moments import (
     VisitEnded,
 )
 
-_Value: TypeAlias = str | int | float | None
+_Value: TypeAlias = str | int | float | list[int] | None
 
 
 class StatusReport:
@@ -57,9 +58,10 @@ class StatusReport:
                 self._last_ending = moment.kind
                 self._last_ending_detail = moment.detail
 
-    def status(self, button: Button, *, ready: bool) -> dict[str, _Value]:
-        """`button_down_s` is None while it is up; `gids` are those of the process."""
-        down_s = None
+    def status(self, buttons: Sequence[Button], *, ready: bool) -> dict[str, _Value]:
+        """By the button and its keys. `button_down_s` is None while it is up; `button_edges`: how
+        often each one's line has changed; `gids` are those of the process."""
+        button, down_s = buttons[0], None
         if button.pressed:  # by its own word: a button that is stuck from the start has no edge
             down_s = self._clock.now_s() - (self._down_s or self._began_s)
         return {
@@ -70,6 +72,7 @@ class StatusReport:
             "uid": os.getuid(),
             "gids": " ".join(map(str, sorted({os.getgid(), *os.getgroups()}))),
             "button_down_s": None if down_s is None else round(down_s, 1),
+            "button_edges": [each.edges for each in buttons],
             "last_round_trip_ms": self._last_round_trip_ms,
             "last_way": self._last_way,
             "last_ending": self._last_ending,

@@ -128,6 +128,7 @@ RULES = (
     *(RuleTable(cause=cause, after_minutes=_UNFIT_MINUTES) for cause in UNFIT),
     RuleTable(cause="service_failed"),
     # What staff should look at, though nothing is broken.
+    RuleTable(cause="morning_check_failed"),
     RuleTable(message="guardrail"),
     RuleTable(cause=SAFETY),
     RuleTable(priority=3),

@@ -30,16 +30,22 @@ _NOWHERE = "ws://127.0.0.1:9"
 
 @dataclass(frozen=True)
 class Cost:
+    """What a daemon costs while it talks."""
+
     cpu_percent: float  # of one core
     memory_mb: float
 
 
-def conversation_figures(
-    road: Transport = "websocket", name: str = "in conversation, echo cancelled"
-) -> Iterator[Figure]:
-    cost = asyncio.run(_conversation(road))
+def conversation_figures() -> Iterator[Figure]:
+    cost = cost_of_a_conversation("websocket")
+    name = "in conversation, echo cancelled"
     yield Figure(f"{name}: processor", "% of a core", cost.cpu_percent, AT_MOST(12))
     yield Figure(f"{name}: memory at most", "MB", cost.memory_mb, AT_MOST(120))
+
+
+def cost_of_a_conversation(road: Transport) -> Cost:
+    """Of a daemon that talks with the local agent over this road."""
+    return asyncio.run(_conversation(road))
 
 
 def idle_figures() -> Iterator[Figure]:

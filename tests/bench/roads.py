@@ -128,7 +128,10 @@ def figures() -> Iterator[Figure]:
         for road, name in _NAMES.items():
             connecting = asyncio.run(_connecting_ms(road))
             yield Figure(f"connecting over {name}, p50", "ms", percentile(connecting, 50))
-            yield from machine.conversation_figures(road, f"in conversation over {name}")
+            cost = machine.cost_of_a_conversation(road)
+            talking = f"in conversation over {name}"
+            yield Figure(f"{talking}: processor", "% of a core", cost.cpu_percent)
+            yield Figure(f"{talking}: memory at most", "MB", cost.memory_mb)
         for loss in _LOSSES:
             for road, name in _NAMES.items():
                 delays = asyncio.run(_delays_ms(road, loss))

@@ -15,14 +15,16 @@ from typing import Any
 import gpiozero
 import pytest
 
+from kiosk.base.clock import WakeUp
 from kiosk.config import Settings
 from kiosk.devices import debounce, gpio
 from kiosk.devices.debounce import STANDS_S
-from kiosk.devices.gpio import GpioButton, GpioIndicator, is_active, try_lamp
+from kiosk.devices.gpio import GpioButton, GpioIndicator, count_edges, is_active, try_lamp
 from kiosk.devices.hardware import configured_hardware
 from kiosk.devices.keys import STEP_DB
 from kiosk.devices.ports import ButtonEdge, ButtonEvent, KeyPressed, LineTrouble, Pattern
 from kiosk.errors import DeviceError
+from kiosk.lab.virtual_clock import VirtualClock
 from tests.unit.devices.cards import TurnDetector, stand_still
 
 DEBOUNCE_S = 0.04
@@ -474,3 +476,28 @@ async def test_on_a_terminal_a_language_is_typed(monkeypatch: pytest.MonkeyPatch
         "de",
         None,
     ]
+
+
+class Hands(VirtualClock):
+    """Time in which something happens to a line while it is watched."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        super().__init__()
+        self.adopt("doctor")
+        self._happens = happens
+
+    def wake_up(self) -> WakeUp:
+        self._happens()
+        return super().wake_up()
+
+
+@pytest.mark.parametrize("times", [0, 1, 150])
+def test_a_lines_edges_are_counted_while_it_is_watched(pins: Any, times: int) -> None:
+    def flutter() -> None:
+        for _ in range(times):
+            pins.pin(BUTTON).drive_low()
+            pins.pin(BUTTON).drive_high()
+
+    pins.pin(BUTTON).drive_high()
+    assert count_edges(BUTTON, pull_up=True, for_s=3, clock=Hands(flutter)) == 2 * times
+    assert not is_active(BUTTON, pull_up=True), "the line is free again"

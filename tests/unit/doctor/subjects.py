@@ -5,6 +5,7 @@ from typing import Any
 
 from kiosk.config import Settings
 from kiosk.doctor.findings import CHECKS, Finding, Result
+from kiosk.doctor.sound_findings import SOUND_CHECKS
 from kiosk.doctor.subject import Service, Subject
 
 VIRTUAL: dict[str, dict[str, Any]] = {
@@ -42,6 +43,5 @@ def barred(**tables: dict[str, Any]) -> Subject:
 def is_good_form(finding: Finding) -> bool:
     """A known check, a value, and a next step wherever it did not pass."""
     needs_step = finding.result in (Result.WARN, Result.FAIL)
-    return (
-        finding.id in CHECKS and bool(finding.value) and (not needs_step or bool(finding.next_step))
-    )
+    known = finding.id in CHECKS or finding.id in SOUND_CHECKS
+    return known and bool(finding.value) and (not needs_step or bool(finding.next_step))

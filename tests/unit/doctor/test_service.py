@@ -128,7 +128,7 @@ def test_a_socket_that_this_user_may_not_use_may_be_a_kiosk(tmp_path: Path) -> N
 
 def test_a_kiosk_tells_of_its_cards_and_its_last_visit() -> None:
     standing, button = StatusReport("lobby"), VirtualButton(lambda _: None)
-    told = standing.status(button, ready=False)
+    told = standing.status([button], ready=False)
     assert (told["kiosk"], told["version"], told["ready"]) == ("lobby", __version__, False)
     assert told["microphone_open"] is None
     assert told["last_ending"] is None, "a start anew forgets how a visit ended"
@@ -136,7 +136,7 @@ def test_a_kiosk_tells_of_its_cards_and_its_last_visit() -> None:
     standing.observe(a_moment(What.DEVICE_OPENED, 0.0, opened))
     standing.observe(a_moment(What.DEVICE_LOST, 1.0, {"device": "speaker", "detail": "gone"}))
     standing.observe(a_moment(What.VISIT_ENDED, 2.0, {"kind": "no_answer", "detail": "20 s"}))
-    told = standing.status(button, ready=True)
+    told = standing.status([button], ready=True)
     assert (told["microphone_open"], told["microphone"]) == (True, "48000 Hz")
     assert (told["speaker_open"], told["speaker"]) == (False, "gone")
     assert (told["last_ending"], told["last_ending_detail"]) == ("no_answer", "20 s")
@@ -145,14 +145,15 @@ def test_a_kiosk_tells_of_its_cards_and_its_last_visit() -> None:
 async def test_a_button_tells_how_long_it_has_been_down() -> None:
     standing = StatusReport("lobby")
     button = VirtualButton(standing.on_button, held=True)
-    assert standing.status(button, ready=True)["button_down_s"] is None
+    assert standing.status([button], ready=True)["button_down_s"] is None
     button.press()
-    assert standing.status(button, ready=True)["button_down_s"] == pytest.approx(0, abs=0.1)
+    assert standing.status([button], ready=True)["button_down_s"] == pytest.approx(0, abs=0.1)
     button.release()
-    assert standing.status(button, ready=True)["button_down_s"] is None
+    assert standing.status([button], ready=True)["button_down_s"] is None
+    assert standing.status([button, button], ready=True)["button_edges"] == [2, 2]
     button.pressed = True  # since before the kiosk was started: there was no edge
     standing.on_button(ButtonEdge(False, 0.0))
-    assert standing.status(button, ready=True)["button_down_s"] == pytest.approx(0, abs=0.1)
+    assert standing.status([button], ready=True)["button_down_s"] == pytest.approx(0, abs=0.1)
 
 
 # --- the voice ----------------------------------------------------------------------------------

@@ -68,6 +68,12 @@ def test_what_passes_by_itself_is_over_when_it_was_calm() -> None:
     assert told(watching.due(15 * MINUTE)) == [("over", "lobby", "backend_unreachable")]
 
 
+def test_what_a_morning_check_found_is_an_alert_at_once() -> None:
+    watching = alerts()
+    watching.observe(seen("morning_check_failed"), 0)
+    assert told(watching.due(0)) == [("raised", "lobby", "morning_check_failed")]
+
+
 def test_each_kiosk_and_each_cause_has_its_own_alert() -> None:
     watching = alerts()
     watching.observe(lost(), 0)
