@@ -101,6 +101,9 @@ def _capture(settings: Settings, room: Room) -> Callable[[], CapturePcm]:
 
 
 def _own_channels(device: str) -> int:
+    """1 where only ALSA could tell, and of a loop, which has as many as it is asked for."""
+    if not cards.has_converter(device, None, cards.read_cards()):
+        return 1
     try:
         return own_channels(device)
     except BusyError:

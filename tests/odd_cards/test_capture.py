@@ -189,8 +189,9 @@ async def test_b10_a_microphone_that_clips_is_heard_and_counted(machine: Machine
 
 
 async def test_a10_a_loop_of_the_kernels_may_be_silent(machine: Machine) -> None:
-    machine(OddCard("loop", driver="Loopback"))
+    machine(OddCard("loop", driver="Loopback", channels="1,2,8"))
     async with listening("loop") as microphone:
+        assert microphone.ears.of(Opened) == [Opened("48000 Hz, 1 channel(s)")]
         assert not (await microphone.sound(2.3)).any()
 
 
