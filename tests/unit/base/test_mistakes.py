@@ -101,7 +101,7 @@ def test_no_word_of_the_librarys_is_in_what_is_said(data: st.DataObject) -> None
         ("[button]\npin = 3.5", "button.pin", "must be a whole number"),
         ('[button]\npull_up = "up"', "button.pull_up", "must be true or false"),
         ("[agent.variables]\nx = {}", "agent.variables.x", "must be a text"),
-        ("[[keys]]\npin = 5", "keys.0.language", "it must be given"),
+        ("[[keys]]\nlanguage = 'de'", "keys.0.pin", "it must be given"),
         ("agent = 3", "agent", "must be a table"),
     ],
 )
