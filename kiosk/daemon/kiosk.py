@@ -152,7 +152,7 @@ class Daemon:
             captions=settings.control.captions,
         )
         self._status_report = StatusReport(settings.kiosk.name, clock)
-        self._buttons: list[Button] = []
+        self._buttons: tuple[Button, ...] = ()
         self._stuck: StuckError | None = None
         self._listeners: list[Listener] = [
             self._records, self._events, self._counters, self._status_report, self._entries,
@@ -292,11 +292,12 @@ class Daemon:
     def _open_buttons(
         self, stack: contextlib.AsyncExitStack, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._buttons = [self._hardware.open_button(self._on_button, loop)]
-        stack.callback(self._buttons[0].close)
-        for key in self._hardware.open_keys(self._on_button, loop):
-            self._buttons.append(key)
+        button = self._hardware.open_button(self._on_button, loop)
+        stack.callback(button.close)
+        keys = self._hardware.open_keys(self._on_button, loop)
+        for key in keys:
             stack.callback(key.close)
+        self._buttons = (button, *keys)
 
     def losses(self) -> dict[str, int]:
         """Losses of sound and of the journal's entries since the kiosk was started."""

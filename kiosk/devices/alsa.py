@@ -21,7 +21,7 @@ from typing import Any
 
 from kiosk.audio.pcm import SampleFormat
 from kiosk.causes import fault
-from kiosk.devices.cards import Direction, card_of
+from kiosk.devices.cards import Direction
 from kiosk.devices.ports import BusyError, CardRefusedError, NoFormatError
 from kiosk.errors import DeviceError
 
@@ -92,7 +92,7 @@ class AlsaCapture:
             self._alsa, Direction.CAPTURE, settings, periods=_CAPTURE_PERIODS
         )
         self.card = _card(info)
-        self.has_converter = self.card is not None or card_of(settings.device) is not None
+        self.has_converter = False
         self.rate_hz: int = info["rate"]
         self.channels: int = info["channels"]
         if self.channel is not None and self.channel > self.channels:

@@ -47,6 +47,7 @@ class Card:
     capture: tuple[int, ...] = ()
     playback: tuple[int, ...] = ()
     driver: str = ""
+    index: int | None = None
 
     def devices(self, direction: Direction) -> tuple[int, ...]:
         return self.capture if direction is Direction.CAPTURE else self.playback
@@ -84,7 +85,8 @@ def read_cards(proc: Path | None = None) -> list[Card]:
             names = tuple(name for name in (found["name"].strip(), where) if name)
             capture, playback = (devices.get((index, its), ()) for its in Direction)
             driver = found["driver"].strip()
-            cards.append(Card(found["id"].strip(), names or ("",), capture, playback, driver))
+            its_id = found["id"].strip()
+            cards.append(Card(its_id, names or ("",), capture, playback, driver, index))
     return cards
 
 
@@ -94,7 +96,7 @@ def speakerphone(cards: Sequence[Card]) -> Card | None:
     return both[0] if len(both) == 1 else None
 
 
-def selecting(card: Card, direction: Direction, cards: Sequence[Card]) -> str:
+def setting_for(card: Card, direction: Direction, cards: Sequence[Card]) -> str:
     """What to write for this card: its name, of twins the port, or else the PCM by its id."""
     able = [each for each in cards if each.devices(direction)]
     # The comma is the kernel's: port 1.3 is the beginning of 1.3.1 too.
@@ -117,7 +119,7 @@ def resolve(
         found = ", ".join(map(str, matches))
         raise DeviceError(
             f"{key} fits {len(matches)} cards: {found}; write more of the name, or "
-            f'device = "{selecting(matches[0], direction, cards)}"'
+            f'device = "{setting_for(matches[0], direction, cards)}"'
         )
     if matches:
         return matches[0].pcm(direction)
@@ -155,6 +157,15 @@ def card_of(pcm: str) -> str | None:
     """The id of the card in a PCM's name such as plughw:CARD=Device,DEV=0 or hw:Device."""
     found = _CARD_OF_PCM.match(pcm)
     return None if found is None else _named(found)
+
+
+def has_converter(pcm: str, number: int | None, cards: Sequence[Card]) -> bool:
+    """Whether a converter of sound is behind a PCM for certain, by its name or as it was opened:
+    not where ALSA tells no card, and not where the card is a loop (snd-aloop)."""
+    named = card_of(pcm)
+    its = (card for card in cards if named == card.id or (named is None and number == card.index))
+    card = next(its, None)
+    return card is not None and card.driver != "Loopback"
 
 
 def own_pcm(pcm: str) -> str | None:

@@ -91,12 +91,22 @@ def _capture(settings: Settings, room: Room) -> Callable[[], CapturePcm]:
 
     def open_with_sensitivity(found: CardSettings) -> AlsaCapture:
         if not found.channels:
-            found = replace(found, channels=own_channels(found.device))
+            found = replace(found, channels=_own_channels(found.device))
         pcm = AlsaCapture(found, mutes_microphone)
+        pcm.has_converter = cards.has_converter(found.device, pcm.card, cards.read_cards())
         sensitivity.apply(found.device, pcm.card)
         return pcm
 
     return _named_card(card, Direction.CAPTURE, open_with_sensitivity)
+
+
+def _own_channels(device: str) -> int:
+    try:
+        return own_channels(device)
+    except BusyError:
+        raise
+    except DeviceError:  # not as it is, but perhaps converted
+        return 1
 
 
 def _playback(settings: Settings, room: Room) -> Callable[[], PlaybackPcm]:

@@ -15,7 +15,8 @@ class KeyboardButton:
     """Each line typed is a press and its release."""
 
     pressed = False
-    edges = bounces = 0  # it has no line
+    edges = 0  # it has no line
+    bounces = 0
 
     def __init__(
         self,

@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kiosk.devices.alsa import list_pcms, try_pcm
-from kiosk.devices.cards import Card, Direction, own_pcm, read_cards, selecting
+from kiosk.devices.cards import Card, Direction, own_pcm, read_cards, setting_for
 from kiosk.devices.ports import NoFormatError
 from kiosk.errors import DeviceError
 
@@ -31,9 +31,15 @@ def list_devices(proc: Path | None = None) -> Iterator[str]:
         yield '  none: set driver = "none" in [button] and [indicator]'
 
 
-def _settings(cards: list[Card], direction: Direction) -> Iterator[str]:
+def selecting(cards: Sequence[Card], direction: Direction) -> Iterator[str]:
+    """What selects each card that has the direction."""
+    able = (card for card in cards if card.devices(direction))
+    yield from (setting_for(card, direction, cards) for card in able)
+
+
+def _settings(cards: Sequence[Card], direction: Direction) -> Iterator[str]:
     able = [card for card in cards if card.devices(direction)]
-    pcms = {selecting(card, direction, cards): card.pcm(direction) for card in able}
+    pcms = {setting_for(card, direction, cards): card.pcm(direction) for card in able}
     try:
         names = sorted(list_pcms(direction), key=lambda pcm: (not pcm.startswith("plug"), pcm))
         pcms |= {name: name for name in names if name not in pcms}

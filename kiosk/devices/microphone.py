@@ -9,6 +9,7 @@ from kiosk.audio.capture import CaptureChain, CaptureLayout, Treatment
 from kiosk.audio.channels import ChannelMix
 from kiosk.audio.deadline import DeadlineMeter
 from kiosk.audio.echo import Canceller
+from kiosk.audio.pcm import frames_of
 from kiosk.base.clock import REAL, Clock
 from kiosk.devices.bridge import FIRST_SOUND_S, POLL_S, STALL_S, DeviceThread, Outbox
 from kiosk.devices.ports import (
@@ -102,13 +103,13 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
         self._outbox.put(Running(running=True))
         try:
             until_s = self._clock.now_s() + FIRST_SOUND_S
-            heard: set[bytes] = set()
+            mix, heard = ChannelMix(device.channels, device.channel), set[int]()
             while self._clock.now_s() < until_s and not self._stopping:
                 if data := device.read():
                     if not heard:
                         until_s = self._clock.now_s() + _PROVE_S
-                    step = device.sample_format.sample_bytes * device.channels
-                    heard |= {data[at : at + step] for at in range(0, len(data), step)}
+                    frames = frames_of(data, device.channels, device.sample_format)
+                    heard |= set(mix.push(frames, quiet=True).tolist())
                     if len(heard) > 1:
                         self._doubt = None
                         return

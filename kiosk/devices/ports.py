@@ -282,8 +282,9 @@ class Indicator(Protocol):
 
 
 class Button(Protocol):
-    """Reports its edges until closed; `pressed` is how it is now. Since it was opened its line has
-    changed `edges` times; `presses` of them counted, and `bounces` are those that did not."""
+    """Reports its edges until closed; `pressed` is how it is now, `edges` how often its line has
+    changed, chatter too. Of those `presses` counts the presses, `bounces` the ones that made no
+    change."""
 
     @property
     def pressed(self) -> bool: ...

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from kiosk.config import Settings
 from kiosk.devices import cards
-from kiosk.devices.alsa import AlsaCapture, CardSettings, list_pcms, own_channels
-from kiosk.devices.cards import Direction, selecting
+from kiosk.devices.alsa import AlsaCapture, CardSettings, list_pcms
+from kiosk.devices.cards import Direction
 from kiosk.devices.hardware import Hardware, configured_hardware
+from kiosk.devices.listing import selecting
 from kiosk.devices.ports import CapturePcm, PlaybackPcm
 from kiosk.devices.virtual import Echo, Room, VirtualCapture, VirtualPlayback
 from kiosk.errors import DeviceError
@@ -46,8 +47,9 @@ def whole_cards(settings: Settings, hardware: Hardware | None = None) -> WholeCa
 def _open_capture(settings: Settings, device: str) -> CapturePcm:
     there, capture = cards.read_cards(), settings.capture
     pcm = cards.resolve(device, Direction.CAPTURE, list_pcms(Direction.CAPTURE), there)
-    channels = capture.channels or own_channels(pcm)
-    mixed = CardSettings(pcm, capture.rate_hz, channels, capture.period_ms, as_it_is=True)
+    mixed = CardSettings(
+        pcm, capture.rate_hz, capture.channels or 1, capture.period_ms, as_it_is=True
+    )
     if pcm.startswith(_PLUG):
         raw = pcm.removeprefix("plug")
         whole = replace(mixed, device=raw, channels=_MOST_CHANNELS)
@@ -74,5 +76,4 @@ def _others(settings: Settings, direction: Direction) -> Sequence[str]:
             return None
 
     own = card(table.device)
-    able = (selecting(each, direction, there) for each in there if each.devices(direction))
-    return [name for name in able if card(name) != own]
+    return [name for name in selecting(there, direction) if card(name) != own]

@@ -188,6 +188,12 @@ async def test_b10_a_microphone_that_clips_is_heard_and_counted(machine: Machine
         assert microphone.treating.meter.levels.clipped_samples > 1000
 
 
+async def test_a10_a_loop_of_the_kernels_may_be_silent(machine: Machine) -> None:
+    machine(OddCard("loop", driver="Loopback"))
+    async with listening("loop") as microphone:
+        assert not (await microphone.sound(2.3)).any()
+
+
 async def test_a15_a_first_sound_after_two_seconds_is_waited_for(machine: Machine) -> None:
     machine(OddCard("mic", channels="1", start_ms=1900, heard=frames(VOICE)))
     async with listening("mic") as microphone:

@@ -95,7 +95,11 @@ def test_no_word_of_the_librarys_is_in_what_is_said(data: st.DataObject) -> None
         ('[capture]\ndevise = "x"', "capture.devise", "did you mean device?"),
         ("[indikator]\npin = 1", "indikator", "did you mean indicator?"),
         ("[agent]\nhangover_ms = 1", "agent.hangover_ms", "it belongs to [gate]"),
-        ("[indicator]\ncolour = 1", "indicator.colour", "these are: active_low, driver, pin, recording_pin"),
+        (
+            "[indicator]\ncolour = 1",
+            "indicator.colour",
+            "these are: active_low, driver, pin, recording_pin",
+        ),
         ("[visit]\nmax_s = 9999", "visit.max_s", "must be 7200 at most"),
         ("[visit]\nmax_s = 0", "visit.max_s", "must be more than 0"),
         ("[button]\npin = 3.5", "button.pin", "must be a whole number"),
