@@ -150,7 +150,7 @@ def _with_volume(found: Finding, settings: Settings) -> Finding:
     except KioskError as error:
         return passed(found.id, f"{found.value}; its mixer cannot be read ({error})")
     if volume is None:
-        return passed(found.id, f"{found.value}; no mixer: as loud as it is")
+        return passed(found.id, f"{found.value}; no volume to be read: as loud as it is")
     value = f"{found.value}; {volume.control} at {volume.percent} %"
     if volume.muted or not volume.percent:
         step = "set playback.volume, or turn it up with `alsamixer`"
