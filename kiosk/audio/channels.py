@@ -13,8 +13,10 @@ from kiosk.audio.pcm import Samples, to_int16
 
 Frames = npt.NDArray[np.float32]
 
-# What is remembered of each channel, in pieces of sound: about half a second.
-_FORGET = 0.96
+# A look at the channels costs more than all else here: one piece of sound in so many is enough.
+_LOOK_EVERY = 5
+# What is remembered of each channel, in looks: about half a second.
+_FORGET = 0.8
 # A pair in phase, or with nothing in common, keeps half of its power or more in the mean.
 _OPPOSITE = 0.1
 # A channel of which this much stands at full scale has no voice left in it, if another has.
@@ -41,6 +43,7 @@ class ChannelMix:
         self._opposite = False
         self._weights = self._weighted(np.ones(channels, dtype=bool))
         self._begun = False
+        self._pieces = 0
 
     @property
     def heard(self) -> tuple[int, ...]:
@@ -55,9 +58,10 @@ class ChannelMix:
         if self._channels == 1:
             return to_int16(frames[:, 0])
         before = self._weights
-        if self._only is None:
+        if self._only is None and self._pieces % _LOOK_EVERY == 0:
             self._learn(frames, quiet=quiet)
             self._weights = self._chosen(frames)
+        self._pieces += 1
         if not self._begun or np.array_equal(before, self._weights):
             self._begun = True
             return to_int16(frames @ self._weights)

@@ -11,7 +11,6 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from kiosk.audio.levels import rms_dbfs
 from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, Samples, ms_to_samples, silence
 
 _CHUNK = ms_to_samples(CHUNK_MS, INTERNAL_RATE_HZ)
@@ -20,10 +19,11 @@ _RATE_HZ = INTERNAL_RATE_HZ // _DECIMATED
 _MOST_MS = 1200
 _WINDOW_MS = 3000
 # It takes some milliseconds: seldom, once it is known.
-_EVERY_CHUNKS, _KNOWN_EVERY_CHUNKS = 25, 100
+_EVERY_CHUNKS, _KNOWN_EVERY_CHUNKS = 50, 200
 # Of the loudspeaker in the window, before anything is looked for.
 _LEAST_SOUND_MS = 800
 _SOUND_DBFS = -50.0
+_SOUND_POWER = (32768 * 10 ** (_SOUND_DBFS / 20)) ** 2 * _CHUNK / _DECIMATED
 # Where both are alike the correlation stands out of the rest by 17 to 60 times its spread, also
 # while a visitor talks; two voices that have nothing in common came to 14, and once to 18, never
 # twice at one place.
@@ -60,9 +60,10 @@ class Lateness:
     def push(self, mic: Samples, far: Samples) -> Samples:
         """(320,) of the microphone and of what was played meanwhile; what of it is in the room."""
         self._far.appendleft(far)
-        self._played.append(_decimated(far))
+        played = _decimated(far)
+        self._played.append(played)
         self._heard.append(_decimated(mic))
-        self._sounds.append(rms_dbfs(far) > _SOUND_DBFS)
+        self._sounds.append(float(played @ played) > _SOUND_POWER)
         self._chunks += 1
         every = _EVERY_CHUNKS if self.late_ms is None else _KNOWN_EVERY_CHUNKS
         if self._chunks % every == 0:
