@@ -64,9 +64,10 @@ class ChannelMix:
         self._pieces += 1
         if not self._begun or np.array_equal(before, self._weights):
             self._begun = True
-            return to_int16(frames @ self._weights)
+            return to_int16(_mixed(frames, self._weights))
         fade = np.linspace(0, 1, len(frames), dtype=np.float32)
-        return to_int16((frames @ before) * (1 - fade) + (frames @ self._weights) * fade)
+        mixed = _mixed(frames, before) * (1 - fade) + _mixed(frames, self._weights) * fade
+        return to_int16(mixed)
 
     def _learn(self, frames: Frames, *, quiet: bool) -> None:
         if quiet:
@@ -75,7 +76,9 @@ class ChannelMix:
         about = frames - frames.mean(axis=0)
         self._power = _FORGET * self._power + np.einsum("nc,nc->c", about, about) / len(frames)
         mean = about.mean(axis=1)
-        self._mean_power = _FORGET * self._mean_power + float(mean @ mean) / len(frames)
+        self._mean_power = _FORGET * self._mean_power + float(np.einsum("n,n->", mean, mean)) / len(
+            frames
+        )
         full = (np.abs(frames) >= _FULL_SCALE).mean(axis=0)
         self._clipped = _FORGET * self._clipped + (1 - _FORGET) * full
 
@@ -106,3 +109,8 @@ class ChannelMix:
             # What was once turned round is so for ever.
             self._opposite = self._opposite or self._mean_power < _OPPOSITE * power
         return self._opposite
+
+
+def _mixed(frames: Frames, weights: Frames) -> Frames:
+    mixed: Frames = np.einsum("nc,c->n", frames, weights)
+    return mixed

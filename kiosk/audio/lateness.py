@@ -63,7 +63,7 @@ class Lateness:
         played = _decimated(far)
         self._played.append(played)
         self._heard.append(_decimated(mic))
-        self._sounds.append(float(played @ played) > _SOUND_POWER)
+        self._sounds.append(float(np.einsum("n,n->", played, played)) > _SOUND_POWER)
         self._chunks += 1
         every = _EVERY_CHUNKS if self.late_ms is None else _KNOWN_EVERY_CHUNKS
         if self._chunks % every == 0:

@@ -450,6 +450,10 @@ def mixed(channels: Samples, listened: int | None) -> Floats64:
     return mean
 
 
+def _product(first: Floats64, second: Floats64) -> float:
+    return float(np.einsum("n,n->", first, second))
+
+
 def _alike(first: Floats64, second: Floats64, rate_hz: int) -> float:
     """Their correlation where it is largest, within what two microphones may be apart."""
     count, reach = min(len(first), len(second)), round(_PHASE_S * rate_hz)
@@ -457,10 +461,10 @@ def _alike(first: Floats64, second: Floats64, rate_hz: int) -> float:
         return 0.0
     inner = first[reach : count - reach] - first.mean()
     found = [
-        float(inner @ (second[reach + lag : count - reach + lag] - second.mean()))
+        _product(inner, second[reach + lag : count - reach + lag] - second.mean())
         for lag in range(-reach, reach + 1)
     ]
-    size = math.sqrt(float(inner @ inner) * float(np.var(second) * len(inner)))
+    size = math.sqrt(_product(inner, inner) * float(np.var(second) * len(inner)))
     return max(found, key=abs) / size if size else 0.0
 
 

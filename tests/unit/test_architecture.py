@@ -216,6 +216,21 @@ def unnamed(module: str, tree: ast.Module) -> Iterator[str]:
         yield "1: a module's docstring begins with a noun or a verb that names it"
 
 
+_PRODUCTS = {"dot", "matmul", "vdot", "inner", "tensordot"}
+
+
+def spinning_sums(module: str, tree: ast.Module) -> Iterator[str]:
+    """The threads of BLAS spin while they wait: under real-time priority for ever."""
+    if module.split(".")[1:2] not in (["audio"], ["devices"]):
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.BinOp(op=ast.MatMult()):
+                yield f"{node.lineno}: sums of products are np.einsum's, not BLAS's"
+            case ast.Attribute(ast.Name("np"), attr) if attr in _PRODUCTS:
+                yield f"{node.lineno}: sums of products are np.einsum's, not BLAS's"
+
+
 Rule = Callable[[str, ast.Module], Iterator[str]]
 RULES: dict[str, Rule] = {
     rule.__name__: rule
@@ -226,6 +241,7 @@ RULES: dict[str, Rule] = {
         misplaced_threads,
         misread_clocks,
         prints_and_catches,
+        spinning_sums,
         too_long,
         unnamed,
     )
@@ -299,6 +315,8 @@ PLANTED = [
     ("prints_and_catches", "kiosk.visit.host", "try:\n    f()\nexcept:\n    pass"),
     ("prints_and_catches", "kiosk.visit.host", "try:\n    f()\nexcept (E, Exception):\n    pass"),
     ("prints_and_catches", "kiosk.visit.host", "with contextlib.suppress(Exception):\n    f()"),
+    ("spinning_sums", "kiosk.audio.channels", "mixed = frames @ weights"),
+    ("spinning_sums", "kiosk.devices.played", "power = np.dot(heard, heard)"),
     ("too_long", "kiosk.visit.host", "x = 1\n" * 601),
     ("too_long", "kiosk.visit.host", _LONG_FUNCTION),
     ("unnamed", "kiosk.visit.host", '"""What is so."""'),
