@@ -53,7 +53,7 @@ async def run_upkeep(services: Services, keep: Keep) -> None:
             (PURGE_S, lambda: purge(services, keep), "purge"),
         ):
             tasks.create_task(_again(every_s, work, name), name=name)
-        # A server that was restarted has nothing to tell before.
+        # At once: until then a server has no month to tell of.
         reckoning = _again(RECKON_S, lambda: reckon(services), "costs", first_s=0.0)
         tasks.create_task(reckoning, name="costs")
 

@@ -4,7 +4,7 @@ A cost is the provider's own word, in its credits; what it has not told yet is n
 the one that the site had when the visit began.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -17,8 +17,7 @@ from kiosk.backend.books.history import VisitChoice
 from kiosk.backend.books.ledger import USED
 from kiosk.backend.books.schema import conversations, kiosks, visits
 
-UNIT = "credits"
-LONGEST_DAYS = 366
+_LONGEST_DAYS = 366
 _YEARS = 1970, 9998
 
 _DAY = timedelta(days=1)
@@ -54,13 +53,13 @@ class Days:
 
     def __post_init__(self) -> None:
         fits = _YEARS[0] <= self.since.year and self.until.year <= _YEARS[1]
-        if not fits or not 1 <= (self.until - self.since).days <= LONGEST_DAYS:
+        if not fits or not 1 <= (self.until - self.since).days <= _LONGEST_DAYS:
             raise ValueError(
                 f"from {self.since} until before {self.until}: "
-                f"costs are told of 1 to {LONGEST_DAYS} days"
+                f"costs are told of 1 to {_LONGEST_DAYS} days"
             )
 
-    def conditions(self) -> Iterable[sa.ColumnElement[bool]]:
+    def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
         """As the database asks: exactly, and so that it finds them by its index. No zone's day
         begins more than a day apart from UTC's."""
         yield visits.c.charged_on >= self.since
@@ -89,7 +88,7 @@ class CostReport:
     lines: list[CostLine]
     month: Month
     budget: int | None
-    unit: str = UNIT
+    unit: str = "credits"
 
 
 class Costs:

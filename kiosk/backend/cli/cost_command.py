@@ -19,18 +19,20 @@ def add_command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     common: argparse.ArgumentParser,
 ) -> None:
+    """Add it."""
     costs = commands.add_parser("costs", parents=[common], help="what it costs, and this month")
     costs.add_argument("--by", choices=_BY, default=_BY[0], help="a line for each (day)")
     costs.add_argument(
         "--since", metavar="DATE", type=_date, help="from this day (this month's 1st)"
     )
-    costs.add_argument("--until", metavar="DATE", type=_date, help="before this day")
+    costs.add_argument("--until", metavar="DATE", type=_date, help="before this day (all)")
     form = costs.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object, as /v1/costs gives it")
     form.add_argument("--csv", action="store_true", help="the lines, for a spreadsheet")
 
 
 def run_costs(args: argparse.Namespace, say: Say) -> None:
+    """Say the costs; raises KioskError."""
     import json
     from dataclasses import asdict
 
