@@ -176,9 +176,9 @@ postgresql:
 	@.ci/postgresql
 
 # The official client's own sound needs PyAudio, which is built against PortAudio; nftables loses
-# packets.
+# packets; Valgrind counts instructions.
 bench-packages:
-	@.ci/debian-packages portaudio19-dev nftables
+	@.ci/debian-packages portaudio19-dev nftables valgrind
 
 # Checks the rules for Prometheus. The program alone: the package would start a server.
 promtool: $(BIN)/promtool

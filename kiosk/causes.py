@@ -233,6 +233,14 @@ _LOGGED: dict[str, Meaning] = {
         subject="A loudspeaker's card has no volume of its own",
         explanation="playback.volume is done by multiplying samples.",
     ),
+    "microphone_not_set": Meaning(
+        WARNING,
+        "Name the card in capture.device and its control in capture.mixer (`amixer -c CARD` lists "
+        "them), or leave capture.volume and capture.agc out.",
+        id="f44169c82a9645f09dc0bba8c9c3f7ac",
+        subject="A microphone's volume or automatic gain cannot be set",
+        explanation="The card is used as it is.",
+    ),
     "sentence_missing": Meaning(
         WARNING,
         "Do what the text says: install espeak-ng, or set visit.voice; or put KEY.wav into "
@@ -375,6 +383,22 @@ _BESIDE: dict[str, Meaning] = {
     "overloaded": Meaning(
         WARNING,
         'Set echo.mode = "half_duplex" to have it so from the start, or use a faster board.',
+    ),
+    "button_stuck": Meaning(
+        ERROR, "Free the button; if nobody leans on it, look at its wires and `button.pull_up`."
+    ),
+    "button_flutters": Meaning(
+        ERROR, "Look at the button's wires: one is loose, or takes up the mains."
+    ),
+    "microphone_silent": Meaning(
+        ERROR,
+        "Switch the microphone's mute off, on the device; if it has none, plug it in again.",
+        "no_microphone",
+    ),
+    "microphone_muted": Meaning(
+        ERROR,
+        "Turn up the control that the text names, with `alsamixer`, or set capture.volume.",
+        "no_microphone",
     ),
     "malformed_frame": Meaning(
         WARNING,

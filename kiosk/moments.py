@@ -496,6 +496,9 @@ class DeviceLost(Moment):
     detail: str
     """The device's error."""
 
+    cause: str | None = None
+    """`microphone_silent` or `microphone_muted` of one that is there and hears nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class SoundOverloaded(Moment):

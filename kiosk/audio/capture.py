@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from kiosk.audio.channels import ChannelMix
 from kiosk.audio.echo import Canceller, Played, ReferenceReader, Silent, Transparent
 from kiosk.audio.gain import Gain, GainSettings
 from kiosk.audio.gate import Gate, Verdict
 from kiosk.audio.high_pass import HighPass
+from kiosk.audio.lateness import Lateness
 from kiosk.audio.levels import Meter
 from kiosk.audio.pcm import (
     CHUNK_MS,
@@ -14,12 +18,15 @@ from kiosk.audio.pcm import (
     Rechunker,
     SampleFormat,
     Samples,
-    downmix,
+    frames_of,
     ms_to_samples,
 )
 from kiosk.audio.resample import Resampler
 
 CHUNK_SAMPLES = ms_to_samples(CHUNK_MS, INTERNAL_RATE_HZ)
+# Some loudspeakers are a second late; then nothing of what was played is in any channel.
+_ECHO_GONE_S = 1.2
+_ECHO_GONE = round(_ECHO_GONE_S * INTERNAL_RATE_HZ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +60,37 @@ class CaptureLayout:
 class Treatment:
     """What is done to a visit's sound, in this order: what lies below a voice is taken out of it
     (`high_pass` None: nothing is), then the loudspeaker, the gate judges it, the gain brings it to
-    one level. `played` is what the loudspeaker plays."""
+    one level. `played` is what the loudspeaker plays, `lateness` when that is in the room."""
 
     gate: Gate
     canceller: Canceller = field(default_factory=Transparent)
     gain: Gain = field(default_factory=lambda: Gain(GainSettings(mode="fixed")))
     played: Played = field(default_factory=Silent)
     meter: Meter = field(default_factory=Meter)
+    lateness: Lateness = field(default_factory=Lateness)
     high_pass: HighPass | None = field(default_factory=HighPass)
 
 
 class CaptureChain:
-    """Down-mixes, converts to 16 kHz, cuts into chunks and treats them; one run of one card."""
+    """Down-mixes, converts to 16 kHz, cuts into chunks and treats them; one run of one card.
 
-    def __init__(self, layout: CaptureLayout, treatment: Treatment) -> None:
+    `mix` is what is known of the card's channels from its runs before. `constant_s`: how long the
+    card has delivered one value and no other, from the start on; 0 from its first sound on.
+    """
+
+    def __init__(
+        self, layout: CaptureLayout, treatment: Treatment, mix: ChannelMix | None = None
+    ) -> None:
         self.treatment = treatment
+        self.constant_s = 0.0
+        self._mix = mix or ChannelMix(layout.channels, layout.channel)
         self._layout = layout
         self._reference = ReferenceReader(treatment.played)
         self._resampler = Resampler(layout.rate_hz, INTERNAL_RATE_HZ)
         self._rechunker = Rechunker(CHUNK_SAMPLES)
         self._begun = False
+        self._first: int | None = None
+        self._lives = False
 
     @property
     def missing_s(self) -> float:
@@ -84,9 +102,10 @@ class CaptureChain:
         started_s = (
             captured_at_s - self._resampler.delay_s - self._rechunker.held / INTERNAL_RATE_HZ
         )
-        layout = self._layout
-        mono = downmix(data, layout.channels, layout.sample_format, layout.channel)
+        mono = self._mono(data, captured_at_s)
         self.treatment.meter.push_card(mono)
+        self.treatment.meter.channels = self._mix.heard
+        self._watch(mono)
         if not self._begun and len(mono):
             self._begun = True
             self._resampler.begin_at(int(mono[0]))
@@ -96,9 +115,27 @@ class CaptureChain:
         for index, samples in enumerate(self._rechunker.push(sound)):
             yield self._treated(samples, started_s + index * CHUNK_MS / 1000)
 
+    def _mono(self, data: bytes, captured_at_s: float) -> Samples:
+        layout, quiet = self._layout, True
+        if layout.channels > 1 and layout.channel is None:
+            before_s = captured_at_s - _ECHO_GONE_S
+            quiet = not self.treatment.played.get(before_s, _ECHO_GONE).any()
+        frames = frames_of(data, layout.channels, layout.sample_format)
+        return self._mix.push(frames, quiet=quiet)
+
+    def _watch(self, mono: Samples) -> None:
+        if self._lives or not len(mono):
+            return
+        first = self._first if self._first is not None else int(mono[0])
+        self._first = first
+        self._lives = bool(np.any(mono != first))
+        self.constant_s = 0.0 if self._lives else self.constant_s + len(mono) / self._layout.rate_hz
+
     def _treated(self, samples: Samples, captured_at_s: float) -> CapturedChunk:
         its = self.treatment
         far = self._reference.read(captured_at_s, len(samples))
+        far = its.lateness.push(samples, far)
+        its.meter.late_ms = its.lateness.late_ms
         heard = its.canceller.push(samples, far)
         verdict = its.gate.push(heard.judged, learn=not heard.agent_sounds)
         its.meter.push(samples, speech=verdict.speech and not heard.agent_sounds)

@@ -141,14 +141,17 @@ class SpeechLevel:
 @dataclass(frozen=True, slots=True)
 class Levels:
     """What a microphone delivers: the peak of the last 10 s, the levels of speech and of the room
-    (None: not heard yet), how many samples the card has clipped in all, and for how many seconds it
-    delivered zeros and nothing else."""
+    (None: not heard yet), how many samples the card has clipped in all, for how many seconds it
+    delivered zeros and nothing else, which of its channels are listened to, and how late the
+    loudspeaker is in the room (None: not measured yet)."""
 
     peak_dbfs: float = SILENCE_DBFS
     speech_dbfs: float | None = None
     room_dbfs: float | None = None
     clipped_samples: int = 0
     zeros_s: int = 0
+    channels: tuple[int, ...] = ()
+    loudspeaker_late_ms: int | None = None
 
 
 class Meter:
@@ -156,6 +159,8 @@ class Meter:
 
     def __init__(self, room_window_ms: int = 8000) -> None:
         self.levels = Levels()
+        self.channels: tuple[int, ...] = ()  # that are listened to, from 1 on
+        self.late_ms: int | None = None  # the loudspeaker
         self._speech = SpeechLevel()
         self._room = RoomFloor(room_window_ms)
         self._peaks: deque[int] = deque([0], maxlen=_PEAK_SECONDS)
@@ -185,6 +190,8 @@ class Meter:
                 self._room.dbfs,
                 self._clipped,
                 self._zeros_s,
+                self.channels,
+                self.late_ms,
             )
             self._peaks.append(0)
 

@@ -135,6 +135,19 @@ def downmix(
     return to_int16(mono / 65536)
 
 
+def frames_of(
+    data: bytes, channels: int, sample_format: SampleFormat = SampleFormat.S16_LE
+) -> npt.NDArray[np.float32]:
+    """Interleaved bytes as (n, channels) on the int16 scale. What is no whole frame at the end is
+    dropped."""
+    frame_bytes = sample_format.sample_bytes * channels
+    data = data[: len(data) // frame_bytes * frame_bytes]
+    if sample_format is SampleFormat.S16_LE:
+        return samples_from_bytes(data).reshape(-1, channels).astype(np.float32)
+    wide = _left_justified(data, sample_format).reshape(-1, channels)
+    return (wide / 65536).astype(np.float32)
+
+
 def upmix(
     samples: Samples, channels: int, sample_format: SampleFormat = SampleFormat.S16_LE
 ) -> bytes:

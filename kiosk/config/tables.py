@@ -201,6 +201,7 @@ class IndicatorTable(Table):
     driver: Literal["gpio", "none"] = "gpio"
     pin: Pin = 27
     recording_pin: Pin | None = 22
+    active_low: bool = False
 
 
 def _named(device: str) -> str:
@@ -226,15 +227,18 @@ class CaptureTable(Table):
     driver: Literal["alsa", "virtual"] = "alsa"
     device: Device = "default"
     rate_hz: int = Field(default=48_000, ge=8000, le=192_000)
-    channels: int = Field(default=1, ge=1, le=8)
+    channels: int | None = Field(default=None, ge=1, le=8)
     channel: int | None = Field(default=None, ge=1, le=8)
     format: SampleFormat = "auto"
     period_ms: int = Field(default=20, ge=5, le=100)
+    volume: int | None = Field(default=None, ge=0, le=100)
+    mixer: str = Field(default="auto", min_length=1)
+    agc: bool | None = None
     file: Path | None = None
 
     @model_validator(mode="after")
     def _the_channel_is_there(self) -> "CaptureTable":
-        if self.channel is not None and self.channel > self.channels:
+        if self.channel and self.channels and self.channel > self.channels:
             raise ValueError(
                 f"channel = {self.channel} is none of the {self.channels}: set channels to how "
                 "many the microphone has"
@@ -252,7 +256,8 @@ class PlaybackTable(Table):
     format: SampleFormat = "auto"
     period_ms: int = Field(default=20, ge=5, le=40)
     buffer_ms: int = Field(default=80, ge=20, le=80)
-    wake_lead_ms: int = Field(default=0, ge=0, le=1000)
+    wake_lead_ms: int = Field(default=0, ge=0, le=3000)
+    keep_running: bool = False
     volume: int | None = Field(default=None, ge=0, le=100)
     mixer: str = Field(default="auto", min_length=1)
 

@@ -28,9 +28,12 @@ from kiosk.daemon.sound_check import SoundCheck
 from kiosk.devices.hardware import Hardware, configured_hardware
 from kiosk.devices.microphone import MicrophoneThread
 from kiosk.devices.ports import (
+    Button,
     ButtonEdge,
+    ButtonEvent,
     Indicator,
     KeyPressed,
+    LineTrouble,
     Lost,
     MicrophoneEvent,
     SpeakerEvent,
@@ -149,6 +152,7 @@ class Daemon:
             captions=settings.control.captions,
         )
         self._status_report = StatusReport(settings.kiosk.name, clock)
+        self._buttons: tuple[Button, ...] = ()
         self._stuck: StuckError | None = None
         self._listeners: list[Listener] = [
             self._records, self._events, self._counters, self._status_report, self._entries,
@@ -233,7 +237,11 @@ class Daemon:
         metrics = KioskMetrics(
             self._records,
             lambda: self._status(),
-            lambda: {**self._vitals().counters, **_known(temperature_c=temperature_c())},
+            lambda: {
+                **self._vitals().counters,
+                **self._presses(),
+                **_known(temperature_c=temperature_c()),
+            },
             lambda: self._host.measures,
         )
         for handler in logging.getLogger().handlers:
@@ -285,16 +293,26 @@ class Daemon:
         self, stack: contextlib.AsyncExitStack, loop: asyncio.AbstractEventLoop
     ) -> None:
         button = self._hardware.open_button(self._on_button, loop)
-        self._buttons = (button, *self._hardware.open_keys(self._on_button, loop))
-        for each in self._buttons:
-            stack.callback(each.close)
+        stack.callback(button.close)
+        keys = self._hardware.open_keys(self._on_button, loop)
+        for key in keys:
+            stack.callback(key.close)
+        self._buttons = (button, *keys)
 
     def losses(self) -> dict[str, int]:
-        """How often sound, or an entry of the journal, was lost since the kiosk was started."""
+        """Losses of sound and of the journal's entries since the kiosk was started."""
         return {
             **self._sound.losses(),
             **self._host.losses(),
             "journal_dropped_entries": journal.dropped_entries(),
+        }
+
+    def _presses(self) -> dict[str, int]:
+        """How often the buttons were pressed since the kiosk was started, and bounced. Not for the
+        backend, which takes sixteen counters."""
+        return {
+            "button_presses": sum(button.presses for button in self._buttons),
+            "button_bounces": sum(button.bounces for button in self._buttons),
         }
 
     def _vitals(self) -> Vitals:
@@ -326,7 +344,7 @@ class Daemon:
         """Tell the journal, again and again, that there is nothing new."""
         while True:
             await asyncio.sleep(self._reloading.settings.journal.alive_s)
-            counters = self._vitals().counters
+            counters = {**self._vitals().counters, **self._presses()}
             self._entries.alive({**counters, "temperature_c": temperature_c()})
 
     # --- what devices and operators report ------------------------------------------------------
@@ -347,10 +365,13 @@ class Daemon:
             await asyncio.sleep(_SAY_AGAIN_S)
         log.info("what an operator wanted said is not said: %s", refused)
 
-    def _on_button(self, edge: ButtonEdge | KeyPressed) -> None:
-        self._host.on_button(edge)
-        if isinstance(edge, ButtonEdge):
-            self._status_report.on_button(edge)
+    def _on_button(self, event: ButtonEvent | KeyPressed) -> None:
+        if isinstance(event, LineTrouble):
+            self._entries.button(event)
+            return
+        self._host.on_button(event)
+        if isinstance(event, ButtonEdge):
+            self._status_report.on_button(event)
 
     def _on_microphone(self, event: MicrophoneEvent) -> None:
         self._host.on_microphone(event)
@@ -388,7 +409,8 @@ class Daemon:
     def _status(self) -> Mapping[str, object]:
         """What `kiosk status` shows."""
         standing = self._status_report.status(self._buttons, ready=self.ready.is_set())
-        return {**self._host.status(), **standing, **self._sound.status(), **self.losses()}
+        counts = {**self.losses(), **self._presses()}
+        return {**self._host.status(), **standing, **self._sound.status(), **counts}
 
     def _observe(self, moment: Moment) -> None:
         for listener in self._listeners:

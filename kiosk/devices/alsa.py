@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -21,12 +22,13 @@ from typing import Any
 from kiosk.audio.pcm import SampleFormat
 from kiosk.causes import fault
 from kiosk.devices.cards import Direction
-from kiosk.devices.ports import BusyError, CardRefusedError
+from kiosk.devices.ports import BusyError, CardRefusedError, NoFormatError
 from kiosk.errors import DeviceError
 
 log = logging.getLogger(__name__)
 
 _EPIPE = -32
+_MOST_CHANNELS = 8
 _loading = threading.Lock()
 # Capture may buffer generously (it costs no delay): 320 ms of being kept from the processor.
 _CAPTURE_PERIODS = 16
@@ -45,6 +47,12 @@ _ADVICE = {
 _BUSY = os.strerror(errno.EBUSY)
 _BUSY_ADVICE = "another program has it; `fuser -v /dev/snd/*` names it"
 _LISTING_ADVICE = "`kiosk devices` lists what is there"
+# What a sound server answers that runs for somebody else, or for nobody yet.
+_ANOTHERS = tuple(map(os.strerror, (errno.ECONNREFUSED, errno.EHOSTDOWN)))
+_ANOTHERS_ADVICE = (
+    "that is a sound server, of another user or not started, which the kiosk cannot use: name the "
+    "card itself, as `kiosk devices` lists it"
+)
 # What was said of a card that gives other than asked, so that reopening it does not say it again.
 _said: set[str] = set()
 
@@ -70,14 +78,21 @@ class CardSettings:
 class AlsaCapture:
     """A `CapturePcm` on an ALSA device; raises DeviceError where that says so."""
 
-    def __init__(self, settings: CardSettings) -> None:
+    def __init__(
+        self,
+        settings: CardSettings,
+        muted_by: Callable[[str, int | None], str | None] = lambda _device, _card: None,
+    ) -> None:
         self.xruns = 0
         self.channel = settings.channel
+        self._muted_by = muted_by
         self._settings = settings
         self._alsa = load()
         self._pcm, info, self.sample_format = _open(
             self._alsa, Direction.CAPTURE, settings, periods=_CAPTURE_PERIODS
         )
+        self.card = _card(info)
+        self.has_converter = False
         self.rate_hz: int = info["rate"]
         self.channels: int = info["channels"]
         if self.channel is not None and self.channel > self.channels:
@@ -89,6 +104,9 @@ class AlsaCapture:
         # Behind a sound server a prepared stream records already, and the first read would deliver
         # what was said before the press. Dropped, it stays open and set up; a read starts it.
         self.drop()
+
+    def muted_by(self) -> str | None:
+        return self._muted_by(self._settings.device, self.card)
 
     def read(self) -> bytes:
         with _Worded(self._alsa, self._settings.device):
@@ -124,6 +142,7 @@ class AlsaPlayback:
         self._pcm, info, self.sample_format = _open(
             self._alsa, Direction.PLAYBACK, settings, periods=periods
         )
+        self.card = _card(info)
         self.rate_hz: int = info["rate"]
         self.channels: int = info["channels"]
         # A card may insist on a larger buffer: use no more of it than was asked for.
@@ -154,6 +173,26 @@ class AlsaPlayback:
 
     def close(self) -> None:
         _close(self._alsa, self._pcm)
+
+
+def _card(info: dict[str, Any]) -> int | None:
+    """The number of the card that was opened, as long as it is; None: ALSA knows of none."""
+    number: int = info["card_no"]
+    return number if number >= 0 else None
+
+
+def own_channels(device: str) -> int:
+    """How many channels a microphone's card has by itself; 1 of a name that hides it. Raises
+    DeviceError."""
+    if not device.startswith(("hw:", "plughw:")):
+        return 1
+    itself = CardSettings(device.removeprefix("plug"), 48_000, _MOST_CHANNELS, 20)
+    alsa = load()
+    with _Worded(alsa, device):
+        pcm = _asked(alsa, Direction.CAPTURE, itself, SampleFormat.S16_LE, periods=4)
+        channels: int = pcm.info()["channels"]
+    _close(alsa, pcm)
+    return channels
 
 
 def list_pcms(direction: Direction) -> list[str]:
@@ -195,27 +234,30 @@ def _kind(alsa: ModuleType, direction: Direction) -> int:
     return kind
 
 
+def try_pcm(direction: Direction, device: str) -> None:
+    """Open it for a moment, whatever rate and channels it has; raises DeviceError."""
+    alsa, settings = load(), CardSettings(device, 48_000, 1, 20)
+    _close(alsa, _opened(alsa, direction, settings, periods=4)[0])
+
+
 def _open(
     alsa: ModuleType, direction: Direction, settings: CardSettings, *, periods: int
 ) -> tuple[Any, dict[str, Any], SampleFormat]:
-    """The PCM in the first format that it has, and what was really set."""
+    """The PCM in the first format that it has, and what was really set; what differs is said."""
+    pcm, info, sample_format = _opened(alsa, direction, settings, periods=periods)
+    _say_what_differs(direction, settings, info)
+    return pcm, info, sample_format
+
+
+def _opened(
+    alsa: ModuleType, direction: Direction, settings: CardSettings, *, periods: int
+) -> tuple[Any, dict[str, Any], SampleFormat]:
     wanted = _FORMATS if settings.sample_format is None else (settings.sample_format,)
     for sample_format in wanted:
-        code = getattr(alsa, f"PCM_FORMAT_{sample_format}")
         with _Worded(alsa, settings.device):
-            pcm = alsa.PCM(
-                type=_kind(alsa, direction),
-                mode=alsa.PCM_NONBLOCK,
-                device=settings.device,
-                rate=settings.rate_hz,
-                channels=settings.channels,
-                format=code,
-                periodsize=settings.rate_hz * settings.period_ms // 1000,
-                periods=periods,
-            )
+            pcm = _asked(alsa, direction, settings, sample_format, periods=periods)
             info = pcm.info()
-        if info["format"] == code:
-            _say_what_differs(direction, settings, info)
+        if info["format"] == _code(alsa, sample_format):
             return pcm, info, sample_format
         _close(alsa, pcm)
     if settings.sample_format is not None:
@@ -225,10 +267,35 @@ def _open(
         )
     # What `plughw` cannot make, such as HDMI's frames, the card's own configuration may.
     plug = "sysdefault" if settings.device.startswith("plughw:") else "plughw"
-    raise DeviceError(
+    raise NoFormatError(
         f"sound device {settings.device!r} has none of the formats {', '.join(_FORMATS)}: "
         f"name it as {plug}:CARD=... so that ALSA converts"
     )
+
+
+def _asked(
+    alsa: ModuleType,
+    direction: Direction,
+    settings: CardSettings,
+    sample_format: SampleFormat,
+    *,
+    periods: int,
+) -> Any:
+    return alsa.PCM(
+        type=_kind(alsa, direction),
+        mode=alsa.PCM_NONBLOCK,
+        device=settings.device,
+        rate=settings.rate_hz,
+        channels=settings.channels,
+        format=_code(alsa, sample_format),
+        periodsize=settings.rate_hz * settings.period_ms // 1000,
+        periods=periods,
+    )
+
+
+def _code(alsa: ModuleType, sample_format: SampleFormat) -> int:
+    code: int = getattr(alsa, f"PCM_FORMAT_{sample_format}")
+    return code
 
 
 def _say_what_differs(direction: Direction, settings: CardSettings, info: dict[str, Any]) -> None:
@@ -287,4 +354,5 @@ def _worded(error: Exception, device: str) -> DeviceError:
         return BusyError(f"sound device {device!r}: {reason}: {_BUSY_ADVICE}")
     if reason in _ADVICE:
         return DeviceError(f"sound device {device!r}: {reason}; {_ADVICE[reason]}")
-    return CardRefusedError(f"sound device {device!r}: {reason}; {_LISTING_ADVICE}")
+    advice = _ANOTHERS_ADVICE if reason in _ANOTHERS else _LISTING_ADVICE
+    return CardRefusedError(f"sound device {device!r}: {reason}; {advice}")

@@ -14,8 +14,9 @@ from kiosk.errors import DeviceError
 
 # The card's own count of what it has not played jumps by a period; only more than that is a gap.
 _GAP_S = 0.05
-# An amplifier that went to sleep does so after seconds of silence, not between two words.
-_AWAKE_S = 1.0
+# What a card that is kept running owns: it cannot be dropped, so this is how late a flush is.
+KEPT_S = 0.02
+_KEPT_LOOK_S = 0.005
 # Three quarters of what the card holds are there for a thread that is woken late.
 _PART_ALONE = 0.25
 _LONGEST_ALONE_S = 0.02
@@ -30,8 +31,14 @@ class CardStream:
         played: PlayedSound | None = None,
         wake_lead_ms: int = 0,
         clock: Clock = REAL,
+        *,
+        keep_running: bool = False,
     ) -> None:
         self.started = False
+        self._keep_running = keep_running
+        kept = round(KEPT_S * device.rate_hz)
+        self._most = min(device.buffer_frames, kept) if keep_running else device.buffer_frames
+        self._silence = 0  # frames of it behind the last sound
         self._device = device
         self._played = played
         self._clock = clock
@@ -48,14 +55,13 @@ class CardStream:
         self._unheard: list[tuple[float, Samples]] = []
         self._xruns = device.xruns
         self._queued = 0  # frames in the card when it was asked last, which takes its time
-        self._silent_since_s = float("-inf")
         # Frames queued, and since when they are that many with nothing more accepted.
         self._progress = (0, 0.0)
 
     def room(self) -> int:
         """Frames that may still be appended without the card owning more than its buffer."""
         pending = len(self._pending) // self._frame_bytes
-        return self._device.buffer_frames - self._ask() - pending
+        return self._most - self._ask() - pending
 
     def append(self, samples: Samples, rate_hz: int, source: Source) -> float:
         """Convert one slice; returns when its first sample will be heard (monotonic seconds)."""
@@ -69,6 +75,7 @@ class CardStream:
         if not self.started:
             self._wake_up()
         heard_at_s = self._end_s() + self._resampler.delay_s
+        self._silence = 0
         self._note(self._reference.push(_louder(samples, self._device.software_gain)))
         self._put(self._resampler.push(samples))
         return heard_at_s
@@ -85,7 +92,10 @@ class CardStream:
         """Give the card what it takes; the rest stays pending."""
         while self._pending:
             asked_s = self._clock.now_s()
-            frames = self._device.write(bytes(self._pending))
+            piece = bytes(self._pending)
+            if self._keep_running:
+                piece = piece[: max(0, self._most - self._ask()) * self._frame_bytes]
+            frames = self._device.write(piece) if piece else 0
             if not frames:
                 break
             if not self._running:
@@ -101,27 +111,57 @@ class CardStream:
     def left_ms(self) -> float:
         """How long what was appended will still sound."""
         self.write_out()
-        frames = self._ask() + len(self._pending) // self._frame_bytes
-        return frames * 1000 / self._device.rate_hz
+        frames = self._ask() + len(self._pending) // self._frame_bytes - self._silence
+        return max(0, frames) * 1000 / self._device.rate_hz
+
+    def fill(self) -> None:
+        """Silence, as much as a card that is kept running may own."""
+        if not self.started:
+            self._wake_up()
+        else:
+            self._end_s()  # it may have run dry
+        frames = self.room()
+        if frames > 0:
+            self._silence += frames
+            self._put(silence(frames))
+        self.write_out()
 
     def next_look_s(self) -> float:
         """How long the card may be left alone: a full buffer for longer than one near its end."""
+        if self._keep_running:
+            return _KEPT_LOOK_S
         left_s = self._queued / self._device.rate_hz
         return max(POLL_S, min(_LONGEST_ALONE_S, left_s * _PART_ALONE))
 
     def drop(self) -> None:
         """Silence now."""
         self._device.drop()
-        now_s = self._clock.now_s()
         if self._played is not None:
-            self._played.cut(now_s)
-        if self.started:
-            self._silent_since_s = now_s
+            self._played.cut(self._clock.now_s())
+        self._forget()
+        self.started = self._running = False
+        self._queued = 0
+
+    def silence_s(self) -> float:
+        """Silence as soon as the card can: at once, or when a card that is kept running has played
+        what it owns. When that is."""
+        if not self._keep_running or not self._running:
+            self.drop()
+            return self._clock.now_s()
+        self._tell()
+        self._frames -= len(self._pending) // self._frame_bytes
+        self._forget()
+        self._ask()
+        silent_s = self._end_s()
+        if self._played is not None:
+            self._played.cut(silent_s)
+        return silent_s
+
+    def _forget(self) -> None:
+        """What the card does not own yet is not heard."""
         self._pending.clear()
         self._unheard.clear()
         self._resampler, self._reference, self._key = None, None, None
-        self.started = self._running = False
-        self._queued = 0
 
     def _began_s(self, asked_s: float, frames: int) -> float:
         """When the card began to play the first `frames` it was given, some time in the write.
@@ -135,12 +175,11 @@ class CardStream:
 
     def _wake_up(self) -> None:
         """Begin the stream with silence: an echo canceller must know of a sound before it is
-        heard, and some amplifiers swallow the first sound after a pause."""
+        heard, and some amplifiers and televisions swallow what a new stream begins with."""
         self._anchor_s, self._frames = self._clock.now_s(), 0
-        asleep = self._anchor_s - self._silent_since_s > _AWAKE_S
         lead_s = 0.0 if self._played is None else REFERENCE_LEAD_S
         lead = ms_to_samples(1000 * lead_s, self._device.rate_hz)
-        self._put(silence(max(lead, self._wake_lead if asleep else 0)))
+        self._put(silence(max(lead, self._wake_lead)))
 
     def _end_s(self) -> float:
         """When a frame appended now will be heard.
@@ -158,7 +197,6 @@ class CardStream:
             self._tell()
             self._xruns = self._device.xruns
             self._running = False
-            self._silent_since_s = counted_s
             self._wake_up()
             return self._anchor_s + self._frames / rate_hz
         if self._xruns != self._device.xruns or abs(counted_s - measured_s) > _GAP_S:

@@ -25,6 +25,7 @@ _CARD_OF_PCM = re.compile(
     r"(?:.*[:,'\"\s])?CARD=(?P<named>[^,'\"\s]+)(?:,DEV=(?P<its>\d+))?"
     r"|\w+:(?P<first>[^,=:'\"\s]+)(?:,(?:DEV=)?(?P<second>\d+)|,|$)"
 )
+_PORT = re.compile(r" at (?P<port>usb-[^,\s]+),")
 # Cards that take one form of samples only (IEC 60958 frames, as HDMI does), which `plughw` does not
 # make; the card's own configuration, which `sysdefault` reads, does.
 _DIGITAL_DRIVERS = frozenset({"vc4-hdmi"})
@@ -46,6 +47,7 @@ class Card:
     capture: tuple[int, ...] = ()
     playback: tuple[int, ...] = ()
     driver: str = ""
+    index: int | None = None
 
     def devices(self, direction: Direction) -> tuple[int, ...]:
         return self.capture if direction is Direction.CAPTURE else self.playback
@@ -57,6 +59,12 @@ class Card:
         first = min(self.devices(direction), default=0)
         return f"plughw:CARD={self.id}" + (f",DEV={first}" if first else "")
 
+    @property
+    def port(self) -> str | None:
+        """Where a USB card is plugged in, which is the same after every boot."""
+        found = _PORT.search(self.names[-1])
+        return None if found is None else found["port"]
+
     def has(self, text: str) -> bool:
         return any(text.casefold() in name.casefold() for name in (self.id, *self.names))
 
@@ -64,8 +72,9 @@ class Card:
         return f"{self.id} ({self.names[0]})"
 
 
-def read_cards(proc: Path = PROC_ASOUND) -> list[Card]:
+def read_cards(proc: Path | None = None) -> list[Card]:
     """The cards that are there now; none where the kernel has no sound."""
+    proc = proc or PROC_ASOUND
     lines = _lines(proc / "cards")
     devices = _devices(_lines(proc / "pcm"))
     cards = []
@@ -76,7 +85,8 @@ def read_cards(proc: Path = PROC_ASOUND) -> list[Card]:
             names = tuple(name for name in (found["name"].strip(), where) if name)
             capture, playback = (devices.get((index, its), ()) for its in Direction)
             driver = found["driver"].strip()
-            cards.append(Card(found["id"].strip(), names or ("",), capture, playback, driver))
+            its_id = found["id"].strip()
+            cards.append(Card(its_id, names or ("",), capture, playback, driver, index))
     return cards
 
 
@@ -84,6 +94,15 @@ def speakerphone(cards: Sequence[Card]) -> Card | None:
     """The only card that both records and plays, if there is just one."""
     both = [card for card in cards if card.capture and card.playback]
     return both[0] if len(both) == 1 else None
+
+
+def setting_for(card: Card, direction: Direction, cards: Sequence[Card]) -> str:
+    """What to write for this card: its name, of twins the port, or else the PCM by its id."""
+    able = [each for each in cards if each.devices(direction)]
+    # The comma is the kernel's: port 1.3 is the beginning of 1.3.1 too.
+    ways = (card.names[0], card.port, f"{card.port}," if card.port else None)
+    alone = (way for way in ways if way and [card] == [each for each in able if each.has(way)])
+    return next(alone, card.pcm(direction))
 
 
 def resolve(
@@ -100,7 +119,7 @@ def resolve(
         found = ", ".join(map(str, matches))
         raise DeviceError(
             f"{key} fits {len(matches)} cards: {found}; write more of the name, or "
-            f'device = "{matches[0].pcm(direction)}"'
+            f'device = "{setting_for(matches[0], direction, cards)}"'
         )
     if matches:
         return matches[0].pcm(direction)
@@ -138,6 +157,23 @@ def card_of(pcm: str) -> str | None:
     """The id of the card in a PCM's name such as plughw:CARD=Device,DEV=0 or hw:Device."""
     found = _CARD_OF_PCM.match(pcm)
     return None if found is None else _named(found)
+
+
+def has_converter(pcm: str, number: int | None, cards: Sequence[Card]) -> bool:
+    """Whether a converter of sound is behind a PCM for certain, by its name or as it was opened:
+    not where ALSA tells no card, and not where the card is a loop (snd-aloop)."""
+    named = card_of(pcm)
+    its = (card for card in cards if named == card.id or (named is None and number == card.index))
+    card = next(its, None)
+    return card is not None and card.driver != "Loopback"
+
+
+def own_pcm(pcm: str) -> str | None:
+    """What the card's own configuration makes of it, where ALSA's plain conversion (`plughw`) does
+    not do; None: the name is no plain conversion of a card's first device."""
+    card = card_of(pcm)
+    plain = pcm.startswith("plughw:") and not re.search(r"DEV=[1-9]|,[1-9]", pcm)
+    return f"sysdefault:CARD={card}" if card and plain else None
 
 
 def _named(found: re.Match[str]) -> str:

@@ -9,20 +9,30 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from kiosk.base.clock import REAL, Clock
 from kiosk.devices.bridge import Outbox
-from kiosk.devices.debounce import Change, Debouncer
+from kiosk.devices.debounce import STUCK_S, Change, Debouncer, LineWatch, Trouble
 from kiosk.devices.lamps import PatternPlayer
-from kiosk.devices.ports import ButtonEdge, Pattern
+from kiosk.devices.ports import ButtonEdge, ButtonEvent, LineTrouble, Pattern
 from kiosk.errors import DeviceError
 
 _OUTBOX_LIMIT = 100
-# lgpio tells its errors by their texts only: of a line that somebody has, of a chip that is away.
-_TAKEN = ("GPIO busy", "GPIO already in use")
+_TROUBLES = {
+    "button_flutters": "changes faster than any finger: its wire is loose, or takes up the mains",
+    "button_stuck": f"has been down for {STUCK_S:g} s: it is stuck, or its wires touch",
+}
+_RIGHT_AGAIN = "is a button again"
+# lgpio and gpiozero tell their errors by their texts only.
+_TAKEN = ("GPIO busy", "GPIO already in use", "already in use by")
 _NO_CHIP = ("gpiochip", "no permission")
+_NO_PIN = ("bad GPIO number", "is not a valid pin", "not a valid")
+_DEVICES = Path("/dev")
+# The chip's own resistor (50 kilohm) needs it to charge the 100 nF across a button.
+_CHARGE_S = 0.03
 
 
 class GpioButton:
@@ -35,12 +45,16 @@ class GpioButton:
         *,
         pull_up: bool,
         debounce_s: float,
-        handler: Callable[[ButtonEdge], None],
+        handler: Callable[[ButtonEvent], None],
         loop: asyncio.AbstractEventLoop,
         language: str | None = None,
     ) -> None:
         self.edges = 0
+        self._name = f"the button on GPIO {pin}"
         self._language = language
+        self._given = False  # what was handed on last
+        self._line = LineWatch(loop.time())
+        self._line_look: asyncio.TimerHandle | None = None
         self._handler = handler
         self._loop = loop
         self._debouncer = Debouncer(debounce_s)
@@ -54,23 +68,36 @@ class GpioButton:
         )
         self._button.when_activated = lambda: self._outbox.put((True, loop.time()))
         self._button.when_deactivated = lambda: self._outbox.put((False, loop.time()))
+        self._trouble([])  # it may be down from the start: no edge tells of it
 
     @property
     def pressed(self) -> bool:
         return bool(self._button.is_active)
 
+    @property
+    def presses(self) -> int:
+        return self._debouncer.presses
+
+    @property
+    def bounces(self) -> int:
+        return self._debouncer.bounces
+
     def close(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
+        for timer in (self._look, self._line_look):
+            if timer is not None:
+                timer.cancel()
         self._button.close()
 
     def _on_edge(self, edge: tuple[bool, float]) -> None:
+        pressed, at_s = edge
         self.edges += 1
-        self._report(self._debouncer.edge(*edge))
+        self._report(self._debouncer.edge(pressed, at_s))
+        self._trouble([*self._line.edge(at_s), *self._line.look(pressed, at_s)])
 
     def _report(self, changes: list[Change]) -> None:
-        for change in changes:
-            self._handler(ButtonEdge(*change, self._language))
+        for pressed, at_s in changes:
+            if not self._line.flutters:
+                self._hand_on(pressed=pressed, at_s=at_s)
         if self._look is not None:
             self._look.cancel()
             self._look = None
@@ -82,18 +109,48 @@ class GpioButton:
         self._look = None
         self._report(self._debouncer.look(bool(self._button.is_active), self._loop.time()))
 
+    def _look_for_trouble(self) -> None:
+        self._trouble(self._line.look(self.pressed, self._loop.time()))
+
+    def _trouble(self, found: list[Trouble]) -> None:
+        """Tell it, and look again when there may be more."""
+        for cause, over in found:
+            what = _RIGHT_AGAIN if over else _TROUBLES[cause]
+            self._handler(LineTrouble(cause, f"{self._name} {what}", over=over))
+        if self._line.flutters and self._given:  # what it held down is let go
+            self._hand_on(pressed=False, at_s=self._loop.time())
+        if self._line_look is not None:
+            self._line_look.cancel()
+            self._line_look = None
+        if (look_at_s := self._line.look_at_s(self.pressed)) is not None:
+            wait_s = max(0.0, look_at_s - self._loop.time())
+            self._line_look = self._loop.call_later(wait_s, self._look_for_trouble)
+
+    def _hand_on(self, *, pressed: bool, at_s: float) -> None:
+        if pressed != self._given:
+            self._given = pressed
+            self._handler(ButtonEdge(pressed, at_s, self._language))
+
 
 class GpioIndicator:
-    """The state lamp and, where there is a pin for it, the recording lamp; lit when high."""
+    """The state lamp and, where there is a pin for it, the recording lamp; lit when high, or with
+    `active_low` when low."""
 
     def __init__(
-        self, pin: int, recording_pin: int | None, loop: asyncio.AbstractEventLoop
+        self,
+        pin: int,
+        recording_pin: int | None,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        active_low: bool = False,
     ) -> None:
         gpiozero = _load()
-        self._lamp = _claim(gpiozero, pin, gpiozero.LED)
-        self._recording = (
-            None if recording_pin is None else _claim(gpiozero, recording_pin, gpiozero.LED)
-        )
+
+        def claim(its: int) -> Any:
+            return _claim(gpiozero, its, gpiozero.LED, active_high=not active_low)
+
+        self._lamp = claim(pin)
+        self._recording = None if recording_pin is None else claim(recording_pin)
         self._player = PatternPlayer(lambda lit: _switch(self._lamp, lit), loop)
 
     def show(self, pattern: Pattern) -> None:
@@ -116,6 +173,7 @@ def is_active(pin: int, *, pull_up: bool) -> bool:
     gpiozero = _load()
     line = _claim(gpiozero, pin, gpiozero.DigitalInputDevice, pull_up=pull_up, bounce_time=None)
     try:
+        REAL.wake_up().wait(_CHARGE_S)
         return bool(line.is_active)
     finally:
         line.close()
@@ -134,10 +192,10 @@ def count_edges(pin: int, *, pull_up: bool, for_s: float, clock: Clock = REAL) -
         line.close()
 
 
-def try_lamp(pin: int) -> None:
+def try_lamp(pin: int, *, active_low: bool = False) -> None:
     """Claim a lamp's line for a moment; it stays dark. Raises DeviceError."""
     gpiozero = _load()
-    _claim(gpiozero, pin, gpiozero.LED).close()
+    _claim(gpiozero, pin, gpiozero.LED, active_high=not active_low).close()
 
 
 def _switch(led: Any, lit: bool) -> None:
@@ -163,13 +221,9 @@ def _load() -> ModuleType:
 def _claim(gpiozero: ModuleType, pin: int, kind: Callable[..., Any], **options: object) -> Any:
     try:
         return kind(pin, **options)
-    except (gpiozero.GPIOZeroError, OSError, ImportError) as error:
-        raise DeviceError(
-            f"GPIO {pin} cannot be used ({error or type(error).__name__}); on a machine without "
-            'GPIO set button.driver and indicator.driver to "none"'
-        ) from error
-    except _lgpio_errors() as error:
-        raise DeviceError(f"GPIO {pin} {_refusal(str(error))}") from error
+    except (gpiozero.GPIOZeroError, OSError, ImportError, *_lgpio_errors()) as error:
+        said = str(error) or type(error).__name__
+        raise DeviceError(f"GPIO {pin} {_refusal(said)}") from error
 
 
 def _refusal(said: str) -> str:
@@ -179,10 +233,26 @@ def _refusal(said: str) -> str:
             f"is taken ({said}): another program holds the line, or the pin is already used for "
             "something else"
         )
+    if any(words in said for words in _NO_PIN):
+        return (
+            f"is no line of this board's ({said}): button.pin, indicator.pin and the keys' are "
+            "GPIO numbers, not places on the header"
+        )
+    chips = sorted(_DEVICES.glob("gpiochip*"))
+    if not chips:
+        return (
+            f"cannot be used ({said}): this machine has no /dev/gpiochip*; on one without GPIO set "
+            'button.driver and indicator.driver to "none"'
+        )
+    if not any(os.access(chip, os.R_OK | os.W_OK) for chip in chips):
+        return (
+            f"cannot be used ({said}): the kiosk's user must be in the group gpio, which may use "
+            f"{chips[0]}"
+        )
     if any(words in said for words in _NO_CHIP):
         return (
-            f"cannot be used ({said}): the kiosk's user must be in the group gpio, and "
-            "/dev/gpiochip* must be there; `kiosk devices` lists the chips"
+            f"cannot be used ({said}): none of {', '.join(map(str, chips))} is the header's; the "
+            "service may be kept from it (DeviceAllow=)"
         )
     return f"cannot be used ({said})"
 

@@ -11,17 +11,25 @@ from kiosk.audio.wav import WavError, read_wav
 from kiosk.config import Settings
 from kiosk.config.tables import ButtonTable, KeyTable
 from kiosk.devices import cards
-from kiosk.devices.alsa import AlsaCapture, AlsaPlayback, CardSettings, list_pcms
+from kiosk.devices.alsa import (
+    AlsaCapture,
+    AlsaPlayback,
+    CardSettings,
+    list_pcms,
+    own_channels,
+)
 from kiosk.devices.cards import Direction
 from kiosk.devices.keys import pressed_key
-from kiosk.devices.mixer import Volume, gain
+from kiosk.devices.mixer import Sensitivity, Volume, gain, mutes_microphone
 from kiosk.devices.ports import (
     BusyError,
     Button,
     ButtonEdge,
+    ButtonEvent,
     ButtonHandler,
     CapturePcm,
     Indicator,
+    NoFormatError,
     PlaybackPcm,
 )
 from kiosk.devices.reopening import Opener
@@ -35,6 +43,9 @@ from kiosk.devices.virtual import (
 from kiosk.errors import ConfigError, DeviceError
 
 P = TypeVar("P")
+
+# Of a card that is kept running little is queued, so it must tell often what it has played.
+_KEPT_PERIOD_MS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +82,34 @@ def _capture(settings: Settings, room: Room) -> Callable[[], CapturePcm]:
     card = CardSettings(
         capture.device,
         capture.rate_hz,
-        capture.channels,
+        capture.channels or 0,
         capture.period_ms,
         sample_format=_format(capture.format),
         channel=capture.channel,
     )
-    return _named_card(card, Direction.CAPTURE, AlsaCapture)
+    sensitivity = Sensitivity(capture.volume, capture.mixer, capture.agc)
+
+    def open_with_sensitivity(found: CardSettings) -> AlsaCapture:
+        if not found.channels:
+            found = replace(found, channels=_own_channels(found.device))
+        pcm = AlsaCapture(found, mutes_microphone)
+        pcm.has_converter = cards.has_converter(found.device, pcm.card, cards.read_cards())
+        sensitivity.apply(found.device, pcm.card)
+        return pcm
+
+    return _named_card(card, Direction.CAPTURE, open_with_sensitivity)
+
+
+def _own_channels(device: str) -> int:
+    """1 where only ALSA could tell, and of a loop, which has as many as it is asked for."""
+    if not cards.has_converter(device, None, cards.read_cards()):
+        return 1
+    try:
+        return own_channels(device)
+    except BusyError:
+        raise
+    except DeviceError:  # not as it is, but perhaps converted
+        return 1
 
 
 def _playback(settings: Settings, room: Room) -> Callable[[], PlaybackPcm]:
@@ -87,7 +120,7 @@ def _playback(settings: Settings, room: Room) -> Callable[[], PlaybackPcm]:
         playback.device,
         playback.rate_hz,
         playback.channels,
-        playback.period_ms,
+        min(playback.period_ms, _KEPT_PERIOD_MS) if playback.keep_running else playback.period_ms,
         playback.buffer_ms,
         sample_format=_format(playback.format),
     )
@@ -95,7 +128,7 @@ def _playback(settings: Settings, room: Room) -> Callable[[], PlaybackPcm]:
 
     def open_with_volume(found: CardSettings) -> AlsaPlayback:
         pcm = AlsaPlayback(found)
-        pcm.software_gain = volume.apply(found.device)
+        pcm.software_gain = volume.apply(found.device, pcm.card)
         return pcm
 
     return _named_card(card, Direction.PLAYBACK, open_with_volume)
@@ -117,7 +150,12 @@ def _named_card(
         there, pcms = cards.read_cards(), list_pcms(direction)
         pcm = cards.resolve(card.device, direction, pcms, there)
         try:
-            return open_pcm(replace(card, device=pcm))
+            try:
+                return open_pcm(replace(card, device=pcm))
+            except NoFormatError:
+                if (own := cards.own_pcm(pcm)) is None:
+                    raise
+                return open_pcm(replace(card, device=own))
         except BusyError:
             raise
         except DeviceError as error:
@@ -173,21 +211,23 @@ def _keys(
     return gpio if button.driver == "gpio" else lambda _handler, _loop: ()
 
 
-def _on_edge(key: KeyTable, handler: ButtonHandler) -> Callable[[ButtonEdge], None]:
+def _on_edge(key: KeyTable, handler: ButtonHandler) -> Callable[[ButtonEvent], None]:
     pressed = pressed_key(key)
 
-    def on_edge(edge: ButtonEdge) -> None:
-        if edge.pressed:
+    def on_event(event: ButtonEvent) -> None:
+        if not isinstance(event, ButtonEdge):
+            handler(event)
+        elif event.pressed:
             handler(pressed)
 
-    return on_edge
+    return on_event
 
 
 def _gpio_button(
     button: ButtonTable,
     pin: int,
     language: str | None,
-    handler: Callable[[ButtonEdge], None],
+    handler: Callable[[ButtonEvent], None],
     loop: asyncio.AbstractEventLoop,
 ) -> Button:
     from kiosk.devices.gpio import GpioButton
@@ -208,7 +248,9 @@ def _indicator(settings: Settings) -> Callable[[asyncio.AbstractEventLoop], Indi
     def gpio(loop: asyncio.AbstractEventLoop) -> Indicator:
         from kiosk.devices.gpio import GpioIndicator
 
-        return GpioIndicator(indicator.pin, indicator.recording_pin, loop)
+        return GpioIndicator(
+            indicator.pin, indicator.recording_pin, loop, active_low=indicator.active_low
+        )
 
     return gpio if indicator.driver == "gpio" else lambda _: VirtualIndicator()
 

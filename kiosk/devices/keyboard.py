@@ -16,6 +16,7 @@ class KeyboardButton:
 
     pressed = False
     edges = 0  # it has no line
+    bounces = 0
 
     def __init__(
         self,
@@ -23,6 +24,7 @@ class KeyboardButton:
         loop: asyncio.AbstractEventLoop,
         keys: Sequence[KeyTable] = (),
     ) -> None:
+        self.presses = 0
         self._languages = {key.language for key in keys}
         self._others = {
             str(number): pressed_key(key)
@@ -45,6 +47,7 @@ class KeyboardButton:
             self.close()
             return
         typed = line.strip()
+        self.presses += 1
         if (other := self._others.get(typed)) is not None:
             self._handler(other)
             return

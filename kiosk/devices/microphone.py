@@ -6,13 +6,29 @@ from collections.abc import Callable
 from typing import Protocol
 
 from kiosk.audio.capture import CaptureChain, CaptureLayout, Treatment
+from kiosk.audio.channels import ChannelMix
 from kiosk.audio.deadline import DeadlineMeter
 from kiosk.audio.echo import Canceller
+from kiosk.audio.pcm import frames_of
 from kiosk.base.clock import REAL, Clock
 from kiosk.devices.bridge import FIRST_SOUND_S, POLL_S, STALL_S, DeviceThread, Outbox
-from kiosk.devices.ports import CapturePcm, Lost, MicrophoneEvent, Opened, Overloaded, Running
+from kiosk.devices.ports import (
+    CapturePcm,
+    Lost,
+    MicrophoneEvent,
+    MutedError,
+    Opened,
+    Overloaded,
+    Running,
+    SilentError,
+)
 from kiosk.errors import DeviceError
 
+# A card that from its start on has delivered one value for so long hears nothing: no converter is
+# silent to the last bit, and what a microphone with a gate of its own sends begins with sound.
+SILENT_S = 2.0
+# How often, and for how long, such a card is listened to, with the recording lamp lit.
+_PROVE_AGAIN_S, _PROVE_S = 10.0, 0.5
 # 10 s of chunks: a loop that stalls for less loses nothing.
 _OUTBOX_LIMIT = 500
 
@@ -42,7 +58,10 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
         loop: asyncio.AbstractEventLoop,
         clock: Clock = REAL,
     ) -> None:
-        super().__init__("microphone", open_pcm, clock)
+        super().__init__("microphone", self._proven, clock)
+        self._open_pcm = open_pcm
+        self._doubt: SilentError | None = None
+        self._prove_at_s = 0.0
         self._treating = treating
         self._outbox = Outbox(loop, handler, _OUTBOX_LIMIT)
         self._wanted = False
@@ -64,21 +83,74 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
     def _prepare(self) -> None:
         self._treating.prepare()
 
+    def _proven(self) -> CapturePcm:
+        """The card, open; one that heard nothing must prove that it hears again."""
+        doubt = self._doubt
+        if doubt is None:
+            return self._open_pcm()
+        if self._clock.now_s() < self._prove_at_s:
+            raise type(doubt)(str(doubt))
+        device = self._open_pcm()
+        try:
+            self._listen(device)
+        except DeviceError:
+            device.close()
+            raise
+        return device
+
+    def _listen(self, device: CapturePcm) -> None:
+        """Raises SilentError if the card still delivers one value only."""
+        self._outbox.put(Running(running=True))
+        try:
+            until_s = self._clock.now_s() + FIRST_SOUND_S
+            mix, heard = ChannelMix(device.channels, device.channel), set[int]()
+            while self._clock.now_s() < until_s and not self._stopping:
+                if data := device.read():
+                    if not heard:
+                        until_s = self._clock.now_s() + _PROVE_S
+                    frames = frames_of(data, device.channels, device.sample_format)
+                    heard |= set(mix.push(frames, quiet=True).tolist())
+                    if len(heard) > 1:
+                        self._doubt = None
+                        return
+                self._wake.clear()
+                self._wake.wait(POLL_S)
+            raise self._silent(device)
+        finally:
+            device.drop()
+            self._outbox.put(Running(running=False))
+
+    def _silent(self, device: CapturePcm) -> SilentError:
+        control = device.muted_by()
+        if control is None:
+            self._doubt = SilentError(
+                "the microphone delivers one value and nothing else: switch its mute off, on the "
+                "device; if it has none, it is dead, or its driver is: plug it in anew"
+            )
+        else:
+            self._doubt = MutedError(
+                f"the microphone is silenced by {control!r} in its card's mixer: turn that up with "
+                "`alsamixer`, or set capture.volume"
+            )
+        self._prove_at_s = self._clock.now_s() + _PROVE_AGAIN_S
+        return self._doubt
+
     def _serve(self, device: CapturePcm) -> None:
+        mix = ChannelMix(device.channels, device.channel)
         while self._awake():
             if self._wanted:
-                self._capture(device)
+                self._capture(device, mix)
             else:
                 self._rest(device)
 
-    def _capture(self, device: CapturePcm) -> None:
+    def _capture(self, device: CapturePcm, mix: ChannelMix) -> None:
         """One run of the card, from its start to `stop`."""
         data, waiting, read_s = self._read(device)  # starts the card: nothing may come before it
         self._outbox.put(Running(running=True))
         layout = CaptureLayout(
             device.rate_hz, device.channels, device.sample_format, device.channel
         )
-        chain = CaptureChain(layout, self._treating.treatment())
+        chain = CaptureChain(layout, self._treating.treatment(), mix)
         deadline, looks = DeadlineMeter(), Looks()
         frame_bytes = device.sample_format.sample_bytes * device.channels
         progress_s, patience_s = self._clock.now_s(), FIRST_SOUND_S
@@ -90,6 +162,8 @@ class MicrophoneThread(DeviceThread[CapturePcm]):
                     completed = self._process(
                         chain, deadline, data, read_s - frames / device.rate_hz
                     )
+                    if device.has_converter and chain.constant_s >= SILENT_S:
+                        raise self._silent(device)
                     piece_s = len(data) / frame_bytes / device.rate_hz
                     looks.found(read_s, piece_s, chain.missing_s if completed else None)
                     if completed and not waiting:

@@ -24,6 +24,22 @@ class CardRefusedError(DeviceError):
     """ALSA cannot open the card or work with it, and not for want of a right: it may be away."""
 
 
+class NoFormatError(DeviceError):
+    """The device takes samples in no form that the kiosk makes: digital frames, for one."""
+
+
+class SilentError(DeviceError):
+    """The microphone delivers one value and nothing else: it hears nothing."""
+
+    why = "microphone_silent"  # as a cause
+
+
+class MutedError(SilentError):
+    """And its card's mixer says why."""
+
+    why = "microphone_muted"
+
+
 class StuckError(DeviceError):
     """The card is there, and this process cannot open it any more: a new one can."""
 
@@ -37,7 +53,8 @@ class CapturePcm(Protocol):
     """A capture stream of interleaved samples: opened and prepared, running from the first read.
 
     `channel` is the only one to listen to, from 1 on; None: the mean of all. `xruns`: how often the
-    card lost sound since it was opened, because nobody fetched it in time.
+    card lost sound since it was opened, because nobody fetched it in time. `has_converter`: there
+    is one for certain, which is never silent to the last bit.
     """
 
     rate_hz: int
@@ -45,6 +62,7 @@ class CapturePcm(Protocol):
     sample_format: SampleFormat
     channel: int | None
     xruns: int
+    has_converter: bool
 
     def read(self) -> bytes:
         """What has been captured since the last read, b"" if nothing yet; never blocks.
@@ -58,6 +76,10 @@ class CapturePcm(Protocol):
 
     def drop(self) -> None:
         """Stop capturing; the next read starts it again."""
+        ...
+
+    def muted_by(self) -> str | None:
+        """The control of its mixer that keeps it silent; None: none, or it cannot be known."""
         ...
 
     def check(self) -> None:
@@ -169,6 +191,16 @@ class ButtonEdge:
 
 
 @dataclass(frozen=True, slots=True)
+class LineTrouble:
+    """A button's line is no button's, or is one again (`over`). `cause`: button_stuck or
+    button_flutters."""
+
+    cause: str
+    detail: str
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPressed:
     """A key went down that is neither the button nor one of a language. `ask`: a question to the
     agent, in its words; `step_db`: so much louder, or softer."""
@@ -177,7 +209,8 @@ class KeyPressed:
     step_db: float = 0.0
 
 
-ButtonHandler: TypeAlias = Callable[[ButtonEdge | KeyPressed], None]
+ButtonEvent: TypeAlias = ButtonEdge | LineTrouble
+ButtonHandler: TypeAlias = Callable[[ButtonEvent | KeyPressed], None]
 MicrophoneEvent: TypeAlias = CapturedChunk | Running | Overloaded | Opened | Lost
 SpeakerEvent: TypeAlias = Began | Drained | Flushed | Opened | Lost
 
@@ -250,12 +283,19 @@ class Indicator(Protocol):
 
 class Button(Protocol):
     """Reports its edges until closed; `pressed` is how it is now, `edges` how often its line has
-    changed, chatter too."""
+    changed, chatter too. Of those `presses` counts the presses, `bounces` the ones that made no
+    change."""
 
     @property
     def pressed(self) -> bool: ...
 
     @property
     def edges(self) -> int: ...
+
+    @property
+    def presses(self) -> int: ...
+
+    @property
+    def bounces(self) -> int: ...
 
     def close(self) -> None: ...

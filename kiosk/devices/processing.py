@@ -10,6 +10,7 @@ from kiosk.audio.capture import Treatment
 from kiosk.audio.echo import Canceller, EchoCanceller, HalfDuplex, Transparent
 from kiosk.audio.gain import Gain, GainSettings
 from kiosk.audio.gate import Gate, GateSettings, kiosk_gate
+from kiosk.audio.lateness import Lateness
 from kiosk.audio.levels import Meter
 from kiosk.config import Settings
 from kiosk.devices.played import PlayedSound
@@ -30,6 +31,7 @@ class Processing:
         self._settings = settings
         self._played = played
         self._canceller: Canceller | None = None
+        self._lateness = Lateness()
 
     def prepare(self) -> None:
         """Load what takes time to load, before anybody waits for it."""
@@ -40,7 +42,15 @@ class Processing:
         if self._canceller is None:
             self._canceller = _CANCELLERS[self._settings.echo.mode]()
         self._canceller.begin()
-        return Treatment(self._gate(), self._canceller, self._gain(), self._played, self.meter)
+        self._lateness.begin()
+        return Treatment(
+            self._gate(),
+            self._canceller,
+            self._gain(),
+            self._played,
+            self.meter,
+            self._lateness,
+        )
 
     def fall_back(self) -> Canceller | None:
         """The canceller for a machine that does not keep up; None: there is no lesser one, or the

@@ -18,9 +18,10 @@ STUCK_S = 30.0
 
 
 class Opener(Generic[P]):
-    """Opens a card; raises DeviceError, and StuckError once the card has been there for `STUCK_S`
-    and could not be opened in all that time. `present` tells whether the kernel knows the card;
-    None: it cannot be known."""
+    """Opens a card; raises DeviceError, and StuckError once a card that was open, or was plugged in
+    since, has been there for `STUCK_S` and could not be opened in all that time. One that was there
+    from the start and never opened is wrongly set, or broken: a new process fares no better.
+    `present` tells whether the kernel knows the card; None: it cannot be known."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Opener(Generic[P]):
         self._present = present
         self._clock = clock
         self._refused_since_s: float | None = None
+        self._came = False  # it was open, or away, in this process's time
 
     def __call__(self) -> P:
         try:
@@ -48,13 +50,16 @@ class Opener(Generic[P]):
             self._refused_since_s = None
             raise
         self._refused_since_s = None
+        self._came = True
         return card
 
     def _stuck(self) -> bool:
-        if not self._present():
+        there = self._present()
+        if not there:
+            self._came = self._came or there is False
             self._refused_since_s = None
             return False
         now_s = self._clock()
         if self._refused_since_s is None:
             self._refused_since_s = now_s
-        return now_s - self._refused_since_s >= STUCK_S
+        return self._came and now_s - self._refused_since_s >= STUCK_S

@@ -40,11 +40,15 @@ class Sound:
             Ducking(echo.duck_db, echo.duck_fade_ms),
             settings.playback.wake_lead_ms,
             clock,
+            keep_running=settings.playback.keep_running,
         )
 
     def status(self) -> dict[str, object]:
-        """For operators: levels in dBFS (None: not heard yet)."""
-        return asdict(self._processing.meter.levels)
+        """For operators: levels in dBFS, and the card's channels that are listened to (None: not
+        heard yet)."""
+        levels = asdict(self._processing.meter.levels)
+        channels = " ".join(map(str, levels.pop("channels")))
+        return {**levels, "microphone_channels": channels or None}
 
     def losses(self) -> dict[str, int]:
         """How often sound was lost since the kiosk was started."""

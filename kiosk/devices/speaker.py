@@ -44,11 +44,14 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
         ducking: Ducking | None = None,
         wake_lead_ms: int = 0,
         clock: Clock = REAL,
+        *,
+        keep_running: bool = False,
     ) -> None:
         super().__init__("speaker", open_pcm, clock)
         self._played = played
         self._ducking = ducking or Ducking()
         self._wake_lead_ms = wake_lead_ms
+        self._keep_running = keep_running
         self._outbox = Outbox(loop, handler, _OUTBOX_LIMIT)
         self._drained = 0  # the last count reported
         self.xruns = 0  # of the card as it is open now; read by any thread
@@ -91,15 +94,20 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
         return sum(len(clip.samples) / clip.rate_hz for clip in self._clips)
 
     def _serve(self, device: PlaybackPcm) -> None:
-        stream = CardStream(device, self._played, self._wake_lead_ms, self._clock)
+        stream = CardStream(
+            device,
+            self._played,
+            self._wake_lead_ms,
+            self._clock,
+            keep_running=self._keep_running,
+        )
         while self._awake():
             with self._lock:
                 flush, self._flush_card = self._flush_card, False
                 if flush:
                     self._sounding = None
             if flush:
-                stream.drop()
-                self._outbox.put(Flushed(self._clock.now_s()))
+                self._outbox.put(Flushed(stream.silence_s()))
             self._feed(stream)
             self.xruns = device.xruns
             if not self._finish(stream):
@@ -145,20 +153,23 @@ class SpeakerThread(DeviceThread[PlaybackPcm]):
             waiting, given = bool(self._clips) or self._flush_card, self._given
         if waiting:
             return False
-        if not stream.started:
+        if not stream.started and not self._keep_running:
             self._report_drained(given)
             return True
         left_ms = stream.left_ms()
         if left_ms <= _LAST_CALL_MS:
             stream.append_tail()
+        if self._keep_running:
+            stream.fill()
         if left_ms > 0 or stream.left_ms() > 0:
             return False
-        stream.drop()  # a card left to run dry would report an underrun
+        if not self._keep_running:
+            stream.drop()  # a card left to run dry would report an underrun
         with self._lock:
             if not self._clips:
                 self._sounding = None
         self._report_drained(given)
-        return True
+        return not self._keep_running
 
     def _report_drained(self, given: int) -> None:
         if given != self._drained:

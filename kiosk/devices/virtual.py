@@ -133,6 +133,8 @@ class Room:
 class VirtualCapture:
     """A `CapturePcm` in a room. `recording`, if given, is said anew whenever capture starts."""
 
+    has_converter = False
+
     def __init__(self, room: Room, channels: int = 1, recording: Samples | None = None) -> None:
         self.rate_hz = room.rate_hz
         self.channels = channels
@@ -165,6 +167,9 @@ class VirtualCapture:
 
     def drop(self) -> None:
         self._next = None
+
+    def muted_by(self) -> str | None:
+        return None
 
     def check(self) -> None:
         """It cannot be lost."""
@@ -229,10 +234,13 @@ class VirtualButton:
         self.edges = 0
         self.language = language
         self.pressed = False
+        self.presses = 0
+        self.bounces = 0
         self._handler = handler
 
     def press(self) -> float:
         """Push it down; returns when (monotonic seconds)."""
+        self.presses += 1
         at_s = self._edge(pressed=True)
         if not self.held:
             self.release()

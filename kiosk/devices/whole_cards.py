@@ -47,7 +47,9 @@ def whole_cards(settings: Settings, hardware: Hardware | None = None) -> WholeCa
 def _open_capture(settings: Settings, device: str) -> CapturePcm:
     there, capture = cards.read_cards(), settings.capture
     pcm = cards.resolve(device, Direction.CAPTURE, list_pcms(Direction.CAPTURE), there)
-    mixed = CardSettings(pcm, capture.rate_hz, capture.channels, capture.period_ms, as_it_is=True)
+    mixed = CardSettings(
+        pcm, capture.rate_hz, capture.channels or 1, capture.period_ms, as_it_is=True
+    )
     if pcm.startswith(_PLUG):
         raw = pcm.removeprefix("plug")
         whole = replace(mixed, device=raw, channels=_MOST_CHANNELS)

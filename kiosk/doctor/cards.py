@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from kiosk.audio.levels import SILENCE_DBFS, clipped_samples, rms_dbfs
-from kiosk.audio.pcm import Samples, downmix
+from kiosk.audio.channels import ChannelMix
+from kiosk.audio.levels import FULL_SCALE, SILENCE_DBFS, clipped_samples, rms_dbfs
+from kiosk.audio.pcm import Samples, frames_of, to_int16
 from kiosk.config import Settings
 from kiosk.devices.bridge import FIRST_SOUND_S
 from kiosk.devices.hardware import configured_hardware
@@ -20,6 +21,7 @@ from kiosk.errors import KioskError
 _SETTLE_S, _LISTEN_S = 0.1, 0.5
 _HARDLY_DBFS = -85.0
 _CLIPPED_SHARE = 0.01
+_OFFSET = 0.03
 _BARRED = "a kiosk may be running, and this user may not ask it"
 _AS_ROOT = "ask again as root: `sudo kiosk doctor`"
 _PLUG = "plug it in; `kiosk devices` lists what is there and the line that selects it"
@@ -98,16 +100,22 @@ def _recorded(pcm: CapturePcm) -> Samples:
         else:
             time.sleep(0.01)
     pcm.drop()
-    mono = downmix(bytes(data), pcm.channels, pcm.sample_format, pcm.channel)
+    frames = frames_of(bytes(data), pcm.channels, pcm.sample_format)
+    mono = ChannelMix(pcm.channels, pcm.channel).push(frames, quiet=True)
     return mono[round(_SETTLE_S * pcm.rate_hz) :]
 
 
 def _heard(check: str, samples: Samples) -> Finding:
     if not len(samples):
         return failed(check, f"nothing was delivered in {FIRST_SOUND_S:g} s", "plug it in anew")
-    level_dbfs, share = rms_dbfs(samples), clipped_samples(samples) / len(samples)
+    # An offset is no sound, whatever its size.
+    offset = float(samples.mean())
+    level_dbfs = rms_dbfs(to_int16(samples - offset))
+    share = clipped_samples(samples) / len(samples)
     value = f"{level_dbfs:.0f} dBFS in {_LISTEN_S:g} s"
-    if not np.any(samples):
+    if abs(offset) > _OFFSET * FULL_SCALE:
+        value += f" around an offset of {offset / FULL_SCALE:.0%}"
+    if not np.ptp(samples):
         return _dead(check, value)
     if share > _CLIPPED_SHARE:
         step = "turn the microphone's gain down, with `alsamixer`"
@@ -119,7 +127,7 @@ def _heard(check: str, samples: Samples) -> Finding:
 
 def _dead(check: str, value: str) -> Finding:
     step = "switch its mute off (on the device, and in `alsamixer`), and speak while you ask again"
-    return failed(check, f"{value}: nothing but zeros, muted or dead", step)
+    return failed(check, f"{value}: one value and nothing else, muted or dead", step)
 
 
 def _opened_playback(check: str, settings: Settings) -> Finding:
@@ -142,7 +150,7 @@ def _with_volume(found: Finding, settings: Settings) -> Finding:
     except KioskError as error:
         return passed(found.id, f"{found.value}; its mixer cannot be read ({error})")
     if volume is None:
-        return passed(found.id, f"{found.value}; no mixer: as loud as it is")
+        return passed(found.id, f"{found.value}; no volume to be read: as loud as it is")
     value = f"{found.value}; {volume.control} at {volume.percent} %"
     if volume.muted or not volume.percent:
         step = "set playback.volume, or turn it up with `alsamixer`"

@@ -64,7 +64,7 @@ def _lamps(subject: Subject) -> Finding:
 
     try:
         for pin in _pins(subject.settings):
-            try_lamp(pin)
+            try_lamp(pin, active_low=indicator.active_low)
     except DeviceError as error:
         return refused(check, error, _CHECK_LINES)
     return passed(check, f"{where}: free")

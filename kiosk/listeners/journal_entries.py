@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kiosk import __version__, moments
 from kiosk.causes import NOTICE
 from kiosk.config.tables import KioskTable
+from kiosk.devices.ports import LineTrouble
 from kiosk.listeners.visit_record import VisitRecords
 from kiosk.moments import Moment
 from kiosk.ops.journal import Journal
@@ -28,6 +29,7 @@ class JournalEntries:
         self._fitness = FIT
         self._unfit_told: str | None = None
         self._ready = False
+        self._lost: dict[str, str] = {}  # devices, and why
         self._failed: dict[str, None] = {}  # the causes of visits since one ended well
         self._journal.record("starting", {"version": __version__})
 
@@ -54,6 +56,12 @@ class JournalEntries:
         fields = {"taken": taken, "restart": restart, "over": "settings_refused"}
         self._journal.record("reloaded", fields)
 
+    def button(self, trouble: LineTrouble) -> None:
+        """A button's line is none, or is one again."""
+        name = "button_mended" if trouble.over else "button_fault"
+        kind = "over" if trouble.over else "cause"
+        self._journal.record(name, {"detail": trouble.detail, kind: trouble.cause})
+
     def observe(self, moment: Moment) -> None:
         match moment:
             case moments.FitnessChanged(cause=cause):
@@ -61,10 +69,11 @@ class JournalEntries:
                 self._tell_fitness()
             case moments.VisitEnded():
                 self._visit_ended(moment)
-            case moments.DeviceLost(device=device):
-                self._record(moment, {"cause": f"{device}_lost"})
+            case moments.DeviceLost(device=device, cause=cause):
+                cause = self._lost[device] = cause or f"{device}_lost"
+                self._record(moment, {"cause": cause})
             case moments.DeviceOpened(device=device):
-                self._record(moment, {"over": f"{device}_lost"})
+                self._record(moment, {"over": self._lost.pop(device, f"{device}_lost")})
             case moments.ConversationLost(kind=kind):
                 self._record(moment, {"ending": kind, "cause": kind})
             case moments.SoundOverloaded():

@@ -39,7 +39,14 @@ _READABLE = 0o644  # there is nothing in it that is anybody's
 _SECONDS = (0.1, 0.2, 0.3, 0.5, 0.8, 1, 1.5, 2, 3, 5, 8)
 # What the rules count from its first event on.
 _ALERTED = (Kind.QUOTA, Kind.NO_MINUTES_LEFT, Kind.BUSY)
-_FAULTS = ("microphone_lost", "speaker_lost")
+_FAULTS = (
+    "microphone_lost",
+    "microphone_silent",
+    "microphone_muted",
+    "speaker_lost",
+    "button_stuck",
+    "button_flutters",
+)
 _LENGTHS = (10, 30, 60, 120, 300, 600, 1800)
 
 # Counted from the figures of each visit, with its part of a second.

@@ -238,12 +238,32 @@ MESSAGES: dict[str, JournalMessage] = {
         "a7d5f5e005d341979a5081cc9e67ed4e",
         3,
         "{device} lost: {detail}",
-        "A sound device is missing",
-        "It is tried again every second; until it is back no visit is held.",
-        "Plug it in again. `kiosk devices` lists what the machine has, each with its line for the "
-        "settings.",
-        ("microphone_lost", "speaker_lost"),
+        "A sound device is missing, or hears nothing",
+        "It is tried again every second, and a microphone that hears nothing every ten; until it "
+        "is back no visit is held.",
+        "Plug it in again, or do what the text says. `kiosk devices` lists what the machine has, "
+        "each with its line for the settings.",
+        ("microphone_lost", "microphone_silent", "microphone_muted", "speaker_lost"),
         lasts=True,
+    ),
+    "button_fault": JournalMessage(
+        "73a90283f66f443785ca9cb5a53d9fd8",
+        3,
+        "{detail}",
+        "A button cannot be used",
+        "It changes faster than any finger, and is not listened to until it rests; or it has been "
+        "down for two minutes. Visits begin by what else there is for it.",
+        "Free the button, and look at its wires: near the mains they want a screen, or a resistor "
+        "of 1 kilohm to 3.3 V at the header. `kiosk status` counts presses and bounces.",
+        ("button_stuck", "button_flutters"),
+        lasts=True,
+    ),
+    "button_mended": JournalMessage(
+        "2803f01a29024b53b501e33b02b0e664",
+        5,
+        "{detail}",
+        "A button can be used again",
+        "It came up, or its line rests.",
     ),
     "fitness": JournalMessage(
         "e7ab346138724de296414282c563e998",

@@ -63,7 +63,7 @@ from kiosk.visit import effects as do
 from kiosk.visit import inputs
 from kiosk.visit.feedback import ANSWERS, EARCONS, SILENCES, Deadline
 from kiosk.visit.fitness import Cause
-from kiosk.visit.inputs import CardUse, OwnSound
+from kiosk.visit.inputs import OwnSound
 from kiosk.visit.plan import Plan
 from kiosk.visit.states import TOGGLE_HELD, Action, Event, State, step
 from kiosk.visit.visit import (
@@ -173,10 +173,8 @@ class VisitCore:
                 idle = visit is None or visit.ending is not None or visit.changes
                 if visit is not None and not idle and visit.language != language:
                     self._change_to(visit, language, by="agent")
-            case inputs.CardOpened(use, detail):
-                self._card(use, detail, opened=True)
-            case inputs.CardLost(use, detail):
-                self._card(use, detail, opened=False)
+            case inputs.CardOpened() | inputs.CardLost():
+                self._card(happened)
             case inputs.LeaseAvailability(ready, refused):
                 self._fit(credential=ready, refused=refused)
             case inputs.OwnVoice(can_disclose):
@@ -546,12 +544,12 @@ class VisitCore:
 
     # --- fitness, lamp and sounds ---------------------------------------------------------------
 
-    def _card(self, use: CardUse, detail: str, *, opened: bool) -> None:
+    def _card(self, its: inputs.CardOpened | inputs.CardLost) -> None:
+        use, detail, opened = its.use, its.detail, isinstance(its, inputs.CardOpened)
         # A card that stays away is tried every second, and reported once.
         if self.kept.cards.get(use) != (opened, detail):
             self.kept.cards[use] = (opened, detail)
-            kind = moments.DeviceOpened if opened else moments.DeviceLost
-            self._notify(kind(self._now_s, device=use, detail=detail))
+            self._notify(its.moment(self._now_s))
         self._fit(**{use.value: opened})
         if not opened:
             self._step(Event.ENDED, Ending(LOST_CARDS[use], None, detail))

@@ -28,6 +28,7 @@ from kiosk.devices.ports import (
     Opened,
     Overloaded,
     Running,
+    SilentError,
     Speaker,
     SpeakerEvent,
 )
@@ -569,7 +570,8 @@ class Host:
 def _card(use: inputs.CardUse, event: Opened | Lost) -> inputs.Input:
     if isinstance(event, Opened):
         return inputs.CardOpened(use, event.description)
-    return inputs.CardLost(use, str(event.error))
+    cause = event.error.why if isinstance(event.error, SilentError) else None
+    return inputs.CardLost(use, str(event.error), cause)
 
 
 def _overloaded(event: Overloaded) -> SoundOverloaded:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from kiosk import moments
 from kiosk.devices.ports import ButtonEdge
 from kiosk.endings import Ending
 from kiosk.visit.fitness import Cause
@@ -110,13 +111,21 @@ class CardOpened:
     use: CardUse
     detail: str
 
+    def moment(self, at_s: float) -> moments.DeviceOpened:
+        return moments.DeviceOpened(at_s, device=self.use, detail=self.detail)
+
 
 @dataclass(frozen=True, slots=True)
 class CardLost:
-    """A card cannot be used. `detail` is the device's error."""
+    """A card cannot be used. `detail` is the device's error; `cause` of one that is there and hears
+    nothing why."""
 
     use: CardUse
     detail: str
+    cause: str | None = None
+
+    def moment(self, at_s: float) -> moments.DeviceLost:
+        return moments.DeviceLost(at_s, device=self.use, detail=self.detail, cause=self.cause)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tests.bench import (
     coughs,
     echo_sweep,
     gates,
+    instructions,
     latency,
     machine,
     resampling,
@@ -30,6 +31,7 @@ PARTS: dict[str, Measurement] = {
     "idle": machine.idle_figures,
     "conversation": machine.conversation_figures,
     "stages": stages.figures,
+    "instructions": instructions.figures,
     "roads": roads.figures,
 }
 # Cut so small, and the longest first, that two cores are done with them at about the same time.

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def figures() -> Iterator[Figure]:
-    for name, stage in _stages():
+    for name, stage in stages():
         took_us = _took_us(stage)
         for percent, what in ((50, "median"), (99, "p99")):
             name_ = f"20 ms of sound, {name}: {what}"
@@ -42,7 +42,8 @@ def _took_us(stage: Stage) -> list[float]:
     return took[_WARM_UP:]
 
 
-def _stages() -> Iterator[tuple[str, Stage]]:
+def stages() -> Iterator[tuple[str, Stage]]:
+    """Each stage by its name; called with the number of the chunk, it works on one."""
     from pywebrtc_audio import AudioProcessor
 
     card = _pieces(_CARD_SAMPLES, 1)

@@ -48,7 +48,7 @@ def _made(directory: Path) -> Path:
 
 @pytest.mark.wide  # 9 s of processor
 @in_lockstep
-async def test_a_visit_with_low_frequencies_is_as_one_without(
+async def test_a1_a_visit_with_low_frequencies_is_as_one_without(
     short_dir: Path, start_agent: StartAgent
 ) -> None:
     spoken = await AgentVoice("en-gb").render("where are the toilets please", CARD_HZ)

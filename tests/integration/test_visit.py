@@ -47,7 +47,7 @@ def level_dbfs(kiosk: VirtualKiosk, from_s: float, to_s: float) -> float:
 
 @pytest.mark.parametrize("delay_ms", [0, 300, 2000])
 @in_lockstep
-async def test_the_first_word_arrives_whole_however_long_connecting_takes(
+async def test_b11_the_first_word_arrives_whole_however_long_connecting_takes(
     short_dir: Path, delay_ms: int
 ) -> None:
     speech = words(1.5)

@@ -131,7 +131,7 @@ def forecast(cost_of: Mapping[date, float], today: date) -> Month:
     yet, the mean of all. Today costs at least what it has cost already."""
     first = today.replace(day=1)
     following = (first + 31 * _DAY).replace(day=1)
-    so_far = sum(cost for day, cost in cost_of.items() if first <= day < following)
+    so_far = sum((cost for day, cost in cost_of.items() if first <= day < following), 0.0)
     past = [today - ago * _DAY for ago in range(_LOOK_BACK.days, 0, -1)]
     began = min((day for day in past if cost_of.get(day)), default=None)
     if began is None:

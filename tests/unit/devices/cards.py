@@ -94,6 +94,8 @@ class CaptureCard:
     """A `CapturePcm` that hears a ramp: sample n is n, wrapping round, on every channel, or on
     `channel` alone with something else on the others."""
 
+    has_converter = True
+
     def __init__(
         self,
         rate_hz: int = 16_000,
@@ -143,6 +145,9 @@ class CaptureCard:
 
     def available(self) -> int:
         return 0
+
+    def muted_by(self) -> str | None:
+        return None
 
     def drop(self) -> None:
         self.drops += 1

@@ -111,6 +111,7 @@ class ScriptedPcm:
             "format": asked["format"] if asked["format"] in has else has[0],
             "rate": self._card.rate_hz or asked["rate"],
             "channels": self._card.channels or asked["channels"],
+            "card_no": -1,
             "period_size": asked["periodsize"],
             "buffer_size": asked["periodsize"] * asked["periods"],
         }

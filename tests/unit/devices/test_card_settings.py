@@ -27,7 +27,7 @@ from kiosk.config.tables import CaptureTable, PlaybackTable
         " 1 ",
     ],
 )
-def test_a_card_by_its_number_is_refused_with_the_reason(
+def test_b6_a_card_by_its_number_is_refused_with_the_reason(
     table: type[CaptureTable] | type[PlaybackTable], device: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -54,7 +54,7 @@ def test_a_card_by_its_number_is_refused_with_the_reason(
         "bluealsa:DEV=00:11:22:33:44:55",
     ],
 )
-def test_a_card_by_its_name_is_accepted(device: str) -> None:
+def test_b6_a_card_by_its_name_is_accepted(device: str) -> None:
     assert CaptureTable(device=device).device == device
     assert PlaybackTable(device=device).device == device
 
@@ -66,10 +66,17 @@ def test_an_empty_device_is_refused() -> None:
 
 def test_the_channel_must_be_one_of_the_channels() -> None:
     assert CaptureTable(channels=4, channel=3).channel == 3
+    assert CaptureTable(channel=3).channel == 3  # of as many as the card has
     with pytest.raises(ValidationError, match="channel = 2 is none of the 1"):
-        CaptureTable(channel=2)
+        CaptureTable(channels=1, channel=2)
     with pytest.raises(ValidationError):
         CaptureTable(channels=4, channel=0)
+
+
+def test_a14_a_wake_lead_may_last_as_long_as_a_television_takes() -> None:
+    assert PlaybackTable(wake_lead_ms=3000).wake_lead_ms == 3000
+    with pytest.raises(ValidationError):
+        PlaybackTable(wake_lead_ms=3001)
 
 
 @pytest.mark.parametrize("volume", [-1, 101])

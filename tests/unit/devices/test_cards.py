@@ -89,16 +89,16 @@ def test_a_setting_finds_its_pcm(proc: Path, setting: str, direction: Direction,
     assert resolve(setting, direction, ["array", "vmic"], read_cards(proc)) == pcm
 
 
-def test_a_name_that_several_cards_have_is_refused_with_their_ids(proc: Path) -> None:
+def test_a_name_that_several_cards_have_is_refused_with_their_ports(proc: Path) -> None:
     with pytest.raises(DeviceError) as caught:
         resolve("USB PnP", CAPTURE, [], read_cards(proc))
     said = str(caught.value)
     assert "capture.device = 'USB PnP' fits 2 cards" in said
     assert "Device (USB PnP Sound Device), Device_1 (USB PnP Sound Device)" in said
-    assert 'device = "plughw:CARD=Device"' in said
+    assert 'device = "usb-0000:01:00.0-1.2"' in said
 
 
-def test_a_name_with_a_colon_that_two_cards_have_is_refused_with_their_ids(proc: Path) -> None:
+def test_a_name_with_a_colon_that_two_cards_have_is_refused_with_their_ports(proc: Path) -> None:
     with pytest.raises(DeviceError, match="fits 4 cards"):
         resolve("usb-0000:01", CAPTURE, [], read_cards(proc))
 
@@ -157,9 +157,11 @@ def test_the_listing_selects_every_card_by_name(proc: Path) -> None:
     cards = read_cards(proc)
     begin, middle = lines.index("\n[capture]"), lines.index("\n[playback]")
     for direction, part in ((CAPTURE, lines[begin:middle]), (PLAYBACK, lines[middle:])):
-        settings = [line.split('"')[1] for line in part if line.startswith("device = ")]
+        settings = [line.split('"')[1] for line in part if "device = " in line]
         found = {resolve(setting, direction, [], cards) for setting in settings}
         assert found >= {card.pcm(direction) for card in cards if card.devices(direction)}
-    assert 'device = "ReSpeaker 4 Mic Array (UAC1.0)"' in lines
-    assert 'device = "plughw:CARD=Device_1"' in lines
-    assert 'device = "USB Device 0x46d:0x825"' in lines
+    # None of them is there for ALSA on this machine.
+    listed = {line.split('"')[1] for line in lines if line.startswith("# device = ")}
+    assert listed >= {
+        "ReSpeaker 4 Mic Array (UAC1.0)", "usb-0000:01:00.0-1.3", "USB Device 0x46d:0x825"
+    }  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.devices.debounce import STANDS_S, Debouncer
+from kiosk.devices.debounce import FLUTTER_S, STANDS_S, STUCK_S, Debouncer, LineWatch
 
 SETTLE_S = 0.03
 
@@ -65,19 +65,19 @@ def test_a_loop_that_stood_still_hears_of_the_same_changes(
 
 
 @pytest.mark.parametrize("dip_s", [20e-6, 1e-3, 2.9e-3])
-def test_a_dip_counts_neither_at_rest_nor_while_the_button_is_down(dip_s: float) -> None:
+def test_a2_a_dip_counts_neither_at_rest_nor_while_the_button_is_down(dip_s: float) -> None:
     dips = [(True, 1.0), (False, dip_s)] * 10
     assert counted(dips) == []
     held = [(True, 1.0), *[(False, 1.0), (True, dip_s)] * 10]
     assert [pressed for pressed, _ in counted(held)] == [True]
 
 
-def test_a_line_that_swings_with_the_mains_is_never_pressed() -> None:
+def test_a2_a_line_that_swings_with_the_mains_is_never_pressed() -> None:
     # 50 Hz on a line that nothing holds crosses the threshold for a moment in every period.
     assert counted([(True, 0.0175), (False, 0.0025)] * 100) == []
 
 
-def test_chatter_is_one_change() -> None:
+def test_b7_chatter_is_one_change() -> None:
     chatter = [(True, 1.0), (False, 0.001), (True, 0.001), (False, 0.001), (True, 0.001)]
     [(pressed, at_s)] = counted(chatter)
     assert pressed
@@ -127,3 +127,41 @@ def test_without_a_settle_time_every_change_that_stands_counts(lasting_s: list[f
             stands.append(level)
     found = counted(list(zip(levels, before_s, strict=False)), settle_s=0)
     assert [level for level, _ in found] == stands
+
+
+# --- a line that no finger moves ----------------------------------------------------------------
+
+
+def test_a2_a_hundred_edges_a_second_are_no_fingers() -> None:
+    line = LineWatch(0.0)
+    found = [trouble for number in range(100) for trouble in line.edge(number * 0.01)]
+    assert found == [("button_flutters", False)]
+    assert line.look_at_s(pressed=False) == pytest.approx(0.99 + FLUTTER_S)
+    assert line.look(pressed=False, now_s=1.5) == []
+    assert line.look(pressed=False, now_s=2.0) == [("button_flutters", True)]
+
+
+def test_b7_a_child_that_hammers_a_bouncing_button_is_one() -> None:
+    line = LineWatch(0.0)
+    presses = [number * 0.15 + bounce * 0.001 for number in range(40) for bounce in range(5)]
+    assert not [trouble for at_s in presses for trouble in line.edge(at_s)]
+
+
+def test_a_button_that_stays_down_is_stuck_until_it_comes_up() -> None:
+    line = LineWatch(10.0)
+    assert line.look_at_s(pressed=True) == 10.0 + STUCK_S
+    assert line.look(pressed=True, now_s=10.0 + STUCK_S - 1) == []
+    assert line.look(pressed=True, now_s=10.0 + STUCK_S) == [("button_stuck", False)]
+    assert line.look_at_s(pressed=True) is None
+    assert line.edge(200.0) == []
+    assert line.look(pressed=False, now_s=200.0) == [("button_stuck", True)]
+
+
+def test_presses_and_bounces_are_counted() -> None:
+    debouncer = Debouncer(0.03)
+    for number in range(3):
+        at_s = number * 1.0
+        for pressed, after_s in ((True, 0), (False, 0.001), (True, 0.002), (False, 0.2)):
+            debouncer.edge(pressed, at_s + after_s)
+        debouncer.look(pressed=False, at_s=at_s + 0.5)
+    assert (debouncer.presses, debouncer.bounces) == (3, 6)

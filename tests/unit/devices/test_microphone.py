@@ -192,7 +192,7 @@ async def test_a_card_that_delivers_nothing_is_lost() -> None:
         await stage.running(True, False)
 
 
-async def test_a_card_may_deliver_its_first_sound_later_than_any_other() -> None:
+async def test_a15_a_card_may_deliver_its_first_sound_later_than_any_other() -> None:
     card = CaptureCard()
     card.stalled.set()
     async with listening_on(card) as stage:

@@ -32,11 +32,17 @@ def test_the_curve_is_the_same_in_decibels_and_as_a_factor() -> None:
         ("plughw:CARD=Device,DEV=0", "hw:CARD=Device"),
         ("hw:Device,0", "hw:CARD=Device"),
         ("vspk", "vspk"),
-        ("default", "default"),
+        ("default", None),
     ],
 )
-def test_the_controls_are_the_cards(pcm: str, device: str) -> None:
+def test_the_controls_are_the_cards(pcm: str, device: str | None) -> None:
     assert mixer_device(pcm) == device
+
+
+def test_of_a_name_that_tells_no_card_the_controls_are_those_of_the_card_that_was_opened() -> None:
+    assert mixer_device("default", 2) == "hw:2"
+    assert mixer_device("speakers", 2) == "hw:2"
+    assert mixer_device(PCM, 2) == "hw:CARD=Device"
 
 
 @pytest.mark.parametrize("percent", [1, 50, 80, 100])
@@ -120,7 +126,7 @@ def test_it_is_said_once_what_is_missing_and_which_setting_names_it(
     for _ in range(3):
         assert volume.apply(PCM) == gain(50)
     [line] = caplog.messages
-    assert "'Speaker' (there: Mic); playback.mixer can name one" in line
+    assert "'Speaker' with a range (there: 'Mic'); playback.mixer can name one" in line
 
 
 def test_a_card_without_any_mixer_has_its_volume_by_arithmetic(

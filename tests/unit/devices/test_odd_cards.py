@@ -45,7 +45,7 @@ async def test_every_sample_is_played_in_every_format_even_in_pieces(
     np.testing.assert_array_equal(after_the_lead(card), sound)
 
 
-async def test_after_an_overrun_the_microphone_goes_on() -> None:
+async def test_b13_after_an_overrun_the_microphone_goes_on() -> None:
     card = CaptureCard()
     async with listening_on(card) as stage:
         stage.microphone.start()

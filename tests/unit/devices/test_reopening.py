@@ -52,12 +52,25 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
-def test_a_card_that_is_there_and_cannot_be_opened_for_long_is_stuck(stage: Stage) -> None:
+def test_a_card_that_was_open_is_there_and_cannot_be_opened_for_long_is_stuck(
+    stage: Stage,
+) -> None:
     stage.plug()
+    stage.outcome, refused = "a card", stage.outcome
+    stage.opener()
+    stage.outcome = refused
     errors = list(stage.tries(STUCK_S))
     assert not any(isinstance(error, StuckError) for error in errors[:-1])
     assert isinstance(errors[-1], StuckError)
     assert str(errors[-1]).startswith("No such device; the card has been there for 30 s")
+
+
+def test_c1_a_card_that_was_there_from_the_start_and_never_opened_is_not_stuck(
+    stage: Stage,
+) -> None:
+    stage.plug()
+    stage.outcome = CardRefusedError("Invalid argument")
+    assert not any(isinstance(error, StuckError) for error in stage.tries(10 * STUCK_S))
 
 
 def test_a_card_that_is_away_is_waited_for_without_end(stage: Stage) -> None:

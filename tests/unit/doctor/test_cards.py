@@ -14,6 +14,8 @@ RATE_HZ = 48_000
 class Recording:
     """A `CapturePcm` that delivers these samples, and then no more."""
 
+    has_converter = True
+
     def __init__(self, samples: Samples) -> None:
         self.rate_hz, self.channels, self.xruns = RATE_HZ, 1, 0
         self.channel: int | None = None
@@ -27,6 +29,9 @@ class Recording:
         return 0
 
     def drop(self) -> None: ...
+
+    def muted_by(self) -> str | None:
+        return None
 
     def check(self) -> None: ...
 
@@ -49,11 +54,16 @@ def test_a_microphone_that_hears_passes_with_its_level() -> None:
     assert finding.value == "-35 dBFS in 0.5 s"
 
 
-def test_nothing_but_zeros_is_muted_or_dead() -> None:
-    finding = heard(np.zeros(RATE_HZ, np.int16))
+@pytest.mark.parametrize("value", [0, -15_729])
+def test_nothing_but_one_value_is_muted_or_dead(value: int) -> None:
+    finding = heard(np.full(RATE_HZ, value, np.int16))
     assert finding.result is Result.FAIL
     assert "muted or dead" in finding.value
     assert "alsamixer" in str(finding.next_step)
+
+
+def test_a1_an_offset_is_no_level() -> None:
+    assert heard(noise(1000) + np.int16(3277)).value == "-35 dBFS in 0.5 s around an offset of 10%"
 
 
 def test_hardly_anything_and_too_much_are_warned_of() -> None:

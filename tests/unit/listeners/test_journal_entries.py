@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from kiosk.config.tables import KioskTable
+from kiosk.devices.ports import LineTrouble
 from kiosk.listeners.journal_entries import JournalEntries
 from kiosk.listeners.visit_record import FIELDS, LOSSES, VisitRecords
 from kiosk.measures import Measures
@@ -105,6 +106,25 @@ def test_a_card_that_is_lost_and_comes_back_is_a_fault_with_its_end(book: Book) 
     assert book.told("KIOSK_EVENT", "KIOSK_CAUSE", "KIOSK_OVER") == [
         ("device_lost", "microphone_lost", None),
         ("device_opened", None, "microphone_lost"),
+    ]
+
+
+def test_a10_a_microphone_that_hears_nothing_is_a_fault_of_its_own(book: Book) -> None:
+    detail = "silenced by 'Mic'"
+    book.observe(What.DEVICE_LOST, device="microphone", detail=detail, cause="microphone_muted")
+    book.observe(What.DEVICE_OPENED, device="microphone", detail="USB")
+    assert book.told("KIOSK_EVENT", "KIOSK_CAUSE", "KIOSK_OVER") == [
+        ("device_lost", "microphone_muted", None),
+        ("device_opened", None, "microphone_muted"),
+    ]
+
+
+def test_a_button_that_is_stuck_is_a_fault_with_its_end(book: Book) -> None:
+    book.entries_of.button(LineTrouble("button_stuck", "the button on GPIO 17 has been down"))
+    book.entries_of.button(LineTrouble("button_stuck", "it is a button again", over=True))
+    assert book.told("KIOSK_EVENT", "KIOSK_CAUSE", "KIOSK_OVER") == [
+        ("button_fault", "button_stuck", None),
+        ("button_mended", None, "button_stuck"),
     ]
 
 

@@ -16,7 +16,9 @@ from kiosk.ops.messages import MESSAGES, catalog, entries
 from kiosk.visit.fitness import Cause
 
 # The service's own moments, beside those of visits.
-OF_THE_SERVICE = {"starting", "ready", "stopping", "alive", "reloaded"}
+OF_THE_SERVICE = {
+    "starting", "ready", "stopping", "alive", "reloaded", "button_fault", "button_mended"
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

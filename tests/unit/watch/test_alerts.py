@@ -219,5 +219,5 @@ def test_an_alert_says_what_it_means_and_what_to_do() -> None:
     watching = alerts()
     watching.observe(lost(), 0)
     [notice] = watching.due(0)
-    assert notice.subject == "A sound device is missing"
+    assert notice.subject == "A sound device is missing, or hears nothing"
     assert "kiosk devices" in notice.remedy
