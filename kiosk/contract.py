@@ -18,7 +18,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from kiosk.base.names import LONG_ID, SHORT_ID, Name
+from kiosk.base.name_fields import Name
+from kiosk.base.names import LONG_ID, SHORT_ID
 
 VISITS_PATH = "/v1/visits"
 PROSPECT_PATH = "/v1/visits/prospect"

@@ -88,6 +88,7 @@ async def serve(
             store_transcripts=settings.store_transcripts,
             metrics=metrics,
             mind=mind,
+            monthly_budget=settings.monthly_budget,
         )
         with contextlib.closing(_listen(settings.host, settings.port)) as sock:
             url = _url(sock)

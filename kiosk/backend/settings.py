@@ -17,7 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from kiosk.backend.books.database import DEFAULT_TENANT, parse_url
 from kiosk.base import service
 from kiosk.base.mistakes import in_words
-from kiosk.base.names import RECORD_NAME, AgentIdOrNone, RoleOrNone
+from kiosk.base.name_fields import AgentIdOrNone, RoleOrNone
+from kiosk.base.names import RECORD_NAME
 from kiosk.errors import ConfigError
 
 PREFIX = "KIOSK_BACKEND_"
@@ -62,6 +63,8 @@ class BackendSettings(BaseSettings):
     store_transcripts: bool = False
     visit_days: int = Field(default=400, ge=35, le=36500)
     transcript_days: int = Field(default=30, ge=1, le=3650)
+    # Credits that a tenant may use in a month; 0: nothing is held against it.
+    monthly_budget: int = Field(default=0, ge=0, le=10**12)
     backup_dir: Path | None = None
     backup_keep: int = Field(default=14, ge=1, le=10000)
     backup_role: RoleOrNone = ""

@@ -1,5 +1,5 @@
 """Upkeep beside the requests: writes heartbeats, closes what nobody reports, asks the
-provider for what it did not tell, forgets what was kept long enough."""
+provider for what it did not tell, reckons up the month, forgets what was kept long enough."""
 
 import asyncio
 import logging
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 FLUSH_S = 1.0
 SWEEP_S = 30.0
 RECONCILE_S = 300.0
+RECKON_S = 600.0
 PURGE_S = 3600.0
 _OVER = ("done", "failed")
 # A conversation that was not over in the round before began no longer ago than this: it lasts ten
@@ -52,6 +53,9 @@ async def run_upkeep(services: Services, keep: Keep) -> None:
             (PURGE_S, lambda: purge(services, keep), "purge"),
         ):
             tasks.create_task(_again(every_s, work, name), name=name)
+        # At once: until then a server has no month to tell of.
+        reckoning = _again(RECKON_S, lambda: reckon(services), "costs", first_s=0.0)
+        tasks.create_task(reckoning, name="costs")
 
 
 async def flush(services: Services) -> None:
@@ -65,6 +69,18 @@ async def sweep(services: Services) -> None:
     now = datetime.now(UTC)
     for tenant in await services.store.registry.tenants():
         await services.store.ledger.sweep(tenant, now)
+
+
+async def reckon(services: Services) -> None:
+    """Reckon up every tenant's month, for page and metrics."""
+    today, costs = datetime.now(UTC).date(), services.store.costs
+    for tenant in await services.store.registry.tenants():
+        services.months[tenant] = await costs.month(tenant, today)
+    months = services.months.values()
+    cost = sum(month.cost for month in months)
+    expected = sum(month.cost if month.forecast is None else month.forecast for month in months)
+    most, budget = max((month.cost for month in months), default=0.0), services.monthly_budget
+    services.metrics.reckoned(cost, expected, most / budget if budget else 0.0)
 
 
 class Reconciliation:
@@ -140,10 +156,17 @@ async def purge(services: Services, keep: Keep) -> None:
             pass
 
 
-async def _again(every_s: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+async def _again(
+    every_s: float,
+    work: Callable[[], Awaitable[None]],
+    name: str,
+    first_s: float | None = None,
+) -> None:
     failing = False
+    wait_s = every_s if first_s is None else first_s
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(wait_s)
+        wait_s = every_s
         try:
             await work()
             failing = False

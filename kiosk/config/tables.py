@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kiosk.base.names import AgentIdOrNone, Name
+from kiosk.base.name_fields import AgentIdOrNone, Name
 from kiosk.contract import AgentEdition, LeasePolicy, Transport
 from kiosk.convai.overrides import ConversationOverrides
 

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kiosk.base.files import put_aside, remove, write_whole
-from kiosk.base.names import ShortId
+from kiosk.base.name_fields import ShortId
 from kiosk.causes import fault
 from kiosk.contract import EndVisit
 

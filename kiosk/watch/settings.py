@@ -43,7 +43,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kiosk.base import service
-from kiosk.base.names import Name
+from kiosk.base.name_fields import Name
 from kiosk.causes import UNFIT
 from kiosk.config.loading import load_table
 from kiosk.config.tables import Table

@@ -15,8 +15,8 @@ from kiosk.backend.books.conversations import VisitLease
 from kiosk.backend.books.history import VisitChoice, VisitCursor
 from kiosk.backend.books.operators import Role
 from kiosk.backend.books.rules import Kiosk
+from kiosk.backend.books.spreadsheet import COLUMNS, write_csv
 from kiosk.backend.books.store import Store
-from kiosk.backend.books.visit_csv import COLUMNS, write_csv
 from kiosk.contract import EndVisit, StartVisit
 
 from .conftest import Backend, enrolled

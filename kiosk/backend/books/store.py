@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import sqlalchemy as sa
 
 from kiosk.backend.books.confirmation import Confirmations
+from kiosk.backend.books.costs import Costs
 from kiosk.backend.books.database import PATIENT_S, Database, open_database
 from kiosk.backend.books.history import History
 from kiosk.backend.books.ledger import Ledger
@@ -26,6 +27,7 @@ class Store:
         self.rules = Rules(database)
         self.ledger = Ledger(database)
         self.history = History(database)
+        self.costs = Costs(database)
         self.confirmations = Confirmations(database)
         self.liveness = Liveness(database)
         self.operators = Operators(database)

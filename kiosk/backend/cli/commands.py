@@ -11,7 +11,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from kiosk.backend.cli import agent_commands, backup_commands, fleet_commands, rule_commands
+from kiosk.backend.cli import (
+    agent_commands,
+    backup_commands,
+    cost_command,
+    fleet_commands,
+    rule_commands,
+)
 from kiosk.base.names import RECORD_NAME
 from kiosk.errors import UnavailableError
 
@@ -76,6 +82,7 @@ def add_commands(parser: argparse.ArgumentParser) -> tuple[Subparsers, argparse.
     fleet_commands.add_commands(commands, common, read_name)
     agent_commands.add_agent_commands(commands, common)
     backup_commands.add_commands(commands, common)
+    cost_command.add_command(commands, common)
     commands.add_parser("openapi", help="say the contract, as OpenAPI")
 
     serve = commands.add_parser("serve", parents=[common], help="answer kiosks until stopped")
@@ -133,7 +140,7 @@ def _visits(args: argparse.Namespace, say: Say) -> None:
     import json
 
     from kiosk.backend.books.history import VisitChoice, VisitLine
-    from kiosk.backend.books.visit_csv import write_csv
+    from kiosk.backend.books.spreadsheet import write_csv
     from kiosk.backend.cli import operations
 
     has_head = False
@@ -218,6 +225,7 @@ def _openapi(_args: argparse.Namespace, say: Say) -> None:
 _CHANGES = rule_commands.COMMANDS | fleet_commands.COMMANDS
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     **backup_commands.COMMANDS,
+    "costs": cost_command.run_costs,
     "init": _init,
     "tenant": _tenant,
     "agent": agent_commands.run_agent,

@@ -6,13 +6,14 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from kiosk.backend.books.costs import CostBy, CostReport, Days
 from kiosk.backend.books.database import DatabaseDownError, shown
 from kiosk.backend.books.history import VisitChoice, VisitCursor, VisitLine
 from kiosk.backend.books.liveness import KioskLine
@@ -197,6 +198,11 @@ def tell_visits(
         return count
 
     return _with_store(at, read)
+
+
+def costs(at: At, by: CostBy, days: Days, today: date, budget: int) -> CostReport:
+    """What days, kiosks or sites cost, and the month. Raises KioskError."""
+    return _with_store(at, lambda store: store.costs.report(at.tenant, by, days, today, budget))
 
 
 def pause(

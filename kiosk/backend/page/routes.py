@@ -258,6 +258,8 @@ async def _part(request: Request, services: Services, who: Operator, token: Oper
             paused=await store.rules.paused(who.tenant),
             limits=await store.rules.limits(who.tenant),
             orders=await store.orders.waiting(who.tenant, now),
+            month=services.months.get(who.tenant),
+            budget=services.monthly_budget,
         )
         template = _templates().get_template("part.html")
         may = {"may_switch": who.role.may(Role.OPERATOR), "may_all": who.role.may(Role.ADMIN)}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from kiosk.backend.books.costs import Month
 from kiosk.backend.books.history import Figures, VisitLine
 from kiosk.backend.books.liveness import KioskLine, Presence
 from kiosk.backend.books.orders import Order
@@ -88,6 +89,10 @@ class FleetView:
     minutes_today: int
     minutes_allowed: int | None
     is_paused: bool
+    # Of the month, once it was reckoned up: so far, by its end, and at most.
+    credits_used: int | None
+    credits_expected: int | None
+    credits_allowed: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ class Books:
     paused: Sequence[tuple[Scope, str]] = ()
     limits: Sequence[Limit] = ()
     orders: Sequence[Order] = field(default_factory=tuple)
+    month: Month | None = None
+    budget: int = 0
 
 
 def fleet_view(books: Books, now: datetime) -> FleetView:
@@ -122,6 +129,11 @@ def fleet_view(books: Books, now: datetime) -> FleetView:
         minutes_today=round(books.figures.minutes_today),
         minutes_allowed=_minutes_allowed(books.limits),
         is_paused=(Scope.FLEET, "") in books.paused,
+        credits_used=None if books.month is None else round(books.month.cost),
+        credits_expected=None
+        if books.month is None or books.month.forecast is None
+        else round(books.month.forecast),
+        credits_allowed=books.budget or None,
     )
 
 

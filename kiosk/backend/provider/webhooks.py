@@ -28,7 +28,8 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from kiosk.base.names import NAME, AgentId
+from kiosk.base.name_fields import AgentId
+from kiosk.base.names import NAME
 from kiosk.contract import conversation_id
 
 SIGNATURE_HEADER = "ElevenLabs-Signature"

@@ -39,6 +39,11 @@ class Metrics:
         self._kiosks = self._gauge("kiosks", "Kiosks by presence", "presence")
         self._minutes = self._gauge("minutes_today", "Minutes charged to the fleets today")
         self._stream = self._gauge("stream_clients", "Operators who watch")
+        self._cost = self._gauge("month_cost_credits", "What this month cost the fleets so far")
+        self._forecast = self._gauge("month_forecast_credits", "What it will have cost at its end")
+        self._budget = self._gauge(
+            "budget_used_ratio", "Of its monthly budget, by the tenant that used most; 0 without"
+        )
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """One request was answered."""
@@ -83,6 +88,12 @@ class Metrics:
     def spent(self, kind: str, tokens: int) -> None:
         """A mind's model took so many: read, cached or written."""
         self._tokens.labels(kind).inc(tokens)
+
+    def reckoned(self, cost: float, forecast: float, budget_used: float) -> None:
+        """This month was reckoned up, in credits; `budget_used` is the largest tenant's share."""
+        self._cost.set(cost)
+        self._forecast.set(forecast)
+        self._budget.set(budget_used)
 
     def render(
         self, visits_open: int, minutes_today: float, kiosks: Mapping[str, int], watchers: int

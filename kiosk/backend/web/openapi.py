@@ -74,6 +74,7 @@ _OTHER_WORDS = {
     "/metrics": "text/plain",
     "/v1/stream": "text/event-stream",
     "/v1/visits.csv": "text/csv",
+    "/v1/costs.csv": "text/csv",
 }
 _OF_DEVICES = {PROSPECT_PATH, HEARTBEAT_PATH, ROTATE_PATH, START_PATH, LIVE_PATH, END_PATH}
 _OF_NOBODY = {ENROLL_PATH, "/healthz", "/readyz", "/v1/webhooks/elevenlabs"}

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -23,12 +23,13 @@ from pydantic import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from kiosk.backend.books.costs import CostBy, CostReport, Days, month_so_far
 from kiosk.backend.books.database import DatabaseDownError
 from kiosk.backend.books.history import VisitChoice, VisitCursor, VisitLine
 from kiosk.backend.books.liveness import Presence
 from kiosk.backend.books.operators import Operator, Role
 from kiosk.backend.books.rules import Scope
-from kiosk.backend.books.visit_csv import write_csv
+from kiosk.backend.books.spreadsheet import write_costs_csv, write_csv
 from kiosk.backend.tokens import OperatorToken, StreamTicket, new_code
 from kiosk.backend.web.device_routes import VisitId
 from kiosk.backend.web.metrics import CONTENT_TYPE
@@ -131,6 +132,23 @@ class VisitsAsked(BaseModel):
     cursor: Annotated[str, Field(max_length=100), AfterValidator(_cursor)] | None = None
 
 
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+class CostsAsked(BaseModel):
+    """Costs by what, and of which days; of this month, if nobody says."""
+
+    by: CostBy = CostBy.DAY
+    since: date = Field(default_factory=lambda: month_so_far(_today()).since)
+    until: date = Field(default_factory=lambda: month_so_far(_today()).until)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        Days(self.since, self.until)
+        return self
+
+
 class StreamOpening(BaseModel):
     """A ticket for `GET /v1/stream?ticket=`; how long it opens one, in seconds."""
 
@@ -196,6 +214,22 @@ async def list_visits_as_csv(
     """The same, for a spreadsheet."""
     lines = await _page(services, who, chosen, request, response)
     return Response(write_csv(lines), headers=dict(response.headers), media_type=_CSV)
+
+
+@routes.get("/v1/costs")
+async def list_costs(
+    who: Viewer, services: Here, chosen: Annotated[CostsAsked, Query()]
+) -> dict[str, Any]:
+    """What days, kiosks or sites cost, in credits; and the month, with its forecast."""
+    return asdict(await _costs(services, who, chosen))
+
+
+@routes.get("/v1/costs.csv")
+async def list_costs_as_csv(
+    who: Viewer, services: Here, chosen: Annotated[CostsAsked, Query()]
+) -> Response:
+    """The lines of the same, for a spreadsheet."""
+    return Response(write_costs_csv(await _costs(services, who, chosen)), media_type=_CSV)
 
 
 @routes.get("/v1/visits/{visit_id}/events")
@@ -415,6 +449,11 @@ async def _page(
         # Without the host: behind a proxy it is another.
         response.headers["Link"] = f'<{target.path}?{target.query}>; rel="next"'
     return lines
+
+
+async def _costs(services: Services, who: Operator, asked: CostsAsked) -> CostReport:
+    days, budget = Days(asked.since, asked.until), services.monthly_budget
+    return await services.store.costs.report(who.tenant, asked.by, days, _today(), budget)
 
 
 async def _require(services: Services, who: Operator, scope: Scope, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from pydantic import SecretStr
 
+from kiosk.backend.books.costs import Month
 from kiosk.backend.books.store import Store
 from kiosk.backend.characters.character import Character
 from kiosk.backend.mind.access import MindAccess
@@ -29,6 +30,9 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     mind: MindAccess | None = None
     strangers: Strangers = field(default_factory=Strangers)
+    monthly_budget: int = 0  # credits, of each tenant; 0: none
+    # By tenant, as the upkeep reckoned last: too many visits for every look at the page.
+    months: dict[str, Month] = field(default_factory=dict)
 
 
 def _services(request: Request) -> Services:
