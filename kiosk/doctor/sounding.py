@@ -176,7 +176,7 @@ def write(path: Path | None, proposed: Proposed) -> None:
     check_text(path, new)
     try:
         its = path.stat()
-        write_whole(path, new, stat.S_IMODE(its.st_mode), (its.st_uid, its.st_gid))
+        write_whole(path.resolve(), new, stat.S_IMODE(its.st_mode), (its.st_uid, its.st_gid))
     except OSError as error:
         raise ConfigError(f"--write: {path}: {error.strerror or error}") from error
 

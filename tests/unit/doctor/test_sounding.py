@@ -240,6 +240,16 @@ def test_what_is_proposed_is_written_and_the_file_stays_whose_it_is(tmp_path: Pa
     assert (path.stat().st_uid, path.stat().st_gid) == its
 
 
+def test_a_file_behind_a_link_is_written_where_it_is(tmp_path: Path) -> None:
+    path, link = tmp_path / "site" / "kiosk.toml", tmp_path / "config.toml"
+    path.parent.mkdir()
+    path.write_text("[playback]\nvolume = 80\n")
+    link.symlink_to("site/kiosk.toml")
+    write(link, {"playback.volume": 64})
+    assert link.is_symlink()
+    assert path.read_text() == "[playback]\nvolume = 64\n"
+
+
 def test_what_the_settings_do_not_allow_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("[playback]\nvolume = 80\n")
