@@ -13,6 +13,12 @@ from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
 # Key of the configuration to its value; the same shape for every finding.
 Proposed: TypeAlias = Mapping[str, str | int | float]
 
+# All that a measurement proposes to set.
+SETTINGS = frozenset({
+    "capture.device", "capture.channel", "capture.channels", "playback.device", "playback.volume",
+    "echo.mode", "gain.fixed_db", "gate.preroll_ms",
+})  # fmt: skip
+
 # Id to what is looked at, in the order of the report; made where `--sound` asks for it.
 SOUND_CHECKS: dict[str, str] = {
     "sound_lamp": "the recording lamp can be lit while the microphone runs",

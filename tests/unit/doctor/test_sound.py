@@ -93,6 +93,7 @@ def judged(machine: Machine, its: Settings | None = None) -> list[Judged]:
     found = list(Measurement(its or settings(), machine.cards(), machine.clock).judged())
     assert all(is_good_form(each.finding) for each in found)
     assert {each.finding.id for each in found} <= set(SOUND_CHECKS)
+    assert {key for each in found for key in each.proposed} <= judging.SETTINGS
     return found
 
 

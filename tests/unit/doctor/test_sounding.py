@@ -225,6 +225,13 @@ def test_an_answer_of_another_form_is_none(answer: dict[str, Any]) -> None:
     assert list(told(answer)) == []
 
 
+def test_what_is_no_measurements_to_set_is_left_out() -> None:
+    proposed = {"playback.volume": 64, "backend.url": "https://elsewhere.example", "a.b.c": 1}
+    findings = [["sound_volume", "fail", "too loud", "lower it"], ["sound_hum", "odd", "x", None]]
+    [judged] = told({"findings": findings, "proposed": proposed})
+    assert judged.proposed == {"playback.volume": 64}
+
+
 # --- what is written ----------------------------------------------------------------------------
 
 
