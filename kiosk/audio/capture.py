@@ -75,7 +75,8 @@ class CaptureChain:
     """Down-mixes, converts to 16 kHz, cuts into chunks and treats them; one run of one card.
 
     `mix` is what is known of the card's channels from its runs before. `constant_s`: how long the
-    card has delivered one value and no other, from the start on; 0 from its first sound on.
+    card has delivered one value and no other, from the start on; 0 from its first sound on. What
+    comes while the loudspeaker sounds does not count: some speakerphones are deaf meanwhile.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class CaptureChain:
         mono = self._mono(data, captured_at_s)
         self.treatment.meter.push_card(mono)
         self.treatment.meter.channels = self._mix.heard
-        self._watch(mono)
+        self._watch(mono, captured_at_s)
         if not self._begun and len(mono):
             self._begun = True
             self._resampler.begin_at(int(mono[0]))
@@ -116,20 +117,26 @@ class CaptureChain:
             yield self._treated(samples, started_s + index * CHUNK_MS / 1000)
 
     def _mono(self, data: bytes, captured_at_s: float) -> Samples:
-        layout, quiet = self._layout, True
-        if layout.channels > 1 and layout.channel is None:
-            before_s = captured_at_s - _ECHO_GONE_S
-            quiet = not self.treatment.played.get(before_s, _ECHO_GONE).any()
+        layout = self._layout
+        chooses = layout.channels > 1 and layout.channel is None
+        quiet = not chooses or self._is_quiet(captured_at_s)
         frames = frames_of(data, layout.channels, layout.sample_format)
         return self._mix.push(frames, quiet=quiet)
 
-    def _watch(self, mono: Samples) -> None:
+    def _is_quiet(self, captured_at_s: float) -> bool:
+        """Whether nothing that was played is in the room any more."""
+        return not self.treatment.played.get(captured_at_s - _ECHO_GONE_S, _ECHO_GONE).any()
+
+    def _watch(self, mono: Samples, captured_at_s: float) -> None:
         if self._lives or not len(mono):
             return
         first = self._first if self._first is not None else int(mono[0])
         self._first = first
         self._lives = bool(np.any(mono != first))
-        self.constant_s = 0.0 if self._lives else self.constant_s + len(mono) / self._layout.rate_hz
+        if self._lives:
+            self.constant_s = 0.0
+        elif self._is_quiet(captured_at_s):
+            self.constant_s += len(mono) / self._layout.rate_hz
 
     def _treated(self, samples: Samples, captured_at_s: float) -> CapturedChunk:
         its = self.treatment

@@ -22,6 +22,9 @@ _OPPOSITE = 0.1
 # A channel of which this much stands at full scale has no voice left in it, if another has.
 _CLIPPED, _SOUND = 0.2, 0.02
 _FULL_SCALE = 32766.0
+# So much softer (25 dB) than another channel, ever since there was a voice in that: an input to
+# which nothing is connected, of a card with several.
+_UNUSED, _VOICE = 0.003, 100.0**2
 _AUDIBLE = 4.0  # in mean square: what is softer tells nothing of phases
 
 
@@ -39,6 +42,7 @@ class ChannelMix:
         self._lives = np.zeros(channels, dtype=bool)
         self._power = np.zeros(channels)
         self._clipped = np.zeros(channels)
+        self._most = np.zeros(channels)  # of the power while the loudspeaker is silent
         self._mean_power = 0.0
         self._opposite = False
         self._weights = self._weighted(np.ones(channels, dtype=bool))
@@ -76,9 +80,10 @@ class ChannelMix:
         about = frames - frames.mean(axis=0)
         self._power = _FORGET * self._power + np.einsum("nc,nc->c", about, about) / len(frames)
         mean = about.mean(axis=1)
-        self._mean_power = _FORGET * self._mean_power + float(np.einsum("n,n->", mean, mean)) / len(
-            frames
-        )
+        mean_square = float(np.einsum("n,n->", mean, mean)) / len(frames)
+        self._mean_power = _FORGET * self._mean_power + mean_square
+        if quiet:
+            self._most = np.maximum(self._most, self._power)
         full = (np.abs(frames) >= _FULL_SCALE).mean(axis=0)
         self._clipped = _FORGET * self._clipped + (1 - _FORGET) * full
 
@@ -86,6 +91,9 @@ class ChannelMix:
         able = self._lives if self._lives.any() else np.ptp(frames, axis=0) > 0
         if not able.any():
             return self._weights
+        loudest = float(self._most[able].max())
+        if self._channels > 2 and loudest > _VOICE / (1 - _FORGET):
+            able = able & (self._most > _UNUSED * loudest)
         sound = able & (self._clipped < _SOUND)
         if sound.any():
             able = able & (self._clipped < _CLIPPED)

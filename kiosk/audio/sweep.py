@@ -66,13 +66,11 @@ def apart_s(first: Floats64, second: Floats64, rate_hz: int, most_s: float) -> f
     """How much later in its piece the second of two recordings of one sound is; a fraction of a
     sample is found too. Both as long, and not farther apart than `most_s`."""
     size = 1 << (2 * len(first) - 1).bit_length()
-    finer = 8
     cross = np.fft.rfft(second, size) * np.conj(np.fft.rfft(first, size))
-    # Zeros above the highest frequency are samples between the samples.
-    similar = np.fft.irfft(cross, size * finer)
-    reach = round(most_s * rate_hz) * finer
+    similar = np.fft.irfft(cross, size)
+    reach = round(most_s * rate_hz)
     near = np.concatenate((similar[-reach:], similar[: reach + 1]))
-    return (peak_at(near) - reach) / (rate_hz * finer)
+    return (peak_at(near) - reach) / rate_hz
 
 
 def peak_at(values: Floats64) -> float:

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 # Looked at so often, since a machine's clock may jump.
 _LOOK_S = 20.0
+# A machine that was just switched on is still finding its cards, its network and its lease.
+_SETTLE_S = 60.0
 # A kiosk that was switched on later, or was busy, is still checked in this time.
 _LATE = timedelta(minutes=30)
 # What has changed is a warning to who asks, and an alert where nobody did.
@@ -47,6 +49,7 @@ class MorningCheck:
     async def run(self) -> None:
         """Check once a day, until cancelled."""
         done: date | None = None
+        await asyncio.sleep(_SETTLE_S)
         while True:
             now = self._now()
             due = clock_was_set(now.timestamp()) and is_due(now, self._at, done)

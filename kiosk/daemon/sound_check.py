@@ -16,7 +16,6 @@ from kiosk.doctor.sound import Measurement
 from kiosk.doctor.sound_findings import Judged
 from kiosk.doctor.sounding import LIMIT_S, Sounded, as_answer, collect, lamp
 from kiosk.visit.host import Host
-from kiosk.visit.states import State
 
 _LEND_S, _LOOK_S = 2.0, 0.02
 _HELD = "ask again between visits; else `sudo systemctl stop kiosk`, measure, and start it again"
@@ -45,14 +44,14 @@ class SoundCheck:
     @property
     def idle(self) -> bool:
         """Whether nobody is there, and nothing is being measured."""
-        return not self._under_way and self._host.state is State.IDLE
+        return not self._under_way and self._host.at_rest
 
     def ask(self, what: str, *, keep: bool = False) -> str | None:
         """Begin to measure the `sound` or the level of `speech`; why not, None if it has begun.
         `keep`: it becomes the reference."""
         if self._under_way:
             return "it is being measured already"
-        if self._host.state is not State.IDLE:
+        if not self._host.at_rest:
             return "a visit is under way"
         self._under_way, self._found = True, None
         self._asked.put_nowait((what, keep))
@@ -98,7 +97,7 @@ class SoundCheck:
             self._settings,
             self._cards,
             self._clock,
-            lambda: self._host.state is State.IDLE,
+            lambda: self._host.at_rest,
             keep=keep,
         )
         self._host.on_microphone(Running(running=True))

@@ -111,8 +111,8 @@ class DeviceThread(ABC, Generic[P]):
             go_first(self._name)
         self._prepare()
         while not self._stopping:
-            self.away = self._lent
-            if self._lent:
+            self.away = lent = self._lent  # looked at once: it may be taken back meanwhile
+            if lent:
                 self._wake.wait(CHECK_INTERVAL_S)
                 continue
             try:

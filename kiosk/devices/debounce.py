@@ -8,9 +8,9 @@ from typing import TypeAlias
 # cable is over in microseconds, and would begin a visit, or end one.
 STANDS_S = 0.003
 
-# No finger makes so many edges in a second, bounces included; a floating line takes up a hundred
-# from the mains. It is a button again when it has been quiet for as long.
-_FLUTTER_EDGES, FLUTTER_S = 80, 1.0
+# No finger makes so many edges in a second, with those of one bounce counted as one; a floating
+# line takes up a hundred from the mains. It is a button again when it has been quiet for as long.
+_FLUTTER_EDGES, FLUTTER_S, BOUNCE_S = 80, 1.0, 0.003
 
 # Nobody leans on a button, or speaks with it held, for so long.
 STUCK_S = 120.0
@@ -92,6 +92,8 @@ class LineWatch:
     def edge(self, at_s: float) -> list[Trouble]:
         """The line changed at that moment."""
         self._changed_s = at_s
+        if self._edges_s and at_s < self._edges_s[-1] + BOUNCE_S:
+            return []
         self._edges_s.append(at_s)
         full = len(self._edges_s) == _FLUTTER_EDGES
         if self.flutters or not full or at_s - self._edges_s[0] > FLUTTER_S:

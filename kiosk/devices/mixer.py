@@ -102,13 +102,14 @@ class Volume:
         if name is None:
             return gain(percent)
         others = _beside(alsa, device, controls, name) if self._control == "auto" else []
-        for other in others:
-            with _mixer(alsa, other, device) as mixer:
-                _unmute(alsa, mixer, muted=False)
-                _set_volume(alsa, mixer, 100)
         with _mixer(alsa, name, device) as mixer:
             _unmute(alsa, mixer, muted=percent == 0)
             left_db = _set_volume(alsa, mixer, percent)
+        for other in others:
+            # One that cannot be set is as it was.
+            with contextlib.suppress(alsa.ALSAAudioError), _mixer(alsa, other, device) as mixer:
+                _unmute(alsa, mixer, muted=False)
+                _set_volume(alsa, mixer, 100)
         opened = f", {', '.join(map(repr, others))} opened" if others else ""
         log.info("volume %d: control %r of %s%s", percent, name, device, opened)
         return 10 ** (left_db / 20)

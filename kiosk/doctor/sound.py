@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from kiosk.audio.channels import ChannelMix
 from kiosk.audio.levels import SILENCE_DBFS, RoomFloor, SpeechLevel, rms_dbfs
-from kiosk.audio.measuring import Program, Recorded, SoundFigures, measured, mixed
-from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, Rechunker, Samples, ms_to_samples, to_int16
+from kiosk.audio.measuring import Program, Recorded, SoundFigures, measured
+from kiosk.audio.pcm import CHUNK_MS, INTERNAL_RATE_HZ, Rechunker, Samples, ms_to_samples
 from kiosk.audio.resample import resample
 from kiosk.base.clock import REAL, Clock
 from kiosk.config import Settings
@@ -101,7 +102,8 @@ class Measurement:
             rate_hz, channels = loudspeaker.rate_hz, loudspeaker.channels
             silent = np.zeros((round(SENTENCE_S * rate_hz), channels), np.int16)
             heard = play_and_record(microphone, loudspeaker, silent, self._clock, self._goes_on)
-            sentence = to_int16(mixed(heard.channels, self._settings.capture.channel))
+            mix = ChannelMix(heard.channels.shape[1], self._settings.capture.channel)
+            sentence = mix.push(heard.channels.astype(np.float32), quiet=True)
             played = resample(sentence, microphone.rate_hz, rate_hz)
             frames = np.repeat(played[:, None], channels, axis=1)
             play_and_record(microphone, loudspeaker, frames, self._clock, self._goes_on)

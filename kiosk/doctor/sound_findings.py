@@ -13,6 +13,12 @@ from kiosk.doctor.findings import Finding, failed, passed, skipped, warned
 # Key of the configuration to its value; the same shape for every finding.
 Proposed: TypeAlias = Mapping[str, str | int | float]
 
+# All that a measurement proposes to set.
+SETTINGS = frozenset({
+    "capture.device", "capture.channel", "capture.channels", "playback.device", "playback.volume",
+    "echo.mode", "gain.fixed_db", "gate.preroll_ms",
+})  # fmt: skip
+
 # Id to what is looked at, in the order of the report; made where `--sound` asks for it.
 SOUND_CHECKS: dict[str, str] = {
     "sound_lamp": "the recording lamp can be lit while the microphone runs",
@@ -149,7 +155,8 @@ def _channels(figures: SoundFigures, settings: Settings) -> Judged:
         against = min(channel.alike for channel in channels)
         if figures.mixed_db < _CANCELS_DB and against < _OPPOSITE:
             what = f"two channels of opposite phase cancel each other ({figures.mixed_db:.0f} dB)"
-            return Judged(failed(check, f"{value}: {what}", listening), choice)
+            one = f"{what}; the kiosk listens to one of them"
+            return Judged(warned(check, f"{value}: {one}", listening), choice)
         if dead := [number for number, each in enumerate(channels, 1) if each.zeros]:
             what = f"{', '.join(map(str, dead))} delivers nothing but zeros"
             return Judged(warned(check, f"{value}: {what}", listening), choice)

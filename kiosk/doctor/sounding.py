@@ -176,7 +176,7 @@ def write(path: Path | None, proposed: Proposed) -> None:
     check_text(path, new)
     try:
         its = path.stat()
-        write_whole(path, new, stat.S_IMODE(its.st_mode), (its.st_uid, its.st_gid))
+        write_whole(path.resolve(), new, stat.S_IMODE(its.st_mode), (its.st_uid, its.st_gid))
     except OSError as error:
         raise ConfigError(f"--write: {path}: {error.strerror or error}") from error
 
@@ -240,12 +240,14 @@ def as_answer(sounded: Sounded) -> Mapping[str, object]:
 
 
 def told(answer: Mapping[str, object]) -> Iterator[Judged]:
-    """The same, read; what is not of that form is left out."""
+    """The same, read; what is not of that form, or no measurement's to set, is left out: it may be
+    written into a file that only root may write."""
     findings, proposed = answer.get("findings"), answer.get("proposed")
-    settings = proposed if isinstance(proposed, dict) else {}
+    its = proposed.items() if isinstance(proposed, dict) else ()
+    settings = {key: value for key, value in its if key in judging.SETTINGS}
     for each in findings if isinstance(findings, list) else ():
         match each:
             case [str(check), str(result), str(value), str() | None as step] if (
-                check in SOUND_CHECKS
+                check in SOUND_CHECKS and result in list(Result)
             ):
                 yield Judged(Finding(check, Result(result), value, step), settings)

@@ -246,6 +246,12 @@ class Host:
         return self._core.state
 
     @property
+    def at_rest(self) -> bool:
+        """Whether there is no visit, and nothing of the kiosk's own sounds: no farewell, and no
+        answer to a press while it cannot hold a visit."""
+        return self.state is State.IDLE and not self._announcer.busy
+
+    @property
     def cause(self) -> Cause | None:
         """Why a visit cannot be held now; None means fit."""
         return self._core.cause

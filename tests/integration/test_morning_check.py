@@ -26,7 +26,9 @@ SICK = [*FINE, failed("lease", "the backend refuses", "enrol it")]
 
 
 @contextlib.asynccontextmanager
-async def mornings(tmp_path: Path, findings: Sequence[Finding]) -> AsyncIterator[VirtualKiosk]:
+async def mornings(
+    tmp_path: Path, findings: Sequence[Finding], began: datetime = EVE
+) -> AsyncIterator[VirtualKiosk]:
     """A kiosk that is checked at 9:45, a minute after the beginning."""
     room = Room(24_000, echo=Echo(delay_s=0.017, gain_db=-19), clock=running_clock())
     state = tmp_path / "state"
@@ -40,7 +42,7 @@ async def mornings(tmp_path: Path, findings: Sequence[Finding]) -> AsyncIterator
             began_s = asyncio.get_running_loop().time()
 
             def now() -> datetime:
-                return EVE + timedelta(seconds=asyncio.get_running_loop().time() - began_s)
+                return began + timedelta(seconds=asyncio.get_running_loop().time() - began_s)
 
             async def look() -> Sequence[Finding]:
                 return findings
@@ -70,6 +72,18 @@ async def test_it_is_made_once_a_day_with_the_lamp_lit(
         assert kiosk.indicator.recorded == [], "never before"
         await asyncio.sleep(900)
         assert [on for _, on in kiosk.indicator.recorded] == [True, False]
+        assert said(caplog) == ["morning check: all is well"]
+
+
+@in_lockstep
+async def test_a_kiosk_that_was_just_switched_on_is_given_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    late = EVE + timedelta(minutes=5)
+    async with mornings(tmp_path, FINE, late) as kiosk:
+        await asyncio.sleep(50)
+        assert kiosk.indicator.recorded == []
+        await asyncio.sleep(100)
         assert said(caplog) == ["morning check: all is well"]
 
 

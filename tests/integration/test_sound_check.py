@@ -60,6 +60,22 @@ async def test_a_visitor_who_comes_ends_it_and_is_served(tmp_path: Path) -> None
 
 
 @in_lockstep
+async def test_who_presses_while_no_visit_can_be_held_is_answered_at_once(tmp_path: Path) -> None:
+    async with (
+        scripted_server() as server,
+        virtual_kiosk(settings(tmp_path, server.url), room()) as kiosk,
+    ):
+        kiosk.host.on_surroundings(network=False, clock=True)
+        measuring = asyncio.create_task(measured(kiosk, "sound"))
+        await asyncio.sleep(3)
+        pressed_s = kiosk.button.press()
+        found = (await measuring).found["sound_heard"]
+        assert found.value == "a visitor came"
+        await kiosk.until(lambda: kiosk.host.at_rest)
+        assert asyncio.get_running_loop().time() - pressed_s < 12
+
+
+@in_lockstep
 async def test_it_is_asked_for_once_and_its_answer_is_kept(tmp_path: Path) -> None:
     async with (
         scripted_server() as server,

@@ -183,6 +183,23 @@ def test_in_half_duplex_nothing_of_what_is_heard_meanwhile_goes_out() -> None:
     assert not any(chunk.samples.any() for chunk in chunks)
 
 
+def test_a_speakerphone_that_is_deaf_while_it_plays_is_not_silent() -> None:
+    class PlayedFor3S:
+        def get(self, from_s: float, count: int) -> Samples:
+            at_s = START_S + 3 - from_s
+            return np.full(count, 1000 if 0 < at_s <= 3 else 0, np.int16)
+
+    treatment = Treatment(Gate(GateSettings(), lambda _: False), played=PlayedFor3S())
+    chain = CaptureChain(CaptureLayout(16_000, 1), treatment)
+    zeros = upmix(np.zeros(CHUNK_SAMPLES, np.int16), 1)
+    silent_s = []
+    for number in range(350):
+        list(chain.push(zeros, START_S + 1.3 + number * 0.02))
+        silent_s.append(chain.constant_s)
+    assert silent_s[140] == 0
+    assert silent_s[-1] == pytest.approx(7 - (3 - 1.3 + 1.2), abs=0.1)
+
+
 @pytest.mark.parametrize("agent_sounds", [True, False])
 def test_the_gate_does_not_learn_the_room_while_the_agent_sounds(agent_sounds: bool) -> None:
     """What a canceller leaves is no room: the true one is judged as ever, once it is heard."""

@@ -56,6 +56,28 @@ def test_b2_of_an_array_the_first_microphone_is_heard() -> None:
     assert heard(mix, card(*microphones, loudspeaker)).tolist() == microphones[0].tolist()
 
 
+def test_of_several_inputs_the_one_with_a_voice_is_heard_and_not_the_noise_of_an_empty_one() -> (
+    None
+):
+    empty = [noise(2, 48_000, 2, seed) for seed in range(3)]
+    mix = ChannelMix(4)
+    heard(mix, card(*empty, noise(2, 48_000, 2, 9)))
+    assert mix.heard == (1,)
+    sound = heard(mix, card(empty[0], VOICE, *empty[1:]))
+    assert mix.heard == (2,)
+    assert sound[PIECE:].tolist() == VOICE[PIECE:].tolist()
+
+
+def test_an_arrays_own_channel_that_takes_out_the_noise_is_heard_again_with_the_voice() -> None:
+    din, cleaned = noise(2, 48_000, 200), noise(2, 48_000, 5)
+    mix = ChannelMix(4)
+    heard(mix, card(cleaned, din, din, din))
+    assert mix.heard == (2,)
+    sound = heard(mix, card(VOICE, VOICE, VOICE, VOICE))
+    assert mix.heard == (1,)
+    assert sound[PIECE:].tolist() == VOICE[PIECE:].tolist()
+
+
 def test_b2_a_channel_that_has_sound_only_while_the_loudspeaker_has_is_none() -> None:
     loudspeaker = noise(1, 48_000, 9000, 7)
     room = noise(1, 48_000, 30, 8)

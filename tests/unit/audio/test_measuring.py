@@ -1,5 +1,7 @@
 """Every figure of a measurement, planted at several values, odd ones too."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,15 @@ def test_the_delay_is_found_within_two_milliseconds(delay_ms: float) -> None:
 def test_the_drift_is_found_within_five_parts_in_a_million(drift_ppm: float, rate_hz: int) -> None:
     way = Planted(drift_ppm=drift_ppm, rate_hz=rate_hz, noise_dbfs=-60).way()
     assert way.drift_ppm == pytest.approx(drift_ppm, abs=5)
+
+
+def test_a_measurement_leaves_a_kiosk_the_memory_that_it_may_have() -> None:
+    recorded = Planted(rate_hz=48_000).recorded()
+    tracemalloc.start()
+    measured(recorded)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 45e6
 
 
 @pytest.mark.parametrize("rt60_s", [0.25, 0.57, 1.0, 1.83])

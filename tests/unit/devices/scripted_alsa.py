@@ -42,6 +42,7 @@ class Control:
     value: int = 0
     value_db: float = 0.0
     muted: bool = True
+    locked: bool = False
 
     def __post_init__(self) -> None:
         self.value = self.raw[0]
@@ -181,6 +182,8 @@ class ScriptedMixer:
         )
 
     def setvolume(self, volume: int, *, pcmtype: int, units: int) -> None:
+        if self._control.locked:
+            raise ALSAAudioError("Operation not permitted")
         if units == 2:
             self._control.value_db = volume / 100
         else:

@@ -147,6 +147,19 @@ def test_b7_a_child_that_hammers_a_bouncing_button_is_one() -> None:
     assert not [trouble for at_s in presses for trouble in line.edge(at_s)]
 
 
+@pytest.mark.parametrize("bounces", [5, 9])
+def test_b7_so_is_a_worn_one_that_a_child_hits_twelve_times_a_second(bounces: int) -> None:
+    line = LineWatch(0.0)
+    edges = [change / 24 + bounce * 0.0005 for change in range(72) for bounce in range(bounces)]
+    assert not [trouble for at_s in edges for trouble in line.edge(at_s)]
+
+
+def test_a2_a_line_faster_than_any_bounce_flutters_too() -> None:
+    line = LineWatch(0.0)
+    found = [trouble for number in range(1000) for trouble in line.edge(number * 0.001)]
+    assert found == [("button_flutters", False)]
+
+
 def test_a_button_that_stays_down_is_stuck_until_it_comes_up() -> None:
     line = LineWatch(10.0)
     assert line.look_at_s(pressed=True) == 10.0 + STUCK_S

@@ -299,7 +299,10 @@ async def test_c5_lamps_that_are_lit_when_low(pins: Any) -> None:
     assert pins.pin(LAMP).state
 
 
-async def test_a2_a_line_that_takes_up_the_mains_is_a_fault_and_no_button(pins: Any) -> None:
+async def test_a2_a_line_that_takes_up_the_mains_is_a_fault_and_no_button(
+    pins: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debounce, "BOUNCE_S", 0.0)  # the mains in no time
     pressed = Pressed(pins)
     for _ in range(100):
         pressed.down()

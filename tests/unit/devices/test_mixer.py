@@ -93,6 +93,12 @@ def test_the_first_of_the_usual_controls_that_can_play_is_taken() -> None:
     assert (speaker.value, sidetone.value, capture.value) == (50, 0, 0)
 
 
+def test_a_control_beside_it_that_cannot_be_set_is_left_and_the_volume_is_set() -> None:
+    master, locked, speaker = Control(), Control(locked=True), Control()
+    assert apply(50, Master=master, PCM=locked, Speaker=speaker) == 1.0
+    assert (master.value, locked.value, speaker.value) == (50, 0, 100)
+
+
 def test_a_named_control_is_taken_before_the_usual_ones() -> None:
     master, named = Control(), Control()
     assert apply(50, "Amp Out", Master=master, Amp_Out=named) == 1.0

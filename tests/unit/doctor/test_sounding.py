@@ -225,6 +225,13 @@ def test_an_answer_of_another_form_is_none(answer: dict[str, Any]) -> None:
     assert list(told(answer)) == []
 
 
+def test_what_is_no_measurements_to_set_is_left_out() -> None:
+    proposed = {"playback.volume": 64, "backend.url": "https://elsewhere.example", "a.b.c": 1}
+    findings = [["sound_volume", "fail", "too loud", "lower it"], ["sound_hum", "odd", "x", None]]
+    [judged] = told({"findings": findings, "proposed": proposed})
+    assert judged.proposed == {"playback.volume": 64}
+
+
 # --- what is written ----------------------------------------------------------------------------
 
 
@@ -238,6 +245,16 @@ def test_what_is_proposed_is_written_and_the_file_stays_whose_it_is(tmp_path: Pa
     assert path.read_text() == "# by Ana\n[playback]\nvolume = 64 # loud\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert (path.stat().st_uid, path.stat().st_gid) == its
+
+
+def test_a_file_behind_a_link_is_written_where_it_is(tmp_path: Path) -> None:
+    path, link = tmp_path / "site" / "kiosk.toml", tmp_path / "config.toml"
+    path.parent.mkdir()
+    path.write_text("[playback]\nvolume = 80\n")
+    link.symlink_to("site/kiosk.toml")
+    write(link, {"playback.volume": 64})
+    assert link.is_symlink()
+    assert path.read_text() == "[playback]\nvolume = 64\n"
 
 
 def test_what_the_settings_do_not_allow_is_not_written(tmp_path: Path) -> None:
