@@ -109,7 +109,9 @@ class Volume:
             # One that cannot be set is as it was.
             with contextlib.suppress(alsa.ALSAAudioError), _mixer(alsa, other, device) as mixer:
                 _unmute(alsa, mixer, muted=False)
-                _set_volume(alsa, mixer, 100)
+                # What tells no decibels may be far above them at its top.
+                if _range_db(alsa, mixer) is not None or not _percent(alsa, mixer):
+                    _set_volume(alsa, mixer, 100)
         opened = f", {', '.join(map(repr, others))} opened" if others else ""
         log.info("volume %d: control %r of %s%s", percent, name, device, opened)
         return 10 ** (left_db / 20)
