@@ -18,10 +18,11 @@ _GRAVE = ("serious", "critical")
 
 
 @asynccontextmanager
-async def browser_page(**context: object) -> AsyncIterator[Page]:
-    """A page in a window of its own, patient as this machine needs it."""
+async def browser_page(*flags: str, **context: object) -> AsyncIterator[Page]:
+    """A page in a window of its own, patient as this machine needs it. `flags`: more of
+    Chromium's."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=(*_FLAGS, *flags))
         its = await browser.new_context(**context)
         page = await its.new_page()
         page.set_default_timeout(patient_s(10) * 1000)

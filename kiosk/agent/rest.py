@@ -78,6 +78,11 @@ class Rest:
         url = urlsplit(request.path)
         if url.path in (CONVERSATION_PATH, ROOM_PATH):
             return None if method == "GET" else _not_allowed(["GET"])
+        if url.path.startswith(f"{ROOM_PATH}/"):
+            # The newer way to join, which is not ours; a client in a browser must be let read that.
+            unknown = json_response(HTTPStatus.NOT_FOUND, {"detail": "Not Found"})
+            unknown.headers["Access-Control-Allow-Origin"] = "*"
+            return unknown
         parent, _, last = url.path.rpartition("/")
         methods = self._routes.get(url.path) if last else None
         if methods is None and last:

@@ -58,6 +58,7 @@ class AgentRoom:
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self._agent_left = False
+        self._is_introduced = False  # a client's microphone may be on before it says who it is
         self._signalling = signalling
         self._name = name
         self._voice = VoiceTrack()
@@ -203,8 +204,14 @@ class AgentRoom:
                 self._received.put_nowait(None)
 
     def _join(self) -> rtc.JoinResponse:
+        may = models.ParticipantPermission(
+            can_subscribe=True, can_publish=True, can_publish_data=True
+        )
         visitor = models.ParticipantInfo(
-            sid=_VISITOR, identity="visitor", state=models.ParticipantInfo.State.JOINED
+            sid=_VISITOR,
+            identity="visitor",
+            state=models.ParticipantInfo.State.JOINED,
+            permission=may,
         )
         return rtc.JoinResponse(
             room=models.Room(sid="RM_local", name=self._name),
@@ -307,7 +314,8 @@ class AgentRoom:
 
     async def _listen(self, track: Any) -> None:
         async for audio in heard(track, self._input):
-            self._take(serialize(UserAudio(audio)))
+            if self._is_introduced:
+                self._take(serialize(UserAudio(audio)))
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         channel.on("message", self._on_packet)
@@ -316,6 +324,7 @@ class AgentRoom:
         packet = models.DataPacket()
         packet.ParseFromString(data)
         if packet.WhichOneof("value") == "user":
+            self._is_introduced = True
             self._take(packet.user.payload.decode(errors="replace"))
 
     def _take(self, frame: str) -> None:
