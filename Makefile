@@ -50,9 +50,10 @@ demo: venv
 test: venv rig-packages postgresql
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not wide" $(MACHINES)
 
-# They mostly wait, so that two at a time are no more than a busy machine. At last those that listen
-# for a gap of some milliseconds in what a card plays, alone.
-LISTENING := tests/integration/test_alsa.py tests/integration/test_card_formats.py
+# They mostly wait, so that two at a time are no more than a busy machine. At last, alone, those that
+# listen for a gap in what is played, as somebody else's measure does too.
+LISTENING := tests/integration/test_alsa.py tests/integration/test_card_formats.py \
+	tests/clients/test_voicebench.py
 test-wide: venv rig-packages postgresql javascript-client browser promtool pgbouncer
 	$(BIN)/pytest -n 2 --dist worksteal -m "wide and not slow" --durations=20 $(MACHINES) $(LISTENING:%=--ignore %)
 	$(BIN)/pytest -m "wide and not slow" $(LISTENING)
