@@ -336,6 +336,7 @@ class Conversation:
             return False
         self._parts.memory.visitor_said(text)
         self._start(self._send(self._transport, serialize(UserMessage(text))), "ask")
+        self._parts.observe(moments.AgentAsked(loop_now_s()))
         return True
 
     async def _tell_backend(self, opening: Opening) -> None:

@@ -37,7 +37,6 @@ from kiosk.errors import ConfigError
 from kiosk.link.credentials import Availability, Credentials
 from kiosk.measures import Measures
 from kiosk.moments import (
-    AgentAsked,
     FieldValue,
     LoopStalled,
     MicrophoneRan,
@@ -334,10 +333,7 @@ class Host:
     def ask(self, text: str) -> bool:
         """Ask the agent something in writing, as a turn of the visitor's; False while there is no
         conversation."""
-        asked = self._conversation is not None and self._conversation.ask(text)
-        if asked:
-            self._observe(AgentAsked(loop_now_s()))
-        return asked
+        return self._conversation is not None and self._conversation.ask(text)
 
     def tell(self, text: str) -> bool:
         """Let the agent know something; False while there is no conversation."""
@@ -493,8 +489,9 @@ class Host:
             language=wanted.language,
             variables=self._variables,
         )
-        if not wanted.follows:
-            conversation.question = self._coming_question
+        # One that broke before it could ask hands its question on.
+        unasked = None if self._conversation is None else self._conversation.question
+        conversation.question = unasked or self._coming_question
         self._conversation = conversation
         self._holding = self._tasks.create_task(self._hold(conversation), name="conversation")
 

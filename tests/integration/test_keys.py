@@ -4,13 +4,18 @@ import asyncio
 from pathlib import Path
 
 from kiosk.base.clock import loop_now_s
+from kiosk.convai.client_messages import UserMessage
 from kiosk.devices.keys import STEP_DB
 from kiosk.devices.ports import KeyPressed
 from kiosk.moments import What
 from kiosk.visit.host import SOFTEST_DB
 from kiosk.visit.states import State
+from tests.convai_server import scripted_server
+from tests.integration.sounds import quiet_room
 from tests.integration.test_languages import SAID, agent, said, visited
+from tests.integration.test_reconnect import lost
 from tests.lockstep import in_lockstep
+from tests.virtual_kiosk import settings, virtual_kiosk
 
 QUESTION, ANSWER, GREETING = SAID["en"]
 KEY = KeyPressed(ask=QUESTION)
@@ -68,6 +73,25 @@ async def test_a_question_is_gone_with_the_press_that_it_came_with(short_dir: Pa
         await kiosk.moment(What.AGENT_HEARD, pressed_s)
         await kiosk.moment(What.DRAINED, pressed_s)
     assert said(events)[-1] == GREETING
+
+
+@in_lockstep
+async def test_a_connection_that_is_lost_before_the_question_hands_it_on(short_dir: Path) -> None:
+    async with (
+        scripted_server(metadata_delay_s=0.5) as server,
+        virtual_kiosk(settings(short_dir, server.url), quiet_room()) as kiosk,
+    ):
+        kiosk.host.on_button(KEY)
+        await kiosk.until(lambda: server.sockets)
+        server.sockets[0].transport.abort()
+        connection = await server.connection()
+        await kiosk.until(lambda: connection.of_type(UserMessage))
+        await lost(connection)
+        again = await server.connection(2)
+        await asyncio.sleep(1.0)
+        assert kiosk.count(What.ASKED) == 1
+        assert not again.of_type(UserMessage), "it was asked, and is told as what was said"
+    assert connection.of_type(UserMessage) == [UserMessage(QUESTION)]
 
 
 @in_lockstep
