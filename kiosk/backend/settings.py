@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from kiosk.backend.books.database import DEFAULT_TENANT, parse_url
 from kiosk.base import service
 from kiosk.base.mistakes import in_words
-from kiosk.base.name_fields import AgentIdOrNone, RoleOrNone
+from kiosk.base.name_fields import AgentIdOrEmpty, RoleOrEmpty
 from kiosk.base.names import RECORD_NAME
 from kiosk.errors import ConfigError
 
@@ -47,9 +47,9 @@ class BackendSettings(BaseSettings):
         description="may have letters, digits, dots, hyphens and underscores, up to 64, and begins "
         "with a letter or a digit",
     )
-    serving_role: RoleOrNone = ""
+    serving_role: RoleOrEmpty = ""
     provider_url: str = "https://api.elevenlabs.io"
-    agent_id: AgentIdOrNone = ""
+    agent_id: AgentIdOrEmpty = ""
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8080, ge=0, le=65535)
     include_conversation_id: bool = True
@@ -67,7 +67,7 @@ class BackendSettings(BaseSettings):
     monthly_budget: int = Field(default=0, ge=0, le=10**12)
     backup_dir: Path | None = None
     backup_keep: int = Field(default=14, ge=1, le=10000)
-    backup_role: RoleOrNone = ""
+    backup_role: RoleOrEmpty = ""
 
     @field_validator("database")
     @classmethod

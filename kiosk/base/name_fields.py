@@ -19,14 +19,14 @@ Name: TypeAlias = Annotated[
 ShortId: TypeAlias = Annotated[str, Field(pattern=f"^{SHORT_ID.pattern}$")]
 AgentId: TypeAlias = Annotated[str, Field(pattern=f"^{_AGENT_ID}{{1,128}}$")]
 # Of a setting that may be left empty.
-AgentIdOrNone: TypeAlias = Annotated[
+AgentIdOrEmpty: TypeAlias = Annotated[
     str,
     Field(
         pattern=f"^{_AGENT_ID}{{0,128}}$",
         description="must be the id of an agent, as ElevenLabs shows it",
     ),
 ]
-RoleOrNone: TypeAlias = Annotated[
+RoleOrEmpty: TypeAlias = Annotated[
     str,
     Field(
         pattern=r"^[a-z_][a-z0-9_]{0,62}$|^$",

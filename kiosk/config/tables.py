@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kiosk.base.name_fields import AgentIdOrNone, Name
+from kiosk.base.name_fields import AgentIdOrEmpty, Name
 from kiosk.contract import AgentEdition, LeasePolicy, Transport
 from kiosk.convai.overrides import ConversationOverrides
 
@@ -64,7 +64,7 @@ class KioskTable(Table):
 class AgentTable(Table):
     """The ConvAI agent."""
 
-    id: AgentIdOrNone = ""
+    id: AgentIdOrEmpty = ""
     url: str = Field(
         default="wss://api.elevenlabs.io",
         pattern=r"^wss?://",

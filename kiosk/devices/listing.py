@@ -31,12 +31,6 @@ def list_devices(proc: Path | None = None) -> Iterator[str]:
         yield '  none: set driver = "none" in [button] and [indicator]'
 
 
-def selecting(cards: Sequence[Card], direction: Direction) -> Iterator[str]:
-    """What selects each card that has the direction."""
-    able = (card for card in cards if card.devices(direction))
-    yield from (setting_for(card, direction, cards) for card in able)
-
-
 def _settings(cards: Sequence[Card], direction: Direction) -> Iterator[str]:
     able = [card for card in cards if card.devices(direction)]
     pcms = {setting_for(card, direction, cards): card.pcm(direction) for card in able}

@@ -10,7 +10,6 @@ from kiosk.devices import cards
 from kiosk.devices.alsa import AlsaCapture, CardSettings, list_pcms
 from kiosk.devices.cards import Direction
 from kiosk.devices.hardware import Hardware, configured_hardware
-from kiosk.devices.listing import selecting
 from kiosk.devices.ports import CapturePcm, PlaybackPcm
 from kiosk.devices.virtual import Echo, Room, VirtualCapture, VirtualPlayback
 from kiosk.errors import DeviceError
@@ -76,4 +75,6 @@ def _others(settings: Settings, direction: Direction) -> Sequence[str]:
             return None
 
     own = card(table.device)
-    return [name for name in selecting(there, direction) if card(name) != own]
+    able = (each for each in there if each.devices(direction))
+    names = (cards.setting_for(each, direction, there) for each in able)
+    return [name for name in names if card(name) != own]

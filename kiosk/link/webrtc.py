@@ -45,8 +45,9 @@ _OUTPUT = FORMATS["pcm_48000"]
 _FRAME_MS = 10
 _FRAME_BYTES = _INPUT.rate_hz * _FRAME_MS // 1000 * 2
 # How far the microphone's track may be ahead of time. So much goes out at once, a pre-roll for one:
-# a receiver's buffer holds twice as much, and it speeds up what waits there. What is over it, as
-# after long connecting, goes out at the pace of speech; the silence left out later makes up for it.
+# libwebrtc speeds up what waits in a receiver's buffer (tried with our own server only). What is
+# over it, as after long connecting, might overflow that, and goes out at the pace of speech; the
+# silence left out later makes up for it.
 _AHEAD_S = 2.0
 # The library joins again by itself for so long; then the kiosk opens another conversation.
 REJOIN_TIMEOUT_S = 7.5
