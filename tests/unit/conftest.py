@@ -1,11 +1,13 @@
-"""What the unit tests share: a header of mock pins; and Hypothesis, which finds the same examples
-every time and never complains of a busy machine."""
+"""What the unit tests share: a header of mock pins, a virtual clock, and Hypothesis, which finds the
+same examples every time and never complains of a busy machine."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from kiosk.lab.virtual_clock import VirtualClock
 
 settings.register_profile(
     "unit",
@@ -30,3 +32,12 @@ def pins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield factory
     factory.reset()
     Device.pin_factory = before
+
+
+@pytest.fixture
+def clock() -> Iterator[VirtualClock]:
+    """A virtual clock that this thread lives by."""
+    clock = VirtualClock()
+    clock.adopt("test")
+    yield clock
+    clock.close()

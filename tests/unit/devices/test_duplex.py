@@ -1,7 +1,5 @@
 """Playing and recording at once, with virtual cards in virtual time."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -14,14 +12,6 @@ from kiosk.errors import DeviceError
 from kiosk.lab.virtual_clock import VirtualClock
 
 RATE_HZ = 24_000
-
-
-@pytest.fixture
-def clock() -> Iterator[VirtualClock]:
-    clock = VirtualClock()
-    clock.adopt("doctor")
-    yield clock
-    clock.close()
 
 
 class Overrunning(VirtualCapture):

@@ -1,6 +1,6 @@
 """What the doctor makes of cards and rooms with known faults: one cause, and one next step."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,14 +23,6 @@ from tests.unit.planted_sound import Planted, reverberant, shelved
 
 RATE_HZ = 24_000
 HEALTHY = Echo(delay_s=0.021, gain_db=-18)
-
-
-@pytest.fixture
-def clock() -> Iterator[VirtualClock]:
-    clock = VirtualClock()
-    clock.adopt("doctor")
-    yield clock
-    clock.close()
 
 
 class Microphone(VirtualCapture):

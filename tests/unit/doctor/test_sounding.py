@@ -4,7 +4,8 @@ import json
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,21 @@ async def test_a_floating_line_is_told_where_no_kiosk_runs(
     assert ("GPIO 17: 40, GPIO 5: 40" in findings["sound_line"].value) is flutters
 
 
+@asynccontextmanager
+async def asked_kiosk(
+    directory: Path, measure: Command, status: Command | None = None, tables: str = WITHOUT_HARDWARE
+) -> AsyncIterator[Path]:
+    """A kiosk that answers so, as long as the block; its configuration."""
+    config, socket = directory / "config.toml", directory / "control.sock"
+    config.write_text(f'[control]\nsocket = "{socket}"\n{tables}\n')
+    async with serve(socket, {"status": status or _idle, sounding.COMMAND: measure}):
+        yield config
+
+
+def _idle(_: Mapping[str, object]) -> Mapping[str, object]:
+    return {"state": "idle"}
+
+
 async def test_a_running_kiosk_is_asked_until_it_has_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,14 +156,7 @@ async def test_a_running_kiosk_is_asked_until_it_has_measured(
         asked.append(request.get("what"))
         return {"done": False} if len(asked) < 3 else as_answer(its)
 
-    config = tmp_path / "config.toml"
-    socket = tmp_path / "control.sock"
-    config.write_text(f'{WITHOUT_HARDWARE}\n[control]\nsocket = "{socket}"\n')
-    commands: dict[str, Command] = {
-        "status": lambda _: {"state": "idle"},
-        sounding.COMMAND: measure,
-    }
-    async with serve(socket, commands):
+    async with asked_kiosk(tmp_path, measure) as config:
         _, sounded = await examine_sound(lambda: admit(config))
     assert asked == ["sound", None, None]
     assert sounded.found["sound_volume"].value == "too loud"
@@ -165,14 +174,7 @@ async def test_who_is_there_is_asked_for_quiet_and_then_for_a_sentence(tmp_path:
         its.add(Judged(passed(check, "fine"), {}))
         return as_answer(its)
 
-    config = tmp_path / "config.toml"
-    socket = tmp_path / "control.sock"
-    config.write_text(f'{WITHOUT_HARDWARE}\n[control]\nsocket = "{socket}"\n')
-    commands: dict[str, Command] = {
-        "status": lambda _: {"state": "idle"},
-        sounding.COMMAND: measure,
-    }
-    async with serve(socket, commands):
+    async with asked_kiosk(tmp_path, measure) as config:
         _, sounded = await examine_sound(lambda: admit(config), happened.append)
     quiet, first, sentence, second = happened
     assert "Be quiet" in quiet
@@ -192,27 +194,18 @@ async def test_a_floating_line_is_told_by_the_kiosk_that_holds_it(
         edges[1] += a_look
         return {"state": "speaking", "button_edges": edges}
 
-    config = tmp_path / "config.toml"
-    socket = tmp_path / "control.sock"
-    config.write_text(f'[control]\nsocket = "{socket}"\n[[keys]]\npin = 5\nlanguage = "de"\n')
     refusal = {"ok": False, "error": "a visit is under way"}
-    commands: dict[str, Command] = {"status": status, sounding.COMMAND: lambda _: refusal}
-    async with serve(socket, commands):
+    async with asked_kiosk(
+        tmp_path, lambda _: refusal, status, tables='[[keys]]\npin = 5\nlanguage = "de"'
+    ) as config:
         _, sounded = await examine_sound(lambda: admit(config))
     assert sounded.found["sound_line"].result is result
     assert f"GPIO 5: {a_look}" in sounded.found["sound_line"].value
 
 
 async def test_a_running_kiosk_that_refuses_is_told_in_its_words(tmp_path: Path) -> None:
-    config = tmp_path / "config.toml"
-    socket = tmp_path / "control.sock"
-    config.write_text(f'{WITHOUT_HARDWARE}\n[control]\nsocket = "{socket}"\n')
     refusal = {"ok": False, "error": "a visit is under way"}
-    commands: dict[str, Command] = {
-        "status": lambda _: {"state": "speaking"},
-        sounding.COMMAND: lambda _: refusal,
-    }
-    async with serve(socket, commands):
+    async with asked_kiosk(tmp_path, lambda _: refusal, lambda _: {"state": "speaking"}) as config:
         _, sounded = await examine_sound(lambda: admit(config))
     assert sounded.found["sound_heard"].value == "a visit is under way"
 
