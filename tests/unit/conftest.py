@@ -1,5 +1,5 @@
-"""What the unit tests share: a header of mock pins, a virtual clock, and Hypothesis, which finds the
-same examples every time and never complains of a busy machine."""
+"""What the unit tests share: a header of mock pins, a virtual clock, and Hypothesis, which finds
+the same examples every time and never complains of a busy machine."""
 
 from collections.abc import Iterator
 from typing import Any
